@@ -1,0 +1,71 @@
+"""
+An async-first dependency-injection framework: a class declares, a container holds.
+
+Start with `AsyncServiceBase`, `inject_dependency` and `Container`.
+"""
+
+from typing import Final
+
+from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
+from ._declare.lifetimes import Lifetime
+from ._decorators import inject_dependency
+from ._run.container import Container
+from ._run.scope import Scope
+from ._service import AsyncDependencyDescriptor, AsyncMeta, AsyncServiceBase
+from .errors import (
+    AmbiguousDependencyError,
+    AsyncDependencyError,
+    AsyncMetaError,
+    BuildTimeoutError,
+    CaptiveDependencyError,
+    CircularDependencyError,
+    ClosedError,
+    ContainerError,
+    DeclarationError,
+    FactoryError,
+    FinalizationErrors,
+    GraphError,
+    GraphErrors,
+    MissingDependencyError,
+    ScopeError,
+    WrongLoopError,
+)
+from .report import CheckReport, StartReport, Timing
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "INJECTED",
+    "All",
+    "AmbiguousDependencyError",
+    "AsyncDependencyDescriptor",
+    "AsyncDependencyError",
+    "AsyncMeta",
+    "AsyncMetaError",
+    "AsyncServiceBase",
+    "BuildTimeoutError",
+    "CaptiveDependencyError",
+    "CheckReport",
+    "CircularDependencyError",
+    "ClosedError",
+    "Container",
+    "ContainerError",
+    "DeclarationError",
+    "Factory",
+    "FactoryError",
+    "FinalizationErrors",
+    "From",
+    "GraphError",
+    "GraphErrors",
+    "Inject",
+    "Lazy",
+    "Lifetime",
+    "MissingDependencyError",
+    "Scope",
+    "ScopeError",
+    "StartReport",
+    "Timing",
+    "Token",
+    "WrongLoopError",
+    "inject_dependency",
+]

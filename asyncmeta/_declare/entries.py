@@ -1,0 +1,186 @@
+"""What does one act of registering mean?  Checked whole, before anything of it is kept."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from .._names import Place, name_of, place_of_caller
+from ..errors import DeclarationError
+from .keys import Token, is_hashable, token_key
+from .makers import VALUE, Maker, maker_of, value_maker
+from .registry import PLAIN, Registration, Registry, checked_options, inferred_token, is_token, registry_of
+
+__all__ = ["BODY", "Written", "enter_body", "registration_of", "value_registration"]
+
+#: In the namespace of a service class's body: what its decorators have written so far.
+BODY = "__asyncmeta_body__"
+
+
+class Written:
+    """One use of ``@inject_dependency``, as written; becomes a registration when it is known where it stands."""
+
+    __slots__ = ("also", "concurrent", "factory", "health", "in_thread", "lifetime", "module", "multi", "place", "replace", "timeout", "token")
+
+    def __init__(
+        self,
+        token: Any,
+        factory: Any,
+        *,
+        lifetime: Any = None,
+        also: Any = (),
+        multi: Any = False,
+        replace: Any = False,
+        timeout: Any = None,
+        in_thread: Any = False,
+        concurrent: Any = False,
+        health: Any = None,
+        module: str | None = None,
+        place: Place | None = None,
+    ) -> None:
+        self.token = token
+        self.factory = factory
+        self.lifetime = lifetime
+        self.also = also
+        self.multi = multi
+        self.replace = replace
+        self.timeout = timeout
+        self.in_thread = in_thread
+        self.concurrent = concurrent
+        self.health = health
+        self.module = module
+        self.place = place
+
+
+def registration_of(
+    written: Written,
+    *,
+    any_token: bool = False,
+    lifetime: str = "singleton",
+    owner: type | None = None,
+    attribute: str | None = None,
+) -> Registration:
+    """
+    Return the registration that *written* means.
+
+    Args:
+        any_token: Take any hashable as a token, not only what a decorator takes.
+        lifetime: The lifetime where none was written.
+        owner: The class in whose body it stands.
+        attribute: The name of the factory method there, else None.
+
+    Raises:
+        DeclarationError: Something about it is wrong; nothing is registered.
+    """
+    place = written.place or place_of_caller()
+
+    def wrong(message: str) -> DeclarationError:
+        return DeclarationError(message, str(place))
+
+    try:
+        factory = written.factory
+        if isinstance(factory, staticmethod):
+            factory = factory.__func__
+        maker = maker_of(factory)
+        if maker.place is not None:
+            place = maker.place
+        if written.token is None and maker.cls is None and maker.kind != VALUE:
+            token = inferred_token(maker, owner, wrong)
+        else:
+            token = maker.cls if written.token is None else written.token
+        key = _key(token, any_token)
+        if isinstance(written.also, str | type) or not isinstance(written.also, Sequence):
+            raise DeclarationError("also is a sequence of tokens")
+        also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in written.also) if other != key))
+        for name, flag in (("multi", written.multi), ("replace", written.replace)):
+            if not isinstance(flag, bool):
+                raise DeclarationError(f"{name} is True or False, not {name_of(type(flag))}")
+        lives = written.lifetime
+        if lives is None:
+            registry = registry_of(maker.cls)
+            lives = lifetime if registry is None else registry.lifetime
+        options = checked_options(maker, lives, written.timeout, written.in_thread, written.concurrent, written.health)
+        if maker.cls is not None:
+            for one in (key, *also):
+                _check_class(maker.cls, one)
+    except DeclarationError as error:
+        if error.where:
+            raise
+        raise wrong(error.message) from None
+    return Registration(
+        key, maker, lives, place, also=also, multi=written.multi, module=written.module, attribute=attribute, options=options
+    )
+
+
+def _key(token: Any, any_token: bool) -> Hashable:
+    if any_token:
+        if not is_hashable(token):
+            raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
+    elif not is_token(token):
+        what = "an empty string" if token == "" else name_of(type(token))
+        raise DeclarationError(f"a token is a type, a string or a Token, not {what}")
+    return token_key(token)
+
+
+def _check_class(cls: type, token: Hashable) -> None:
+    """Refuse a class under a type that it does not implement."""
+    if not isinstance(token, type) or token is cls or token is object or isinstance(token, Token):
+        return
+    if getattr(token, "_is_protocol", False):
+        members = _members(token)
+        missing = [name for name in members if not hasattr(cls, name) and name not in getattr(cls, "__annotations__", {})]
+        if missing:
+            raise DeclarationError(f"{name_of(cls)} does not implement {name_of(token)}: it has no {', '.join(sorted(missing))}")
+        return
+    try:
+        fits = issubclass(cls, token)
+    except TypeError:
+        return
+    if not fits and not inspect.isabstract(cls):
+        raise DeclarationError(f"{name_of(cls)} is registered for {name_of(token)} but is no subclass of it")
+
+
+def _members(protocol: type) -> set[str]:
+    """Return the names of the methods that a Protocol asks for; data members may be set by the constructor."""
+    found: set[str] = set()
+    for base in protocol.__mro__:
+        if getattr(base, "_is_protocol", False) and base.__module__ not in ("typing", "typing_extensions"):
+            found.update(
+                name for name, thing in vars(base).items() if callable(thing) and (not name.startswith("_") or name == "__call__")
+            )
+    return found
+
+
+def value_registration(token: Any, value: object, place: Place) -> Registration:
+    """Return the registration of a value that is there already."""
+    key = _key(token, True)
+    maker: Maker = value_maker(value)
+    return Registration(key, maker, "singleton", place, options=PLAIN)
+
+
+def enter_body(
+    registry: Registry, body: Sequence[Written], namespace: dict[str, Any]
+) -> None:
+    """
+    Register what the decorators in a class body have written.
+
+    A plain function of the body is a method: it gets the service as its first argument.
+
+    Raises:
+        DeclarationError: One of them is wrong; none is registered.
+    """
+    assert registry.cls is not None
+    found: list[tuple[Registration, bool]] = []
+    for written in body:
+        attribute = None
+        for name, thing in namespace.items():
+            if thing is written.factory and inspect.isfunction(thing):
+                attribute = name
+                break
+        found.append((
+            registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute),
+            written.replace,
+        ))  # fmt: skip
+    for registration, replace in found:
+        registry.add(registration, replace=replace)

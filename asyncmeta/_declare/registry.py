@@ -1,0 +1,344 @@
+"""What is registered on a class, and on the classes below it?"""
+
+from __future__ import annotations
+
+import itertools
+import typing
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .._names import Place, name_of
+from ..errors import DeclarationError
+from .keys import MISSING, Lazy, Token, is_hashable
+from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
+
+__all__ = ["Attribute", "Options", "Registration", "Registry", "layers_of", "registry_of"]
+
+_ORDER = itertools.count()
+
+
+class Attribute:
+    """What a descriptor is to the rooms below it: a name, and what it asks for."""
+
+    __slots__ = ()
+
+    def ask_in(self, owner: type) -> Any:
+        """Return the Ask of this attribute, in a class that has it."""
+        raise NotImplementedError
+
+
+class Options:
+    """How a registration differs from the plain kind."""
+
+    __slots__ = ("concurrent", "health", "in_thread", "timeout")
+
+    def __init__(
+        self, timeout: float | None = None, in_thread: bool = False, concurrent: bool = False, health: Any = None
+    ) -> None:
+        self.timeout = timeout  #: seconds for the factory's own run; None waits for ever
+        self.in_thread = in_thread
+        self.concurrent = concurrent
+        self.health = health
+
+
+PLAIN = Options()
+
+
+class Registration:
+    """A factory tied to a key and a lifetime; never changed."""
+
+    __slots__ = ("also", "attribute", "key", "lifetime", "maker", "module", "multi", "options", "order", "place", "rivals")
+
+    def __init__(
+        self,
+        key: Hashable,
+        maker: Maker,
+        lifetime: str,
+        place: Place,
+        *,
+        also: tuple[Hashable, ...] = (),
+        multi: bool = False,
+        module: str | None = None,
+        attribute: str | None = None,
+        options: Options = PLAIN,
+    ) -> None:
+        self.key = key
+        self.maker = maker
+        self.lifetime = lifetime
+        self.place = place  #: where it was written
+        self.also = also
+        self.multi = multi
+        self.module = module  #: who wrote it; None where that does not matter
+        self.attribute = attribute  #: the name under which a factory method stands in its class, else None
+        self.options = options
+        self.order = next(_ORDER)
+        self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """All keys of the value."""
+        return (self.key, *self.also)
+
+
+def checked_options(
+    maker: Maker, lifetime: Any, timeout: Any, in_thread: Any, concurrent: Any, health: Any
+) -> Options:
+    """
+    Return the options, or raise what is wrong with them.
+
+    Raises:
+        DeclarationError: One is of the wrong kind, or they contradict each other.
+    """
+    if not isinstance(lifetime, str) or not lifetime:
+        raise DeclarationError(
+            f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_kind_of(lifetime)}'
+        )
+    if timeout is None and not in_thread and not concurrent and health is None:
+        return PLAIN
+    if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0):
+        raise DeclarationError("timeout is a number of seconds above 0, or None to wait for ever")
+    for name, given in (("in_thread", in_thread), ("concurrent", concurrent)):
+        if not isinstance(given, bool):
+            raise DeclarationError(f"{name} is True or False, not {_kind_of(given)}")
+    if in_thread and (maker.kind == ASYNC_GENERATOR or maker.kind == "async"):
+        raise DeclarationError(f"in_thread=True is for synchronous factories; {maker.name} is {maker.kind}")
+    if maker.kind == VALUE and (timeout is not None or in_thread):
+        raise DeclarationError("a value is there already: timeout and in_thread have nothing to do")
+    if timeout is not None and not in_thread and maker.kind in ("sync", GENERATOR):
+        raise DeclarationError(
+            f"timeout= cannot stop {maker.name}, which is synchronous and runs in place; add in_thread=True or make it async"
+        )
+    if concurrent and lifetime in ("singleton", "transient"):
+        raise DeclarationError(
+            f'concurrent=True is for scoped values; a {lifetime} one '
+            + ("is built beside others anyway" if lifetime == "singleton" else "has no build of its own")
+        )
+    if health is not None and not callable(health) and not isinstance(health, str):
+        raise DeclarationError("health is a callable that gets the value, or the name of a method of it")
+    return Options(None if timeout is None else float(timeout), in_thread, concurrent, health)
+
+
+def _kind_of(thing: object) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}" if not isinstance(thing, str) else name_of(thing)
+
+
+class Registry:
+    """
+    The registrations of one service class, and what else its declaration says.
+
+    Layered along the class's MRO; the base class's own is the shared layer, the lowest.
+    """
+
+    __slots__ = (
+        "__weakref__", "attributes", "cls", "context", "entries", "graph", "implicit", "lifetime", "middleware", "name", "place",
+        "scopes", "watchers",
+    )  # fmt: skip
+
+    def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place = Place("", 0)) -> None:
+        self.cls = cls
+        self.name = cls.__qualname__ if cls is not None else "providers"
+        self.place = place
+        self.lifetime = lifetime
+        #: keys of context values by level name; "" is the innermost
+        self.context: Mapping[str, tuple[Hashable, ...]] = {}
+        self.scopes: tuple[str, ...] = ()
+        self.middleware: tuple[Any, ...] = ()
+        #: this class's own descriptors
+        self.attributes: dict[str, Attribute] = {}
+        #: one registration, or all of a multi key
+        self.entries: dict[Hashable, Registration | list[Registration]] = {}
+        #: the class itself, asked for under its own type
+        self.implicit: Registration | None = None
+        #: what _solve has made of it; kept here so that it lives as long as the class
+        self.graph: Any = None
+        #: told when a registration is added
+        self.watchers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"the registry of {self.name} is part of the class: pickle the class's import path instead")
+
+    def __copy__(self) -> Registry:
+        return self.__reduce__()  # type: ignore[return-value]
+
+    def __deepcopy__(self, memo: object) -> Registry:
+        return self.__reduce__()  # type: ignore[return-value]
+
+    def own(self, key: Hashable) -> Registration | list[Registration] | None:
+        """Return what this layer registers under *key*."""
+        return self.entries.get(key)
+
+    def add(self, registration: Registration, *, replace: bool) -> None:
+        """
+        Take a registration under all of its keys, or none.
+
+        Args:
+            replace: Win over one of another module; without it both are kept as rivals, an error for who reaches them.
+
+        Raises:
+            DeclarationError: Single and multi would be mixed under one key.
+        """
+        entries = self.entries
+        fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
+        for key in registration.keys:
+            there = entries.get(key)
+            if there is None:
+                fresh.append((key, [registration] if registration.multi else registration))
+                continue
+            if isinstance(there, list) != registration.multi:
+                first = there[0] if isinstance(there, list) else there
+                raise DeclarationError(
+                    f"{name_of(key)} is registered {'with' if isinstance(there, list) else 'without'} multi=True "
+                    f"at {first.place}; one key cannot be both",
+                    str(registration.place),
+                )
+            if isinstance(there, list):
+                # The same factory, decorated again by a reload of its module, takes the place of its former self.
+                again = [other for other in there if _same_factory(other, registration)]
+                kept = [registration if other in again[:1] else other for other in there if other not in again[1:]]
+                fresh.append((key, kept if again else [*there, registration]))
+            else:
+                if not replace and registration.module is not None:
+                    rivals = (*registration.rivals, *there.rivals, there)
+                    registration.rivals = tuple(r for r in rivals if r.module not in (None, registration.module))
+                fresh.append((key, registration))
+        entries.update(fresh)
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell everything that was made of this registry."""
+        if self.watchers:
+            for watcher in list(self.watchers):
+                watcher.declared()
+
+    def all(self) -> Iterator[Registration]:
+        """Give each registration once, in the order of writing."""
+        seen: set[int] = set()
+        for entry in list(self.entries.values()):
+            for registration in entry if isinstance(entry, list) else (entry,):
+                if id(registration) not in seen:
+                    seen.add(id(registration))
+                    yield registration
+
+    def inherit(self, other: Registry) -> None:
+        """Take over what *other* says: a decorator (slots) has made the class a second time."""
+        self.lifetime, self.context, self.scopes = other.lifetime, other.context, other.scopes
+        self.middleware, self.place = other.middleware, other.place
+        self.entries = dict(other.entries)
+
+
+def _same_factory(one: Registration, other: Registration) -> bool:
+    return (
+        one.module is not None
+        and one.module == other.module
+        and one.maker.kind != VALUE
+        and one.maker.name == other.maker.name
+        and one.maker.written is not other.maker.written
+    )
+
+
+def registry_of(cls: Any) -> Registry | None:
+    """Return the registry of a service class; None for everything else."""
+    if not isinstance(cls, type):
+        return None
+    found = type.__getattribute__(cls, "__dict__").get("__asyncmeta__")
+    return found if isinstance(found, Registry) else None
+
+
+def layers_of(cls: type) -> tuple[Registry, ...]:
+    """Return the registries along the MRO of *cls*, its own first, the shared one last."""
+    return tuple(registry for registry in map(registry_of, cls.__mro__) if registry is not None)
+
+
+def attributes_of(cls: type) -> dict[str, Attribute]:
+    """Return all descriptors of *cls*, the inherited ones included; what a subclass hides is left out."""
+    found: dict[str, Attribute] = {}
+    for base in reversed(cls.__mro__):
+        registry = registry_of(base)
+        if registry is not None:
+            for name in found.keys() & vars(base).keys():
+                del found[name]
+            found.update(registry.attributes)
+        else:
+            for name, thing in vars(base).items():
+                if isinstance(thing, Attribute):
+                    found[name] = thing
+                elif name in found:
+                    del found[name]
+    return found
+
+
+def checked_context(context: Any) -> Mapping[str, tuple[Hashable, ...]]:
+    """Return ``context=`` as keys by level; "" is the innermost one."""
+    if isinstance(context, str | bytes) or not isinstance(context, Iterable):
+        raise DeclarationError("context is a list of tokens, or a mapping from a level's name to one")
+    by_level = context if isinstance(context, Mapping) else {"": context}
+    found: dict[str, tuple[Hashable, ...]] = {}
+    for level, tokens in by_level.items():
+        if not isinstance(level, str) or isinstance(tokens, str) or not isinstance(tokens, Iterable):
+            raise DeclarationError("context is a list of tokens, or a mapping from a level's name to one")
+        tokens = tuple(tokens)
+        for token in tokens:
+            if not is_hashable(token):
+                raise DeclarationError(f"a context token has to be hashable; {name_of(type(token))} is not")
+        found[level] = tokens
+    return found
+
+
+def checked_scopes(scopes: Any) -> tuple[str, ...]:
+    """Return ``scopes=`` as a tuple of names, outer first."""
+    if isinstance(scopes, str) or not isinstance(scopes, Sequence):
+        raise DeclarationError('scopes is a sequence of names, outer first: scopes=("session", "request")')
+    names = tuple(scopes)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise DeclarationError(f"the name of a level is a string, not {_kind_of(name)}")
+        if name in ("singleton", "transient", "scoped"):
+            raise DeclarationError(f'"{name}" is a lifetime already and cannot name a level')
+    if len(set(names)) != len(names):
+        raise DeclarationError("scopes names a level twice")
+    return names
+
+
+# What a function returns says nothing about what it is for, where it is one of these.
+_SAYS_NOTHING = frozenset(
+    {str, bytes, int, float, bool, complex, object, list, dict, set, frozenset, tuple, type, type(None), Any, None}
+)
+
+
+def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[str], DeclarationError]) -> Hashable:
+    """
+    Return the token that a factory's return annotation names.
+
+    Raises:
+        DeclarationError: It names none, or one that says nothing.
+    """
+    try:
+        token = maker.returns(owner)
+    except Exception as error:
+        raise evaluate_error(
+            f"the return annotation of {maker.name} cannot be read ({type(error).__name__}: {error}); "
+            f"give the token: @inject_dependency(...)"
+        ) from None
+    if token is MISSING:
+        raise evaluate_error(
+            f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
+        )
+    origin = typing.get_origin(token)
+    if token in _SAYS_NOTHING or origin in (list, dict, set, frozenset, tuple, Lazy) or isinstance(token, str):
+        raise evaluate_error(
+            f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)"
+        )
+    return token  # type: ignore[no-any-return]
+
+
+def is_token(token: Any) -> bool:
+    """Tell whether *token* is of the kinds that a decorator takes: a class, string, Token or typing form."""
+    if isinstance(token, str | type | Token):
+        return not isinstance(token, str) or bool(token)
+    return (
+        typing.get_origin(token) is not None
+        or isinstance(token, typing.NewType)
+        or type(token).__name__ in ("TypeAliasType", "NewType", "_AnnotatedAlias", "ParamSpec")
+        or token is Any
+    )

@@ -1,0 +1,223 @@
+"""The decorators: one registers."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
+
+import typing_extensions as te
+from typing_extensions import TypeForm
+
+from ._declare.entries import BODY, Written, registration_of
+from ._declare.keys import Token
+from ._declare.lifetimes import Lifetime
+from ._declare.registry import registry_of
+from ._names import Place, name_of
+from ._service import AsyncServiceBase
+from .errors import DeclarationError
+
+__all__ = ["inject_dependency"]
+
+P = ParamSpec("P")
+T = te.TypeVar("T")
+R = te.TypeVar("R")
+F = te.TypeVar("F", bound=Callable[..., Any])
+
+_Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
+
+
+class _Register(Generic[T]):
+    """The decorator for a typed token: functions are checked against T by checkers, a class keeps its own type."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, factory: type[R], /) -> type[R]: ...  # type: ignore[overload-overlap]  # a class before any callable
+        @overload
+        def __call__(self, factory: Callable[P, AsyncIterator[T]], /) -> Callable[P, AsyncIterator[T]]: ...
+        @overload
+        def __call__(self, factory: Callable[P, Iterator[T]], /) -> Callable[P, Iterator[T]]: ...
+        @overload
+        def __call__(self, factory: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
+        @overload
+        def __call__(self, factory: Callable[P, AbstractAsyncContextManager[T]], /) -> Callable[P, AbstractAsyncContextManager[T]]: ...
+        @overload
+        def __call__(self, factory: Callable[P, AbstractContextManager[T]], /) -> Callable[P, AbstractContextManager[T]]: ...
+        @overload
+        def __call__(self, factory: Callable[P, T], /) -> Callable[P, T]: ...
+        def __call__(self, factory: Any, /) -> Any: ...
+
+
+class _Decorator:
+    """What ``inject_dependency(...)`` returns: call it with the factory."""
+
+    __slots__ = ("_frame", "_options", "_token")
+
+    def __init__(self, token: Any, options: dict[str, Any], frame: Frame) -> None:
+        self._token, self._options, self._frame = token, options, frame
+
+    def __call__(self, *factories: Any, **options: Any) -> Any:
+        if len(factories) != 1 or options:
+            raise self._forgotten("was called like a class")
+        factory = factories[0]
+        register(self._token, factory, self._options, self._frame)
+        return factory
+
+    def __repr__(self) -> str:
+        return f"<inject_dependency({'' if self._token is None else name_of(self._token)}), which nothing was decorated with>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__mro_entries__":
+            raise AttributeError(name)
+        raise self._forgotten(f"was asked for .{name}")
+
+    def __mro_entries__(self, bases: Any) -> Any:
+        raise self._forgotten("was used as a base class")
+
+    def _forgotten(self, what: str) -> DeclarationError:
+        return DeclarationError(self.__asyncmeta_hint__() + f" (the decorator {what})", str(self._frame.place))
+
+    def __asyncmeta_hint__(self) -> str:
+        """Say what probably happened, where somebody asks for this object as if it were a class."""
+        token = name_of(self._token) if self._token is not None else ""
+        if isinstance(self._token, type):
+            return f"@inject_dependency without parentheses on class {token} makes it a token: write @inject_dependency()"
+        return f"inject_dependency({token}) decorates a factory, which is missing"
+
+
+class Frame:
+    """Where a decorator was written."""
+
+    __slots__ = ("body", "module", "place")
+
+    def __init__(self, frame: types.FrameType, on: Any) -> None:
+        self.place = Place(frame.f_code.co_filename, frame.f_lineno)
+        self.module: str | None = frame.f_globals.get("__name__")
+        self.body: list[Written] | None = None
+        # Function bodies are optimized; class bodies and modules are not, and their f_locals costs nothing.
+        if frame.f_code.co_flags & 0x01 or on is not None:
+            return
+        names = frame.f_locals
+        self.body = names.get(BODY)
+        if self.body is None and "__module__" in names and "__qualname__" in names:
+            raise DeclarationError(
+                f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: derive it from AsyncServiceBase, "
+                "or decorate a function outside",
+                str(self.place),
+            )
+
+
+def register(token: Any, factory: Any, options: dict[str, Any], frame: Frame) -> None:
+    """
+    Register *factory* where the decorator stands.
+
+    Raises:
+        DeclarationError: Something about it is wrong; nothing is registered.
+    """
+    module = getattr(factory, "__module__", None) or frame.module
+    on = options.get("on")
+    written = Written(token, factory, module=module, place=frame.place, **{k: v for k, v in options.items() if k != "on"})
+    if frame.body is not None and on is None:
+        # The class is not made yet; what can be known is said at the line all the same.
+        if not callable(factory) and not isinstance(factory, staticmethod):
+            raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(frame.place))
+        frame.body.append(written)
+        return
+    registry = registry_of(AsyncServiceBase if on is None else on)
+    if registry is None:
+        raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(frame.place))
+    registration = registration_of(written)
+    registry.add(registration, replace=written.replace)
+
+
+@overload
+def inject_dependency(
+    token: str | None = None,
+    *,
+    lifetime: _Lifetime | None = None,
+    on: type[AsyncServiceBase] = ...,
+    also: Sequence[Hashable] = (),
+    multi: bool = False,
+    replace: bool = False,
+    timeout: float | None = None,
+    in_thread: bool = False,
+    concurrent: bool = False,
+    health: Callable[[Any], object] | str | None = None,
+) -> Callable[[F], F]: ...
+@overload
+def inject_dependency(
+    token: Token[T],
+    *,
+    lifetime: _Lifetime | None = None,
+    on: type[AsyncServiceBase] = ...,
+    also: Sequence[Hashable] = (),
+    multi: bool = False,
+    replace: bool = False,
+    timeout: float | None = None,
+    in_thread: bool = False,
+    concurrent: bool = False,
+    health: Callable[[T], object] | str | None = None,
+) -> _Register[T]: ...
+@overload
+def inject_dependency(
+    token: TypeForm[T],
+    *,
+    lifetime: _Lifetime | None = None,
+    on: type[AsyncServiceBase] = ...,
+    also: Sequence[Hashable] = (),
+    multi: bool = False,
+    replace: bool = False,
+    timeout: float | None = None,
+    in_thread: bool = False,
+    concurrent: bool = False,
+    health: Callable[[T], object] | str | None = None,
+) -> _Register[T]: ...
+@overload
+def inject_dependency(factory: F, /) -> F: ...
+def inject_dependency(token: Any = None, **options: Any) -> Any:
+    """
+    Register a factory: "inject" in this name *registers*; everywhere else it *fills*.
+
+    A factory is a class, or a function: sync, async, a generator or async generator that yields the value once (what
+    follows the ``yield`` is its finalizer), also decorated with ``contextmanager`` or ``asynccontextmanager``.  What it
+    needs are its parameters, looked up by their annotations.
+
+    In the body of a service class it registers on that class; a plain function there is a method and gets the service
+    as its first argument.  Elsewhere it registers on the shared layer, or on the class named by *on*.
+
+    Args:
+        token: What to ask for; without it, the class itself or the function's return annotation.
+        lifetime: "singleton" unless said otherwise; in a class body, the class's.
+        on: The service class to register on.
+        also: More tokens for the same value.
+        multi: One of several values of this token: ask for ``All[token]``.
+        replace: Win over another module's registration in the same layer.
+        timeout: Seconds for the factory's own run; None waits for ever.
+        in_thread: Run a synchronous factory in a worker thread.
+        concurrent: Build a scoped value beside others.
+        health: What to ask the built value whether it is well; a callable, or a method's name.
+
+    Returns:
+        The function or class, unchanged.
+
+    Raises:
+        DeclarationError: Something about it is wrong; nothing is registered.
+    """
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    frame = Frame(sys._getframe(1), options.get("on"))
+    if isinstance(token, types.FunctionType | staticmethod):
+        if options:
+            raise DeclarationError(
+                "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it", str(frame.place)
+            )
+        register(None, token, options, frame)
+        return token
+    return _Decorator(token, options, frame)
+
+
+_OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "timeout", "in_thread", "concurrent", "health"})

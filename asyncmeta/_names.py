@@ -1,0 +1,106 @@
+"""How are things called in text?  Types, tokens, factories, places, paths, near misses."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import Any, NamedTuple
+
+__all__ = ["Place", "arrow", "close_to", "name_of", "name_of_callable", "place_of_caller", "place_of_function", "plural", "shortened"]
+
+_LONGEST = 80
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Place(NamedTuple):
+    """Where something was written."""
+
+    file: str  #: as the code object names it
+    line: int  #: counted from 1; 0 where only the file is known
+
+    def __str__(self) -> str:
+        file = self.file
+        if os.path.isabs(file):
+            try:
+                near = os.path.relpath(file)
+            except ValueError:  # another drive
+                near = file
+            if not near.startswith(".."):
+                file = near
+        return f"{file}:{self.line}" if self.line else file
+
+
+def place_of_caller() -> Place:
+    """Return the nearest place outside of this package from which the running code was called."""
+    import sys
+
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return Place("<unknown>", 0)
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def place_of_function(function: Any) -> Place | None:
+    """Return where *function* was written, or None for what has no Python code."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    return Place(code.co_filename, code.co_firstlineno)
+
+
+def shortened(text: str) -> str:
+    """Return *text* in at most 80 characters, the cut marked."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def name_of(key: Any) -> str:
+    """
+    Return what to call a key in text: a class by its name, a string in quotes, anything else by its cut repr.
+
+    A key is what the user wrote to ask; values never come here.
+    """
+    if isinstance(key, str):
+        return shortened(f'"{key}"') if key.isprintable() and '"' not in key else shortened(repr(key))
+    if isinstance(key, type) and not hasattr(key, "__origin__"):
+        name = type.__getattribute__(key, "__qualname__")
+        return shortened(str(name).rpartition("<locals>.")[2])
+    try:
+        text = repr(key)
+    except Exception:  # a hostile __repr__ must not hide the error that is being told
+        text = f"<{type(key).__name__}>"
+    return shortened(text.replace("typing.", ""))
+
+
+def name_of_callable(call: Any) -> str:
+    """Return what to call a factory in text."""
+    name = getattr(call, "__qualname__", None)
+    if not isinstance(name, str):
+        name = type(call).__qualname__
+    return shortened(name.rpartition("<locals>.")[2])
+
+
+def close_to(name: str, names: Iterable[str], most: int = 3) -> tuple[str, ...]:
+    """Return up to *most* of *names* that *name* may have been meant for, the nearest first."""
+    unquoted = {candidate.strip("\"'"): candidate for candidate in names}
+    bare = name.strip("\"'")
+    lowered = {candidate.lower(): candidate for candidate in unquoted}
+    near = difflib.get_close_matches(bare, unquoted, most)
+    if not near and bare.lower() in lowered:
+        near = [lowered[bare.lower()]]
+    return tuple(unquoted[candidate] for candidate in near)
+
+
+def arrow(path: Sequence[str]) -> str:
+    """Return a path as text; a long one keeps its ends."""
+    if len(path) > 20:
+        path = (*path[:10], f"({len(path) - 19} more)", *path[-9:])
+    return " -> ".join(path)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 problem", "2 problems"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,234 @@
+"""One value, built once: who builds, who waits, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, Final
+
+from .._compat import get_running_loop
+from .._names import name_of
+from .._solve.graph import Node
+from ..errors import CircularDependencyError
+
+__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "still_waiting"]
+
+#: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
+LOCK: Final = threading.RLock()
+
+#: The container values that the running code is part of building, outermost first; child tasks inherit it.
+CHAIN: contextvars.ContextVar[tuple[Build, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
+
+
+class _Mark:
+    """A state of a scope's slot that is no value."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNSET: Final = _Mark("UNSET")  #: not built
+FLIGHT: Final = _Mark("FLIGHT")  #: being built
+
+
+class Outcome:
+    """How a build ended, for those who wait: an error, or nothing (look again)."""
+
+    __slots__ = ("error", "traceback")
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        # One object is raised by each who waits; without this its traceback would grow with every one.
+        self.traceback = None if error is None else error.__traceback__
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise self.error.with_traceback(self.traceback)
+
+
+class Build:
+    """The building of one container value, by a task or in place, for any number of callers."""
+
+    __slots__ = (
+        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "task", "waiters"
+    )  # fmt: skip
+
+    def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.container = container
+        self.node = node
+        self.loop = loop  #: where it runs; None for a build in place in a thread without a loop
+        self.task: asyncio.Task[Any] | None = None  #: None for a build in place
+        self.waiters: dict[Any, None] = {}  #: each is told by ``told(build)``; a bare future is set
+        self.done = False
+        self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
+        self.outcome: Outcome | None = None
+        self.began = 0.0
+        self.finished = 0.0
+
+    def end(self, outcome: Outcome) -> None:
+        """Mark it as over and tell everyone who waits.  The lock is held."""
+        if self.done:
+            return
+        self.done, self.outcome = True, outcome
+        waiters, self.waiters = self.waiters, {}
+        here = get_running_loop()
+        for waiter in waiters:
+            if isinstance(waiter, asyncio.Future):
+                loop = waiter.get_loop()
+                if loop is here:
+                    if not waiter.done():
+                        waiter.set_result(None)
+                elif not loop.is_closed():
+                    loop.call_soon_threadsafe(_wake, waiter)
+            else:
+                waiter.told(self)
+
+    def leave(self, waiter: Any) -> None:
+        """Stop waiting; the last one to leave cancels the build."""
+        with LOCK:
+            self.waiters.pop(waiter, None)
+            if not self.waiters and not self.done and self.task is not None and not self.abandoned:
+                self.abandoned = True
+                cancel_task(self.task)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def cancel_task(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* from whatever thread this is."""
+    loop = task.get_loop()
+    if loop is get_running_loop():
+        task.cancel()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(task.cancel)
+
+
+# --- who waits for whom ----------------------------------------------------------------------------
+#
+# A thing that is being built is a Build, or (scope, slot) of a scoped value.  Only waits from inside of a build are
+# recorded, so ten thousand callers of one value cost nothing here.
+
+
+class Wait:
+    """One wait of code that is part of building something."""
+
+    __slots__ = ("held", "names", "targets")
+
+    def __init__(self, held: dict[Any, str]) -> None:
+        self.held = held  #: what the waiting code is part of building, and its name
+        self.targets: dict[Any, str] = {}  #: what it waits for
+
+    def begin(self, target: Any, name: str) -> None:
+        """
+        Record that this waits for *target*.
+
+        Raises:
+            CircularDependencyError: *target* waits, directly or through others, for something that this is part of.
+        """
+        with LOCK:
+            path = _way(target, name, self.held)
+            if path is not None:
+                raise CircularDependencyError(path[0], path)
+            self.targets[target] = name
+            _WAITS[self] = None
+
+    def end(self) -> None:
+        """Forget the wait."""
+        with LOCK:
+            _WAITS.pop(self, None)
+
+
+_WAITS: dict[Wait, None] = {}
+
+
+def _way(target: Any, name: str, held: dict[Any, str]) -> tuple[str, ...] | None:
+    """Return the names on the way from *target* back to something held, or None.  The lock is held."""
+    pending: list[tuple[Any, tuple[str, ...]]] = [(target, (name,))]
+    seen: set[Any] = set()
+    while pending:
+        thing, path = pending.pop()
+        if thing in held:
+            inner = tuple(held.values())
+            begin = list(held).index(thing)
+            return (*inner[begin:], *path) if len(path) > 1 or len(inner[begin:]) > 1 else (path[0], path[0])
+        if thing in seen:
+            continue
+        seen.add(thing)
+        for wait in _WAITS:
+            if thing in wait.held:
+                pending.extend((next_one, (*path, next_name)) for next_one, next_name in wait.targets.items())
+    return None
+
+
+#: By the id of a code object: given a frame of it, tells what it is building: the thing, such as (scope, slot), and its name.
+#: Filled by the rooms that build; generated code brings its own reader in its namespace.
+FRAME_READERS: dict[int, Callable[[FrameType], tuple[Any, str] | None]] = {}
+
+
+def holdings() -> dict[Any, str]:
+    """
+    Return what the running code is part of building, outermost first.
+
+    Container values are known by their context, which child tasks inherit; scoped ones by the frames of plain awaits,
+    so that a request pays nothing for it.
+    """
+    held: dict[Any, str] = {}
+    for build in CHAIN.get():
+        if not build.done:
+            held[build] = name_of(build.node.key) if build.node.binding else build.node.name
+    found: list[tuple[Any, str]] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        reader = FRAME_READERS.get(id(frame.f_code)) or frame.f_globals.get("__asyncmeta_reader__")
+        if reader is not None:
+            building = reader(frame)
+            if building is not None:
+                found.append(building)
+        frame = frame.f_back
+    for thing, name in reversed(found):
+        held[thing] = name
+    return held
+
+
+def still_waiting(builds: Iterable[Build]) -> bool:
+    """Tell whether any of *builds* is not over."""
+    return any(not build.done for build in builds)
+
+
+def cancel_quietly(future: asyncio.Future[None]) -> None:
+    """End the waiting on *future* where it still waits."""
+    if not future.done():
+        future.set_result(None)
+
+
+def scopes_above(codes: frozenset[int], *, generated: bool = False) -> list[Any]:
+    """
+    Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
+
+    Args:
+        generated: Count the roots that run generated code for a scope, too.
+    """
+    found: list[Any] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and id(frame.f_code) in codes:  # the call that asks
+        frame = frame.f_back
+    while frame is not None:
+        if id(frame.f_code) in codes:
+            found.append(frame.f_locals.get("self"))
+        elif generated and "__asyncmeta_reader__" in frame.f_globals:
+            found.append(frame.f_locals.get("s"))
+        frame = frame.f_back
+    return found

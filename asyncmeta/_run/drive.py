@@ -1,0 +1,444 @@
+"""How do container values that are missing come to be?  Each caller drives its own closure; nobody builds twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._compat import get_running_loop, new_task
+from .._declare.lifetimes import CONTAINER_LEVEL
+from .._solve.graph import CONTAINER, Node
+from .._solve.plan import Unit
+from ..errors import AsyncDependencyError, CircularDependencyError, ClosedError
+from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
+from .finalizers import EXITING, Held, leave, push, settle_errors, unwind
+from .work import carry_out
+
+__all__ = ["Drive", "Holder", "build_missing", "build_missing_now", "wait_for"]
+
+
+class Drive:
+    """
+    One caller's way through the container values that it is missing.
+
+    Builds never wait for builds: a value is begun when what it needs is there, and the only one who waits is a caller.
+    """
+
+    __slots__ = ("again", "container", "ended", "future", "joined", "limit", "loop", "needed_by", "on_built", "open", "ready", "wait")
+
+    def __init__(self, container: Any, nodes: Iterable[Node], limit: int | None = None, on_built: Any = None) -> None:
+        self.container = container
+        self.limit = limit  #: how many builds of its own may run at once
+        self.on_built = on_built  #: told of each value that has come to be
+        self.needed_by: dict[Node, list[Node]] = {}
+        self.open: dict[Node, int] = {}  #: how many of its dependencies are missing
+        self.ready: deque[Node] = deque()
+        self.joined: dict[Build, None] = {}  #: builds this waits for
+        self.ended: deque[Build] = deque()
+        self.again = threading.Event()
+        self.loop = get_running_loop()
+        self.future: asyncio.Future[None] | None = None
+        self.wait: Wait | None = None
+        self._walk(nodes)
+
+    def _walk(self, nodes: Iterable[Node]) -> None:
+        """Find the closure of what is missing, with counts; iterative."""
+        container = self.container
+        pending = [node for node in nodes if not container.has(node)]
+        pending.reverse()
+        while pending:
+            node = pending.pop()
+            if node in self.open:
+                continue
+            missing = 0
+            for other in container.unit(node).shared:
+                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not container.has(other):
+                    missing += 1
+                    self.needed_by.setdefault(other, []).append(node)
+                    pending.append(other)
+            self.open[node] = missing
+            if not missing:
+                self.ready.append(node)
+
+    # --- being told ---
+
+    def told(self, build: Build) -> None:
+        """A build that this waits for is over; may come from another thread."""
+        self.ended.append(build)
+        self.again.set()
+        future = self.future
+        if future is not None and self.loop is not None:
+            if self.loop is get_running_loop():
+                if not future.done():
+                    future.set_result(None)
+            elif not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(_set, future)
+
+    def came(self, node: Node) -> None:
+        """A value is there: what needs it may have become ready."""
+        for user in self.needed_by.pop(node, ()):
+            self.open[user] -= 1
+            if not self.open[user]:
+                self.ready.append(user)
+
+    def take_ended(self) -> None:
+        """Look at the builds that are over, and raise what one of them raised."""
+        while self.ended:
+            build = self.ended.popleft()
+            self.joined.pop(build, None)
+            if self.wait is not None:
+                self.wait.targets.pop(build, None)
+            assert build.outcome is not None
+            if self.container.has(build.node):
+                self.came(build.node)
+                if self.on_built is not None:
+                    self.on_built(build)
+            elif build.outcome.error is None or build.abandoned:
+                self.ready.append(build.node)  # it died without a word: begin anew
+            else:
+                build.outcome.check()
+
+    def join(self, build: Build) -> None:
+        """Wait for a build of somebody, or of one's own.  The lock is held."""
+        if self.wait is None:
+            held = holdings()
+            if held:
+                self.wait = Wait(held)
+        if self.wait is not None:
+            self.wait.begin(build, build.node.name)
+        build.waiters[self] = None
+        self.joined[build] = None
+
+    def leave(self) -> None:
+        """Stop waiting for everything."""
+        if self.wait is not None:
+            self.wait.end()
+        for build in list(self.joined):
+            build.leave(self)
+        self.joined.clear()
+
+    def claim(self, node: Node) -> Build | None:
+        """Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own."""
+        container = self.container
+        with LOCK:
+            if container.has(node):
+                self.came(node)
+                return None
+            holder = container.holder(node)
+            build = holder.flights.get(node)
+            if build is not None and not build.done:
+                if build.loop is not None and build.loop.is_closed():
+                    del holder.flights[node]  # it died with its loop
+                else:
+                    self.join(build)
+                    return None
+            holder.check_open()
+            build = holder.flights[node] = Build(holder, node, self.loop)
+            return build  # type: ignore[no-any-return]
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def build_missing(
+    container: Any, nodes: Iterable[Node], limit: int | None = None, on_built: Callable[[Build], object] | None = None
+) -> None:
+    """
+    Build *nodes* and what they need, where that is missing.
+
+    Independent values are built side by side, each in a task that the container owns; sync ones in place.  Cancelling
+    this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.
+    """
+    drive = Drive(container, nodes, limit, on_built)
+    loop = drive.loop
+    assert loop is not None
+    running = 0
+    try:
+        while True:
+            while drive.ready:
+                if limit is not None and len(drive.joined) >= limit:
+                    break
+                node = drive.ready.popleft()
+                unit = container.unit(node)
+                container.holder(node).check_loop(loop, node)
+                build = drive.claim(node)
+                if build is None:
+                    continue
+                if unit.awaits or build.container.observed:
+                    _begin(build, unit, loop, drive)
+                else:
+                    in_place(build, unit)
+                    drive.came(node)
+                    if on_built is not None:
+                        on_built(build)
+            running = len(drive.joined)
+            if not running and not drive.ended and not drive.ready:
+                return
+            with LOCK:
+                drive.future = None if drive.ended else loop.create_future()
+            if drive.future is not None:
+                await drive.future
+            drive.take_ended()
+    finally:
+        drive.leave()
+
+
+def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
+    """
+    Build *nodes* and what they need without awaiting; from any thread.
+
+    Raises:
+        AsyncDependencyError: One of them has to be awaited.
+    """
+    drive = Drive(container, nodes)
+    for node in drive.open:
+        if container.unit(node).awaits and not container.unit(node).threaded:
+            raise AsyncDependencyError(node.name, container.way_to(node), str(node.place))
+    try:
+        while True:
+            while drive.ready:
+                node = drive.ready.popleft()
+                container.holder(node).check_loop(drive.loop, node)
+                build = drive.claim(node)
+                if build is None:
+                    continue
+                in_place(build, container.unit(node))
+                drive.came(node)
+            if not drive.joined and not drive.ended:
+                return
+            for build in drive.joined:
+                if build.task is not None:
+                    raise AsyncDependencyError(build.node.name, container.way_to(build.node), "", "is being built by a task")
+            drive.again.wait()
+            drive.again.clear()
+            drive.take_ended()
+    finally:
+        drive.leave()
+
+
+async def wait_for(build: Build) -> None:
+    """Wait for a build in flight in this loop, from outside of any build: the short way that thousands may take."""
+    future = build.loop.create_future()  # type: ignore[union-attr]  # the caller has compared it with its own
+    build.waiters[future] = None
+    try:
+        await future
+    finally:
+        if not build.done:
+            build.leave(future)
+    assert build.outcome is not None
+    if not build.abandoned:
+        build.outcome.check()
+
+
+# --- building one ------------------------------------------------------------------------------------
+
+
+def in_place(build: Build, unit: Unit) -> None:
+    """Build a value that needs no awaiting, here and now."""
+    container = build.container
+    chain = CHAIN.get()
+    token = CHAIN.set((*chain, build))
+    finalizers: list[Any] = []
+    build.began = time.perf_counter()
+    try:
+        work = carry_out(unit, container, _collector(finalizers))
+        try:
+            work.send(None)
+        except StopIteration as stop:
+            value = stop.value
+        else:
+            work.close()
+            raise AsyncDependencyError(build.node.name, (), str(build.node.place))
+    except BaseException as error:
+        for finalizer in finalizers:
+            push(container, finalizer)
+        _settle_failed(build, error)
+        raise
+    finally:
+        CHAIN.reset(token)
+    build.finished = time.perf_counter()
+    # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
+    settled = _settle(build, value, finalizers)
+    if not settled:
+        raise ClosedError(f"{container.name} is closed")
+
+
+def _collector(finalizers: list[Any]) -> Callable[[Any, Any], None]:
+    return lambda _, finalizer: finalizers.append(finalizer)
+
+
+def _settle(build: Build, value: Any, finalizers: list[Any]) -> bool:
+    """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
+    container = build.container
+    with LOCK:
+        mine = container.flights.get(build.node) is build
+        if not mine or build.abandoned or container.refuses(build):
+            # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
+            if build.task is None:
+                for finalizer in finalizers:
+                    push(container, finalizer)
+                if mine:
+                    del container.flights[build.node]
+                build.end(Outcome(ClosedError(f"{container.name} is closed")))
+            return False
+        del container.flights[build.node]
+        # Invariant: a finalizer is pushed before its value can be seen by anyone else.
+        for finalizer in finalizers:
+            push(container, finalizer)
+        container.built[build.node] = value
+        build.end(Outcome())
+        return True
+
+
+def _settle_failed(build: Build, error: BaseException | None) -> None:
+    container = build.container
+    if isinstance(error, asyncio.CancelledError) and container.refuses(build):
+        error = ClosedError(f"{container.name} was closed while {build.node.name} was being built")
+    elif build.abandoned:
+        error = None
+    with LOCK:
+        if container.flights.get(build.node) is build:
+            del container.flights[build.node]
+        build.end(Outcome(error))
+
+
+def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Drive) -> None:
+    """Start the task that builds, in a copy of the caller's context."""
+    context = contextvars.copy_context()
+    context.run(CHAIN.set, (*CHAIN.get(), build))
+    build.container.clean_context(context)
+    holder = Holder(build, unit)
+    task = new_task(holder.live(), loop, context, f"asyncmeta: {build.node.name}")
+    build.task = task
+    with LOCK:
+        build.container.tasks.add(task)
+        # Its own starter waits for it like everybody else; a circle cannot begin here.
+        build.waiters[drive] = None
+        drive.joined[build] = None
+        if drive.wait is None:
+            held = holdings()
+            if held:
+                drive.wait = Wait(held)
+        if drive.wait is not None:
+            drive.wait.begin(build, build.node.name)
+    task.add_done_callback(holder.over)
+
+
+class Holder(Held):
+    """
+    The task that builds a container value; with an async generator it stays, to leave it where it was entered.
+    """
+
+    __slots__ = ("build", "command", "error", "finalizers", "name", "poke", "retiring", "task", "unit")
+
+    def __init__(self, build: Build, unit: Unit) -> None:
+        self.build = build
+        self.unit = unit
+        self.name = build.node.name
+        self.finalizers: list[Any] = []
+        self.command = False
+        self.retiring = False
+        self.error: BaseException | None = None  #: the body's, to be thrown in
+        self.poke: asyncio.Future[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    async def live(self) -> list[BaseException]:
+        """Build, settle, and where something has to be left here, wait for the command to leave; return what that raised."""
+        build = self.build
+        self.task = asyncio.current_task()
+        build.began = time.perf_counter()
+        try:
+            value = await carry_out(self.unit, build.container, _collector(self.finalizers))
+        except BaseException as error:
+            # What was set up for it is torn down here and now: nobody has seen it.
+            raised = await self._tear_down(error)
+            if raised:
+                _note_failures(error, raised)
+            _settle_failed(build, error)
+            return []
+        build.finished = time.perf_counter()
+        held: list[Any] = [self] if self.unit.async_generators else self.finalizers
+        if not _settle(build, value, held):
+            del value
+            raised = await self._tear_down(None)
+            closed = ClosedError(f"{build.container.name} is closed")
+            if raised:
+                _note_failures(closed, raised)
+            _settle_failed(build, closed)
+            return []
+        del value
+        if not self.unit.async_generators:
+            return []
+        with LOCK:
+            build.container.tasks.discard(self.task)
+            build.container.holders.add(self.task)
+        await self._commanded()
+        EXITING.set((*EXITING.get(), build.container))
+        return await self._tear_down(self.error)
+
+    async def _commanded(self) -> None:
+        """Wait for the command to leave; a cancellation from outside means that the loop ends: everything retires."""
+        while not self.command:
+            # A cancellation cancels the future, so each round has one of its own.
+            self.poke = asyncio.get_running_loop().create_future()
+            try:
+                await self.poke
+            except asyncio.CancelledError:
+                if not self.command and not self.retiring:
+                    await self.build.container.retire(self)
+
+    async def _tear_down(self, error: BaseException | None) -> list[BaseException]:
+        return await unwind(self.finalizers, error, leave)
+
+    def over(self, task: asyncio.Task[Any]) -> None:
+        """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
+        with LOCK:
+            self.build.container.tasks.discard(task)
+            self.build.container.holders.discard(task)
+        if not task.cancelled():
+            task.exception()
+        if not self.build.done:
+            _settle_failed(self.build, asyncio.CancelledError())
+
+    # --- being left ---
+
+    def call(self, error: BaseException | None) -> None:
+        """Command the task to leave."""
+        self.error = error
+        self.command = True
+        poke = self.poke
+        if poke is not None and not poke.done():
+            poke.set_result(None)
+
+    async def leave(self, error: BaseException | None) -> None:
+        """Let the task tear down what it set up, and raise what that raised."""
+        task = self.task
+        assert task is not None
+        if task is asyncio.current_task():  # it leads the retiring itself
+            self.command = True
+            raised = await self._tear_down(error)
+        else:
+            self.call(error)
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:
+                    continue  # closing goes on; who waits for the closing raises it
+            raised = [] if task.cancelled() else task.result()
+        if len(raised) == 1:
+            raise raised[0]
+        settle_errors(raised, None)
+
+
+def _note_failures(error: BaseException, raised: list[BaseException]) -> None:
+    """Keep what a tear-down raised with the error that caused it."""
+    settle_errors([one for one in raised if one is not error], error)
+
+

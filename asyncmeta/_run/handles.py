@@ -1,0 +1,189 @@
+"""Handles that fetch late: what a Lazy or Factory parameter receives, and what a descriptor leaves on its instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+from .._declare.keys import Factory, Lazy
+from .._names import name_of
+from .._solve.graph import Node, Site
+from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
+
+__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "late_handle"]
+
+#: Where an instance keeps the scope that made it.
+HOME = "_asyncmeta_scope"
+
+
+class Cell(Lazy[Any]):
+    """A late value that is fetched once: tasks that ask at the same time share one fetching."""
+
+    __slots__ = ("_value", "_waiting")
+
+    def __init__(self) -> None:
+        self._value: Any = UNSET
+        self._waiting: list[asyncio.Future[Outcome]] | None = None
+
+    def _get(self) -> Any:
+        """Return the coroutine that fetches."""
+        raise NotImplementedError
+
+    def _get_nowait(self) -> Any:
+        raise NotImplementedError
+
+    def _label(self) -> str:
+        """Return what to call the value in an error."""
+        raise NotImplementedError
+
+    def _keep(self, value: Any) -> None:
+        self._value = value
+
+    async def _fetch_once(self) -> Any:
+        # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
+        while self._value is FLIGHT:
+            await self._join()
+        if self._value is not UNSET:
+            return self._value
+        self._value, cell = FLIGHT, self
+        try:
+            value = await self._get()
+        except BaseException as error:
+            self._value = UNSET
+            self._wake(Outcome(None if isinstance(error, asyncio.CancelledError) else error))
+            raise
+        self._value = UNSET
+        self._keep(value)
+        self._wake(Outcome())
+        del cell
+        return value
+
+    async def _join(self) -> None:
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        wait = Wait(holdings())
+        wait.begin(self, self._label())
+        try:
+            if self._waiting is None:
+                self._waiting = []
+            self._waiting.append(future)
+            (await future).check()
+        finally:
+            wait.end()
+
+    def _wake(self, outcome: Outcome) -> None:
+        waiting, self._waiting = self._waiting, None
+        for future in waiting or ():
+            if not future.done():
+                future.set_result(outcome)
+
+
+def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
+    cell = frame.f_locals.get("cell")
+    return None if cell is None else (cell, cell._label())
+
+
+FRAME_READERS[id(Cell._fetch_once.__code__)] = _read_frame
+
+
+class Late(Cell):
+    """What a ``Lazy[T]`` parameter receives."""
+
+    __slots__ = ("_scope", "_site")
+
+    def __init__(self, scope: Any, site: Site) -> None:
+        super().__init__()
+        self._scope, self._site = scope, site
+
+    def __repr__(self) -> str:
+        return f"<Lazy {self._label()}>"
+
+    def _label(self) -> str:
+        return name_of(self._site.ask.key)
+
+    def _get(self) -> Any:
+        return self._scope.get(self._site)
+
+    def _keep(self, value: Any) -> None:
+        if self._scope.keeps(self._site):
+            self._value = value
+
+    def _fetch(self) -> Any:
+        if self._value is UNSET and self._scope.shares(self._site):
+            return self._scope.get(self._site)
+        return self._fetch_once()
+
+    def _fetch_nowait(self) -> Any:
+        if self._value is UNSET or self._value is FLIGHT:
+            value = self._scope.get_nowait(self._site)
+            if not self._scope.shares(self._site):
+                self._keep(value)
+            return value
+        return self._value
+
+
+def late_handle(scope: Any, site: Site) -> Late:
+    """Return the handle for a ``Lazy[T]`` parameter of something that *scope* makes."""
+    return Late(scope, site)
+
+
+class Made(Factory[Any]):
+    """What a ``Factory[T]`` parameter receives."""
+
+    __slots__ = ("_node", "_scope")
+
+    def __init__(self, scope: Any, node: Node) -> None:
+        self._scope, self._node = scope, node
+
+    def __repr__(self) -> str:
+        return f"<Factory {self._node.name}>"
+
+    def _make(self, arguments: dict[str, Any]) -> Any:
+        return self._scope.make(self._node, arguments)
+
+    def _make_nowait(self, arguments: dict[str, Any]) -> Any:
+        return self._scope.make_nowait(self._node, arguments)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
+
+
+def factory_handle(scope: Any, node: Node | None) -> Made:
+    """Return the handle for a ``Factory[T]`` parameter of something that *scope* makes."""
+    assert node is not None
+    return Made(scope, node)
+
+
+class Ready(Lazy[Any]):
+    """
+    A fetched attribute: stands in the instance's own dictionary, under the descriptor's name, so that it is found first.
+
+    Each container has a subclass of its own; closing gives that one another ``__await__``.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    # A generator that ends at once: CPython inlines sending to it, which no object of another kind has.
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.value
+        yield
+
+    def _fetch_nowait(self) -> Any:
+        return self.value
+
+    def __repr__(self) -> str:
+        return "<Lazy, ready>"
+
+
+def refusing(refuse: Callable[[], BaseException]) -> Callable[[Any], Generator[Any, None, Any]]:
+    """Return an ``__await__`` that raises what *refuse* makes."""
+
+    def __await__(self: Any) -> Generator[Any, None, Any]:
+        raise refuse()
+        yield
+
+    return __await__

@@ -1,0 +1,180 @@
+"""A scope that is opened for one value, and one that spans several levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import AsyncGeneratorType, TracebackType
+from typing import Any
+
+from .._solve.emit import LARGEST, emit_opening, wants_scope
+from .._solve.plan import Plan
+from ..errors import FactoryError
+from .finalizers import as_list, settle_errors, unwind, yields_twice
+from .load import bound, loaded
+from .scope import Scope
+from .work import undone
+
+__all__ = ["Opening", "QuickOpening", "SpanningScope", "quick_enter"]
+
+
+class Opening:
+    """``async with container.request(Handler) as handler``: opens a scope, gives a value, closes the scope."""
+
+    __slots__ = ("around", "context", "scope", "token")
+
+    def __init__(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> None:
+        self.around, self.token, self.context = around, token, context
+        self.scope: Any = None
+
+    async def __aenter__(self) -> Any:
+        scope = self.scope = self.around.scope(self.context)
+        await scope.__aenter__()
+        try:
+            return await scope.get(self.token)
+        except BaseException as error:
+            await scope.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        await self.scope.__aexit__(exc_type, exc, tb)
+
+    def __enter__(self) -> Any:
+        scope = self.scope = self.around.scope(self.context)
+        scope.__enter__()
+        try:
+            return scope.get_nowait(self.token)
+        except BaseException as error:
+            scope.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        self.scope.__exit__(exc_type, exc, tb)
+
+
+class QuickOpening:
+    """
+    The same where nothing that is made holds on to the scope: there is none, its values are locals of generated code.
+
+    Generated code takes it for the scope: it keeps the finalizers.
+    """
+
+    __slots__ = ("enter", "p", "x")
+
+    n = 0
+
+    def __init__(self, container: Any, enter: Any) -> None:
+        self.p = container
+        self.enter = enter
+        self.x: Any = None
+
+    @property
+    def container(self) -> Any:
+        return self.p
+
+    def __aenter__(self) -> Any:
+        return self.enter(self)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        x = self.x
+        if x is None:
+            return
+        if exc is not None or type(x) is not AsyncGeneratorType:
+            await self.close(exc)
+            return
+        self.x = None
+        try:
+            await x.__anext__()
+        except StopAsyncIteration:
+            return
+        except BaseException as raised:
+            settle_errors([raised], None)
+        else:
+            try:
+                await x.aclose()
+            finally:
+                settle_errors([FactoryError(yields_twice(x))], None)
+
+    async def close(self, error: BaseException | None) -> None:
+        """Run the finalizers."""
+        finalizers, self.x = as_list(self.x), None
+        settle_errors(await unwind(finalizers, error), error)
+
+    def __enter__(self) -> Any:
+        raise TypeError("this request has to be awaited: async with")
+
+    def __exit__(self, *exc: object) -> None:
+        """Never entered."""
+
+
+async def _undo_opening(opening: QuickOpening, error: BaseException, lines: Any) -> None:
+    """Tear down what was set up before a step failed."""
+    raised = undone(opening.p, error, lines)[0]
+    await opening.close(raised)
+    if raised is not error:
+        raise raised from None
+
+
+def quick_enter(container: Any, plan: Plan) -> Any:
+    """Return generated code that enters a one-shot scope for *plan*, or None where a real scope is needed."""
+    if plan.entry is None:
+        units = (*plan.units, plan.unit)
+        fits = plan.size <= LARGEST and not wants_scope(plan) and not any(unit.special for unit in units)
+        plan.entry = loaded(emit_opening(plan, 1)) if fits else False
+    if plan.entry is False:
+        return None
+    return bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
+
+
+class SpanningScope(Scope):
+    """A scope for which the levels around it were opened, too: they are closed with it."""
+
+    __slots__ = ("around",)
+
+    def spanning(self, around: Any) -> Any:
+        self.around = around
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        await self._close(exc)
+
+    async def _close(self, error: BaseException | None) -> None:
+        raised: list[BaseException] = []
+        scope: Any = self
+        while scope is not self.around:
+            around = scope.p
+            try:
+                await Scope._close(scope, error)
+            except BaseException as met:
+                raised.append(met)
+            scope = around
+        settle_errors(_flat(raised), error)
+
+    def _close_sync(self, error: BaseException | None) -> None:
+        raised: list[BaseException] = []
+        scope: Any = self
+        while scope is not self.around:
+            around = scope.p
+            try:
+                Scope._close_sync(scope, error)
+            except BaseException as met:
+                raised.append(met)
+            scope = around
+        settle_errors(_flat(raised), error)
+
+
+def _flat(raised: list[BaseException]) -> list[BaseException]:
+    """Return the errors themselves where several closings made a group each."""
+    found: list[BaseException] = []
+    for error in raised:
+        found.extend(error.exceptions if isinstance(error, BaseExceptionGroup) else (error,))
+    return found
+
+

@@ -1,0 +1,510 @@
+"""A class that declares: its metaclass, its descriptors, its base."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+
+import typing_extensions as te
+from typing_extensions import Self, TypeForm
+
+from ._compat import ProtocolMeta
+from ._declare.annotations import class_annotations
+from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
+from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, token_key
+from ._declare.lifetimes import Lifetime
+from ._declare.makers import VALUE
+from ._declare.providers import read_providers
+from ._declare.registry import Attribute, Registry, checked_context, checked_scopes, layers_of, registry_of
+from ._names import Place, close_to, name_of, place_of_caller
+from ._run.cells import UNSET
+from ._run.container import Container
+from ._run.handles import HOME, Cell
+from .errors import DeclarationError, ScopeError
+
+__all__ = ["AsyncDependencyDescriptor", "AsyncMeta", "AsyncServiceBase"]
+
+T = te.TypeVar("T")
+T_co = te.TypeVar("T_co", covariant=True, default=Any)
+
+_Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
+
+_KEYWORDS = ("lifetime", "providers", "context", "scopes", "middleware")
+
+
+class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
+    """
+    A dependency that is fetched when the attribute is first awaited: ``db = AsyncDependencyDescriptor(Database)``.
+
+    What it asks for is, in this order: *token*; the argument of its annotation; its subscript
+    (``AsyncDependencyDescriptor[Database]()``); the attribute's name, as a string.
+
+    ``await instance.db`` gives one value for each instance, whatever its lifetime.  Access on the class gives the
+    descriptor itself.  The value is kept in the instance and nowhere else.
+
+    Args:
+        token: What to look up.
+        optional: None where nothing provides it.
+    """
+
+    @overload
+    def __init__(self, token: str | None = None, *, optional: bool = False) -> None: ...
+    @overload
+    def __init__(self, token: Token[T_co], *, optional: Literal[False] = False) -> None: ...
+    @overload
+    def __init__(self, token: TypeForm[T_co], *, optional: Literal[False] = False) -> None: ...
+    @overload
+    def __init__(self: AsyncDependencyDescriptor[T | None], token: Token[T], *, optional: bool) -> None: ...
+    @overload
+    def __init__(self: AsyncDependencyDescriptor[T | None], token: TypeForm[T], *, optional: bool) -> None: ...
+
+    def __init__(self, token: Any = None, *, optional: bool = False) -> None:
+        self.place = place_of_caller()
+        if not is_hashable(token):
+            raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not", str(self.place))
+        if not isinstance(optional, bool):
+            raise DeclarationError(f"optional is True or False, not {name_of(type(optional))}", str(self.place))
+        self.token = token
+        self.optional = optional
+        self.name = ""
+        self.owner: type | None = None
+        self._ask: Ask | None = None
+        #: what it asks for, by name
+        self.service_name: str = "" if token is None else token if isinstance(token, str) else name_of(token)
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        # Only noted: an error raised here would come out as a RuntimeError on 3.11.
+        if self.name and (self.name, self.owner) != (name, owner):
+            self._ask = None
+        self.owner, self.name = owner, name
+        if not self.service_name:
+            self.service_name = name
+
+    def ask_in(self, owner: type) -> Ask:
+        """Return what it asks for; annotations are read when this is first called."""
+        if self._ask is None:
+            ask = self._read()
+            if self.optional and not ask.optional:
+                ask = Ask(ask.kind, ask.keys, True, ask.fallback, ask.inner, ask.listed)
+            self._ask = ask
+        return self._ask
+
+    def _read(self) -> Ask:
+        if self.token is not None:
+            return ask_for(self.token)
+        if self.owner is not None:
+            for name, annotation, evaluate in class_annotations(self.owner):
+                if name == self.name:
+                    form = evaluate(annotation) if isinstance(annotation, str) else annotation
+                    if isinstance(form, typing.ForwardRef):
+                        form = evaluate(form.__forward_arg__)
+                    if typing.get_origin(form) is typing.ClassVar:
+                        form = typing.get_args(form)[0]
+                        form = evaluate(form) if isinstance(form, str) else form
+                        form = evaluate(form.__forward_arg__) if isinstance(form, typing.ForwardRef) else form
+                    if typing.get_origin(form) is AsyncDependencyDescriptor:
+                        return ask_for(_argument(form, evaluate), evaluate)
+        subscripted = getattr(self, "__orig_class__", None)
+        if subscripted is not None:
+            names = vars(sys.modules[self.owner.__module__]) if self.owner is not None and self.owner.__module__ in sys.modules else {}
+            return ask_for(_argument(subscripted, lambda text: eval(text, names)))
+        return ask_for(self.name)
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Lazy[T_co]: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        if instance is None:
+            return self
+        return Fetching(instance, self)
+
+    async def resolve(self, instance: object) -> T_co:
+        """Return what ``await instance.attribute`` gives."""
+        return await getattr(instance, self.name)  # type: ignore[no-any-return]
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Any:
+            kind = type(self).__name__
+            raise DeclarationError(
+                f"{self.name or 'this'} is the descriptor itself, which cannot be awaited: await it on an instance; where @dataclass "
+                f"has made a field of it, write ClassVar: {self.name}: ClassVar[{kind}[...]]",
+                str(self.place),
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name or '?'}: {self.service_name or '?'}>"
+
+
+def _argument(form: Any, evaluate: Callable[[str], Any]) -> Any:
+    argument = typing.get_args(form)[0]
+    if isinstance(argument, typing.ForwardRef):
+        return evaluate(argument.__forward_arg__)
+    return argument
+
+
+class Fetching(Cell):
+    """What ``instance.attribute`` is until it has been fetched."""
+
+    __slots__ = ("_attribute", "_instance", "_scope")
+
+    def __init__(self, instance: Any, attribute: AsyncDependencyDescriptor[Any]) -> None:
+        super().__init__()
+        self._instance, self._attribute = instance, attribute
+        self._scope: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Lazy {self._label()}>"
+
+    def _label(self) -> str:
+        return f"{type(self._instance).__qualname__}.{self._attribute.name}"
+
+    def _fetch(self) -> Any:
+        instance = self._instance
+        scope = self._scope = getattr(instance, HOME, None) or home_of(instance)
+        if scope.shares((type(instance), self._attribute)):
+            return self._fetch_shared()
+        if self._value is UNSET:
+            # Others who ask meanwhile find this very cell.
+            _put(instance, self._attribute.name, self)
+        return self._fetch_once()
+
+    async def _fetch_shared(self) -> Any:
+        scope = self._scope
+        value = await scope.get((type(self._instance), self._attribute))
+        self._keep(value)
+        return value
+
+    async def _fetch_once(self) -> Any:
+        try:
+            return await super()._fetch_once()
+        except BaseException:
+            here = getattr(self._instance, "__dict__", {})
+            if here.get(self._attribute.name) is self and self._value is UNSET and not self._waiting:
+                del here[self._attribute.name]
+            raise
+
+    def _get(self) -> Any:
+        return self._scope.get((type(self._instance), self._attribute))
+
+    def _fetch_nowait(self) -> Any:
+        instance = self._instance
+        scope = self._scope = getattr(instance, HOME, None) or home_of(instance)
+        value = scope.get_nowait((type(instance), self._attribute))
+        self._keep(value)
+        return value
+
+    def _keep(self, value: Any) -> None:
+        container = self._scope.container
+        if container.keeps_fetched():
+            _put(self._instance, self._attribute.name, container.ready(value))
+
+
+def _put(instance: Any, name: str, handle: Lazy[Any]) -> None:
+    """Leave *handle* in the instance's own dictionary, where it is found before the descriptor."""
+    try:
+        object.__setattr__(instance, name, handle)
+    except (AttributeError, TypeError):  # no dictionary: it is fetched each time
+        return
+
+
+def home_of(instance: Any) -> Any:
+    """
+    Return the container of an instance that the user made: its own.
+
+    Raises:
+        ScopeError: It is no singleton service and cannot be its own root.
+    """
+    cls = type(instance)
+    registry = registry_of(cls)
+    if registry is None or registry.lifetime != "singleton":
+        kind = "no service class" if registry is None else registry.lifetime
+        raise ScopeError(
+            f"this {cls.__qualname__} was made by hand and belongs to no scope ({kind}); bind it: scope.adopt(instance)"
+        )
+    return Container(instance, check=False)
+
+
+class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
+    """
+    The metaclass of services: collects descriptors and registrations while a class is made.
+
+    It derives from the metaclass of ``Protocol``, so that services can also be ABCs, generics and implementations of
+    protocols.
+    """
+
+    @classmethod
+    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **keywords: Any) -> dict[str, Any]:
+        return {BODY: []}
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        /,
+        *,
+        lifetime: Any = None,
+        providers: Any = (),
+        context: Any = (),
+        scopes: Any = (),
+        middleware: Any = (),
+        **more: Any,
+    ) -> Any:
+        namespace = dict(namespace)
+        body: list[Written] = namespace.pop(BODY, None) or []
+        former = namespace.pop("__asyncmeta__", None)
+        place = former.place if isinstance(former, Registry) else place_of_caller()
+        try:
+            if lifetime is not None and (not isinstance(lifetime, str) or not lifetime):
+                raise DeclarationError(f'lifetime of {name} is "singleton", "scoped", "transient" or the name of a level')
+            of_context, of_scopes = checked_context(context), checked_scopes(scopes)
+            _refuse_fields(name, namespace)
+            _add_annotated(namespace)
+            listed = read_providers(providers, place) if providers else []
+        except DeclarationError as error:
+            raise error if error.where else DeclarationError(error.message, str(place)) from None
+        try:
+            cls = super().__new__(mcs, name, bases, namespace, **more)
+        except TypeError as error:
+            if more and "__init_subclass__() takes no keyword arguments" in str(error):
+                raise _unknown_keyword(name, next(iter(more)), place) from None
+            raise
+        if not bases:  # what checkers see in the place of the metaclass; no layer of its own
+            return cls
+        inherited = next((registry for registry in map(registry_of, cls.__mro__[1:]) if registry is not None), None)
+        registry = Registry(cls, place=place)
+        registry.lifetime = lifetime or (inherited.lifetime if inherited is not None else "singleton")
+        registry.context, registry.scopes, registry.middleware = of_context, of_scopes, tuple(middleware)
+        if isinstance(former, Registry):
+            registry.inherit(former)
+        for attribute, thing in list(namespace.items()):
+            if isinstance(thing, AsyncDependencyDescriptor):
+                if thing.name != attribute or thing.owner is not cls:  # one object under two names
+                    thing = _again(thing, cls, attribute)
+                registry.attributes[attribute] = thing
+        enter_body(registry, body, namespace)
+        for registration in listed:
+            registry.add(registration, replace=True)
+        type.__setattr__(cls, "__asyncmeta__", registry)
+        return cls
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **keywords: Any) -> None:
+        super().__init__(name, bases, namespace)
+
+    def register_dependency(
+        cls,
+        token: Hashable,
+        factory: Callable[..., Any],
+        *,
+        lifetime: _Lifetime | None = None,
+        also: Sequence[Hashable] = (),
+        multi: bool = False,
+        timeout: float | None = None,
+        in_thread: bool = False,
+        concurrent: bool = False,
+        health: Callable[[Any], object] | str | None = None,
+    ) -> None:
+        """
+        Register *factory* on this class under *token*; it replaces what this class has there.
+
+        Raises:
+            DeclarationError: The factory cannot be called, the token not be hashed, or the options contradict each other.
+        """
+        written = Written(
+            token, factory, lifetime=lifetime, also=also, multi=multi, timeout=timeout, in_thread=in_thread,
+            concurrent=concurrent, health=health, place=place_of_caller(),
+        )  # fmt: skip
+        if token is None:
+            raise DeclarationError("register_dependency takes a token; None is none", str(written.place))
+        _registry(cls).add(registration_of(written, any_token=True), replace=True)
+
+    def get_dependency(cls, token: Hashable) -> Callable[..., Any] | None:
+        """Return the factory that this class, or a layer below it, registers under *token*; None where there is none."""
+        key = token_key(token)
+        for registry in layers_of(cls):
+            entry = registry.entries.get(key)
+            if entry is not None:
+                maker = (entry[-1] if isinstance(entry, list) else entry).maker
+                if maker.kind == VALUE:
+                    value = maker.call
+                    return lambda: value
+                return maker.written  # type: ignore[no-any-return]
+        return None
+
+    def register_value(cls, token: Hashable, value: object) -> None:
+        """Register a value that is there already; it is handed over as it is, and never closed."""
+        _registry(cls).add(value_registration(token, value, place_of_caller()), replace=True)
+
+    def register_providers(cls, providers: Sequence[Any]) -> None:
+        """Register the entries of a provider list, or none of them where one is wrong."""
+        registry = _registry(cls)
+        for registration in read_providers(providers):
+            registry.add(registration, replace=True)
+
+
+def _registry(cls: Any) -> Registry:
+    found = registry_of(cls)
+    assert found is not None
+    return found
+
+
+def _refuse_fields(name: str, namespace: Mapping[str, Any]) -> None:
+    """Refuse a class made again by a dataclass that has turned a descriptor into a field."""
+    fields = namespace.get("__dataclass_fields__")
+    if fields:
+        made = {field.name for field in fields.values() if "ClassVar" not in str(field.type) and field.default is not None}
+        for attribute, thing in namespace.items():
+            if isinstance(thing, AsyncDependencyDescriptor) and attribute in made:
+                raise _field_error(name, attribute)
+
+
+def _field_error(name: str, attribute: str) -> DeclarationError:
+    return DeclarationError(
+        f"{name}.{attribute} is a dependency, but @dataclass makes a field of it; write ClassVar: "
+        f"{attribute}: ClassVar[AsyncDependencyDescriptor[...]]"
+    )
+
+
+def _add_annotated(namespace: dict[str, Any]) -> None:
+    """Make the descriptors that are only annotated: ``db: AsyncDependencyDescriptor[Database]``."""
+    written = namespace.get("__annotations__")
+    if not isinstance(written, dict):
+        return
+    names = vars(sys.modules[namespace["__module__"]]) if namespace.get("__module__") in sys.modules else {}
+    for name, annotation in written.items():
+        if name not in namespace and _is_descriptor(annotation, names):
+            namespace[name] = AsyncDependencyDescriptor()
+
+
+def _is_descriptor(annotation: Any, names: Mapping[str, Any]) -> bool:
+    if isinstance(annotation, str):
+        text = annotation.strip()
+        head, bracket, rest = text.partition("[")
+        if head.rpartition(".")[2] == "ClassVar" and bracket:
+            return _is_descriptor(rest.rpartition("]")[0], names)
+        found: Any = None
+        for part in head.strip().split("."):
+            found = names.get(part) if found is None else getattr(found, part, None)
+        return found is AsyncDependencyDescriptor
+    if typing.get_origin(annotation) is typing.ClassVar:
+        return _is_descriptor(typing.get_args(annotation)[0], names)
+    return annotation is AsyncDependencyDescriptor or typing.get_origin(annotation) is AsyncDependencyDescriptor
+
+
+def _again(descriptor: AsyncDependencyDescriptor[Any], cls: Any, name: str) -> AsyncDependencyDescriptor[Any]:
+    fresh: AsyncDependencyDescriptor[Any] = AsyncDependencyDescriptor(descriptor.token, optional=descriptor.optional)
+    fresh.place = descriptor.place
+    fresh.__set_name__(cls, name)
+    type.__setattr__(cls, name, fresh)
+    return fresh
+
+
+def _unknown_keyword(name: str, keyword: str, place: Place) -> DeclarationError:
+    near = close_to(keyword, _KEYWORDS)
+    meant = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(_KEYWORDS)}, and what an __init_subclass__ of a base takes"
+    return DeclarationError(f"class {name} has the keyword {keyword}=, which nobody takes; {meant}", str(place))
+
+
+if TYPE_CHECKING:
+    # Checkers see no metaclass: with one, mypy, pyrefly and zuban do not check class keywords.
+    class _Service:
+        def __init_subclass__(
+            cls,
+            *,
+            lifetime: _Lifetime = "singleton",
+            providers: Sequence[type[Any] | Mapping[str, Any] | Sequence[Any]] = (),
+            context: Iterable[Hashable] | Mapping[str, Iterable[Hashable]] = (),
+            scopes: Sequence[str] = (),
+            middleware: Iterable[Any] = (),
+        ) -> None: ...
+        @classmethod
+        def register_dependency(
+            cls,
+            token: Hashable,
+            factory: Callable[..., Any],
+            *,
+            lifetime: _Lifetime = "singleton",
+            also: Sequence[Hashable] = (),
+            multi: bool = False,
+            timeout: float | None = None,
+            in_thread: bool = False,
+            concurrent: bool = False,
+            health: Callable[[Any], object] | str | None = None,
+        ) -> None: ...
+        @classmethod
+        def get_dependency(cls, token: Hashable) -> Callable[..., Any] | None: ...
+        @classmethod
+        def register_value(cls, token: Hashable, value: object) -> None: ...
+        @classmethod
+        def register_providers(cls, providers: Sequence[Any]) -> None: ...
+
+else:
+    _Service = AsyncMeta("_Service", (), {"__module__": __name__, "_is_protocol": False, "__slots__": ()})
+
+
+class AsyncServiceBase(_Service):
+    """
+    The base of services: classes whose dependencies are attributes that are awaited when they are needed.
+
+    A service needs no registration: asked for under its own type it is built by its constructor, with its
+    ``lifetime=``.  Its registrations, in the body or by `inject_dependency`'s ``on=``, belong to it and its
+    subclasses.
+
+    Class keywords, all inherited:
+
+    - ``lifetime``: "singleton" (one for each container), "scoped", "transient", or a level of the application.
+    - ``providers``: a provider list, registered on this class.
+    - ``context``: tokens whose values come with a scope.
+    - ``scopes``: names of the levels, outer first.
+    - ``middleware``: what is run around builds.
+    """
+
+    if not TYPE_CHECKING:
+        _is_protocol = False
+
+    async def on_startup(self) -> None:
+        """Do what the constructor cannot await; runs once, before anybody sees the service."""
+
+    async def on_shutdown(self) -> None:
+        """Undo it; runs if and only if `on_startup` returned, before anything that the service uses is closed."""
+
+    async def __aenter__(self) -> Self:
+        container = getattr(self, HOME, None)
+        if container is None or (container.closed and container.container is not container):
+            container = Container(self)
+        if container.container is not container or container.instance is not self:
+            raise ScopeError(f"this {type(self).__qualname__} belongs to {container.name}, which enters and leaves it")
+        await container.__aenter__()
+        try:
+            await container.get(type(self))
+        except BaseException as error:
+            await container.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        await getattr(self, HOME).__aexit__(exc_type, exc, tb)
+
+    def __getstate__(self) -> Any:
+        # A copy is another instance: what this one has fetched, and where it belongs, is not its own.
+        state = object.__getstate__(self)  # type: ignore[attr-defined]  # 3.11 has it; typeshed not everywhere
+        if isinstance(state, tuple):
+            return (_without_fetched(state[0]), *state[1:])
+        return _without_fetched(state)
+
+
+def _without_fetched(state: Any) -> Any:
+    if not isinstance(state, dict):
+        return state
+    return {name: value for name, value in state.items() if name != HOME and not isinstance(value, Lazy)}
+
+
+Container.base = AsyncServiceBase
+Container.hooks = {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown}

@@ -1,0 +1,1 @@
+"""What it means: pure, nothing here awaits, executes source or reads a clock."""

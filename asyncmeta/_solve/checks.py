@@ -1,0 +1,346 @@
+"""Does what was declared fit together?  All problems at once, each with the path that leads there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterable, Set
+
+from .._declare.lifetimes import TRANSIENT_LEVEL
+from .._declare.registry import attributes_of
+from .._names import arrow, name_of
+from ..errors import (
+    AmbiguousDependencyError,
+    CaptiveDependencyError,
+    CircularDependencyError,
+    GraphError,
+    GraphErrors,
+    MissingDependencyError,
+)
+from .graph import LATE, MAKE, START, Edge, Graph, Node, Problem, place_of
+
+__all__ = ["check_nodes", "check_whole", "declared_nodes", "grouped", "missing_error", "problem_error", "reached_from"]
+
+#: More transient objects than this for one root are a mistake of the graph, not a wish.
+MOST_OBJECTS = 100_000
+
+#: Who led to a node: the user and the edge, or None for where the walk began.
+Parents = dict[Node, tuple[Node, Edge] | None]
+
+
+def grouped(graph: Graph, errors: Iterable[GraphError]) -> GraphErrors:
+    """Return all *errors* as one."""
+    found = list(errors)
+    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    return GraphErrors(f"{graph.app.__qualname__} has {count}", found)
+
+
+def check_whole(graph: Graph) -> list[GraphError]:
+    """Check all that the application declares and what it reaches; the result is kept until something is registered."""
+    if graph.checked is None:
+        errors: list[GraphError] = []
+        for name, registry in graph.bad_levels:
+            errors.append(GraphError(
+                f"context of {registry.name} names the level {name_of(name)}, but {graph.app.__qualname__} has "
+                f"{', '.join(graph.levels[1:])} ({registry.place})"
+            ))  # fmt: skip
+        starts, ambiguous = declared_nodes(graph)
+        errors.extend(ambiguous)
+        errors.extend(check_nodes(graph, starts))
+        graph.checked = errors
+    return list(graph.checked)
+
+
+def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
+    """Return the nodes of what the application itself declares, and what is wrong with their keys."""
+    starts: list[Node] = []
+    errors: list[GraphError] = []
+    if graph.app is not graph.shared.cls:
+        starts.append(graph.app_node())
+    for registration, _, rank in graph.declared_registrations():
+        if registration.rivals:
+            errors.append(_worded(graph, Problem("ambiguous", registration.key, places=tuple(
+                str(one.place) for one in (*registration.rivals, registration))), None, {}))  # fmt: skip
+            continue
+        starts.append(graph.node(registration, None, rank))
+    return starts, errors
+
+
+def check_nodes(graph: Graph, starts: Iterable[Node]) -> list[GraphError]:
+    """Check *starts* and everything that they reach; what an earlier check found sound is not looked at again."""
+    parents: Parents = {}
+    reached = _reach(graph, starts, parents, graph.sound)
+    errors: list[GraphError] = []
+    for node in reached:
+        for problem in node.problems:
+            if problem.kind == "argument" and node.asked_with_arguments:
+                continue
+            errors.append(_worded(graph, problem, node, parents))
+        _fields(node, errors)
+    circles = _circles(reached, graph.sound)
+    errors.extend(_circle_error(circle) for circle in circles)
+    errors.extend(_captives(graph, reached, parents))
+    if not circles:
+        errors.extend(_ladders(reached))
+    if not errors:
+        graph.sound.update(reached)
+    return errors
+
+
+def reached_from(graph: Graph, starts: Iterable[Node]) -> list[Node]:
+    """Return *starts* and all that they lead to, eagerly or late."""
+    return _reach(graph, starts, {}, frozenset())
+
+
+def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[Node]) -> list[Node]:
+    """Return every node that *starts* lead to, eagerly or late, users before what they use."""
+    reached: list[Node] = []
+    pending: list[Node] = []
+    for node in starts:
+        if node not in parents and node not in sound:
+            parents[node] = None
+            pending.append(node)
+    pending.reverse()
+    while pending:
+        node = pending.pop()
+        reached.append(node)
+        edges = graph.expand(node)
+        for several in (edges, node.late):
+            for edge in several:
+                target = edge.target
+                for other in (target.node,) if target.node is not None else target.nodes:
+                    if other not in parents and other not in sound:
+                        parents[other] = (node, edge)
+                        pending.append(other)
+    return reached
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def path_to(node: Node | None, parents: Parents) -> list[str]:
+    """Return the steps from where the walk began to *node*, the node itself left out."""
+    steps: list[str] = []
+    while node is not None:
+        led = parents.get(node)
+        if led is None:
+            break
+        user, edge = led
+        if user.kind != START:  # the same thing twice, to the reader
+            steps.append(f"{user.name}.{edge.name}")
+        node = user
+    steps.reverse()
+    return steps
+
+
+def problem_error(graph: Graph, node: Node, problem: Problem) -> GraphError:
+    """Return the error of a problem at *node*, which was asked for itself."""
+    return _worded(graph, problem, node, {})
+
+
+def missing_error(graph: Graph, key: Hashable, asker: str = "", where: str = "") -> MissingDependencyError:
+    """Return the error of a key that nothing provides."""
+    name = name_of(key)
+    path = (asker, name) if asker else (name,)
+    return MissingDependencyError(name, path, where, graph.names_near(key), graph.hint_for(key))
+
+
+def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents) -> GraphError:
+    name = name_of(problem.key)
+    where = str(place_of(node)) if node is not None else ""
+    steps = path_to(node, parents)
+    if node is not None and problem.edge:
+        steps.append(f"{node.name}.{problem.edge}")
+        if node.maker.cls is not None:
+            attribute = attributes_of(node.maker.cls).get(problem.edge)
+            if attribute is not None:
+                where = str(attribute.place)  # type: ignore[attr-defined]  # every descriptor notes its place
+    if problem.kind in ("missing", "argument"):
+        near = graph.names_near(problem.key) if problem.close else ()
+        return MissingDependencyError(name, (*steps, name), where, near, problem.hint)
+    if problem.kind == "ambiguous":
+        return AmbiguousDependencyError(name, (*steps, name), where, problem.places)
+    if problem.kind == "circular":
+        assert node is not None
+        return CircularDependencyError(node.name, (*steps, node.name), where)
+    drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
+    return GraphError(f"{problem.hint} ({where}){drawn}")
+
+
+def _fields(node: Node, errors: list[GraphError]) -> None:
+    """Find descriptors that a dataclass has turned into fields."""
+    cls = node.maker.cls
+    if cls is None or "__dataclass_fields__" not in cls.__dict__ or node.kind == START:
+        return
+    fields = {field.name for field in sys.modules["dataclasses"].fields(cls)}
+    for name in attributes_of(cls):
+        if name in fields:
+            errors.append(GraphError(
+                f"{name_of(cls)}.{name} is a dependency, but @dataclass makes a field of it; write ClassVar: "
+                f"{name}: ClassVar[AsyncDependencyDescriptor[...]] ({place_of(node)})"
+            ))  # fmt: skip
+
+
+# --- circles --------------------------------------------------------------------------------------
+
+
+def _circles(reached: list[Node], sound: set[Node]) -> list[list[tuple[Node, Edge]]]:
+    """Return the circles among eager dependencies, each as its steps; one for each edge that closes one."""
+    OPEN, DONE = 1, 2
+    state: dict[Node, int] = {}
+    circles: list[list[tuple[Node, Edge]]] = []
+    for start in reached:
+        if start in state:
+            continue
+        state[start] = OPEN
+        path: list[tuple[Node, Edge]] = []
+        stack = [(start, _eager(start))]
+        while stack:
+            node, following = stack[-1]
+            for edge, other in following:
+                seen = state.get(other)
+                if seen is None:
+                    if not other.edges or other in sound:
+                        state[other] = DONE
+                        continue
+                    state[other] = OPEN
+                    path.append((node, edge))
+                    stack.append((other, _eager(other)))
+                    break
+                if seen == OPEN:
+                    begin = next((i for i, step in enumerate(path) if step[0] is other), len(path))
+                    circles.append([*path[begin:], (node, edge)])
+            else:
+                state[node] = DONE
+                stack.pop()
+                if path:
+                    path.pop()
+    return circles
+
+
+def _eager(node: Node):  # type: ignore[no-untyped-def]  # a generator of (edge, node), used above only
+    for edge in node.edges or ():
+        if edge.target.how != LATE:
+            for other in edge.target.each():
+                yield edge, other
+
+
+def _circle_error(circle: list[tuple[Node, Edge]]) -> CircularDependencyError:
+    steps = [f"{node.name}.{edge.name}" for node, edge in circle if node.kind != START]
+    first = next((node for node, _ in circle if node.kind != START), circle[0][0])
+    return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))
+
+
+# --- captives -------------------------------------------------------------------------------------
+
+
+def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[GraphError]:
+    """Find what would keep a value beyond its life, also through transient values and late edges."""
+    needs = graph.needs
+    _add_needs(reached, needs)
+    errors: list[GraphError] = []
+    for node in reached:
+        level = node.level
+        if level == TRANSIENT_LEVEL or level == len(graph.levels) - 1:
+            continue
+        for edges in (node.edges or (), node.late):
+            for edge in edges:
+                if edge.target.how == LATE and edges is node.edges:
+                    continue  # stands in node.late again
+                for other in edge.target.each():
+                    need = needs_of(other, needs, edge.target.how)
+                    if need > level and need != TRANSIENT_LEVEL:
+                        errors.append(_captive_error(graph, node, edge, other, need, needs))
+    return errors
+
+
+def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
+    """Add, for each transient node, the innermost level that it needs, directly or through others."""
+    known = frozenset(node for node in reached if node in needs)
+    fresh = frozenset(node for node in reached if node.level == TRANSIENT_LEVEL and node not in known)
+    users: dict[Node, list[Node]] = {}
+    pending: list[Node] = []
+    for node in reached:
+        if node not in fresh:
+            continue
+        need = 0
+        for other in _all_of(node):
+            if other.level == TRANSIENT_LEVEL and other not in fresh:
+                need = max(need, needs.get(other, 0))
+            elif other.level == TRANSIENT_LEVEL:
+                users.setdefault(other, []).append(node)
+            elif other.level > need:
+                need = other.level
+        needs[node] = need
+        if need:
+            pending.append(node)
+    while pending:
+        node = pending.pop()
+        for user in users.get(node, ()):
+            if needs[user] < needs[node]:
+                needs[user] = needs[node]
+                pending.append(user)
+
+
+def _all_of(node: Node):  # type: ignore[no-untyped-def]  # a generator of nodes, used here only
+    for edges in (node.edges or (), node.late):
+        for edge in edges:
+            yield from edge.target.each()
+
+
+def needs_of(node: Node, needs: dict[Node, int], how: str) -> int:
+    """Return the innermost level that a user of *node* needs."""
+    if node.level == TRANSIENT_LEVEL:
+        return needs.get(node) or 0
+    if how == MAKE:  # made anew for the holder of the handle: only what it takes counts
+        return max((other.level if other.level != TRANSIENT_LEVEL else needs.get(other, 0) for other in _all_of(node)), default=0)
+    return node.level
+
+
+def _captive_error(
+    graph: Graph, holder: Node, edge: Edge, other: Node, need: int, needs: dict[Node, int]
+) -> CaptiveDependencyError:
+    steps = [f"{holder.name}.{edge.name}"]
+    node = other
+    seen: set[Node] = set()
+    while node.level == TRANSIENT_LEVEL and node not in seen:
+        seen.add(node)
+        for edges in (node.edges or (), node.late):
+            following = next(
+                ((step, after) for step in edges for after in step.target.each() if needs_of(after, needs, step.target.how) == need), None
+            )
+            if following is not None:
+                steps.append(f"{node.name}.{following[0].name}")
+                node = following[1]
+                break
+    lifetime = graph.levels[holder.level]
+    return CaptiveDependencyError(node.name, (*steps, node.name), str(place_of(holder)), lifetime, graph.levels[need])
+
+
+# --- ladders --------------------------------------------------------------------------------------
+
+
+def _ladders(reached: list[Node]) -> list[GraphError]:
+    """Find transient values that multiply: more than 100,000 objects for one root."""
+    counts: dict[Node, int] = {}
+    errors: list[GraphError] = []
+    for start in reached:
+        stack = [start]
+        while stack:
+            node = stack[-1]
+            if node in counts:
+                stack.pop()
+                continue
+            inner = [other for edge, other in _eager(node) if other.level == TRANSIENT_LEVEL and edge.target.how != MAKE]
+            pending = [other for other in inner if other not in counts]
+            if pending:
+                stack.extend(pending)
+                continue
+            stack.pop()
+            counts[node] = 1 + sum(counts[other] for other in inner)
+            if counts[node] > MOST_OBJECTS and all(counts[other] <= MOST_OBJECTS for other in inner):
+                errors.append(GraphError(
+                    f"one {node.name} would make more than {MOST_OBJECTS:,} transient objects ({place_of(node)}); "
+                    "give some of what it needs a longer lifetime"
+                ))  # fmt: skip
+    return errors
+

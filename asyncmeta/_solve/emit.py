@@ -1,0 +1,311 @@
+"""What would a careful colleague type?  The source of a root, and what its names stand for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .._declare.lifetimes import CONTAINER_LEVEL
+from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
+from .graph import START, Node, Site
+from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
+from .writer import SourceWriter
+
+__all__ = ["LARGEST", "Source", "emit_opening", "emit_root", "wants_scope"]
+
+#: A root with more calls than this is carried out without source of its own.
+LARGEST: Final = 256
+
+
+class Source:
+    """
+    Source text with what has to stand in its namespace.
+
+    The text holds identifiers of ours only: nothing that a user wrote, no name, token or repr, is ever part of it.
+    """
+
+    __slots__ = ("calls", "constants", "context", "lines", "nodes", "singletons", "sites", "text")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.calls: dict[str, Node] = {}  #: f3 -> whose factory it is
+        self.singletons: dict[str, Node] = {}  #: a1 -> whose value it is
+        self.constants: dict[str, Any] = {}  #: c2 -> the object
+        self.nodes: dict[str, Node] = {}  #: n4 -> the node
+        self.sites: dict[str, Site] = {}  #: h5 -> what a handle asks for
+        self.context: dict[str, Node] = {}  #: locals that hold what a scope is opened with
+        #: line -> (what is called there, the scoped value that is being built there)
+        self.lines: dict[int, tuple[Node, Node | None]] = {}
+
+
+class _Emitter:
+    """Writes one function."""
+
+    def __init__(self, plan: Plan, level: int, *, private: bool = False) -> None:
+        self.plan = plan
+        self.level = level
+        self.private = private  #: nobody else sees the scope: its values are plain locals
+        self.w = SourceWriter()
+        self.source = Source()
+        self.named: dict[tuple[str, Any], str] = {}
+        self.temps: dict[tuple[Unit, int], str] = {}
+        self.counts: dict[str, int] = {}
+
+    # --- names ---
+
+    def fresh(self, letter: str) -> str:
+        """Return an identifier that is not in use: our letter, and a number."""
+        self.counts[letter] = number = self.counts.get(letter, 0) + 1
+        return f"{letter}{number}"
+
+    def name(self, letter: str, thing: Any, table: dict[str, Any] | None = None) -> str:
+        """Return the identifier of *thing*: our letter, and a number."""
+        key = (letter, id(thing))
+        found = self.named.get(key)
+        if found is None:
+            found = self.named[key] = self.fresh(letter)
+            if table is not None:
+                table[found] = thing
+        return found
+
+    def scope(self, level: int) -> str:
+        return "s" if level == self.level or level == CONTAINER_LEVEL else f"p{level}"
+
+    def values(self, level: int) -> str:
+        return "v" if level == self.level else f"v{level}"
+
+    def constant(self, value: Any) -> str:
+        key = ("c", id(value))
+        found = self.named.get(key)
+        if found is None:
+            found = self.named[key] = self.fresh("c")
+            self.source.constants[found] = value  # keeps it alive, so that its id stays its own
+        return found
+
+    def expression(self, ref: Ref, unit: Unit, level: int) -> str:
+        """Return the text for a reference, in a unit that belongs to *level*."""
+        how = ref.how
+        if how == TEMP:
+            return self.temps[unit, ref.what]
+        if how == CONST:
+            return "None" if ref.what is None else self.constant(ref.what)
+        if how == THE_SCOPE:
+            return self.scope(level)
+        if how == THE_CONTAINER:
+            return "container"
+        if how == HANDLE:
+            return f"late_handle({self.scope(level)}, {self.name('h', ref.what, self.source.sites)})"
+        if how == MAKER:
+            return f"factory_handle({self.scope(level)}, {self.name('n', ref.node, self.source.nodes)})"
+        if how == MANY:
+            return "[" + ", ".join(self.expression(inner, unit, level) for inner in ref.refs) + "]"
+        node = ref.node
+        assert node is not None
+        if how == PERHAPS:
+            held = self.name("s", node)
+            fallback = "None" if ref.what is None else self.constant(ref.what)
+            return f"({held} if ({held} := {self.values(node.level)}[{node.slot}]) is not UNSET else {fallback})"
+        assert how == VALUE_OF
+        if node.level == CONTAINER_LEVEL:
+            return self.name("a", node, self.source.singletons)
+        return self.name("s", node)
+
+    # --- lines ---
+
+    def call(self, text: str, node: Node, builds: Node | None) -> None:
+        self.source.lines[self.w.line(text)] = (node, builds)
+
+    def op(self, op: Op, unit: Unit, target: str, level: int) -> None:
+        """Write one call of a factory; its value goes to the local *target*."""
+        node, builds = op.node, unit.node
+        scope = self.scope(level)
+        count = len(op.args) - len(op.names)
+        args = [self.expression(ref, unit, level) for ref in op.args[:count]]
+        named = [f"{self.constant(name)}: {self.expression(ref, unit, level)}" for name, ref in zip(op.names, op.args[count:], strict=True)]
+        if node.kind == START:
+            self.call(f"await {args[0]}.on_startup()", node, builds)
+            self.push(scope, f"{args[0]}.on_shutdown")
+            self.w.line(f"{target} = {args[0]}")
+            return
+        if node.kind == VALUE:
+            self.w.line(f"{target} = {self.constant(node.maker.call)}")
+            return
+        function = self.name("f", node, self.source.calls)
+        if op.special:
+            thing = self.name("n", node, self.source.nodes)
+            listed, mapped = ", ".join(args), ", ".join(named)
+            self.call(f"{target} = await special({thing}, {function}, [{listed}], {{{mapped}}}, {scope}, push)", node, builds)
+            return
+        if named:
+            args.append(f"**{{{', '.join(named)}}}")
+        made = f"{function}({', '.join(args)})"
+        if node.kind == SYNC:
+            self.call(f"{target} = {made}", node, builds)
+            self.bind(node, target, scope)
+        elif node.kind == ASYNC:
+            self.call(f"{target} = await {made}", node, builds)
+        elif node.kind == GENERATOR:
+            self.call(f"g = {made}", node, builds)
+            self.call(f"{target} = next(g)", node, builds)
+            self.push(scope, "g")
+        else:
+            assert node.kind == ASYNC_GENERATOR
+            self.call(f"g = {made}", node, builds)
+            self.call(f"{target} = await g.__anext__()", node, builds)
+            self.push(scope, "g")
+
+    def bind(self, node: Node, target: str, scope: str) -> None:
+        cls = node.maker.cls
+        if cls is None or node.owner is not None:
+            return
+        if "__asyncmeta__" in cls.__dict__ and cls.__setattr__ is object.__setattr__:
+            self.w.line(f"{target}._asyncmeta_scope = {scope}")
+        elif node.late or "__asyncmeta__" in cls.__dict__:
+            self.w.line(f"bind({target}, {scope})")
+
+    def push(self, scope: str, finalizer: str) -> None:
+        self.w.line(f"if {scope}.x is None:")
+        with self.w.indent():
+            self.w.line(f"{scope}.x = {finalizer}")
+        with self.w.indent("else:"):
+            self.w.line(f"push({scope}, {finalizer})")
+
+    def unit(self, unit: Unit) -> None:
+        """Write the building of one scoped value."""
+        node = unit.node
+        assert node is not None
+        held, level, slot = self.name("s", node), node.level, node.slot
+        scope, values = self.scope(level), self.values(level)
+        if not unit.ops:  # a context value
+            with self.w.indent(f"if ({held} := {values}[{slot}]) is UNSET:"):
+                self.w.line(f"raise absent({self.name('n', node, self.source.nodes)}, {scope})")
+            return
+        if self.private and level == self.level:
+            self.ops(unit, held, level)
+            return
+        with self.w.indent(f"while ({held} := {values}[{slot}]) is FLIGHT:"):
+            self.call(f"await join({scope}, {slot}, {self.name('n', node, self.source.nodes)})", node, None)
+        with self.w.indent(f"if {held} is UNSET:"):
+            self.w.line(f"{values}[{slot}] = FLIGHT")
+            self.ops(unit, held, level)
+            self.w.line(f"{values}[{slot}] = {held}")
+            if unit.awaits:
+                with self.w.indent(f"if {scope}.w:"):
+                    self.w.line(f"settle({scope}, {slot}, {held})")
+
+    def ops(self, unit: Unit, target: str, level: int) -> None:
+        last = len(unit.ops) - 1
+        for number, op in enumerate(unit.ops):
+            if number == last and unit.node is not None:
+                local = target
+            else:
+                local = self.fresh("t")
+            self.temps[unit, number] = local
+            self.op(op, unit, local, level)
+
+    def outer(self, used: set[int]) -> None:
+        """Write how the scopes around this one are reached."""
+        outermost = min((level for level in used if level != CONTAINER_LEVEL), default=self.level)
+        here = "s"
+        for level in range(self.level - 1, outermost - 1, -1):
+            self.w.line(f"p{level} = {here}.p")
+            here = f"p{level}"
+        for level in sorted(used - {CONTAINER_LEVEL, self.level}):
+            self.w.line(f"v{level} = p{level}.v")
+
+    def levels_used(self) -> set[int]:
+        used = {unit.node.level for unit in self.plan.units if unit.node is not None}
+        for unit in (*self.plan.units, self.plan.unit):
+            for op in unit.ops:
+                used.update(_perhaps_levels(op.args))
+            used.update(_perhaps_levels((unit.result,)))
+        return used
+
+    def body(self) -> str:
+        """Write the units and what the root makes for itself; return the text of the result."""
+        for unit in self.plan.units:
+            self.unit(unit)
+        self.ops(self.plan.unit, "", self.level)
+        return self.expression(self.plan.unit.result, self.plan.unit, self.level)
+
+    # --- functions ---
+
+    def root(self) -> Source:
+        plan, w = self.plan, self.w
+        used = self.levels_used()
+        with w.indent("async def root(s):"):
+            if self.level in used:
+                w.line("v = s.v")
+            result = plan.unit.result
+            if result.how == VALUE_OF and not plan.unit.ops and result.node is not None and result.node.level == self.level:
+                held = self.name("s", result.node)
+                with w.indent(f"if ({held} := v[{result.node.slot}]) is not UNSET and {held} is not FLIGHT:"):
+                    w.line(f"return {held}")
+            self.outer(used)
+            if (plan.awaits or plan.generators) and self.level != CONTAINER_LEVEL:
+                w.line("live(s)")
+            if plan.awaits:
+                w.line("s.n += 1")
+            with w.indent("try:"):
+                made = self.body()
+                w.line(f"{'r =' if plan.awaits else 'return'} {made}")
+            with w.indent("except BaseException as error:"):
+                if plan.awaits:
+                    w.line("s.n -= 1")
+                w.line("undo(s, error, lines)")
+                w.line("raise")
+            if plan.awaits:
+                w.line("s.n -= 1")
+                with w.indent("if s.n >= CLOSING:"):
+                    w.line("landed(s)")
+                w.line("return r")
+        self.source.text = w.text()
+        return self.source
+
+    def opening(self) -> Source:
+        """Write the entry of a one-shot scope whose values are locals: nobody has a handle of it."""
+        plan, w = self.plan, self.w
+        with w.indent("async def enter(s):"):
+            with w.indent("try:"):
+                w.line(f"return {self.body()}")
+            with w.indent("except BaseException as error:"):
+                w.line("await undo_opening(s, error, lines)")
+                w.line("raise")
+        self.source.text = w.text()
+        return self.source
+
+
+def _perhaps_levels(refs: tuple[Ref, ...]) -> set[int]:
+    found: set[int] = set()
+    for ref in refs:
+        if ref.how == PERHAPS and ref.node is not None:
+            found.add(ref.node.level)
+        elif ref.how == MANY:
+            found |= _perhaps_levels(ref.refs)
+    return found
+
+
+def emit_root(plan: Plan, level: int) -> Source:
+    """Return the source of ``async def root(s)``, which gives the root's value in a scope of *level*."""
+    return _Emitter(plan, level).root()
+
+
+def emit_opening(plan: Plan, level: int) -> Source:
+    """Return the source of ``async def enter(s)``, for a scope that is opened for this one value."""
+    return _Emitter(plan, level, private=True).opening()
+
+
+def wants_scope(plan: Plan) -> bool:
+    """Tell whether *plan* needs a scope: a service or handle holds on to it, or values come with it."""
+
+    def holds(ref: Ref) -> bool:
+        return ref.how in (HANDLE, MAKER, THE_SCOPE, PERHAPS) or any(map(holds, ref.refs))
+
+    if any(not unit.ops for unit in plan.units):
+        return True
+
+    return any(
+        any(map(holds, op.args))
+        or (op.node.maker.cls is not None and (bool(op.node.late) or "__asyncmeta__" in op.node.maker.cls.__dict__))
+        for unit in (*plan.units, plan.unit)
+        for op in unit.ops
+    ) or holds(plan.unit.result)

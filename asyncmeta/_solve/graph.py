@@ -1,0 +1,697 @@
+"""How are registrations related?  Nodes, their edges, and which one serves a key."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .._declare.annotations import KEYWORD, Parameter
+from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
+from .._declare.makers import SYNC, VALUE, Maker, maker_of, value_maker
+from .._declare.registry import Registration, Registry, attributes_of, layers_of, registry_of
+from .._names import Place, close_to, name_of, place_of_function
+from .generics import Binding, bound_parameters, open_key_of, substitution
+
+__all__ = ["Edge", "Graph", "Node", "Problem", "Site", "Target"]
+
+# Kinds of nodes beside the kinds of makers.
+CONTEXT = "context"  #: a value that comes with the scope
+CONTAINER = "container"
+SCOPE = "scope"
+START = "start"  #: a service whose on_startup is awaited; its only edge is the constructed instance
+
+# How a parameter or attribute is served.
+NODE, CONSTANT, LATE, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "late", "make", "list", "maybe", "argument"
+
+
+class Site:
+    """A place that asks: what for, and in which view it is looked up."""
+
+    __slots__ = ("ask", "name", "place", "user", "view")
+
+    def __init__(self, ask: Ask, view: type | None, name: str, place: Place | None, user: Node | None = None) -> None:
+        self.ask = ask
+        self.view = view  #: the service class whose private registrations count; None for the application's
+        self.name = name  #: who asks, for texts; "" for a call of get
+        self.place = place
+        self.user = user  #: the node that asks, whose own key means what it shadows
+
+
+class Target:
+    """What serves an edge, or a call of ``get``."""
+
+    __slots__ = ("how", "node", "nodes", "site", "value")
+
+    def __init__(
+        self,
+        how: str,
+        *,
+        node: Node | None = None,
+        nodes: tuple[Node, ...] = (),
+        value: Any = None,
+        site: Site | None = None,
+    ) -> None:
+        self.how = how
+        self.node = node  #: NODE, MAYBE, MAKE
+        self.nodes = nodes  #: LIST
+        self.value = value  #: CONSTANT; the fallback of MAYBE; the name of ARGUMENT
+        self.site = site  #: LATE: what the handle asks for when it is awaited
+
+    def each(self) -> tuple[Node, ...]:
+        """Return the nodes that it leads to."""
+        return self.nodes if self.node is None else (self.node,)
+
+
+class Edge:
+    """One dependency of a node."""
+
+    __slots__ = ("kind", "name", "target")
+
+    def __init__(self, name: str, kind: int, target: Target) -> None:
+        self.name = name  #: the parameter's or attribute's
+        self.kind = kind  #: how it is passed; see `_declare.annotations`
+        self.target = target
+
+
+class Problem:
+    """Something wrong at a node: the check gives it a path and makes an error of it."""
+
+    __slots__ = ("close", "edge", "hint", "key", "kind", "places")
+
+    def __init__(
+        self, kind: str, key: Hashable, edge: str = "", hint: str = "", places: tuple[str, ...] = (), close: bool = True
+    ) -> None:
+        self.kind = kind  #: "missing", "ambiguous", "argument", "circular" or "plain"
+        self.key = key
+        self.edge = edge  #: the parameter or attribute, "" for the node itself
+        self.hint = hint
+        self.places = places
+        self.close = close  #: near misses are worth a look
+
+
+class Node:
+    """One registration in one view: what is built once for each place where it lives."""
+
+    __slots__ = (
+        "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "name", "owner",
+        "place", "problems", "rank", "registration", "slot", "unit", "view",
+    )  # fmt: skip
+
+    def __init__(
+        self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int, name: str
+    ) -> None:
+        self.registration = registration
+        self.key = registration.key
+        self.maker = maker
+        self.kind = kind
+        self.level = level
+        self.view = view  #: where its dependencies are looked up
+        self.rank = rank  #: how many layers lie below the one that registers it
+        self.name = name  #: for texts
+        self.place: Place = registration.place
+        self.owner: type | None = None  #: the service class whose method the factory is
+        self.constructed: Node | None = None  #: START: the instance itself
+        self.edges: tuple[Edge, ...] | None = None  #: what has to be there first; None until expanded
+        self.late: tuple[Edge, ...] = ()  #: what is fetched later
+        self.problems: tuple[Problem, ...] = ()
+        self.slot = -1  #: position among the values of its level
+        self.unit: Any = None  #: its part of a plan
+        self.binding: Binding | None = None  #: what an open generic's variables stand for
+        self.asked_with_arguments = False  #: some Factory[...] asks for it
+
+    @property
+    def lifetime(self) -> str:
+        return self.registration.lifetime
+
+    @property
+    def transient(self) -> bool:
+        return self.level == TRANSIENT_LEVEL
+
+    @property
+    def constructs_service(self) -> bool:
+        """It makes an instance that has to be told which scope made it."""
+        return self.kind == SYNC and self.maker.cls is not None
+
+
+class Ambiguous(Exception):
+    """A look-up meets rivals; never leaves this wing."""
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+
+
+class Several(Exception):
+    """A look-up for one value meets a multi key; never leaves this wing."""
+
+
+class Absent(Exception):
+    """Nothing provides what a site asks for; never leaves this wing."""
+
+
+class Graph:
+    """
+    What an application class and the layers below it declare, related.
+
+    Grows as it is asked; belongs to the application class and is shared by its containers.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Registry],
+        builtin: Mapping[Hashable, str],
+        *,
+        app: type,
+        hooks: Mapping[str, Any],
+        extra: Sequence[Registry] = (),
+    ) -> None:
+        """
+        Args:
+            layers: The application's, its own first, the shared one last.
+            builtin: Keys that stand for the container and the scope themselves.
+            app: The application class.
+            hooks: The names and the no-op functions of the two life-cycle methods.
+            extra: Layers above the application's.
+        """
+        self.app = app
+        self.hooks = hooks
+        self.builtin = builtin
+        self.layers: tuple[Registry, ...] = (*extra, *layers)
+        self.shared = layers[-1]
+        self.of_app = frozenset(registry.cls for registry in layers)
+        own = next((registry for registry in layers if registry.scopes), layers[0])
+        self.levels = levels_of(own.scopes)
+        self.context: dict[Hashable, int] = {}
+        self.bad_levels: list[tuple[str, Registry]] = []
+        for registry in reversed(self.layers):
+            for name, tokens in registry.context.items():
+                level = len(self.levels) - 1 if not name else level_of(name, self.levels)
+                if level is None or level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
+                    self.bad_levels.append((name, registry))
+                    continue
+                self.context.update(dict.fromkeys(tokens, level))
+        #: nodes by registration and view
+        self.nodes: dict[tuple[Any, ...], Node] = {}
+        #: how many slots each level has
+        self.slots: list[int] = [0] * len(self.levels)
+        #: context values have their slots from the start: a scope is opened with them
+        self.context_nodes: dict[Hashable, Node] = {key: self._context_node(key, level) for key, level in self.context.items()}
+        #: grows when what serves a key changes: the one before, and the one after
+        self.moved: list[tuple[Node, Node]] = []
+        self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._stale = False
+        self._forget()
+        for registry in self.layers:
+            registry.watchers.add(self)
+
+    # --- being told ---------------------------------------------------------------------------
+
+    def declared(self) -> None:
+        """Something was registered in one of the layers looked at: forget what was concluded from them."""
+        self._stale = True
+        for container in list(self.containers):
+            container.declared()
+
+    def refresh(self) -> None:
+        """Look everything up anew where something was registered since."""
+        if not self._stale:
+            return
+        self._stale = False
+        before = self._found
+        for node in self.nodes.values():
+            node.edges, node.unit, node.problems, node.late = None, None, (), ()
+        self._forget()
+        for (view, key), old in before.items():
+            if isinstance(old, Node):
+                try:
+                    new = self.find(view, key)
+                except (Ambiguous, Several):
+                    continue
+                if isinstance(new, Node) and new is not old and new.level == old.level:
+                    self.moved.append((old, new))
+
+    def _forget(self) -> None:
+        self._found: dict[tuple[type | None, Hashable], Node | tuple[Node, ...] | None] = {}
+        self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
+        self.instances: dict[type, Node] = {}
+        #: what _run keeps for each site; emptied with the rest
+        self.roots: dict[Any, Any] = {}
+        self.targets: dict[Site, Target] = {}
+        #: result of the last check of the whole, None where there was none
+        self.checked: Any = None
+        #: the innermost level that each transient node needs, as far as checked
+        self.needs: dict[Node, int] = {}
+        #: nodes that a check has found sound
+        self.sound: set[Node] = set()
+
+    # --- looking up ------------------------------------------------------------------------------
+
+    def layers_of(self, view: type | None) -> tuple[Registry, ...]:
+        """Return the layers that *view* looks along: its private ones, then the application's."""
+        found = self._layers_of_view.get(view)
+        if found is None:
+            assert view is not None
+            private = tuple(registry for registry in layers_of(view) if registry.cls not in self.of_app)
+            for registry in private:
+                registry.watchers.add(self)
+            found = self._layers_of_view[view] = (*self.above(), *private, *self.layers[len(self.above()) :])
+        return found
+
+    def above(self) -> tuple[Registry, ...]:
+        """Return the layers that come before everything private: overrides."""
+        return ()
+
+    def view_of(self, cls: type) -> type | None:
+        """Return the view in which an instance of *cls* looks up."""
+        return None if cls in self.of_app or registry_of(cls) is None else cls
+
+    def find(self, view: type | None, key: Hashable, shadowed_by: Node | None = None) -> Node | tuple[Node, ...] | None:
+        """
+        Return what serves *key* in *view*: a node, all nodes of a multi key, or None.
+
+        Args:
+            shadowed_by: The node that asks, where the key is its own: what lies below it is meant.
+
+        Raises:
+            Ambiguous: Two modules register it.
+        """
+        if shadowed_by is not None:
+            return self._search(view, key, shadowed_by)
+        try:
+            return self._found[view, key]
+        except KeyError:
+            found = self._found[view, key] = self._search(view, key, None)
+            return found
+
+    def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
+        layers = self.layers_of(view)
+        private = len(layers) - len(self.layers)
+        start = 0
+        if shadowed_by is not None:
+            start = len(layers) - shadowed_by.rank
+            if shadowed_by.owner is None and shadowed_by.view is not None and start > private:
+                # A service class's private registrations are not above itself.
+                for position in range(private):
+                    entry = layers[position].entries.get(key)
+                    if isinstance(entry, Registration) and entry is not shadowed_by.registration:
+                        return self.node(entry, view, len(layers) - position - 1)
+        for position in range(start, len(layers)):
+            if position == private and key in self.context_nodes:
+                return self.context_nodes[key]
+            entry = layers[position].entries.get(key)
+            if entry is None:
+                continue
+            where = view if position < private else None
+            if isinstance(entry, list):
+                return self._all_of(view, key)
+            if entry.rivals:
+                raise Ambiguous(entry)
+            return self.node(entry, where, len(layers) - position - 1)
+        if start == 0 or shadowed_by is None:
+            return self._below(view, key)
+        return self._implicit(key) if shadowed_by.maker.cls is not key else None
+
+    def _below(self, view: type | None, key: Hashable) -> Node | None:
+        """Look below the shared layer: the container itself, service classes, open generics."""
+        builtin = self.builtin.get(key)
+        if builtin is not None:
+            return self._builtin_node(key, builtin)
+        return self._implicit(key) or self._generic(view, key)
+
+    def _implicit(self, key: Hashable) -> Node | None:
+        registry = registry_of(key)
+        if registry is None or registry is self.shared and registry.cls is not self.app:
+            return None if registry is None else self.app_node()
+        if registry.cls in self.of_app:
+            return self.app_node()
+        if inspect.isabstract(key):
+            return None
+        return self.node(self._implicit_registration(registry), None, -1)
+
+    def _implicit_registration(self, registry: Registry) -> Registration:
+        if registry.implicit is None:
+            assert registry.cls is not None
+            registry.implicit = Registration(registry.cls, maker_of(registry.cls), registry.lifetime, registry.place)
+        return registry.implicit
+
+    def app_node(self) -> Node:
+        """Return the node of the application's instance."""
+        registry = registry_of(self.app)
+        assert registry is not None
+        return self.node(self._implicit_registration(registry), None, -1)
+
+    def _all_of(self, view: type | None, key: Hashable) -> tuple[Node, ...]:
+        """Return the nodes of a multi key: all layers add up, the lowest first."""
+        layers = self.layers_of(view)
+        private = len(layers) - len(self.layers)
+        found: list[Node] = []
+        for position in range(len(layers) - 1, -1, -1):
+            entry = layers[position].entries.get(key)
+            if isinstance(entry, list):
+                where = view if position < private else None
+                found.extend(self.node(registration, where, len(layers) - position - 1) for registration in entry)
+        return tuple(found)
+
+    def _generic(self, view: type | None, key: Hashable) -> Node | None:
+        """Find an open generic that serves a closed one."""
+        opened = open_key_of(key)
+        if opened is None:
+            return None
+        origin, arguments = opened
+        layers = self.layers_of(view)
+        private = len(layers) - len(self.layers)
+        for position, registry in enumerate(layers):
+            for candidate, entry in list(registry.entries.items()):
+                if isinstance(entry, list):
+                    continue
+                binding = substitution(candidate, origin, arguments)
+                if binding is not None:
+                    where = view if position < private else None
+                    return self.node(entry, where, len(layers) - position - 1, key, binding)
+        registry_of_origin = registry_of(origin)
+        if registry_of_origin is not None and registry_of_origin.cls not in self.of_app:
+            binding = substitution(origin, origin, arguments)
+            if binding is not None:
+                return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
+        return None
+
+    # --- nodes -----------------------------------------------------------------------------------
+
+    def node(
+        self, registration: Registration, view: type | None, rank: int, key: Hashable = None, binding: Binding | None = None
+    ) -> Node:
+        """Return the node of *registration* found in *view*; made on first use."""
+        maker = registration.maker
+        if maker.cls is self.app and binding is None:
+            # However the application is registered, its instance is one.
+            registry = registry_of(self.app)
+            assert registry is not None
+            registration, view = self._implicit_registration(registry), None
+        identity = (registration, view, key) if binding is not None else (registration, view)
+        found = self.nodes.get(identity)
+        if found is None:
+            found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
+            if binding is not None:
+                found.key, found.name = key, name_of(key)
+        return found
+
+    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
+        maker = registration.maker
+        owner = None
+        if registration.attribute is not None:
+            owner = view or self.app
+            maker = self._overridden(registration, owner)
+        inside = view if maker.cls is None else self.view_of(maker.cls)
+        level = level_of(registration.lifetime, self.levels)
+        node = Node(
+            registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank, self._name_of(registration, maker)
+        )
+        node.owner = owner
+        node.binding = binding
+        if level is None:
+            near = close_to(registration.lifetime, (*self.levels, "scoped", "transient"))
+            meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""
+            node.problems = (
+                Problem("plain", registration.key, hint=(
+                    f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {self.app.__qualname__} has no such "
+                    f"level (it has {', '.join(map(str, self.levels))} and transient){meant}"
+                )),
+            )  # fmt: skip
+        if maker.cls is not None and registry_of(maker.cls) is not None:
+            node.place = registry_of(maker.cls).place  # type: ignore[union-attr]  # asked the line above
+            if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
+                built = Node(registration, maker, SYNC, node.level, inside, rank, node.name)
+                built.place, built.problems, built.binding = node.place, node.problems, binding
+                self.nodes[registration, view, binding, "constructed"] = built
+                self._give_slot(built)
+                node.kind, node.constructed = START, built
+            self.instances.setdefault(maker.cls, node)
+        self._give_slot(node)
+        return node
+
+    def _name_of(self, registration: Registration, maker: Maker) -> str:
+        key = registration.key
+        if isinstance(key, str) or maker.cls is None or maker.cls is key:
+            return name_of(key)
+        return name_of(maker.cls)
+
+    def _overridden(self, registration: Registration, owner: type) -> Maker:
+        """Return the maker of a factory method as *owner* has it: a subclass may override it."""
+        assert registration.attribute is not None
+        own = inspect.getattr_static(owner, registration.attribute, None)
+        if own is registration.maker.written or not isinstance(own, types.FunctionType):
+            return registration.maker
+        return maker_of(own)
+
+    def _give_slot(self, node: Node) -> None:
+        if CONTAINER_LEVEL < node.level < TRANSIENT_LEVEL:
+            node.slot = self.slots[node.level]
+            self.slots[node.level] += 1
+
+    def _context_node(self, key: Hashable, level: int) -> Node:
+        registration = Registration(key, value_maker(None), self.levels[level], self.layers[0].place)
+        node = Node(registration, registration.maker, CONTEXT, level, None, 0, name_of(key))
+        node.edges = ()
+        self._give_slot(node)
+        return node
+
+    def _builtin_node(self, key: Hashable, kind: str) -> Node:
+        found = self.nodes.get((kind,))
+        if found is None:
+            registration = Registration(key, value_maker(None), self.levels[kind == SCOPE], Place("", 0))
+            found = Node(registration, registration.maker, kind, int(kind == SCOPE), None, 0, name_of(key))
+            found.edges = ()
+            self.nodes[kind,] = found
+        return found
+
+    def instance_node(self, view: type | None) -> Node:
+        """Return the node of the constructed instance that is ``self`` in the factory methods of *view*."""
+        if view is None or view is self.app:
+            node: Any = self.app_node()
+        else:
+            node = self.instances.get(view) or self.find(None, view)
+        return node.constructed or node  # type: ignore[no-any-return]
+
+    # --- edges -----------------------------------------------------------------------------------
+
+    def expand(self, node: Node) -> tuple[Edge, ...]:
+        """Return the edges of *node*, looked up on first use."""
+        if node.edges is None:
+            problems = [problem for problem in node.problems if not problem.edge]
+            edges: list[Edge] = []
+            late: list[Edge] = []
+            if node.kind == START:
+                assert node.constructed is not None
+                edges.append(Edge("self", 0, Target(NODE, node=node.constructed)))
+            elif node.kind in (CONTEXT, CONTAINER, SCOPE, VALUE):
+                pass
+            else:
+                if node.owner is not None:
+                    edges.append(Edge("self", 0, Target(NODE, node=self.instance_node(self.view_of(node.owner)))))
+                for parameter in self._parameters(node):
+                    edges.append(self._edge(node, parameter, problems))
+            # Attributes belong to the node that is asked for: an instance that only starts has none of its own.
+            cls = node.maker.cls
+            if cls is not None and node.kind in (SYNC,):
+                for name, attribute in attributes_of(cls).items():
+                    self._attribute(node, cls, name, attribute, late, problems)
+            late.extend(edge for edge in edges if edge.target.how == LATE)
+            node.edges, node.late, node.problems = tuple(edges), tuple(late), tuple(problems)
+        return node.edges
+
+    def _parameters(self, node: Node) -> tuple[Parameter, ...]:
+        found = node.maker.parameters(method=node.owner is not None, owner=node.owner)
+        return found if node.binding is None else bound_parameters(found, node.binding, node.maker.cls)
+
+    def _edge(self, node: Node, parameter: Parameter, problems: list[Problem]) -> Edge:
+        default = MISSING if parameter.default is INJECTED else parameter.default
+        ask = parameter.ask
+        if ask is None:
+            if default is MISSING:
+                problems.append(
+                    Problem("plain", node.key, parameter.name, f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}")
+                )
+                return Edge(parameter.name, parameter.kind, Target(ARGUMENT, value=parameter.name))
+            return Edge(parameter.name, parameter.kind, Target(CONSTANT, value=default))
+        site = Site(ask, node.view, f"{node.name}.{parameter.name}", place_of(node), node)
+        try:
+            target = self.serve(site)
+        except Absent:
+            if default is not MISSING:
+                target = Target(CONSTANT, value=default)
+            elif ask.optional or (ask.inner is not None and ask.inner.optional):
+                target = Target(CONSTANT, value=None)
+            else:
+                own = self._shadower(site, ask.key) is not None
+                problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
+                target = Target(ARGUMENT, value=parameter.name)
+        except Ambiguous as met:
+            problems.append(ambiguity(met.registration, parameter.name))
+            target = Target(ARGUMENT, value=parameter.name)
+        except Several:
+            problems.append(Problem("missing", ask.key, parameter.name, several_hint(ask.key), close=False))
+            target = Target(ARGUMENT, value=parameter.name)
+        return Edge(parameter.name, parameter.kind, target)
+
+    def _attribute(
+        self, node: Node, cls: type, name: str, attribute: Any, late: list[Edge], problems: list[Problem]
+    ) -> None:
+        try:
+            ask = attribute.ask_in(cls)
+        except Exception as error:  # the text of an annotation may raise anything
+            problems.append(Problem("plain", node.key, name, f"{node.name}.{name} cannot be read: {error}"))
+            return
+        site = Site(ask, self.view_of(cls), f"{node.name}.{name}", attribute.place, node)
+        try:
+            target = self.serve(site)
+        except Absent:
+            if not ask.optional:
+                problems.append(Problem("missing", ask.key, name, self.hint_for(ask.key)))
+            return
+        except Ambiguous as met:
+            problems.append(ambiguity(met.registration, name))
+            return
+        except Several:
+            problems.append(Problem("missing", ask.key, name, several_hint(ask.key), close=False))
+            return
+        late.append(Edge(name, KEYWORD, target))
+
+    def serve(self, site: Site) -> Target:
+        """
+        Return what serves *site*.
+
+        Raises:
+            Absent: Nothing does.
+            Ambiguous: Two modules register it.
+            Several: It is a multi key, asked for plainly.
+        """
+        ask = site.ask
+        if ask.kind == "lazy":
+            assert ask.inner is not None
+            inner = Site(ask.inner, site.view, site.name, site.place, site.user)
+            served = self.serve_or_default(inner)
+            return Target(LATE, nodes=served.each(), site=inner)
+        if ask.kind == "all":
+            found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
+            return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
+        if ask.kind == "factory":
+            assert ask.inner is not None
+            served = self.serve_or_default(Site(ask.inner, site.view, site.name, site.place, site.user))
+            if served.node is not None:
+                served.node.asked_with_arguments = True
+                if served.node.constructed is not None:
+                    served.node.constructed.asked_with_arguments = True
+                return Target(MAKE, node=served.node)
+            raise Absent
+        for key in ask.keys:
+            if not is_hashable(key):
+                continue
+            found = self.find(site.view, key, self._shadower(site, key))
+            if found is None:
+                continue
+            if isinstance(found, tuple):
+                if ask.listed:
+                    return Target(LIST, nodes=found)
+                raise Several
+            if found.kind == CONTEXT and (ask.optional or ask.fallback is not MISSING):
+                return Target(MAYBE, node=found, value=None if ask.fallback is MISSING else ask.fallback)
+            return Target(NODE, node=found)
+        if ask.fallback is not MISSING:
+            return Target(CONSTANT, value=ask.fallback)
+        raise Absent
+
+    def serve_or_default(self, site: Site) -> Target:
+        """Return what serves *site*, None as a constant where nothing does and None is allowed."""
+        try:
+            return self.serve(site)
+        except Absent:
+            if site.ask.optional:
+                return Target(CONSTANT, value=None)
+            raise
+
+    def _shadower(self, site: Site, key: Hashable) -> Node | None:
+        user = site.user
+        if user is None or user.rank < 0 or user.binding is not None:
+            return None
+        return user if key in user.registration.keys else None
+
+    # --- words for errors ---------------------------------------------------------------------------
+
+    def hint_for(self, key: Hashable) -> str:
+        """Return a sentence about why nothing provides *key*, where there is more to say than near misses."""
+        if not isinstance(key, type):
+            if typing.get_origin(key) is not None or isinstance(key, str):
+                return ""
+            return ""
+        if registry_of(key) is not None and inspect.isabstract(key):
+            return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
+        below = [
+            name_of(other) for layer in self.layers for other in layer.entries if isinstance(other, type) and is_subclass(other, key)
+        ]
+        if below:
+            return (
+                f"{', '.join(below[:3])} {'is' if len(below) == 1 else 'are'} registered, but a base class or Protocol is no token "
+                f"for its subclasses: say also=[{name_of(key)}]"
+            )
+        return ""
+
+    def names_near(self, key: Hashable) -> tuple[str, ...]:
+        """Return registered keys that *key* may have been meant for."""
+        names = {name_of(other) for layer in self.layers for other in layer.entries} | {name_of(other) for other in self.context}
+        return close_to(name_of(key), names - {name_of(key)})
+
+    def declared_registrations(self) -> Iterator[tuple[Registration, Registry, int]]:
+        """Give what the application itself declares: all layers above the shared one, or that one where it is all."""
+        count = len(self.layers)
+        for position, registry in enumerate(self.layers):
+            if registry is self.shared and count > 1:
+                continue
+            for registration in registry.all():
+                yield registration, registry, count - position - 1
+
+    def site_of(self, token: Any) -> Site:
+        """Return the site of a call of ``get(token)``."""
+        return Site(ask_for(token), None, "", None)
+
+
+def ambiguity(registration: Registration, edge: str = "") -> Problem:
+    """Return the problem of a key that two modules register."""
+    places = tuple(str(one.place) for one in (*registration.rivals, registration))
+    return Problem("ambiguous", registration.key, edge, places=places)
+
+
+def several_hint(key: Hashable) -> str:
+    name = name_of(key)
+    asked = f"All[{name}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name})]"
+    return f"{name} is registered with multi=True: ask for {asked}"
+
+
+def is_subclass(cls: type, base: type) -> bool:
+    try:
+        return cls is not base and issubclass(cls, base)
+    except TypeError:  # a Protocol with data members
+        return False
+
+
+def place_of(node: Node) -> Place:
+    """Return where the factory of *node* was written."""
+    cls = node.maker.cls
+    if cls is None:
+        return node.maker.place or node.place
+    if registry_of(cls) is not None:
+        return node.place
+    init = place_of_function(cls.__init__)  # type: ignore[misc]  # looked at, not called
+    line = cls.__dict__.get("__firstlineno__")
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if line and file:
+        return Place(file, line)
+    return init or node.place
+
+
+Serve = Callable[[Site], Target]

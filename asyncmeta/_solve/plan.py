@@ -1,0 +1,321 @@
+"""In which order is it built?  Units for what is shared, and the plan of one root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._declare.annotations import KEYWORD
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
+from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR
+from .._declare.registry import PLAIN
+from .checks import problem_error
+from .graph import (
+    ARGUMENT,
+    CONSTANT,
+    CONTAINER,
+    CONTEXT,
+    LATE,
+    LIST,
+    MAKE,
+    MAYBE,
+    SCOPE,
+    START,
+    Edge,
+    Graph,
+    Node,
+    Target,
+)
+
+__all__ = ["Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
+
+# What a reference refers to.
+VALUE_OF = "value of"  #: a shared node's value
+TEMP = "temp"  #: what an earlier op of the unit made
+CONST = "const"
+THE_CONTAINER = "container"
+THE_SCOPE = "scope"
+HANDLE = "handle"  #: a Lazy that fetches late
+MAKER = "maker"  #: a Factory
+MANY = "many"  #: a list of references
+PERHAPS = "perhaps"  #: a context value, or its fallback
+
+
+class Ref:
+    """An argument: where its value comes from."""
+
+    __slots__ = ("how", "node", "refs", "what")
+
+    def __init__(self, how: str, node: Node | None = None, what: Any = None, refs: tuple[Ref, ...] = ()) -> None:
+        self.how = how
+        self.node = node  #: VALUE_OF, MAKER, PERHAPS
+        self.what = what  #: TEMP: the op's number; CONST: the value; HANDLE: the site; PERHAPS: the fallback
+        self.refs = refs  #: MANY
+
+
+class Op:
+    """One call of a factory."""
+
+    __slots__ = ("args", "names", "node")
+
+    def __init__(self, node: Node, args: tuple[Ref, ...], names: tuple[str, ...]) -> None:
+        self.node = node
+        self.args = args  #: in order of the call
+        self.names = names  #: the last ``len(names)`` of *args* are passed by these names
+
+    @property
+    def special(self) -> bool:
+        """It is not a plain call: a time limit, a thread."""
+        options = self.node.registration.options
+        return options is not PLAIN and (options.timeout is not None or options.in_thread) and self.node.kind != START
+
+
+class Unit:
+    """
+    A shared value with the transient ones that are made for it; or what a root makes for itself.
+
+    Op number *i* makes temp *i*; the last op makes the unit's value, unless *result* says otherwise.
+    """
+
+    __slots__ = ("async_generators", "awaits", "generators", "node", "ops", "result", "shared", "special", "threaded")
+
+    def __init__(self, node: Node | None, ops: tuple[Op, ...], result: Ref) -> None:
+        self.node = node
+        self.ops = ops
+        #: some of its calls are no plain ones
+        self.special = any(op.special for op in ops)
+        self.result = result
+        kinds = {op.node.kind for op in ops}
+        #: something in it has to be awaited
+        self.awaits = not kinds.isdisjoint((ASYNC, ASYNC_GENERATOR, START)) or self.special
+        #: it is awaited only because of threads, and can also be done in place
+        self.threaded = kinds.isdisjoint((ASYNC, ASYNC_GENERATOR, START)) and all(
+            op.node.registration.options.in_thread for op in ops if op.special
+        )
+        #: something in it has to be torn down
+        self.generators = not kinds.isdisjoint((GENERATOR, ASYNC_GENERATOR, START))
+        #: something in it has to be left in the task that entered it
+        self.async_generators = not kinds.isdisjoint((ASYNC_GENERATOR, START))
+        shared: dict[Node, None] = {}
+        for op in ops:
+            _collect(op.args, shared)
+        _collect((result,), shared)
+        self.shared = tuple(shared)  #: shared nodes whose values it takes, in order of need
+
+
+def _collect(refs: tuple[Ref, ...], shared: dict[Node, None]) -> None:
+    for ref in refs:
+        if ref.how == VALUE_OF:
+            assert ref.node is not None
+            shared[ref.node] = None
+        elif ref.how == MANY:
+            _collect(ref.refs, shared)
+
+
+class Plan:
+    """Everything that one root needs, in an order in which it can be built."""
+
+    __slots__ = ("awaits", "code", "entry", "generators", "openings", "runs", "singletons", "size", "unit", "units")
+
+    def __init__(self, unit: Unit, units: tuple[Unit, ...], singletons: tuple[Node, ...]) -> None:
+        self.unit = unit  #: what the root makes for itself
+        self.units = units  #: scoped values, dependencies before dependents
+        self.singletons = singletons  #: container values that these need
+        self.awaits = unit.awaits or any(one.awaits for one in units)
+        self.generators = unit.generators or any(one.generators for one in units)
+        self.size = len(unit.ops) + sum(len(one.ops) for one in units)
+        self.code: Any = None  #: kept here by _run, so that all containers of the application share it
+        self.entry: Any = None  #: the same for a one-shot scope
+        self.openings = 0  #: how often a scope was opened for it
+        self.runs = 0  #: how often it was carried out without code
+
+
+def unit_of(graph: Graph, node: Node) -> Unit:
+    """Return the unit of a shared node, made on first use."""
+    if node.unit is None:
+        if node.kind in (CONTEXT, CONTAINER, SCOPE):
+            node.unit = Unit(node, (), Ref(VALUE_OF, node))
+        else:
+            node.unit = _Expansion(graph).of(node)
+    return node.unit  # type: ignore[no-any-return]
+
+
+def plan_of(graph: Graph, target: Target) -> Plan:
+    """
+    Return the plan of a root that gives what *target* is.
+
+    Raises:
+        GraphError: A parameter on the way has nothing to fill it.
+    """
+    return plan_of_unit(graph, _Expansion(graph).root(target))
+
+
+def plan_of_unit(graph: Graph, root: Unit) -> Plan:
+    """Return the plan of a root that makes *root* for itself."""
+    order: list[Unit] = []
+    singletons: dict[Node, None] = {}
+    seen: set[Node] = set()
+    stack: list[tuple[Unit, int]] = [(root, 0)]
+    while stack:
+        unit, position = stack.pop()
+        while position < len(unit.shared):
+            node = unit.shared[position]
+            position += 1
+            if node in seen:
+                continue
+            seen.add(node)
+            if node.level == CONTAINER_LEVEL:
+                if node.kind != CONTAINER:
+                    singletons[node] = None
+                continue
+            if node.kind == SCOPE:
+                continue
+            stack.append((unit, position))
+            unit, position = unit_of(graph, node), 0
+        if unit is not root:
+            order.append(unit)
+    return Plan(root, tuple(order), tuple(singletons))
+
+
+class _Expansion:
+    """Writes out the transient values of one unit, each occurrence on its own."""
+
+    __slots__ = ("graph", "ops")
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.ops: list[Op] = []
+
+    def of(self, node: Node) -> Unit:
+        return self._unit(node, self._made(node))
+
+    def root(self, target: Target) -> Unit:
+        waiting: list[Node] = []
+        result = self._reference(target, waiting)
+        made = [self._made(node) for node in waiting]
+        return self._unit(None, _with_temps(result, made))
+
+    def with_arguments(self, node: Node, given: dict[str, Any]) -> Unit:
+        """Return a unit that makes *node* anew, with *given* in the place of what nothing provides."""
+        return self._unit(None, self._made(node, given))
+
+    def _unit(self, node: Node | None, result: Ref) -> Unit:
+        return Unit(node, tuple(self.ops), result)
+
+    def _made(self, node: Node, given: dict[str, Any] | None = None) -> Ref:
+        """
+        Add the ops that make *node* and what transient values it takes; return where the result is.
+
+        A walk with a stack of its own, so that depth costs no recursion.
+        """
+        # One frame: the node, its edges, how far they are read, the references so far, where each temp goes.
+        frame = _Frame(node, self._edges(node, given))
+        stack: list[_Frame] = []
+        while True:
+            if frame.waiting:
+                stack.append(frame)
+                inner = frame.waiting.pop(0)
+                frame = _Frame(inner, self._edges(inner, None))
+                continue
+            if frame.position < len(frame.edges):
+                edge = frame.edges[frame.position]
+                frame.position += 1
+                reference = self._reference(edge.target, frame.waiting)
+                frame.pending.append((reference, edge))
+                frame.made.append([])
+                continue
+            self.ops.append(frame.op())
+            made = Ref(TEMP, what=len(self.ops) - 1)
+            if not stack:
+                return made
+            frame = stack.pop()
+            frame.made[-1].append(made)
+
+    def _edges(self, node: Node, given: dict[str, Any] | None) -> tuple[Edge, ...]:
+        edges = self.graph.expand(node)
+        fresh: list[Edge] = []
+        for edge in edges:
+            if edge.target.how != ARGUMENT:
+                fresh.append(edge)
+            elif given is not None and edge.name in given:
+                fresh.append(Edge(edge.name, edge.kind, Target(CONSTANT, value=given[edge.name])))
+            else:
+                problem = next(problem for problem in node.problems if problem.edge == edge.name)
+                raise problem_error(self.graph, node, problem)
+        whole = next((problem for problem in node.problems if not problem.edge), None)
+        if whole is not None:
+            raise problem_error(self.graph, node, whole)
+        return tuple(fresh)
+
+    def _reference(self, target: Target, waiting: list[Node]) -> Ref:
+        """Return a reference to *target*; transient nodes that have to be made first are added to *waiting*."""
+        how = target.how
+        if how == CONSTANT:
+            return Ref(CONST, what=target.value)
+        if how == LATE:
+            return Ref(HANDLE, what=target.site)
+        if how == MAKE:
+            return Ref(MAKER, target.node)
+        if how == MAYBE:
+            return Ref(PERHAPS, target.node, target.value)
+        if how == LIST:
+            return Ref(MANY, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
+        assert target.node is not None
+        return self._node_reference(target.node, waiting)
+
+    def _node_reference(self, node: Node, waiting: list[Node]) -> Ref:
+        if node.kind == CONTAINER:
+            return Ref(THE_CONTAINER)
+        if node.kind == SCOPE:
+            return Ref(THE_SCOPE)
+        if node.level != TRANSIENT_LEVEL:
+            return Ref(VALUE_OF, node)
+        waiting.append(node)
+        return Ref(TEMP, node)  # its number is known when it has been made
+
+
+class _Frame:
+    """A node whose arguments are being made."""
+
+    __slots__ = ("edges", "made", "node", "pending", "position", "waiting")
+
+    def __init__(self, node: Node, edges: tuple[Edge, ...]) -> None:
+        self.node = node
+        self.edges = edges
+        self.position = 0
+        self.pending: list[tuple[Ref, Edge]] = []
+        self.made: list[list[Ref]] = []
+        self.waiting: list[Node] = []
+
+    def op(self) -> Op:
+        args: list[Ref] = []
+        named: list[Ref] = []
+        names: list[str] = []
+        for (reference, edge), made in zip(self.pending, self.made, strict=True):
+            reference = _with_temps(reference, made)
+            if edge.kind == KEYWORD:
+                named.append(reference)
+                names.append(edge.name)
+            else:
+                args.append(reference)
+        return Op(self.node, (*args, *named), tuple(names))
+
+
+def _with_temps(reference: Ref, made: list[Ref]) -> Ref:
+    """Return *reference* with the temps that were promised replaced by those that were made, in order."""
+    if reference.how == TEMP:
+        return made.pop(0)
+    if reference.how == MANY:
+        return Ref(MANY, refs=tuple(_with_temps(inner, made) for inner in reference.refs))
+    return reference
+
+
+def unit_with_arguments(graph: Graph, node: Node, given: dict[str, Any]) -> Unit:
+    """
+    Return a unit that makes *node* anew for a ``Factory``.
+
+    Raises:
+        GraphError: A parameter has neither a provider nor an argument.
+    """
+    return _Expansion(graph).with_arguments(node, given)
+
+
