@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from ._declare.entries import BODY, Written, registration_of
+from ._declare.entries import BODY, Written, enter
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
@@ -43,7 +43,9 @@ class _Register(Generic[T]):
         @overload
         def __call__(self, factory: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
         @overload
-        def __call__(self, factory: Callable[P, AbstractAsyncContextManager[T]], /) -> Callable[P, AbstractAsyncContextManager[T]]: ...
+        def __call__(
+            self, factory: Callable[P, AbstractAsyncContextManager[T]], /
+        ) -> Callable[P, AbstractAsyncContextManager[T]]: ...
         @overload
         def __call__(self, factory: Callable[P, AbstractContextManager[T]], /) -> Callable[P, AbstractContextManager[T]]: ...
         @overload
@@ -124,13 +126,13 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: Frame) ->
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):
             raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(frame.place))
+        written.body = True
         frame.body.append(written)
         return
     registry = registry_of(AsyncServiceBase if on is None else on)
     if registry is None:
         raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(frame.place))
-    registration = registration_of(written)
-    registry.add(registration, replace=written.replace)
+    enter(registry, written)
 
 
 @overload
@@ -213,7 +215,8 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     if isinstance(token, types.FunctionType | staticmethod):
         if options:
             raise DeclarationError(
-                "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it", str(frame.place)
+                "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",
+                str(frame.place),
             )
         register(None, token, options, frame)
         return token

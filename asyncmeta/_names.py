@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
-__all__ = ["Place", "arrow", "close_to", "name_of", "name_of_callable", "place_of_caller", "place_of_function", "plural", "shortened"]
+__all__ = [
+    "Place",
+    "arrow",
+    "close_to",
+    "name_of",
+    "name_of_callable",
+    "place_of_caller",
+    "place_of_function",
+    "plural",
+    "shortened",
+]
 
 _LONGEST = 80
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

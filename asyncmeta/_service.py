@@ -6,10 +6,10 @@ import sys
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import typing_extensions as te
-from typing_extensions import Self, TypeForm
+from typing_extensions import TypeForm
 
 from ._compat import ProtocolMeta
 from ._declare.annotations import class_annotations
@@ -109,7 +109,9 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
                         return ask_for(_argument(form, evaluate), evaluate)
         subscripted = getattr(self, "__orig_class__", None)
         if subscripted is not None:
-            names = vars(sys.modules[self.owner.__module__]) if self.owner is not None and self.owner.__module__ in sys.modules else {}
+            names = (
+                vars(sys.modules[self.owner.__module__]) if self.owner is not None and self.owner.__module__ in sys.modules else {}
+            )
             return ask_for(_argument(subscripted, lambda text: eval(text, names)))
         return ask_for(self.name)
 
@@ -406,7 +408,9 @@ def _again(descriptor: AsyncDependencyDescriptor[Any], cls: Any, name: str) -> A
 
 def _unknown_keyword(name: str, keyword: str, place: Place) -> DeclarationError:
     near = close_to(keyword, _KEYWORDS)
-    meant = f"did you mean {near[0]}=?" if near else f"it takes {', '.join(_KEYWORDS)}, and what an __init_subclass__ of a base takes"
+    meant = (
+        f"did you mean {near[0]}=?" if near else f"it takes {', '.join(_KEYWORDS)}, and what an __init_subclass__ of a base takes"
+    )
     return DeclarationError(f"class {name} has the keyword {keyword}=, which nobody takes; {meant}", str(place))
 
 
@@ -487,9 +491,7 @@ class AsyncServiceBase(_Service):
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await getattr(self, HOME).__aexit__(exc_type, exc, tb)
 
     def __getstate__(self) -> Any:

@@ -8,9 +8,7 @@ look at either.  Facts hold names (text), never values of the program and never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ._names import arrow, plural
 
@@ -92,9 +90,7 @@ class MissingDependencyError(_Problem, LookupError):
         hint: A sentence about this very case, or "".
     """
 
-    def __init__(
-        self, key: str, path: Sequence[str] = (), where: str = "", close_to: Sequence[str] = (), hint: str = ""
-    ) -> None:
+    def __init__(self, key: str, path: Sequence[str] = (), where: str = "", close_to: Sequence[str] = (), hint: str = "") -> None:
         self.close_to, self.hint = tuple(close_to), hint
         super().__init__(key, path, where, self.close_to, hint)
 
@@ -187,6 +183,7 @@ class AsyncDependencyError(_Problem):
 if TYPE_CHECKING:
 
     class _GraphGroup(GraphError, ExceptionGroup[GraphError]): ...
+
     class _FinalizationGroup(AsyncMetaError, ExceptionGroup[Exception]): ...
 
 else:
@@ -205,12 +202,17 @@ class GraphErrors(_GraphGroup):
     A group: ``except* MissingDependencyError`` reaches the single ones, ``except GraphError`` catches the whole.
     """
 
+    @classmethod
+    def of(cls, what: str, problems: Sequence[GraphError]) -> GraphErrors:
+        """Return the group of what is wrong with *what*; its text tells every problem."""
+        told = "\n".join(f"- {str(problem).replace(chr(10), chr(10) + '  ')}" for problem in problems)
+        return cls(f"{what} has {plural(len(problems), 'problem')}\n{told}", problems)
+
     def derive(self, excs: Sequence[GraphError], /) -> Self:  # type: ignore[override]  # ours hold GraphErrors only
         return type(self)(self.message, excs)
 
     def __str__(self) -> str:
-        told = "\n".join(f"- {str(problem).replace(chr(10), chr(10) + '  ')}" for problem in self.exceptions)
-        return f"{self.message}\n{told}"
+        return self.message
 
 
 class ContainerError(AsyncMetaError, RuntimeError):

@@ -98,9 +98,7 @@ class CheckReport:
 
     __slots__ = ("_facts",)
 
-    def __init__(
-        self, replaced: Sequence[str], unused: Sequence[str], outdated: Sequence[str], unreached: Sequence[str]
-    ) -> None:
+    def __init__(self, replaced: Sequence[str], unused: Sequence[str], outdated: Sequence[str], unreached: Sequence[str]) -> None:
         self._facts = (tuple(replaced), tuple(unused), tuple(outdated), tuple(unreached))
 
     @property
@@ -130,4 +128,3 @@ class CheckReport:
 
     def __repr__(self) -> str:
         return f"<CheckReport: {self}>"
-

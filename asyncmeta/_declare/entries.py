@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from .._names import Place, name_of, place_of_caller
 from ..errors import DeclarationError
 from .keys import Token, is_hashable, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
-from .registry import PLAIN, Registration, Registry, checked_options, inferred_token, is_token, registry_of
+from .registry import PLAIN, NotYet, Registration, Registry, checked_options, inferred_token, is_token, registry_of
 
-__all__ = ["BODY", "Written", "enter_body", "registration_of", "value_registration"]
+__all__ = ["BODY", "Written", "enter", "enter_body", "registration_of", "value_registration"]
 
 #: In the namespace of a service class's body: what its decorators have written so far.
 BODY = "__asyncmeta_body__"
@@ -21,7 +22,21 @@ BODY = "__asyncmeta_body__"
 class Written:
     """One use of ``@inject_dependency``, as written; becomes a registration when it is known where it stands."""
 
-    __slots__ = ("also", "concurrent", "factory", "health", "in_thread", "lifetime", "module", "multi", "place", "replace", "timeout", "token")
+    __slots__ = (
+        "also",
+        "body",
+        "concurrent",
+        "factory",
+        "health",
+        "in_thread",
+        "lifetime",
+        "module",
+        "multi",
+        "place",
+        "replace",
+        "timeout",
+        "token",
+    )
 
     def __init__(
         self,
@@ -51,6 +66,7 @@ class Written:
         self.health = health
         self.module = module
         self.place = place
+        self.body = False  #: stands in the body of the class it registers on
 
 
 def registration_of(
@@ -159,9 +175,7 @@ def value_registration(token: Any, value: object, place: Place) -> Registration:
     return Registration(key, maker, "singleton", place, options=PLAIN)
 
 
-def enter_body(
-    registry: Registry, body: Sequence[Written], namespace: dict[str, Any]
-) -> None:
+def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str, Any]) -> None:
     """
     Register what the decorators in a class body have written.
 
@@ -171,16 +185,28 @@ def enter_body(
         DeclarationError: One of them is wrong; none is registered.
     """
     assert registry.cls is not None
-    found: list[tuple[Registration, bool]] = []
+    found: list[tuple[Written, str | None]] = []
     for written in body:
         attribute = None
         for name, thing in namespace.items():
             if thing is written.factory and inspect.isfunction(thing):
                 attribute = name
                 break
-        found.append((
-            registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute),
-            written.replace,
-        ))  # fmt: skip
-    for registration, replace in found:
-        registry.add(registration, replace=replace)
+        with suppress(NotYet):
+            registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute)
+        found.append((written, attribute))
+    for written, attribute in found:
+        enter(registry, written, attribute)
+
+
+def enter(registry: Registry, written: Written, attribute: str | None = None) -> None:
+    """Register what a decorator has written; a token that is not defined yet is read when somebody looks."""
+    # A factory in a class body has its class's lifetime where it names none.
+    lifetime = registry.lifetime if written.body else "singleton"
+
+    def make() -> tuple[Registration, bool]:
+        return registration_of(
+            written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute
+        ), written.replace
+
+    registry.add_later(make, written.place or place_of_caller())

@@ -133,4 +133,3 @@ def maker_of(factory: Any) -> Maker:
     maker = Maker(factory, kind, function, None, call)
     maker.partial = (positions, names)
     return maker
-

@@ -28,14 +28,16 @@ class Attribute:
         raise NotImplementedError
 
 
+class NotYet(Exception):
+    """A factory's return annotation names something that is not defined yet: its registration waits."""
+
+
 class Options:
     """How a registration differs from the plain kind."""
 
     __slots__ = ("concurrent", "health", "in_thread", "timeout")
 
-    def __init__(
-        self, timeout: float | None = None, in_thread: bool = False, concurrent: bool = False, health: Any = None
-    ) -> None:
+    def __init__(self, timeout: float | None = None, in_thread: bool = False, concurrent: bool = False, health: Any = None) -> None:
         self.timeout = timeout  #: seconds for the factory's own run; None waits for ever
         self.in_thread = in_thread
         self.concurrent = concurrent
@@ -81,9 +83,7 @@ class Registration:
         return (self.key, *self.also)
 
 
-def checked_options(
-    maker: Maker, lifetime: Any, timeout: Any, in_thread: Any, concurrent: Any, health: Any
-) -> Options:
+def checked_options(maker: Maker, lifetime: Any, timeout: Any, in_thread: Any, concurrent: Any, health: Any) -> Options:
     """
     Return the options, or raise what is wrong with them.
 
@@ -91,9 +91,7 @@ def checked_options(
         DeclarationError: One is of the wrong kind, or they contradict each other.
     """
     if not isinstance(lifetime, str) or not lifetime:
-        raise DeclarationError(
-            f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_kind_of(lifetime)}'
-        )
+        raise DeclarationError(f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_kind_of(lifetime)}')
     if timeout is None and not in_thread and not concurrent and health is None:
         return PLAIN
     if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0):
@@ -111,7 +109,7 @@ def checked_options(
         )
     if concurrent and lifetime in ("singleton", "transient"):
         raise DeclarationError(
-            f'concurrent=True is for scoped values; a {lifetime} one '
+            f"concurrent=True is for scoped values; a {lifetime} one "
             + ("is built beside others anyway" if lifetime == "singleton" else "has no build of its own")
         )
     if health is not None and not callable(health) and not isinstance(health, str):
@@ -132,7 +130,7 @@ class Registry:
 
     __slots__ = (
         "__weakref__", "attributes", "cls", "context", "entries", "graph", "implicit", "lifetime", "middleware", "name", "place",
-        "scopes", "watchers",
+        "scopes", "waiting", "watchers",
     )  # fmt: skip
 
     def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place = Place("", 0)) -> None:
@@ -148,6 +146,8 @@ class Registry:
         self.attributes: dict[str, Attribute] = {}
         #: one registration, or all of a multi key
         self.entries: dict[Hashable, Registration | list[Registration]] = {}
+        #: registrations whose token is not defined yet, each as the function that tries again
+        self.waiting: list[tuple[Callable[[], tuple[Registration, bool]], Place]] = []
         #: the class itself, asked for under its own type
         self.implicit: Registration | None = None
         #: what _solve has made of it; kept here so that it lives as long as the class
@@ -205,6 +205,32 @@ class Registry:
         entries.update(fresh)
         self.changed()
 
+    def add_later(self, make: Callable[[], tuple[Registration, bool]], place: Place) -> None:
+        """Take a registration whose token may not be defined yet: now, or when somebody looks."""
+        try:
+            registration, replace = make()
+        except NotYet:
+            self.waiting.append((make, place))
+            self.changed()
+        else:
+            self.add(registration, replace=replace)
+
+    def read_waiting(self) -> None:
+        """Take the registrations whose tokens have been defined meanwhile."""
+        waiting, self.waiting = self.waiting, []
+        for make, place in waiting:
+            self.add_later(make, place)
+
+    def unreadable(self) -> list[tuple[str, Place]]:
+        """Return why registrations still wait, and where they were written."""
+        found = []
+        for make, place in self.waiting:
+            try:
+                make()
+            except NotYet as error:
+                found.append((str(error), place))
+        return found
+
     def changed(self) -> None:
         """Tell everything that was made of this registry."""
         if self.watchers:
@@ -225,6 +251,7 @@ class Registry:
         self.lifetime, self.context, self.scopes = other.lifetime, other.context, other.scopes
         self.middleware, self.place = other.middleware, other.place
         self.entries = dict(other.entries)
+        self.waiting = list(other.waiting)
 
 
 def _same_factory(one: Registration, other: Registration) -> bool:
@@ -316,7 +343,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
     try:
         token = maker.returns(owner)
     except Exception as error:
-        raise evaluate_error(
+        raise (NotYet if isinstance(error, NameError) else evaluate_error)(
             f"the return annotation of {maker.name} cannot be read ({type(error).__name__}: {error}); "
             f"give the token: @inject_dependency(...)"
         ) from None
@@ -326,9 +353,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
         )
     origin = typing.get_origin(token)
     if token in _SAYS_NOTHING or origin in (list, dict, set, frozenset, tuple, Lazy) or isinstance(token, str):
-        raise evaluate_error(
-            f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)"
-        )
+        raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .._compat import get_running_loop
 from .._names import name_of
-from .._solve.graph import Node
+from .._solve.nodes import Node
 from ..errors import CircularDependencyError
 
 __all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "still_waiting"]

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 import warnings
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from typing_extensions import Self
-
-from .._compat import get_running_loop, new_task
+from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL
+from .._declare.providers import read_providers
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import name_of
-from .._solve.checks import check_whole, declared_nodes, grouped, problem_error, reached_from
-from .._solve.graph import CONTAINER, START, Graph, Node
+from .._solve.checks import check_whole, grouped
+from .._solve.graph import Graph
+from .._solve.nodes import CONTAINER, START, Node
 from .._solve.plan import Plan, Unit, plan_of_unit, unit_of
-from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError, WrongLoopError
+from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
 from ..report import CheckReport, StartReport, Timing
 from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
-from .drive import Holder, build_missing, build_missing_now, wait_for
-from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
+from .closing import FLIGHT_CODES
+from .drive import build_missing, build_missing_now, wait_for
+from .ending import IS_CLOSED, IS_CLOSING, OPEN, Ending
+from .finalizers import EXITING
 from .findings import check_report
 from .getters import Getters
-from .handles import HOME, Ready, refusing
-from .opening import Opening, QuickOpening, SpanningScope, quick_enter
+from .handles import HOME, Ready
+from .levels import SpanningScope, no_level, scope_class
+from .opening import Opening, QuickOpening, quick_enter
 from .roots import Root, root_of
-from .scope import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE, Scope, no_level, scope_class
+from .scope import Scope
+from .starting import start
 from .work import bind, step
 
 __all__ = ["Container"]
 
-OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
 
-
-class Container(Scope):
+class Container(Ending):
     """
     Holds the singletons of an application class, and opens scopes.
 
@@ -56,19 +57,16 @@ class Container(Scope):
     """
 
     _level = CONTAINER_LEVEL
-    name = ""  # type: ignore[assignment]  # a property of scopes, a fact of containers
 
     #: Handed over by the room above: the base of all services, and what its life-cycle methods are called.
     base: ClassVar[type]
     hooks: ClassVar[Mapping[str, Any]]
 
-    def __init__(
-        self, root: Any = None, /, *, providers: Sequence[Any] = (), check: bool = True
-    ) -> None:
+    def __init__(self, root: Any = None, /, *, providers: Sequence[Any] = (), check: bool = True) -> None:
         cls, instance = self._root_class(root)
         self.root_class = cls
         self.instance = instance
-        self.name = cls.__qualname__ if cls is not self.base else "the shared layer"
+        self.name = name_of(cls) if cls is not self.base else "the shared layer"
         self.graph = self._graph_for(cls, providers)
         self.checks = check
         if check:
@@ -96,7 +94,9 @@ class Container(Scope):
             return root, None
         registry = registry_of(type(root))
         if registry is None:
-            raise DeclarationError(f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}")
+            raise DeclarationError(
+                f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}"
+            )
         if registry.lifetime != "singleton":
             raise ContainerError(
                 f"{registry.name} is {registry.lifetime} and cannot be its own root; open a scope and bind the instance: scope.adopt(instance)"
@@ -111,8 +111,6 @@ class Container(Scope):
         builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: "scope"}
         layers = layers_of(root)
         if providers:
-            from .._declare.providers import read_providers
-
             extra = Registry(None)
             for registration in read_providers(providers):
                 extra.add(registration, replace=True)
@@ -142,13 +140,13 @@ class Container(Scope):
         self.closing = None
         self.ready_class: type[Ready] | None = None
         self.generations: list[tuple[dict[Any, Any], int]] = []
-        self._new_tables()
+        self.new_tables()
         if self.instance is not None:
             node = graph.app_node()
             self.built[node.constructed or node] = self.instance
             bind(self.instance, self)
 
-    def _new_tables(self) -> None:
+    def new_tables(self) -> None:
         """Give every level a new table of roots; scopes that are open find out at their next cold get."""
         graph = self.graph
         count = len(graph.levels)
@@ -171,7 +169,11 @@ class Container(Scope):
 
     def __del__(self) -> None:
         if getattr(self, "state", IS_CLOSED) == OPEN and self.x is not None:
-            warnings.warn(f"the container of {self.name} was dropped with finalizers pending; close it: async with", ResourceWarning, source=self)
+            warnings.warn(
+                f"the container of {self.name} was dropped with finalizers pending; close it: async with",
+                ResourceWarning,
+                source=self,
+            )
 
     # --- what it is ---
 
@@ -199,7 +201,7 @@ class Container(Scope):
         """Something was registered: what is not built is looked up anew."""
         with LOCK:
             if self.state == OPEN:
-                self._new_tables()
+                self.new_tables()
 
     def root_for(self, scope: Any, token: Any) -> Root:
         """Return what *token* leads to in *scope*, which is brought up to date."""
@@ -225,7 +227,7 @@ class Container(Scope):
                 root = root_of(graph, level, token)
                 graph.roots[level, token] = root
             if self.sizes != graph.slots:
-                self._new_tables()
+                self.new_tables()
         return root  # type: ignore[no-any-return]
 
     def _upgrade(self, scope: Any) -> None:
@@ -302,7 +304,12 @@ class Container(Scope):
         self.check_open()
         if len(nodes) == 1 and not CHAIN.get():
             build = self.flights.get(nodes[0])
-            if build is not None and build.loop is get_running_loop() and build.task is not None and not scopes_above(FLIGHT_CODES, generated=True):
+            if (
+                build is not None
+                and build.loop is get_running_loop()
+                and build.task is not None
+                and not scopes_above(FLIGHT_CODES, generated=True)
+            ):
                 await wait_for(build)
                 return
         await build_missing(self, nodes)
@@ -319,89 +326,6 @@ class Container(Scope):
 
     def clean_context(self, context: contextvars.Context) -> None:
         """Take out of a build's context what must not reach a shared value."""
-
-    # --- loops ---
-
-    def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
-        """
-        See to it that *loop* may build here: the owner, or its successor where that is closed.
-
-        Raises:
-            WrongLoopError: Another living loop owns the container.
-        """
-        if loop is None or loop is self.loop:
-            return
-        with LOCK:
-            owner = self.loop
-            if owner is not None and not owner.is_closed():
-                raise WrongLoopError(
-                    f"{node.name} would have to be built in a second event loop, while the one that {self.name} belongs to is alive; "
-                    "build it beforehand there (await container.start()), or give each loop a container of its own"
-                )
-            if owner is not None:
-                self._lose_loop(owner)
-            self.loop = loop
-
-    def _lose_loop(self, owner: asyncio.AbstractEventLoop) -> None:
-        """Forget what died with a loop: builds, values whose holder did, and what stands on these."""
-        for node, build in list(self.flights.items()):
-            if build.loop is owner:
-                del self.flights[node]
-        lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Holder)]
-        if lost:
-            names = ", ".join(holder.name for holder in lost)
-            warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
-            self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
-            self.forget({holder.build.node for holder in lost})
-        self.tasks.clear()
-        self.holders.clear()
-        self.kids.clear()
-
-    def forget(self, nodes: set[Node]) -> None:
-        """Drop built values, and every built value that stands on them."""
-        gone = set(nodes)
-        grows = True
-        while grows:
-            grows = False
-            for node in self.built:
-                if node not in gone and any(other in gone for edge in node.edges or () for other in edge.target.each()):
-                    gone.add(node)
-                    grows = True
-        for node in gone:
-            self.built.pop(node, None)
-        self._new_tables()
-        if self.ready_class is not None:
-            self.ready_class = None
-
-    async def retire(self, leader: Holder) -> None:
-        """
-        The loop ends under us: run all finalizers, in reverse, led by the first holder that was cancelled.
-
-        What had a finalizer, and what stands on it, is forgotten; plain values stay.
-        """
-        if self.retiring or self.state != OPEN:
-            return
-        self.retiring = True
-        try:
-            for _ in range(20):  # scopes whose tasks are cancelled now close themselves
-                if not self.kids:
-                    break
-                await asyncio.sleep(0)
-            raised: list[BaseException] = []
-            await self._close_kids(raised)
-            finalizers, self.x = as_list(self.x), None
-            held = {one.build.node for one in finalizers if isinstance(one, Holder)}
-            for one in finalizers:
-                if isinstance(one, Holder):
-                    one.retiring = True
-            self.forget(held)
-            raised += await unwind(finalizers, None)
-            for error in raised:
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"a finalizer of {self.name} failed while its event loop ended", "exception": error}
-                )
-        finally:
-            self.retiring = False
 
     # --- asking ---
 
@@ -433,55 +357,7 @@ class Container(Scope):
         Raises:
             BaseException: What the first failing factory raised; what was built stays.
         """
-        if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
-            raise ValueError("concurrency is a whole number above 0, or None")
-        self.check_open()
-        nodes = self._nodes_to_start(tokens)
-        began = time.perf_counter()
-        timings: list[Timing] = []
-
-        def on_built(build: Build) -> None:
-            node = build.node
-            if node.constructed is None and self._starts(node):
-                return
-            needs = tuple(dict.fromkeys(
-                other.name for other in self._needs_of(node) if other.level == CONTAINER_LEVEL and other.kind != CONTAINER
-            ))  # fmt: skip
-            timing = Timing(node.name, build.began - began, build.finished - build.began, build.finished - began, needs)
-            timings.append(timing)
-            if progress is not None:
-                progress(timing)
-
-        await build_missing(self, nodes, concurrency, on_built)
-        self.check_open()
-        timings.sort(key=lambda timing: timing.finished)
-        return StartReport(timings, time.perf_counter() - began)
-
-    def _starts(self, node: Node) -> bool:
-        """Tell whether *node* is only the first half of a service that starts."""
-        registered = self.graph.instances.get(node.maker.cls) if node.maker.cls is not None else None
-        return registered is not None and registered.constructed is node
-
-    def _needs_of(self, node: Node) -> Sequence[Node]:
-        if node.constructed is not None:
-            return self.unit(node.constructed).shared
-        return self.unit(node).shared
-
-    def _nodes_to_start(self, tokens: Sequence[Any]) -> list[Node]:
-        with LOCK:
-            self.graph.refresh()
-        if tokens:
-            return [node for token in tokens for node in self._root(token).plan.singletons]
-        self._root(self.root_class)
-        starts, problems = declared_nodes(self.graph)
-        for problem in problems:
-            raise problem
-        reached = reached_from(self.graph, starts)
-        for node in reached:
-            for problem in node.problems:
-                if not (problem.kind == "argument" and node.asked_with_arguments):
-                    raise problem_error(self.graph, node, problem)
-        return [node for node in reached if node.level == CONTAINER_LEVEL and node.kind != CONTAINER and not self._starts(node)]
+        return await start(self, tokens, concurrency, progress)
 
     def check(self) -> CheckReport:
         """
@@ -578,143 +454,5 @@ class Container(Scope):
                 self._open()
             self.loop = None
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self._close(exc)
-
-    async def _close(self, error: BaseException | None) -> None:
-        if self in EXITING.get() or self in (one.container for one in scopes_above(CLOSING_CODES)):
-            return  # a finalizer of ours asks for what is going on
-        self._refuse_inside()
-        if self.state == IS_CLOSED:
-            return
-        if self.closing is None:
-            if self.state == IS_CLOSING:
-                raise ContainerError(f"the container of {self.name} is being closed by another thread")
-            loop = asyncio.get_running_loop()
-            if self.loop is not None and self.loop is not loop:
-                if not self.loop.is_closed():
-                    raise WrongLoopError(f"the container of {self.name} belongs to another event loop, and is closed there")
-                self._lose_loop(self.loop)
-            self._begin_closing()
-            context = contextvars.copy_context()
-            context.run(EXITING.set, (*EXITING.get(), self))
-            self.closing = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self.name}")
-        closing, cancelled = self.closing, None
-        while not closing.done():
-            try:
-                await asyncio.wait([closing])
-            except asyncio.CancelledError as met:
-                cancelled = met
-        raised = [] if closing.cancelled() else closing.result()
-        if cancelled is not None:
-            raised = [cancelled, *raised]
-        settle_errors(raised, error)
-
-    def _refuse_inside(self) -> None:
-        inside = any(build.container is self and not build.done for build in CHAIN.get())
-        if inside or any(scope.container is self for scope in scopes_above(FLIGHT_CODES, generated=True)):
-            raise ContainerError(f"the container of {self.name} cannot be closed by a factory that it is waiting for")
-
-    def _begin_closing(self) -> None:
-        """Hand nothing out from here on."""
-        with LOCK:
-            self.state = IS_CLOSING
-            self._new_tables()
-            self.r = self.q = CLOSED
-            self.n += CLOSING
-
-    async def _closing(self, error: BaseException | None) -> list[BaseException]:
-        """Close everything, in the order of who uses whom; return what was raised."""
-        raised: list[BaseException] = []
-        loop = asyncio.get_running_loop()
-        while self.tasks:
-            for task in list(self.tasks):
-                task.cancel()
-            await _swallowing(asyncio.wait(list(self.tasks)))
-        while self.flights:  # built in place, in another thread
-            with LOCK:
-                waiting = [loop.create_future() for _ in self.flights]
-                for build, future in zip(self.flights.values(), waiting, strict=True):
-                    build.waiters[future] = None
-            if waiting:
-                await _swallowing(asyncio.wait(waiting))
-        await _swallowing(self._until(-2, lambda: self.n == CLOSING))
-        await self._close_kids(raised)
-        finalizers, self.x = as_list(self.x), None
-        raised[:0] = await unwind(finalizers, error)
-        self._end()
-        return raised
-
-    def _end(self) -> None:
-        """Nothing is left: from here on every use is refused."""
-        with LOCK:
-            self.state = IS_CLOSED
-            self.built.clear()
-            self.v = GONE
-            self.loop = None
-            if self.ready_class is not None:
-                name = self.name
-                self.ready_class.__await__ = refusing(  # type: ignore[method-assign]  # this container's own class
-                    lambda: ClosedError(f"the container of {name} is closed")
-                )
-                self.ready_class = None
-
-    def _close_sync(self, error: BaseException | None) -> None:
-        if self.state == IS_CLOSED or self in EXITING.get():
-            return
-        if self.state == IS_CLOSING:
-            raise ContainerError(f"the container of {self.name} is closing already")
-        finalizers = as_list(self.x)
-        check_sync(finalizers, f"the container of {self.name}")
-        for kid in self.kids:
-            check_sync(as_list(kid.x), kid.name)
-        self._refuse_inside()
-        if self.tasks or self.n:
-            raise ContainerError(f"the container of {self.name} has builds in flight: close it with `await container.aclose()`")
-        self._begin_closing()
-        token = EXITING.set((*EXITING.get(), self))
-        raised: list[BaseException] = []
-        try:
-            self._wait_for_threads()
-            for kid in list(self.kids):
-                try:
-                    kid._close_sync(None)
-                except BaseException as met:
-                    raised.append(met)
-            finalizers, self.x = as_list(self.x), None
-            raised[:0] = unwind_sync(finalizers, error)
-        finally:
-            EXITING.reset(token)
-            self._end()
-        settle_errors(raised, error)
-
-    def _wait_for_threads(self) -> None:
-        import threading
-
-        class Told:
-            def __init__(self) -> None:
-                self.event = threading.Event()
-
-            def told(self, build: Build) -> None:
-                self.event.set()
-
-        while True:
-            with LOCK:
-                build = next(iter(self.flights.values()), None)
-                if build is None:
-                    return
-                waiter = Told()
-                build.waiters[waiter] = None
-            waiter.event.wait()
-
-
-async def _swallowing(work: Any) -> None:
-    """Await *work* to its end; a cancellation of the closing task waits until closing is over."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        return
-
-

@@ -12,9 +12,9 @@ from typing import Any
 
 from .._compat import get_running_loop, new_task
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._solve.graph import CONTAINER, Node
+from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
-from ..errors import AsyncDependencyError, CircularDependencyError, ClosedError
+from ..errors import AsyncDependencyError, ClosedError
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
 from .finalizers import EXITING, Held, leave, push, settle_errors, unwind
 from .work import carry_out
@@ -29,7 +29,20 @@ class Drive:
     Builds never wait for builds: a value is begun when what it needs is there, and the only one who waits is a caller.
     """
 
-    __slots__ = ("again", "container", "ended", "future", "joined", "limit", "loop", "needed_by", "on_built", "open", "ready", "wait")
+    __slots__ = (
+        "again",
+        "container",
+        "ended",
+        "future",
+        "joined",
+        "limit",
+        "loop",
+        "needed_by",
+        "on_built",
+        "open",
+        "ready",
+        "wait",
+    )
 
     def __init__(self, container: Any, nodes: Iterable[Node], limit: int | None = None, on_built: Any = None) -> None:
         self.container = container
@@ -440,5 +453,3 @@ class Holder(Held):
 def _note_failures(error: BaseException, raised: list[BaseException]) -> None:
     """Keep what a tear-down raised with the error that caused it."""
     settle_errors([one for one in raised if one is not error], error)
-
-

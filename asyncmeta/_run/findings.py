@@ -8,7 +8,8 @@ from typing import Any
 from .._declare.registry import layers_of, registry_of
 from .._names import name_of
 from .._solve.checks import declared_nodes, reached_from
-from .._solve.graph import Graph, Node
+from .._solve.graph import Graph
+from .._solve.nodes import Node
 from ..report import CheckReport
 
 __all__ = ["check_report"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.keys import Factory, Lazy
 from .._names import name_of
-from .._solve.graph import Node, Site
+from .._solve.nodes import Node, Site
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
 
 __all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "late_handle"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._names import name_of
 from .._solve.emit import Source
-from .._solve.graph import Node
+from .._solve.nodes import Node
 from .cells import FLIGHT, UNSET
 from .finalizers import push
 from .handles import factory_handle, late_handle

@@ -1,4 +1,4 @@
-"""A scope that is opened for one value, and one that spans several levels."""
+"""A scope that is opened for one value: ``async with container.request(Handler) as handler``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from .._solve.plan import Plan
 from ..errors import FactoryError
 from .finalizers import as_list, settle_errors, unwind, yields_twice
 from .load import bound, loaded
-from .scope import Scope
 from .work import undone
 
-__all__ = ["Opening", "QuickOpening", "SpanningScope", "quick_enter"]
+__all__ = ["Opening", "QuickOpening", "quick_enter"]
 
 
 class Opening:
@@ -35,9 +34,7 @@ class Opening:
             await scope.__aexit__(type(error), error, error.__traceback__)
             raise
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self.scope.__aexit__(exc_type, exc, tb)
 
     def __enter__(self) -> Any:
@@ -49,9 +46,7 @@ class Opening:
             scope.__exit__(type(error), error, error.__traceback__)
             raise
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self.scope.__exit__(exc_type, exc, tb)
 
 
@@ -78,9 +73,7 @@ class QuickOpening:
     def __aenter__(self) -> Any:
         return self.enter(self)
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         x = self.x
         if x is None:
             return
@@ -129,52 +122,3 @@ def quick_enter(container: Any, plan: Plan) -> Any:
     if plan.entry is False:
         return None
     return bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
-
-
-class SpanningScope(Scope):
-    """A scope for which the levels around it were opened, too: they are closed with it."""
-
-    __slots__ = ("around",)
-
-    def spanning(self, around: Any) -> Any:
-        self.around = around
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
-        await self._close(exc)
-
-    async def _close(self, error: BaseException | None) -> None:
-        raised: list[BaseException] = []
-        scope: Any = self
-        while scope is not self.around:
-            around = scope.p
-            try:
-                await Scope._close(scope, error)
-            except BaseException as met:
-                raised.append(met)
-            scope = around
-        settle_errors(_flat(raised), error)
-
-    def _close_sync(self, error: BaseException | None) -> None:
-        raised: list[BaseException] = []
-        scope: Any = self
-        while scope is not self.around:
-            around = scope.p
-            try:
-                Scope._close_sync(scope, error)
-            except BaseException as met:
-                raised.append(met)
-            scope = around
-        settle_errors(_flat(raised), error)
-
-
-def _flat(raised: list[BaseException]) -> list[BaseException]:
-    """Return the errors themselves where several closings made a group each."""
-    found: list[BaseException] = []
-    for error in raised:
-        found.extend(error.exceptions if isinstance(error, BaseExceptionGroup) else (error,))
-    return found
-
-

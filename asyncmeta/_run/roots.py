@@ -8,7 +8,8 @@ from .._declare.keys import Ask, ask_for, is_hashable
 from .._declare.registry import Attribute
 from .._names import name_of
 from .._solve.checks import check_nodes, missing_error
-from .._solve.graph import (
+from .._solve.graph import Graph
+from .._solve.nodes import (
     CONSTANT,
     CONTAINER,
     MAYBE,
@@ -16,7 +17,6 @@ from .._solve.graph import (
     SCOPE,
     Absent,
     Ambiguous,
-    Graph,
     Node,
     Several,
     Site,
@@ -95,7 +95,9 @@ def _served(graph: Graph, site: Site) -> Target:
         raise _found_at(graph, ambiguity(met.registration), site) from None
     except Several:
         key = site.ask.key
-        raise MissingDependencyError(name_of(key), (site.name, name_of(key)) if site.name else (name_of(key),), "", (), several_hint(key)) from None
+        raise MissingDependencyError(
+            name_of(key), (site.name, name_of(key)) if site.name else (name_of(key),), "", (), several_hint(key)
+        ) from None
 
 
 def _found_at(graph: Graph, problem: Any, site: Site) -> GraphError:

@@ -1,66 +1,30 @@
-"""A short life inside a container: a request, a job, a message.  Holds values, gives them, closes them."""
+"""A short life inside a container: a request, a job, a message.  Holds values, and gives them."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import warnings
-from collections.abc import Callable, Coroutine, Hashable, Mapping
-from types import AsyncGeneratorType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
-
-from typing_extensions import Self
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from .._names import close_to, name_of
 from .._solve.emit import LARGEST, emit_root
-from .._solve.graph import CONTAINER, Node
+from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, unit_with_arguments
-from ..errors import AsyncDependencyError, ClosedError, ContainerError, FactoryError, ScopeError, WrongLoopError
-from .cells import CHAIN, FLIGHT, LOCK, UNSET, cancel_quietly, scopes_above
-from .finalizers import as_list, check_sync, exit_async, push, settle_errors, unwind, unwind_sync, yields_twice
+from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
+from .cells import UNSET
+from .closing import CLOSING, FLIGHT_CODES, Closing, landed, live
 from .handles import HOME
 from .load import bound, constant_root, loaded
-from .work import bind, binds, carry_out, run_plan
+from .work import bind, binds, run_plan
 
 if TYPE_CHECKING:
     from .roots import Root
 
-__all__ = ["CLOSED", "CLOSING", "GONE", "Scope", "scope_class"]
-
-#: Added to a scope's count of gets in flight when it begins to close.
-CLOSING: Final = 1 << 40
-
-#: The table of roots of a closed scope: every look-up misses, and the cold path refuses.
-CLOSED: Final[dict[Any, Any]] = {}
-
-# Keys beside slots among a scope's waiters.
-_CLOSERS, _LANDING = -1, -2
+__all__ = ["Scope"]
 
 
-class _Gone:
-    """Stands where a closed scope's values were."""
-
-    __slots__ = ()
-
-    def __getitem__(self, slot: int) -> Any:
-        raise ClosedError("the scope is closed")
-
-    def __setitem__(self, slot: int, value: Any) -> None:
-        raise ClosedError("the scope is closed")
-
-
-GONE: Final = _Gone()
-
-
-class _ByThreads(dict[int, Any]):
-    """The waiters of a scope that was entered with a plain ``with``: its values may be claimed by several threads."""
-
-    __slots__ = ()
-
-
-class Scope:
+class Scope(Closing):
     """
     Holds scoped values for a while; made by ``container.scope()``.
 
@@ -69,50 +33,14 @@ class Scope:
     reverse order of completion, in the task that leaves it.
     """
 
-    # One letter each: generated code reads these on every request.
-    __slots__ = (
-        "__weakref__",
-        "kids",  # set | None: scopes inside of this one that have something to close
-        "n",  # int: gets in flight that await, plus CLOSING
-        "p",  # the scope or container around this one
-        "r",  # dict: what is asked for -> its root
-        "v",  # list: values by slot, UNSET or FLIGHT where there is none
-        "w",  # dict | None: who waits, by slot
-        "x",  # finalizers, see `push`
-    )
-
-    kids: Any
-    n: int
-    p: Any
-    r: dict[Any, Any]
-    v: Any
-    w: Any
-    x: Any
-
-    #: set on the class that a container makes of this one
-    _level: int = -1
-    q: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
-
-    if TYPE_CHECKING:
-        # The overloads that callers see stand in the front door's stub section of `faces`.
-        pass
+    __slots__ = ()
 
     # --- what it is ---
-
-    @property
-    def container(self) -> Any:
-        """The container that it belongs to."""
-        return self.p.container
 
     @property
     def level(self) -> Lifetime:
         """The name of its level: "scoped", or as the application says."""
         return Lifetime(self.container.graph.levels[self._level])
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed, or closing."""
-        return self.r is CLOSED
 
     @property
     def name(self) -> str:
@@ -193,14 +121,14 @@ class Scope:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan = root.plan
         container = self.container
-        if container.observed or plan.size > LARGEST or isinstance(self.w, _ByThreads):
+        if container.observed or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan)
         if plan.code is None:
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
                 return self._run_plan(plan)
             plan.code = loaded(emit_root(plan, self._level))
-        function = bound(plan.code, container, {"live": _live, "landed": _landed, "CLOSING": CLOSING})
+        function = bound(plan.code, container, {"live": live, "landed": landed, "CLOSING": CLOSING})
         if root.keeps:
             container.keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
@@ -216,11 +144,11 @@ class Scope:
             raise
         self.n -= 1
         if self.n >= CLOSING:
-            _landed(self)
+            landed(self)
         return value
 
     def _enter_flight(self) -> None:
-        _live(self)
+        live(self)
         self.n += 1
 
     def get_nowait(self, token: Any, /) -> Any:
@@ -268,7 +196,7 @@ class Scope:
             if unit.awaits and not unit.threaded and not there:
                 awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place))
-        if builds and not isinstance(self.w, _ByThreads):
+        if builds and not self.by_threads:
             loop, here = self.container.loop, get_running_loop()
             if loop is not None and loop is not here and loop.is_running():
                 raise WrongLoopError(
@@ -349,17 +277,6 @@ class Scope:
         self.check_open()
         return self.container.root_for(self, token)  # type: ignore[no-any-return]
 
-    def check_open(self) -> None:
-        """
-        Refuse where nothing is handed out any more.
-
-        Raises:
-            ClosedError: Closed, or closing.
-        """
-        if self.r is CLOSED:
-            raise ClosedError(f"{self.name} is closed")
-        self.p.check_open()
-
     def at(self, level: int) -> Any:
         """Return the scope of *level* that this is, or lies in."""
         scope: Any = self
@@ -383,11 +300,6 @@ class Scope:
         """Tell what *node* made who made it, where it wants to know."""
         if binds(node):
             bind(made, self)
-
-    @property
-    def by_threads(self) -> bool:
-        """Whether several threads may claim its values."""
-        return isinstance(self.w, _ByThreads)
 
     # --- living inside of it ---
 
@@ -429,301 +341,5 @@ class Scope:
         bind(service, self)
         return service
 
-    # --- entering and closing ---
 
-    async def __aenter__(self) -> Self:
-        self.check_open()
-        return self
-
-    def __enter__(self) -> Self:
-        self.check_open()
-        if self._level != CONTAINER_LEVEL and self.w is None:
-            self.w = _ByThreads()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
-        x = self.x
-        if self.n or self.kids or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
-            await self._close(exc)
-            return
-        # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
-        self.r = CLOSED
-        if x is None:
-            self.v = GONE
-            return
-        self.n, self.x = CLOSING, None
-        try:
-            await x.__anext__()
-        except StopAsyncIteration:
-            return
-        except BaseException as raised:
-            settle_errors([raised], None)
-        else:
-            try:
-                await x.aclose()
-            finally:
-                settle_errors([FactoryError(yields_twice(x))], None)
-        finally:
-            self._gone()
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
-        self._close_sync(exc)
-
-    async def aclose(self) -> None:
-        """
-        Close it: run the finalizers of everything it made, in reverse order of completion, and all of them.
-
-        A second call returns when the first has ended.  When it is cancelled, closing is finished first.
-
-        Raises:
-            FinalizationErrors: What finalizers raised, also a single one.
-        """
-        await self._close(None)
-
-    def close(self) -> None:
-        """
-        Close it without a loop.
-
-        Raises:
-            AsyncDependencyError: Something has to be awaited; nothing is closed then.
-            FinalizationErrors: What finalizers raised, also a single one.
-        """
-        self._close_sync(None)
-
-    def _gone(self) -> None:
-        """The last step of closing."""
-        self.v = GONE
-        around = self.p.kids
-        if around is not None:
-            around.discard(self)
-        if self.w:
-            self._tell(_CLOSERS)
-
-    async def _close(self, error: BaseException | None) -> None:
-        self._refuse_inside()
-        if self.r is CLOSED:
-            if self.v is not GONE and self not in scopes_above(CLOSING_CODES):
-                await self._until(_CLOSERS, lambda: self.v is GONE)
-            return
-        self.r = CLOSED
-        self.n += CLOSING
-        raised: list[BaseException] = []
-        await self._close_kids(raised)
-        try:
-            await self._until(_LANDING, lambda: self.n == CLOSING)
-        except asyncio.CancelledError as cancelled:
-            raised.append(cancelled)
-        finalizers, self.x = as_list(self.x), None
-        raised[:0] = await unwind(finalizers, error)
-        self._gone()
-        settle_errors(raised, error)
-
-    async def _close_kids(self, raised: list[BaseException]) -> None:
-        """Wait for the scopes inside that are closing, and close those that nobody closes."""
-        while self.kids:
-            kid = next(iter(self.kids))
-            try:
-                if kid.n < CLOSING:
-                    warn_open(kid)
-                await kid._close(None)
-            except asyncio.CancelledError as cancelled:
-                if cancelled not in raised:
-                    raised.append(cancelled)
-            except BaseException as met:
-                raised.append(met)
-            if kid.v is GONE:
-                self.kids.discard(kid)
-
-    def _close_sync(self, error: BaseException | None) -> None:
-        if self.r is CLOSED:
-            return
-        finalizers = as_list(self.x)
-        check_sync(finalizers, self.name)
-        for kid in self.kids or ():
-            check_sync(as_list(kid.x), kid.name)
-        self._refuse_inside()
-        if self.n and not self.by_threads:
-            raise ContainerError(f"{self.name} has gets in flight: close it with `await scope.aclose()`")
-        self.r = CLOSED
-        self.n += CLOSING
-        raised: list[BaseException] = []
-        for kid in list(self.kids or ()):
-            warn_open(kid)
-            try:
-                kid._close_sync(None)
-            except BaseException as met:
-                raised.append(met)
-        self._until_sync(lambda: self.n == CLOSING)
-        finalizers, self.x = as_list(self.x), None
-        raised[:0] = unwind_sync(finalizers, error)
-        self._gone()
-        settle_errors(raised, error)
-
-    def _refuse_inside(self) -> None:
-        """
-        Refuse to be closed by what is just being built for it.
-
-        Raises:
-            ContainerError: The caller is part of a get in flight.
-        """
-        if self.n & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, generated=True):
-            raise ContainerError(f"{self.name} cannot be closed by a factory that it is waiting for")
-
-    async def _until(self, key: int, over: Callable[[], bool]) -> None:
-        """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
-        cancelled: asyncio.CancelledError | None = None
-        while not over():
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            told = waker(future)
-            if self.w is None:
-                self.w = {}
-            self.w.setdefault(key, []).append(told)
-            try:
-                await future
-            except asyncio.CancelledError as error:
-                cancelled = error
-            finally:
-                waiting = self.w.get(key)
-                if waiting and told in waiting:
-                    waiting.remove(told)
-        if cancelled is not None:
-            raise cancelled
-
-    def _until_sync(self, over: Callable[[], bool]) -> None:
-        import threading
-
-        while not over():
-            event = threading.Event()
-            with LOCK:
-                if over():
-                    return
-                self.w.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
-            event.wait()
-
-    def wake_closers(self) -> None:
-        """Tell who closes it that a get in flight has landed."""
-        if self.n >= CLOSING and self.w:
-            self._tell(_LANDING)
-
-    def _tell(self, key: int) -> None:
-        with LOCK:
-            waiting = self.w.pop(key, ())
-        for told in waiting:
-            told(None)
-
-
-def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
-    """Return a function that ends the waiting on *future*, from any thread."""
-    loop = future.get_loop()
-
-    def told(_: Any) -> None:
-        if loop is get_running_loop():
-            if not future.done():
-                future.set_result(None)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(cancel_quietly, future)
-
-    return told
-
-
-def warn_open(scope: Scope) -> None:
-    """Warn that a scope is closed by its container because nobody else did."""
-    warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
-
-
-def _live(scope: Any) -> None:
-    """Make a scope known to the one around it: it has something to close, or something in flight."""
-    around = scope.p
-    if around is None:
-        return
-    if around.kids is None:
-        around.kids = {scope}
-        _live(around)
-    elif scope not in around.kids:
-        around.kids.add(scope)
-        _live(around)
-
-
-def _landed(scope: Any) -> None:
-    """A get lands while its scope closes: wake who closes it, and hand nothing out."""
-    scope.wake_closers()
-    raise ClosedError(f"{scope.name} was closed meanwhile")
-
-
-CLOSING_CODES: Final = frozenset(map(id, (Scope.__aexit__.__code__, Scope._close.__code__, Scope._close_sync.__code__)))
-FLIGHT_CODES: Final = frozenset({id(Scope._run_plan.__code__)})
-
-
-def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, Any], table_nowait: dict[Any, Any]) -> Any:
-    """
-    Return the class of a container's scopes of one level.
-
-    A class for each, so that making a scope is one call with everything at hand; with a single level it *is*
-    ``container.scope``.
-    """
-    graph = container.graph
-    template = [UNSET] * graph.slots[level]
-    slots = {key: node.slot for key, node in graph.context_nodes.items() if node.level == level}
-    name = graph.levels[level]
-
-    if level == 1:
-
-        def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
-            self.p = container
-            self.r = table
-            self.v = template[:]
-            self.x = self.w = self.kids = None
-            self.n = 0
-            if context is not None:
-                fill(self, context)
-            if level is not None and level != name and level != "scoped":
-                raise no_level(container, level)
-    else:
-
-        def __init__(self: Any, context: Any = None, /, *, around: Any = None) -> None:
-            self.p = around
-            self.r = table
-            self.v = template[:]
-            self.x = self.w = self.kids = None
-            self.n = 0
-            if context is not None:
-                fill(self, context)
-
-    def fill(self: Any, context: Mapping[Any, object]) -> None:
-        if not isinstance(context, Mapping):
-            raise ScopeError(f"the context of a scope is a mapping from tokens to values, not a {type(context).__name__}")
-        values = self.v
-        for key, value in context.items():
-            slot = slots.get(key)
-            if slot is None:
-                raise undeclared(container, key, name)
-            values[slot] = value
-
-    return type(
-        "Scope", (base,), {"__slots__": (), "__init__": __init__, "_level": level, "q": table_nowait, "__module__": Scope.__module__}
-    )
-
-
-def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
-    """Return the error of a context value that the application does not declare."""
-    known = tuple(name_of(other) for other in container.graph.context)
-    near = close_to(name_of(key), known)
-    said = f"; did you mean {near[0]}?" if near else ""
-    other = container.graph.context.get(key)
-    if other is not None:
-        return ScopeError(f"{name_of(key)} is context of the level {container.graph.levels[other]!r}, not of {level!r}")
-    return ScopeError(
-        f"{container.name} declares no context value {name_of(key)}{said} "
-        f"(class {container.name}(AsyncServiceBase, context=[{name_of(key)}]))"
-    )
-
-
-def no_level(container: Any, level: str) -> ScopeError:
-    """Return the error of a level that is not there, or not below the scope that was asked."""
-    return ScopeError(f"{container.name} has no level {level!r} to open here; its levels are {', '.join(container.graph.levels[1:])}")
-
-
+FLIGHT_CODES.add(id(Scope._run_plan.__code__))

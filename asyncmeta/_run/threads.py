@@ -11,7 +11,7 @@ from typing import Any
 
 from .._compat import get_running_loop
 from .._declare.makers import ASYNC, GENERATOR
-from .._solve.graph import Node
+from .._solve.nodes import Node
 from ..errors import BuildTimeoutError, FactoryError
 from .finalizers import Held, exit_sync, never_yields
 
@@ -124,9 +124,7 @@ async def finished(future: asyncio.Future[Any]) -> Any:
     return future.result()
 
 
-async def carry_out_special(
-    node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push
-) -> Any:
+async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
     """Make *node*'s value as its options say; its finalizer is pushed first."""
     options = node.registration.options
     seconds = options.timeout

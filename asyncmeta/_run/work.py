@@ -12,7 +12,7 @@ from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
 from .._names import Place, arrow
-from .._solve.graph import START, Node, place_of
+from .._solve.nodes import START, Node, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
@@ -20,7 +20,20 @@ from .finalizers import never_yields, push
 from .handles import HOME, factory_handle, late_handle
 from .threads import carry_out_special
 
-__all__ = ["absent", "argument", "bind", "carry_out", "claim", "function_of", "join", "noted", "run_plan", "settle", "undo", "undone"]
+__all__ = [
+    "absent",
+    "argument",
+    "bind",
+    "carry_out",
+    "claim",
+    "function_of",
+    "join",
+    "noted",
+    "run_plan",
+    "settle",
+    "undo",
+    "undone",
+]
 
 Push = Callable[[Any, Any], None]
 

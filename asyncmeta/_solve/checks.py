@@ -16,7 +16,8 @@ from ..errors import (
     GraphErrors,
     MissingDependencyError,
 )
-from .graph import LATE, MAKE, START, Edge, Graph, Node, Problem, place_of
+from .graph import Graph
+from .nodes import LATE, MAKE, START, Edge, Node, Problem, place_of
 
 __all__ = ["check_nodes", "check_whole", "declared_nodes", "grouped", "missing_error", "problem_error", "reached_from"]
 
@@ -29,9 +30,7 @@ Parents = dict[Node, tuple[Node, Edge] | None]
 
 def grouped(graph: Graph, errors: Iterable[GraphError]) -> GraphErrors:
     """Return all *errors* as one."""
-    found = list(errors)
-    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    return GraphErrors(f"{graph.app.__qualname__} has {count}", found)
+    return GraphErrors.of(name_of(graph.app), list(errors))
 
 
 def check_whole(graph: Graph) -> list[GraphError]:
@@ -43,6 +42,9 @@ def check_whole(graph: Graph) -> list[GraphError]:
                 f"context of {registry.name} names the level {name_of(name)}, but {graph.app.__qualname__} has "
                 f"{', '.join(graph.levels[1:])} ({registry.place})"
             ))  # fmt: skip
+        for registry in graph.layers:
+            if registry is not graph.shared or len(graph.layers) == 1:
+                errors.extend(GraphError(f"{why} ({place})") for why, place in registry.unreadable())
         starts, ambiguous = declared_nodes(graph)
         errors.extend(ambiguous)
         errors.extend(check_nodes(graph, starts))
@@ -306,7 +308,13 @@ def _captive_error(
         seen.add(node)
         for edges in (node.edges or (), node.late):
             following = next(
-                ((step, after) for step in edges for after in step.target.each() if needs_of(after, needs, step.target.how) == need), None
+                (
+                    (step, after)
+                    for step in edges
+                    for after in step.target.each()
+                    if needs_of(after, needs, step.target.how) == need
+                ),
+                None,
             )
             if following is not None:
                 steps.append(f"{node.name}.{following[0].name}")
@@ -343,4 +351,3 @@ def _ladders(reached: list[Node]) -> list[GraphError]:
                     "give some of what it needs a longer lifetime"
                 ))  # fmt: skip
     return errors
-

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
-from .graph import START, Node, Site
+from .nodes import START, Node, Site
 from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from .writer import SourceWriter
 
@@ -120,7 +120,10 @@ class _Emitter:
         scope = self.scope(level)
         count = len(op.args) - len(op.names)
         args = [self.expression(ref, unit, level) for ref in op.args[:count]]
-        named = [f"{self.constant(name)}: {self.expression(ref, unit, level)}" for name, ref in zip(op.names, op.args[count:], strict=True)]
+        named = [
+            f"{self.constant(name)}: {self.expression(ref, unit, level)}"
+            for name, ref in zip(op.names, op.args[count:], strict=True)
+        ]
         if node.kind == START:
             self.call(f"await {args[0]}.on_startup()", node, builds)
             self.push(scope, f"{args[0]}.on_shutdown")

@@ -9,22 +9,8 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR
 from .._declare.registry import PLAIN
 from .checks import problem_error
-from .graph import (
-    ARGUMENT,
-    CONSTANT,
-    CONTAINER,
-    CONTEXT,
-    LATE,
-    LIST,
-    MAKE,
-    MAYBE,
-    SCOPE,
-    START,
-    Edge,
-    Graph,
-    Node,
-    Target,
-)
+from .graph import Graph
+from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, Target
 
 __all__ = ["Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
 
@@ -317,5 +303,3 @@ def unit_with_arguments(graph: Graph, node: Node, given: dict[str, Any]) -> Unit
         GraphError: A parameter has neither a provider nor an argument.
     """
     return _Expansion(graph).with_arguments(node, given)
-
-

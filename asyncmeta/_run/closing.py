@@ -1,0 +1,331 @@
+"""How does a scope end?  Nothing new is handed out, what is in flight lands, what it made is torn down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable
+from types import AsyncGeneratorType, TracebackType
+from typing import Any, Final, Self
+
+from .._compat import get_running_loop
+from .._declare.lifetimes import CONTAINER_LEVEL
+from ..errors import ClosedError, ContainerError, FactoryError
+from .cells import LOCK, cancel_quietly, scopes_above
+from .finalizers import as_list, check_sync, settle_errors, unwind, unwind_sync, yields_twice
+
+__all__ = ["CLOSED", "CLOSING", "CLOSING_CODES", "FLIGHT_CODES", "GONE", "Closing", "landed", "live", "warn_open"]
+
+#: Added to a scope's count of gets in flight when it begins to close.
+CLOSING: Final = 1 << 40
+
+#: The table of roots of a closed scope: every look-up misses, and the cold path refuses.
+CLOSED: Final[dict[Any, Any]] = {}
+
+# Keys beside slots among a scope's waiters.
+_CLOSERS, _LANDING = -1, -2
+
+
+class _Gone:
+    """Stands where a closed scope's values were."""
+
+    __slots__ = ()
+
+    def __getitem__(self, slot: int) -> Any:
+        raise ClosedError("the scope is closed")
+
+    def __setitem__(self, slot: int, value: Any) -> None:
+        raise ClosedError("the scope is closed")
+
+
+GONE: Final = _Gone()
+
+
+class _ByThreads(dict[int, Any]):
+    """The waiters of a scope that was entered with a plain ``with``: its values may be claimed by several threads."""
+
+    __slots__ = ()
+
+
+class Closing:
+    """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
+
+    # One letter each: generated code reads these on every request.
+    __slots__ = (
+        "__weakref__",
+        "kids",  # set | None: scopes inside of this one that have something to close
+        "n",  # int: gets in flight that await, plus CLOSING
+        "p",  # the scope or container around this one
+        "r",  # dict: what is asked for -> its root
+        "v",  # list: values by slot, UNSET or FLIGHT where there is none
+        "w",  # dict | None: who waits, by slot
+        "x",  # finalizers, see `push`
+    )
+
+    kids: Any
+    n: int
+    p: Any
+    r: dict[Any, Any]
+    v: Any
+    w: Any
+    x: Any
+
+    #: set on the class that a container makes of this one
+    _level: int = -1
+    q: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
+
+    @property
+    def container(self) -> Any:
+        """The container that it belongs to."""
+        return self.p.container
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or closing."""
+        return self.r is CLOSED
+
+    @property
+    def name(self) -> str:
+        """What to call it in text."""
+        raise NotImplementedError
+
+    def check_open(self) -> None:
+        """
+        Refuse where nothing is handed out any more.
+
+        Raises:
+            ClosedError: Closed, or closing.
+        """
+        if self.r is CLOSED:
+            raise ClosedError(f"{self.name} is closed")
+        self.p.check_open()
+
+    @property
+    def by_threads(self) -> bool:
+        """Whether several threads may claim its values."""
+        return isinstance(self.w, _ByThreads)
+
+    # --- entering and closing ---
+
+    async def __aenter__(self) -> Self:
+        self.check_open()
+        return self
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        if self._level != CONTAINER_LEVEL and self.w is None:
+            self.w = _ByThreads()
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        x = self.x
+        if self.n or self.kids or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
+            await self._close(exc)
+            return
+        # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
+        self.r = CLOSED
+        if x is None:
+            self._gone()
+            return
+        self.n, self.x = CLOSING, None
+        try:
+            await x.__anext__()
+        except StopAsyncIteration:
+            return
+        except BaseException as raised:
+            settle_errors([raised], None)
+        else:
+            try:
+                await x.aclose()
+            finally:
+                settle_errors([FactoryError(yields_twice(x))], None)
+        finally:
+            self._gone()
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self._close_sync(exc)
+
+    async def aclose(self) -> None:
+        """
+        Close it: run the finalizers of everything it made, in reverse order of completion, and all of them.
+
+        A second call returns when the first has ended.  When it is cancelled, closing is finished first.
+
+        Raises:
+            FinalizationErrors: What finalizers raised, also a single one.
+        """
+        await self._close(None)
+
+    def close(self) -> None:
+        """
+        Close it without a loop.
+
+        Raises:
+            AsyncDependencyError: Something has to be awaited; nothing is closed then.
+            FinalizationErrors: What finalizers raised, also a single one.
+        """
+        self._close_sync(None)
+
+    def _gone(self) -> None:
+        """The last step of closing."""
+        self.v = GONE
+        around = self.p.kids
+        if around is not None:
+            around.discard(self)
+        if self.w:
+            self._tell(_CLOSERS)
+
+    async def _close(self, error: BaseException | None) -> None:
+        self._refuse_inside()
+        if self.r is CLOSED:
+            if self.v is not GONE and self not in scopes_above(CLOSING_CODES):
+                await self._until(_CLOSERS, lambda: self.v is GONE)
+            return
+        self.r = CLOSED
+        self.n += CLOSING
+        raised: list[BaseException] = []
+        await self._close_kids(raised)
+        try:
+            await self._until(_LANDING, lambda: self.n == CLOSING)
+        except asyncio.CancelledError as cancelled:
+            raised.append(cancelled)
+        finalizers, self.x = as_list(self.x), None
+        raised[:0] = await unwind(finalizers, error)
+        self._gone()
+        settle_errors(raised, error)
+
+    async def _close_kids(self, raised: list[BaseException]) -> None:
+        """Wait for the scopes inside that are closing, and close those that nobody closes."""
+        while self.kids:
+            kid = next(iter(self.kids))
+            try:
+                if kid.n < CLOSING:
+                    warn_open(kid)
+                await kid._close(None)
+            except asyncio.CancelledError as cancelled:
+                if cancelled not in raised:
+                    raised.append(cancelled)
+            except BaseException as met:
+                raised.append(met)
+            if kid.v is GONE:
+                self.kids.discard(kid)
+
+    def _close_sync(self, error: BaseException | None) -> None:
+        if self.r is CLOSED:
+            return
+        finalizers = as_list(self.x)
+        check_sync(finalizers, self.name)
+        for kid in self.kids or ():
+            check_sync(as_list(kid.x), kid.name)
+        self._refuse_inside()
+        if self.n and not self.by_threads:
+            raise ContainerError(f"{self.name} has gets in flight: close it with `await scope.aclose()`")
+        self.r = CLOSED
+        self.n += CLOSING
+        raised: list[BaseException] = []
+        for kid in list(self.kids or ()):
+            warn_open(kid)
+            try:
+                kid._close_sync(None)
+            except BaseException as met:
+                raised.append(met)
+        self._until_sync(lambda: self.n == CLOSING)
+        finalizers, self.x = as_list(self.x), None
+        raised[:0] = unwind_sync(finalizers, error)
+        self._gone()
+        settle_errors(raised, error)
+
+    def _refuse_inside(self) -> None:
+        """
+        Refuse to be closed by what is just being built for it.
+
+        Raises:
+            ContainerError: The caller is part of a get in flight.
+        """
+        if self.n & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, generated=True):
+            raise ContainerError(f"{self.name} cannot be closed by a factory that it is waiting for")
+
+    async def _until(self, key: int, over: Callable[[], bool]) -> None:
+        """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
+        cancelled: asyncio.CancelledError | None = None
+        while not over():
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            told = waker(future)
+            if self.w is None:
+                self.w = {}
+            self.w.setdefault(key, []).append(told)
+            try:
+                await future
+            except asyncio.CancelledError as error:
+                cancelled = error
+            finally:
+                waiting = self.w.get(key)
+                if waiting and told in waiting:
+                    waiting.remove(told)
+        if cancelled is not None:
+            raise cancelled
+
+    def _until_sync(self, over: Callable[[], bool]) -> None:
+        while not over():
+            event = threading.Event()
+            with LOCK:
+                if over():
+                    return
+                self.w.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
+            event.wait()
+
+    def wake_closers(self) -> None:
+        """Tell who closes it that a get in flight has landed."""
+        if self.n >= CLOSING and self.w:
+            self._tell(_LANDING)
+
+    def _tell(self, key: int) -> None:
+        with LOCK:
+            waiting = self.w.pop(key, ())
+        for told in waiting:
+            told(None)
+
+
+def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
+    """Return a function that ends the waiting on *future*, from any thread."""
+    loop = future.get_loop()
+
+    def told(_: Any) -> None:
+        if loop is get_running_loop():
+            if not future.done():
+                future.set_result(None)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(cancel_quietly, future)
+
+    return told
+
+
+def warn_open(scope: Any) -> None:
+    """Warn that a scope is closed by its container because nobody else did."""
+    warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
+
+
+def live(scope: Any) -> None:
+    """Make a scope known to the one around it: it has something to close, or something in flight."""
+    around = scope.p
+    if around is None:
+        return
+    if around.kids is None:
+        around.kids = {scope}
+        live(around)
+    elif scope not in around.kids:
+        around.kids.add(scope)
+        live(around)
+
+
+def landed(scope: Any) -> None:
+    """A get lands while its scope closes: wake who closes it, and hand nothing out."""
+    scope.wake_closers()
+    raise ClosedError(f"{scope.name} was closed meanwhile")
+
+
+CLOSING_CODES: Final = frozenset(map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_sync.__code__)))
+
+#: The codes that carry out a get in flight; filled by the room that has them.
+FLIGHT_CODES: Final[set[int]] = set()

@@ -1,0 +1,264 @@
+"""How does a container end, or lose its loop?  In the order of who uses whom, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from .._compat import new_task
+from .._solve.nodes import Node
+from ..errors import ClosedError, ContainerError, WrongLoopError
+from .cells import CHAIN, LOCK, Build, scopes_above
+from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
+from .drive import Holder
+from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
+from .handles import Ready, refusing
+from .scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Ending"]
+
+OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
+
+
+class Ending(Scope):
+    """The part of a container that ends it."""
+
+    name = ""  # type: ignore[assignment]  # a property of scopes, a fact of containers
+    state = IS_CLOSED
+    loop: asyncio.AbstractEventLoop | None
+    built: dict[Node, Any]
+    flights: dict[Node, Build]
+    tasks: set[asyncio.Task[Any]]
+    holders: set[asyncio.Task[Any]]
+    closing: asyncio.Task[Any] | None
+    ready_class: type[Ready] | None
+    retiring: bool
+    new_tables: Callable[[], None]
+
+    # --- loops ---
+
+    def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
+        """
+        See to it that *loop* may build here: the owner, or its successor where that is closed.
+
+        Raises:
+            WrongLoopError: Another living loop owns the container.
+        """
+        if loop is None or loop is self.loop:
+            return
+        with LOCK:
+            owner = self.loop
+            if owner is not None and not owner.is_closed():
+                raise WrongLoopError(
+                    f"{node.name} would have to be built in a second event loop, while the one that {self.name} belongs to is alive; "
+                    "build it beforehand there (await container.start()), or give each loop a container of its own"
+                )
+            if owner is not None:
+                self._lose_loop(owner)
+            self.loop = loop
+
+    def _lose_loop(self, owner: asyncio.AbstractEventLoop) -> None:
+        """Forget what died with a loop: builds, values whose holder did, and what stands on these."""
+        for node, build in list(self.flights.items()):
+            if build.loop is owner:
+                del self.flights[node]
+        lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Holder)]
+        if lost:
+            names = ", ".join(holder.name for holder in lost)
+            warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
+            self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
+            self.forget({holder.build.node for holder in lost})
+        self.tasks.clear()
+        self.holders.clear()
+        self.kids.clear()
+
+    def forget(self, nodes: set[Node]) -> None:
+        """Drop built values, and every built value that stands on them."""
+        gone = set(nodes)
+        grows = True
+        while grows:
+            grows = False
+            for node in self.built:
+                if node not in gone and any(other in gone for edge in node.edges or () for other in edge.target.each()):
+                    gone.add(node)
+                    grows = True
+        for node in gone:
+            self.built.pop(node, None)
+        self.new_tables()
+        if self.ready_class is not None:
+            self.ready_class = None
+
+    async def retire(self, leader: Holder) -> None:
+        """
+        The loop ends under us: run all finalizers, in reverse, led by the first holder that was cancelled.
+
+        What had a finalizer, and what stands on it, is forgotten; plain values stay.
+        """
+        if self.retiring or self.state != OPEN:
+            return
+        self.retiring = True
+        try:
+            for _ in range(20):  # scopes whose tasks are cancelled now close themselves
+                if not self.kids:
+                    break
+                await asyncio.sleep(0)
+            raised: list[BaseException] = []
+            await self._close_kids(raised)
+            finalizers, self.x = as_list(self.x), None
+            held = {one.build.node for one in finalizers if isinstance(one, Holder)}
+            for one in finalizers:
+                if isinstance(one, Holder):
+                    one.retiring = True
+            self.forget(held)
+            raised += await unwind(finalizers, None)
+            for error in raised:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"a finalizer of {self.name} failed while its event loop ended", "exception": error}
+                )
+        finally:
+            self.retiring = False
+
+    # --- closing ---
+
+    async def _close(self, error: BaseException | None) -> None:
+        if self in EXITING.get() or self in (one.container for one in scopes_above(CLOSING_CODES)):
+            return  # a finalizer of ours asks for what is going on
+        self._refuse_inside()
+        if self.state == IS_CLOSED:
+            return
+        if self.closing is None:
+            if self.state == IS_CLOSING:
+                raise ContainerError(f"the container of {self.name} is being closed by another thread")
+            loop = asyncio.get_running_loop()
+            if self.loop is not None and self.loop is not loop:
+                if not self.loop.is_closed():
+                    raise WrongLoopError(f"the container of {self.name} belongs to another event loop, and is closed there")
+                self._lose_loop(self.loop)
+            self._begin_closing()
+            context = contextvars.copy_context()
+            context.run(EXITING.set, (*EXITING.get(), self))
+            self.closing = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self.name}")
+        closing, cancelled = self.closing, None
+        while not closing.done():
+            try:
+                await asyncio.wait([closing])
+            except asyncio.CancelledError as met:
+                cancelled = met
+        raised = [] if closing.cancelled() else closing.result()
+        if cancelled is not None:
+            raised = [cancelled, *raised]
+        settle_errors(raised, error)
+
+    def _refuse_inside(self) -> None:
+        inside = any(build.container is self and not build.done for build in CHAIN.get())
+        if inside or any(scope.container is self for scope in scopes_above(FLIGHT_CODES, generated=True)):
+            raise ContainerError(f"the container of {self.name} cannot be closed by a factory that it is waiting for")
+
+    def _begin_closing(self) -> None:
+        """Hand nothing out from here on."""
+        with LOCK:
+            self.state = IS_CLOSING
+            self.new_tables()
+            self.r = self.q = CLOSED
+            self.n += CLOSING
+
+    async def _closing(self, error: BaseException | None) -> list[BaseException]:
+        """Close everything, in the order of who uses whom; return what was raised."""
+        raised: list[BaseException] = []
+        loop = asyncio.get_running_loop()
+        while self.tasks:
+            for task in list(self.tasks):
+                task.cancel()
+            await _swallowing(asyncio.wait(list(self.tasks)))
+        while self.flights:  # built in place, in another thread
+            with LOCK:
+                waiting = [loop.create_future() for _ in self.flights]
+                for build, future in zip(self.flights.values(), waiting, strict=True):
+                    build.waiters[future] = None
+            if waiting:
+                await _swallowing(asyncio.wait(waiting))
+        await _swallowing(self._until(-2, lambda: self.n == CLOSING))
+        await self._close_kids(raised)
+        finalizers, self.x = as_list(self.x), None
+        raised[:0] = await unwind(finalizers, error)
+        self._end()
+        return raised
+
+    def _end(self) -> None:
+        """Nothing is left: from here on every use is refused."""
+        with LOCK:
+            self.state = IS_CLOSED
+            self.built.clear()
+            self.v = GONE
+            self.loop = None
+            if self.ready_class is not None:
+                name = self.name
+                self.ready_class.__await__ = refusing(  # type: ignore[method-assign]  # this container's own class
+                    lambda: ClosedError(f"the container of {name} is closed")
+                )
+                self.ready_class = None
+
+    def _close_sync(self, error: BaseException | None) -> None:
+        if self.state == IS_CLOSED or self in EXITING.get():
+            return
+        if self.state == IS_CLOSING:
+            raise ContainerError(f"the container of {self.name} is closing already")
+        finalizers = as_list(self.x)
+        check_sync(finalizers, f"the container of {self.name}")
+        for kid in self.kids:
+            check_sync(as_list(kid.x), kid.name)
+        self._refuse_inside()
+        if self.tasks or self.n:
+            raise ContainerError(f"the container of {self.name} has builds in flight: close it with `await container.aclose()`")
+        self._begin_closing()
+        token = EXITING.set((*EXITING.get(), self))
+        raised: list[BaseException] = []
+        try:
+            self._wait_for_threads()
+            for kid in list(self.kids):
+                try:
+                    kid._close_sync(None)
+                except BaseException as met:
+                    raised.append(met)
+            finalizers, self.x = as_list(self.x), None
+            raised[:0] = unwind_sync(finalizers, error)
+        finally:
+            EXITING.reset(token)
+            self._end()
+        settle_errors(raised, error)
+
+    def _wait_for_threads(self) -> None:
+        while True:
+            with LOCK:
+                build = next(iter(self.flights.values()), None)
+                if build is None:
+                    return
+                waiter = Told()
+                build.waiters[waiter] = None
+            waiter.event.wait()
+
+
+class Told:
+    """Waits for a build in a thread."""
+
+    __slots__ = ("event",)
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def told(self, build: Build) -> None:
+        self.event.set()
+
+
+async def _swallowing(work: Any) -> None:
+    """Await *work* to its end; a cancellation of the closing task waits until closing is over."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        return

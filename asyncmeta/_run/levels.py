@@ -1,0 +1,133 @@
+"""Of which class are a container's scopes?  One for each level, with everything at hand that making one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from types import TracebackType
+from typing import Any
+
+from .._names import close_to, name_of
+from ..errors import ScopeError
+from .cells import UNSET
+from .finalizers import settle_errors
+from .scope import Scope
+
+__all__ = ["SpanningScope", "no_level", "scope_class"]
+
+
+def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, Any], table_nowait: dict[Any, Any]) -> Any:
+    """
+    Return the class of a container's scopes of one level.
+
+    A class for each, so that making a scope is one call with everything at hand; with a single level it *is*
+    ``container.scope``.
+    """
+    graph = container.graph
+    template = [UNSET] * graph.slots[level]
+    slots = {key: node.slot for key, node in graph.context_nodes.items() if node.level == level}
+    name = graph.levels[level]
+
+    if level == 1:
+
+        def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
+            self.p = container
+            self.r = table
+            self.v = template[:]
+            self.x = self.w = self.kids = None
+            self.n = 0
+            if context is not None:
+                fill(self, context)
+            if level is not None and level != name and level != "scoped":
+                raise no_level(container, level)
+    else:
+
+        def __init__(self: Any, context: Any = None, /, *, around: Any = None) -> None:
+            self.p = around
+            self.r = table
+            self.v = template[:]
+            self.x = self.w = self.kids = None
+            self.n = 0
+            if context is not None:
+                fill(self, context)
+
+    def fill(self: Any, context: Mapping[Any, object]) -> None:
+        if not isinstance(context, Mapping):
+            raise ScopeError(f"the context of a scope is a mapping from tokens to values, not a {type(context).__name__}")
+        values = self.v
+        for key, value in context.items():
+            slot = slots.get(key)
+            if slot is None:
+                raise undeclared(container, key, name)
+            values[slot] = value
+
+    return type(
+        "Scope",
+        (base,),
+        {"__slots__": (), "__init__": __init__, "_level": level, "q": table_nowait, "__module__": Scope.__module__},
+    )
+
+
+def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
+    """Return the error of a context value that the application does not declare."""
+    known = tuple(name_of(other) for other in container.graph.context)
+    near = close_to(name_of(key), known)
+    said = f"; did you mean {near[0]}?" if near else ""
+    other = container.graph.context.get(key)
+    if other is not None:
+        return ScopeError(f"{name_of(key)} is context of the level {container.graph.levels[other]!r}, not of {level!r}")
+    return ScopeError(
+        f"{container.name} declares no context value {name_of(key)}{said} "
+        f"(class {container.name}(AsyncServiceBase, context=[{name_of(key)}]))"
+    )
+
+
+def no_level(container: Any, level: str) -> ScopeError:
+    """Return the error of a level that is not there, or not below the scope that was asked."""
+    return ScopeError(
+        f"{container.name} has no level {level!r} to open here; its levels are {', '.join(container.graph.levels[1:])}"
+    )
+
+
+class SpanningScope(Scope):
+    """A scope for which the levels around it were opened, too: they are closed with it."""
+
+    __slots__ = ("around",)
+
+    def spanning(self, around: Any) -> Any:
+        self.around = around
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        await self._close(exc)
+
+    async def _close(self, error: BaseException | None) -> None:
+        raised: list[BaseException] = []
+        scope: Any = self
+        while scope is not self.around:
+            around = scope.p
+            try:
+                await Scope._close(scope, error)
+            except BaseException as met:
+                raised.append(met)
+            scope = around
+        settle_errors(_flat(raised), error)
+
+    def _close_sync(self, error: BaseException | None) -> None:
+        raised: list[BaseException] = []
+        scope: Any = self
+        while scope is not self.around:
+            around = scope.p
+            try:
+                Scope._close_sync(scope, error)
+            except BaseException as met:
+                raised.append(met)
+            scope = around
+        settle_errors(_flat(raised), error)
+
+
+def _flat(raised: list[BaseException]) -> list[BaseException]:
+    """Return the errors themselves where several closings made a group each."""
+    found: list[BaseException] = []
+    for error in raised:
+        found.extend(error.exceptions if isinstance(error, BaseExceptionGroup) else (error,))
+    return found

@@ -1,0 +1,180 @@
+"""What is a graph made of?  Nodes, the edges between them, and the sites that ask."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from typing import Any
+
+from .._declare.keys import Ask
+from .._declare.lifetimes import TRANSIENT_LEVEL
+from .._declare.makers import SYNC, Maker
+from .._declare.registry import Registration, registry_of
+from .._names import Place, name_of, place_of_function
+from .generics import Binding
+
+__all__ = [
+    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
+    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target", "ambiguity", "place_of", "several_hint",
+]  # fmt: skip
+
+# Kinds of nodes beside the kinds of makers.
+CONTEXT = "context"  #: a value that comes with the scope
+CONTAINER = "container"
+SCOPE = "scope"
+START = "start"  #: a service whose on_startup is awaited; its only edge is the constructed instance
+
+# How a parameter or attribute is served.
+NODE, CONSTANT, LATE, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "late", "make", "list", "maybe", "argument"
+
+
+class Site:
+    """A place that asks: what for, and in which view it is looked up."""
+
+    __slots__ = ("ask", "name", "place", "user", "view")
+
+    def __init__(self, ask: Ask, view: type | None, name: str, place: Place | None, user: Node | None = None) -> None:
+        self.ask = ask
+        self.view = view  #: the service class whose private registrations count; None for the application's
+        self.name = name  #: who asks, for texts; "" for a call of get
+        self.place = place
+        self.user = user  #: the node that asks, whose own key means what it shadows
+
+
+class Target:
+    """What serves an edge, or a call of ``get``."""
+
+    __slots__ = ("how", "node", "nodes", "site", "value")
+
+    def __init__(
+        self,
+        how: str,
+        *,
+        node: Node | None = None,
+        nodes: tuple[Node, ...] = (),
+        value: Any = None,
+        site: Site | None = None,
+    ) -> None:
+        self.how = how
+        self.node = node  #: NODE, MAYBE, MAKE
+        self.nodes = nodes  #: LIST
+        self.value = value  #: CONSTANT; the fallback of MAYBE; the name of ARGUMENT
+        self.site = site  #: LATE: what the handle asks for when it is awaited
+
+    def each(self) -> tuple[Node, ...]:
+        """Return the nodes that it leads to."""
+        return self.nodes if self.node is None else (self.node,)
+
+
+class Edge:
+    """One dependency of a node."""
+
+    __slots__ = ("kind", "name", "target")
+
+    def __init__(self, name: str, kind: int, target: Target) -> None:
+        self.name = name  #: the parameter's or attribute's
+        self.kind = kind  #: how it is passed; see `_declare.annotations`
+        self.target = target
+
+
+class Problem:
+    """Something wrong at a node: the check gives it a path and makes an error of it."""
+
+    __slots__ = ("close", "edge", "hint", "key", "kind", "places")
+
+    def __init__(
+        self, kind: str, key: Hashable, edge: str = "", hint: str = "", places: tuple[str, ...] = (), close: bool = True
+    ) -> None:
+        self.kind = kind  #: "missing", "ambiguous", "argument", "circular" or "plain"
+        self.key = key
+        self.edge = edge  #: the parameter or attribute, "" for the node itself
+        self.hint = hint
+        self.places = places
+        self.close = close  #: near misses are worth a look
+
+
+class Node:
+    """One registration in one view: what is built once for each place where it lives."""
+
+    __slots__ = (
+        "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "name", "owner",
+        "place", "problems", "rank", "registration", "slot", "unit", "view",
+    )  # fmt: skip
+
+    def __init__(
+        self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int, name: str
+    ) -> None:
+        self.registration = registration
+        self.key = registration.key
+        self.maker = maker
+        self.kind = kind
+        self.level = level
+        self.view = view  #: where its dependencies are looked up
+        self.rank = rank  #: how many layers lie below the one that registers it
+        self.name = name  #: for texts
+        self.place: Place = registration.place
+        self.owner: type | None = None  #: the service class whose method the factory is
+        self.constructed: Node | None = None  #: START: the instance itself
+        self.edges: tuple[Edge, ...] | None = None  #: what has to be there first; None until expanded
+        self.late: tuple[Edge, ...] = ()  #: what is fetched later
+        self.problems: tuple[Problem, ...] = ()
+        self.slot = -1  #: position among the values of its level
+        self.unit: Any = None  #: its part of a plan
+        self.binding: Binding | None = None  #: what an open generic's variables stand for
+        self.asked_with_arguments = False  #: some Factory[...] asks for it
+
+    @property
+    def lifetime(self) -> str:
+        return self.registration.lifetime
+
+    @property
+    def transient(self) -> bool:
+        return self.level == TRANSIENT_LEVEL
+
+    @property
+    def constructs_service(self) -> bool:
+        """It makes an instance that has to be told which scope made it."""
+        return self.kind == SYNC and self.maker.cls is not None
+
+
+class Ambiguous(Exception):
+    """A look-up meets rivals; never leaves this wing."""
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+
+
+class Several(Exception):
+    """A look-up for one value meets a multi key; never leaves this wing."""
+
+
+class Absent(Exception):
+    """Nothing provides what a site asks for; never leaves this wing."""
+
+
+def ambiguity(registration: Registration, edge: str = "") -> Problem:
+    """Return the problem of a key that two modules register."""
+    places = tuple(str(one.place) for one in (*registration.rivals, registration))
+    return Problem("ambiguous", registration.key, edge, places=places)
+
+
+def several_hint(key: Hashable) -> str:
+    name = name_of(key)
+    asked = f"All[{name}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name})]"
+    return f"{name} is registered with multi=True: ask for {asked}"
+
+
+def place_of(node: Node) -> Place:
+    """Return where the factory of *node* was written."""
+    cls = node.maker.cls
+    if cls is None:
+        return node.maker.place or node.place
+    if registry_of(cls) is not None:
+        return node.place
+    init = place_of_function(cls.__init__)  # type: ignore[misc]  # looked at, not called
+    line = cls.__dict__.get("__firstlineno__")
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if line and file:
+        return Place(file, line)
+    return init or node.place
