@@ -115,14 +115,17 @@ def parameters_of_function(
         owner: The class whose body wrote it, if any.
         bound: What a ``functools.partial`` has bound already: how many positions after *skip*, and which names.
     """
-    signed = getattr(function, "__signature__", None)
-    if isinstance(signed, inspect.Signature):
-        return _parameters_of_signature(signed, function, skip, owner, bound)
-    inner = inspect.unwrap(function, stop=lambda wrapped: isinstance(getattr(wrapped, "__signature__", None), inspect.Signature))
-    if inner is not function:
-        if isinstance(inner, types.FunctionType):
-            return parameters_of_function(inner, skip=skip, owner=owner, bound=bound)
-        return _parameters_of_signature(inspect.signature(inner), function, skip, owner, bound)
+    if function.__dict__:  # decorated, or described otherwise
+        signed = getattr(function, "__signature__", None)
+        if isinstance(signed, inspect.Signature):
+            return _parameters_of_signature(signed, function, skip, owner, bound)
+        inner = inspect.unwrap(
+            function, stop=lambda wrapped: isinstance(getattr(wrapped, "__signature__", None), inspect.Signature)
+        )
+        if inner is not function:
+            if isinstance(inner, types.FunctionType):
+                return parameters_of_function(inner, skip=skip, owner=owner, bound=bound)
+            return _parameters_of_signature(inspect.signature(inner), function, skip, owner, bound)
     code = function.__code__
     count = code.co_argcount
     if not count and not code.co_kwonlyargcount:
@@ -131,7 +134,7 @@ def parameters_of_function(
     defaults = function.__defaults__ or ()
     first_default = count - len(defaults)
     names = code.co_varnames
-    evaluate: Evaluate | None = None
+    evaluate = _Evaluator(function, owner)
     found = []
     gap = False
     for position in range(skip + bound[0], count):
@@ -141,18 +144,34 @@ def parameters_of_function(
             continue
         kind = POSITIONAL if position < code.co_posonlyargcount else KEYWORD if gap else NORMAL
         default = defaults[position - first_default] if position >= first_default else MISSING
-        evaluate = evaluate or evaluator_for(function.__globals__, _local_names(function, owner))
         found.append(_parameter(name, kind, written, default, evaluate))
     for name in names[count : count + code.co_kwonlyargcount]:
         if name not in bound[1]:
-            evaluate = evaluate or evaluator_for(function.__globals__, _local_names(function, owner))
             found.append(_parameter(name, KEYWORD, written, (function.__kwdefaults__ or {}).get(name, MISSING), evaluate))
     return tuple(found)
 
 
+class _Evaluator:
+    """Evaluates texts for one function; what that takes is gathered when the first text comes."""
+
+    __slots__ = ("_evaluate", "_function", "_owner")
+
+    def __init__(self, function: types.FunctionType, owner: type | None) -> None:
+        self._function, self._owner = function, owner
+        self._evaluate: Evaluate | None = None
+
+    def __call__(self, text: str) -> Any:
+        if self._evaluate is None:
+            self._evaluate = evaluator_for(self._function.__globals__, _local_names(self._function, self._owner))
+        return self._evaluate(text)
+
+
 def _parameter(name: str, kind: int, written: Mapping[str, Any], default: Any, evaluate: Evaluate) -> Parameter:
     if name in written:
-        ask, unreadable = _ask(written[name], evaluate)
+        annotation = written[name]
+        if type(annotation) is type and annotation is not type(None):
+            return Parameter(name, kind, Ask("value", (annotation,)), default)
+        ask, unreadable = _ask(annotation, evaluate)
         return Parameter(name, kind, ask, default, False, unreadable)
     if default is not MISSING:
         return Parameter(name, kind, None, default)

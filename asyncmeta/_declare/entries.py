@@ -91,27 +91,28 @@ def registration_of(
     """
     place = written.place or place_of_caller()
 
+    maker: Maker | None = None
+
     def wrong(message: str) -> DeclarationError:
-        return DeclarationError(message, str(place))
+        return DeclarationError(message, str((maker.place if maker is not None else None) or place))
 
     try:
         factory = written.factory
         if isinstance(factory, staticmethod):
             factory = factory.__func__
         maker = maker_of(factory)
-        if maker.place is not None:
-            place = maker.place
         if written.token is None and maker.cls is None and maker.kind != VALUE:
             token = inferred_token(maker, owner, wrong)
         else:
             token = maker.cls if written.token is None else written.token
         key = _key(token, any_token)
-        if isinstance(written.also, str | type) or not isinstance(written.also, Sequence):
-            raise DeclarationError("also is a sequence of tokens")
-        also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in written.also) if other != key))
-        for name, flag in (("multi", written.multi), ("replace", written.replace)):
-            if not isinstance(flag, bool):
-                raise DeclarationError(f"{name} is True or False, not {name_of(type(flag))}")
+        also: tuple[Hashable, ...] = ()
+        if written.also != ():
+            if isinstance(written.also, (str, type)) or not isinstance(written.also, Sequence):
+                raise DeclarationError("also is a sequence of tokens")
+            also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in written.also) if other != key))
+        if type(written.multi) is not bool or type(written.replace) is not bool:
+            raise DeclarationError("multi and replace are True or False")
         lives = written.lifetime
         if lives is None:
             registry = registry_of(maker.cls)
@@ -130,6 +131,8 @@ def registration_of(
 
 
 def _key(token: Any, any_token: bool) -> Hashable:
+    if type(token) is type or (type(token) is str and token):
+        return token
     if any_token:
         if not is_hashable(token):
             raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")

@@ -31,10 +31,13 @@ _MANAGERS = (
 _COROUTINE, _GENERATOR, _ASYNC_GENERATOR = inspect.CO_COROUTINE, inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 
 
+_NOTHING_BOUND: tuple[int, frozenset[str]] = (0, frozenset())
+
+
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("_parameters", "call", "cls", "function", "kind", "name", "partial", "place", "written")
+    __slots__ = ("call", "cls", "function", "kind", "partial", "written")
 
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
@@ -42,21 +45,24 @@ class Maker:
         self.function = function  #: the plain function underneath, None for a class or a value
         self.cls = cls  #: the class that is built, else None
         self.written = written  #: what the user handed over
-        self.partial: tuple[int, frozenset[str]] = (0, frozenset())  #: positions and names bound already
-        self.place: Place | None = place_of_function(function) if function is not None else None
-        self.name = "value" if kind is VALUE else name_of_callable(function if function is not None else call)
-        self._parameters: dict[bool, tuple[Parameter, ...]] | None = None
+        self.partial = _NOTHING_BOUND  #: positions and names bound already
+
+    # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
+
+    @property
+    def name(self) -> str:
+        """What to call it in text."""
+        if self.kind is VALUE:
+            return "value"
+        return name_of_callable(self.function if self.function is not None else self.call)
+
+    @property
+    def place(self) -> Place | None:
+        """Where its function was written; None for a class or a value."""
+        return None if self.function is None else place_of_function(self.function)
 
     def parameters(self, *, method: bool = False, owner: type | None = None) -> tuple[Parameter, ...]:
         """Return what the factory needs; of a *method* without the first parameter, which is the service."""
-        if self._parameters is None:
-            self._parameters = {}
-        found = self._parameters.get(method)
-        if found is None:
-            found = self._parameters[method] = self._read(method, owner)
-        return found
-
-    def _read(self, method: bool, owner: type | None) -> tuple[Parameter, ...]:
         if self.cls is not None:
             found = parameters_of_class(self.cls)
             if not self.partial[0] and not self.partial[1]:
@@ -96,7 +102,8 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    kind = SYNC
+    if type(factory) is types.FunctionType and factory.__code__ is not _MANAGERS[0] and factory.__code__ is not _MANAGERS[1]:
+        return Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
     call = factory
     positions, names = 0, frozenset[str]()
     while isinstance(call, functools.partial):
@@ -107,29 +114,32 @@ def maker_of(factory: Any) -> Maker:
         maker = Maker(factory, SYNC, None, call, factory)
         maker.partial = (positions, names)
         return maker
-    if isinstance(call, staticmethod | classmethod):
+    if isinstance(call, (staticmethod, classmethod)):
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")
     function = call
     if not isinstance(function, types.FunctionType):
         function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else getattr(type(call), "__call__", None)
         if function is None:
             raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
-    if getattr(function, "__code__", None) in _MANAGERS:
+    written = factory
+    if any(getattr(function, "__code__", None) is code for code in _MANAGERS):
         # The generator function underneath is what sets up and tears down.
         function = function.__wrapped__
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
         factory = functools.partial(call, *factory.args, **factory.keywords) if isinstance(factory, functools.partial) else call
     code = getattr(function, "__code__", None)
-    if code is not None:
-        flags = code.co_flags
-        if flags & _ASYNC_GENERATOR:
-            kind = ASYNC_GENERATOR
-        elif flags & (_COROUTINE | inspect.CO_ITERABLE_COROUTINE) or inspect.iscoroutinefunction(call):
-            kind = ASYNC
-        elif flags & _GENERATOR:
-            kind = GENERATOR
+    kind = SYNC if code is None else _kind_of(call, code)
     if not isinstance(function, types.FunctionType):
         function = None
-    maker = Maker(factory, kind, function, None, call)
+    maker = Maker(factory, kind, function, None, written)
     maker.partial = (positions, names)
     return maker
+
+
+def _kind_of(call: Any, code: types.CodeType) -> str:
+    flags = code.co_flags
+    if flags & _ASYNC_GENERATOR:
+        return ASYNC_GENERATOR
+    if flags & (_COROUTINE | inspect.CO_ITERABLE_COROUTINE) or inspect.iscoroutinefunction(call):
+        return ASYNC
+    return GENERATOR if flags & _GENERATOR else SYNC

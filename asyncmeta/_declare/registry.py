@@ -50,7 +50,7 @@ PLAIN = Options()
 class Registration:
     """A factory tied to a key and a lifetime; never changed."""
 
-    __slots__ = ("also", "attribute", "key", "lifetime", "maker", "module", "multi", "options", "order", "place", "rivals")
+    __slots__ = ("also", "attribute", "key", "lifetime", "maker", "module", "multi", "options", "order", "rivals", "written_at")
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Registration:
         self.key = key
         self.maker = maker
         self.lifetime = lifetime
-        self.place = place  #: where it was written
+        self.written_at = place  #: where the act of registering stands
         self.also = also
         self.multi = multi
         self.module = module  #: who wrote it; None where that does not matter
@@ -76,6 +76,11 @@ class Registration:
         self.options = options
         self.order = next(_ORDER)
         self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
+
+    @property
+    def place(self) -> Place:
+        """Where it was written: the factory's own line, else that of the registering."""
+        return self.maker.place or self.written_at
 
     @property
     def keys(self) -> tuple[Hashable, ...]:

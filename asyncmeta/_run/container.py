@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from .._compat import get_running_loop
+from .._declare.keys import is_hashable
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.providers import read_providers
 from .._declare.registry import Registry, layers_of, registry_of
@@ -221,9 +222,9 @@ class Container(Ending):
                     if old in self.built and new not in self.built:
                         self.built[new] = self.built[old]
                 self.moves = len(graph.moved)
-            try:
-                root = graph.roots[level, token]
-            except (KeyError, TypeError):
+            hashable = is_hashable(token)
+            root = graph.roots.get((level, token)) if hashable else None
+            if root is None:
                 root = root_of(graph, level, token)
                 graph.roots[level, token] = root
             if self.sizes != graph.slots:

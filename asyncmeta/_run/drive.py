@@ -17,7 +17,7 @@ from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
 from .finalizers import EXITING, Held, leave, push, settle_errors, unwind
-from .work import carry_out
+from .work import carry_out, made_now
 
 __all__ = ["Drive", "Holder", "build_missing", "build_missing_now", "wait_for"]
 
@@ -261,14 +261,7 @@ def in_place(build: Build, unit: Unit) -> None:
     finalizers: list[Any] = []
     build.began = time.perf_counter()
     try:
-        work = carry_out(unit, container, _collector(finalizers))
-        try:
-            work.send(None)
-        except StopIteration as stop:
-            value = stop.value
-        else:
-            work.close()
-            raise AsyncDependencyError(build.node.name, (), str(build.node.place))
+        value = made_now(unit, container, _collector(finalizers))
     except BaseException as error:
         for finalizer in finalizers:
             push(container, finalizer)

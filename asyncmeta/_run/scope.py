@@ -165,9 +165,10 @@ class Scope(Closing):
             WrongLoopError: It would have to be built, and another loop owns the container.
         """
         try:
-            return self.q[token](self)
+            root = self.q[token]
         except (KeyError, TypeError):
-            return self._get_nowait_cold(token)
+            root = None
+        return self._get_nowait_cold(token) if root is None else root(self)
 
     def _get_nowait_cold(self, token: Any) -> Any:
         root = self._root(token)

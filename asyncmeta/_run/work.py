@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
 from .._names import Place, arrow
 from .._solve.nodes import START, Node, place_of
-from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, Op, Plan, Ref, Unit
+from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push
@@ -63,9 +63,11 @@ def binds(node: Node) -> bool:
     return cls is not None and node.kind == SYNC and (bool(node.late) or "__asyncmeta__" in cls.__dict__)
 
 
-def argument(ref: Ref, scope: Any, temps: list[Any]) -> Any:
+def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
     """Return the value of a reference."""
     how = ref.how
+    if how is VALUE_OF and ref.node.level == CONTAINER_LEVEL:  # type: ignore[union-attr]  # it refers to a node
+        return scope.container.built_value(ref.node)
     if how == TEMP:
         return temps[ref.what]
     if how == CONST:
@@ -109,6 +111,28 @@ async def carry_out(unit: Unit, scope: Any, push: Push = push) -> Any:
             noted(error, node, scope)
             raise
     return argument(unit.result, scope, temps)
+
+
+def made_now(unit: Unit, container: Any, push: Push) -> Any:
+    """Return a container value that needs no awaiting; the short way where its factory is called and that is all."""
+    op = unit.ops[-1]
+    node = op.node
+    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special:
+        try:
+            value = function_of(node)(*[argument(ref, container, ()) for ref in op.args])
+        except Exception as error:
+            noted(error, node, container)
+            raise
+        if node.maker.cls is not None and binds(node):
+            bind(value, container)
+        return value
+    work = carry_out(unit, container, push)
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    work.close()
+    raise AsyncDependencyError(node.name, (), str(node.place))
 
 
 async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Iterable, Set
 
-from .._declare.lifetimes import TRANSIENT_LEVEL
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registry import attributes_of
 from .._names import arrow, name_of
 from ..errors import (
@@ -185,50 +185,44 @@ def _fields(node: Node, errors: list[GraphError]) -> None:
 # --- circles --------------------------------------------------------------------------------------
 
 
-def _circles(reached: list[Node], sound: set[Node]) -> list[list[tuple[Node, Edge]]]:
-    """Return the circles among eager dependencies, each as its steps; one for each edge that closes one."""
-    OPEN, DONE = 1, 2
-    state: dict[Node, int] = {}
-    circles: list[list[tuple[Node, Edge]]] = []
+def _circles(reached: list[Node], sound: Set[Node]) -> list[list[Node]]:
+    """Return the circles among eager dependencies; one for each edge that closes one."""
+    state: dict[Node, bool] = {}  # False while it is open, True when all that it needs was walked
+    circles: list[list[Node]] = []
     for start in reached:
         if start in state:
             continue
-        state[start] = OPEN
-        path: list[tuple[Node, Edge]] = []
-        stack = [(start, _eager(start))]
+        state[start] = False
+        path = [start]
+        stack = [iter(start.needs)]
         while stack:
-            node, following = stack[-1]
-            for edge, other in following:
-                seen = state.get(other)
-                if seen is None:
-                    if not other.edges or other in sound:
-                        state[other] = DONE
+            for other in stack[-1]:
+                done = state.get(other)
+                if done is None:
+                    if not other.needs or other in sound:
+                        state[other] = True
                         continue
-                    state[other] = OPEN
-                    path.append((node, edge))
-                    stack.append((other, _eager(other)))
+                    state[other] = False
+                    path.append(other)
+                    stack.append(iter(other.needs))
                     break
-                if seen == OPEN:
-                    begin = next((i for i, step in enumerate(path) if step[0] is other), len(path))
-                    circles.append([*path[begin:], (node, edge)])
+                if not done:
+                    circles.append(path[path.index(other) :])
             else:
-                state[node] = DONE
+                state[path.pop()] = True
                 stack.pop()
-                if path:
-                    path.pop()
     return circles
 
 
-def _eager(node: Node):  # type: ignore[no-untyped-def]  # a generator of (edge, node), used above only
-    for edge in node.edges or ():
-        if edge.target.how != LATE:
-            for other in edge.target.each():
-                yield edge, other
-
-
-def _circle_error(circle: list[tuple[Node, Edge]]) -> CircularDependencyError:
-    steps = [f"{node.name}.{edge.name}" for node, edge in circle if node.kind != START]
-    first = next((node for node, _ in circle if node.kind != START), circle[0][0])
+def _circle_error(circle: list[Node]) -> CircularDependencyError:
+    steps = []
+    for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
+        if node.kind != START:
+            edge = next(
+                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in (LATE, MAKE)
+            )
+            steps.append(f"{node.name}.{edge.name}")
+    first = next(node for node in circle if node.kind != START)
     return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))
 
 
@@ -238,15 +232,17 @@ def _circle_error(circle: list[tuple[Node, Edge]]) -> CircularDependencyError:
 def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[GraphError]:
     """Find what would keep a value beyond its life, also through transient values and late edges."""
     needs = graph.needs
-    _add_needs(reached, needs)
     errors: list[GraphError] = []
+    if all(node.level == CONTAINER_LEVEL for node in reached):
+        return errors
+    _add_needs(reached, needs)
     for node in reached:
         level = node.level
         if level == TRANSIENT_LEVEL or level == len(graph.levels) - 1:
             continue
         for edges in (node.edges or (), node.late):
             for edge in edges:
-                if edge.target.how == LATE and edges is node.edges:
+                if edge.target.how in (LATE, MAKE) and edges is node.edges:
                     continue  # stands in node.late again
                 for other in edge.target.each():
                     need = needs_of(other, needs, edge.target.how)
@@ -332,13 +328,13 @@ def _ladders(reached: list[Node]) -> list[GraphError]:
     counts: dict[Node, int] = {}
     errors: list[GraphError] = []
     for start in reached:
-        stack = [start]
+        stack = [start] if any(other.level == TRANSIENT_LEVEL for other in start.needs) else []
         while stack:
             node = stack[-1]
             if node in counts:
                 stack.pop()
                 continue
-            inner = [other for edge, other in _eager(node) if other.level == TRANSIENT_LEVEL and edge.target.how != MAKE]
+            inner = [other for other in node.needs if other.level == TRANSIENT_LEVEL]
             pending = [other for other in inner if other not in counts]
             if pending:
                 stack.extend(pending)

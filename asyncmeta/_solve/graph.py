@@ -114,7 +114,7 @@ class Graph:
         self._stale = False
         before = self._found
         for node in self.nodes.values():
-            node.edges, node.unit, node.problems, node.late = None, None, (), ()
+            node.edges, node.unit, node.problems, node.late, node.needs = None, None, (), (), ()
         self._forget()
         for (view, key), old in before.items():
             if isinstance(old, Node):
@@ -291,7 +291,7 @@ class Graph:
         if found is None:
             found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
             if binding is not None:
-                found.key, found.name = key, name_of(key)
+                found.key = key
         return found
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
@@ -302,15 +302,7 @@ class Graph:
             maker = self._overridden(registration, owner)
         inside = view if maker.cls is None else self.view_of(maker.cls)
         level = level_of(registration.lifetime, self.levels)
-        node = Node(
-            registration,
-            maker,
-            maker.kind,
-            CONTAINER_LEVEL if level is None else level,
-            inside,
-            rank,
-            self._name_of(registration, maker),
-        )
+        node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
         node.binding = binding
         if level is None:
@@ -323,22 +315,15 @@ class Graph:
                 )),
             )  # fmt: skip
         if maker.cls is not None and registry_of(maker.cls) is not None:
-            node.place = registry_of(maker.cls).place  # type: ignore[union-attr]  # asked the line above
             if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
-                built = Node(registration, maker, SYNC, node.level, inside, rank, node.name)
-                built.place, built.problems, built.binding = node.place, node.problems, binding
+                built = Node(registration, maker, SYNC, node.level, inside, rank)
+                built.problems, built.binding = node.problems, binding
                 self.nodes[registration, view, binding, "constructed"] = built
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
             self.instances.setdefault(maker.cls, node)
         self._give_slot(node)
         return node
-
-    def _name_of(self, registration: Registration, maker: Maker) -> str:
-        key = registration.key
-        if isinstance(key, str) or maker.cls is None or maker.cls is key:
-            return name_of(key)
-        return name_of(maker.cls)
 
     def _overridden(self, registration: Registration, owner: type) -> Maker:
         """Return the maker of a factory method as *owner* has it: a subclass may override it."""
@@ -355,7 +340,7 @@ class Graph:
 
     def _context_node(self, key: Hashable, level: int) -> Node:
         registration = Registration(key, value_maker(None), self.levels[level], self.layers[0].place)
-        node = Node(registration, registration.maker, CONTEXT, level, None, 0, name_of(key))
+        node = Node(registration, registration.maker, CONTEXT, level, None, 0)
         node.edges = ()
         self._give_slot(node)
         return node
@@ -364,7 +349,7 @@ class Graph:
         found = self.nodes.get((kind,))
         if found is None:
             registration = Registration(key, value_maker(None), self.levels[kind == SCOPE], Place("", 0))
-            found = Node(registration, registration.maker, kind, int(kind == SCOPE), None, 0, name_of(key))
+            found = Node(registration, registration.maker, kind, int(kind == SCOPE), None, 0)
             found.edges = ()
             self.nodes[kind,] = found
         return found
@@ -381,67 +366,72 @@ class Graph:
 
     def expand(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges of *node*, looked up on first use."""
-        if node.edges is None:
-            problems = [problem for problem in node.problems if not problem.edge]
-            edges: list[Edge] = []
-            late: list[Edge] = []
-            if node.kind == START:
-                assert node.constructed is not None
-                edges.append(Edge("self", 0, Target(NODE, node=node.constructed)))
-            elif node.kind in (CONTEXT, CONTAINER, SCOPE, VALUE):
-                pass
-            else:
-                if node.owner is not None:
-                    edges.append(Edge("self", 0, Target(NODE, node=self.instance_node(self.view_of(node.owner)))))
-                for parameter in self._parameters(node):
-                    edges.append(self._edge(node, parameter, problems))
-            # Attributes belong to the node that is asked for: an instance that only starts has none of its own.
+        if node.edges is not None:
+            return node.edges
+        problems = [problem for problem in node.problems if not problem.edge]
+        edges: list[Edge] = []
+        late: list[Edge] = []
+        kind = node.kind
+        if kind == START:
+            assert node.constructed is not None
+            edges.append(Edge("self", 0, node.constructed.target))
+        elif kind != VALUE:
+            if node.owner is not None:
+                edges.append(Edge("self", 0, self.instance_node(self.view_of(node.owner)).target))
+            for parameter in self._parameters(node):
+                edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
             cls = node.maker.cls
-            if cls is not None and node.kind in (SYNC,):
+            if cls is not None and kind == SYNC:
+                # A service that starts has its attributes in the node that constructs it.
                 for name, attribute in attributes_of(cls).items():
                     self._attribute(node, cls, name, attribute, late, problems)
-            late.extend(edge for edge in edges if edge.target.how == LATE)
-            node.edges, node.late, node.problems = tuple(edges), tuple(late), tuple(problems)
+        needs: list[Node] = []
+        for edge in edges:
+            target = edge.target
+            if target.how == LATE or target.how == MAKE:
+                late.append(edge)
+            elif target.node is not None:
+                needs.append(target.node)
+            else:
+                needs.extend(target.nodes)
+        node.needs, node.late, node.problems = tuple(needs), tuple(late), tuple(problems)
+        node.edges = tuple(edges)
         return node.edges
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         found = node.maker.parameters(method=node.owner is not None, owner=node.owner)
         return found if node.binding is None else bound_parameters(found, node.binding, node.maker.cls)
 
-    def _edge(self, node: Node, parameter: Parameter, problems: list[Problem]) -> Edge:
-        default = MISSING if parameter.default is INJECTED else parameter.default
+    def _target(self, node: Node, parameter: Parameter, problems: list[Problem]) -> Target:
+        """Return what fills a parameter; rule 5 of the design, in its order."""
         ask = parameter.ask
+        if ask is not None and ask.kind == "value" and len(ask.keys) == 1:
+            # Nearly every parameter: one key, served by one node, and not the node's own.
+            found = self._found.get((node.view, ask.keys[0]))
+            if type(found) is Node and found.kind != CONTEXT and ask.keys[0] not in node.registration.keys:
+                return found.target
+        default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
             if default is MISSING:
-                problems.append(
-                    Problem(
-                        "plain",
-                        node.key,
-                        parameter.name,
-                        f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}",
-                    )
-                )
-                return Edge(parameter.name, parameter.kind, Target(ARGUMENT, value=parameter.name))
-            return Edge(parameter.name, parameter.kind, Target(CONSTANT, value=default))
-        site = Site(ask, node.view, f"{node.name}.{parameter.name}", place_of(node), node)
+                why = f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}"
+                problems.append(Problem("plain", node.key, parameter.name, why))
+                return Target(ARGUMENT, value=parameter.name)
+            return Target(CONSTANT, value=default)
+        site = Site(ask, node.view, parameter.name, None, node)
         try:
-            target = self.serve(site)
+            return self.serve(site)
         except Absent:
             if default is not MISSING:
-                target = Target(CONSTANT, value=default)
-            elif ask.optional or (ask.inner is not None and ask.inner.optional):
-                target = Target(CONSTANT, value=None)
-            else:
-                own = self._shadower(site, ask.key) is not None
-                problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
-                target = Target(ARGUMENT, value=parameter.name)
+                return Target(CONSTANT, value=default)
+            if ask.optional or (ask.inner is not None and ask.inner.optional):
+                return Target(CONSTANT, value=None)
+            own = self._shadower(site, ask.key) is not None
+            problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
         except Ambiguous as met:
             problems.append(ambiguity(met.registration, parameter.name))
-            target = Target(ARGUMENT, value=parameter.name)
         except Several:
             problems.append(Problem("missing", ask.key, parameter.name, several_hint(ask.key), close=False))
-            target = Target(ARGUMENT, value=parameter.name)
-        return Edge(parameter.name, parameter.kind, target)
+        return Target(ARGUMENT, value=parameter.name)
 
     def _attribute(self, node: Node, cls: type, name: str, attribute: Any, late: list[Edge], problems: list[Problem]) -> None:
         try:
@@ -449,7 +439,7 @@ class Graph:
         except Exception as error:  # the text of an annotation may raise anything
             problems.append(Problem("plain", node.key, name, f"{node.name}.{name} cannot be read: {error}"))
             return
-        site = Site(ask, self.view_of(cls), f"{node.name}.{name}", attribute.place, node)
+        site = Site(ask, self.view_of(cls), name, attribute.place, node)
         try:
             target = self.serve(site)
         except Absent:
@@ -503,7 +493,7 @@ class Graph:
                 raise Several
             if found.kind == CONTEXT and (ask.optional or ask.fallback is not MISSING):
                 return Target(MAYBE, node=found, value=None if ask.fallback is MISSING else ask.fallback)
-            return Target(NODE, node=found)
+            return found.target
         if ask.fallback is not MISSING:
             return Target(CONSTANT, value=ask.fallback)
         raise Absent

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._declare.keys import Ask
 from .._declare.lifetimes import TRANSIENT_LEVEL
-from .._declare.makers import SYNC, Maker
+from .._declare.makers import Maker
 from .._declare.registry import Registration, registry_of
 from .._names import Place, name_of, place_of_function
 from .generics import Binding
@@ -97,13 +97,11 @@ class Node:
     """One registration in one view: what is built once for each place where it lives."""
 
     __slots__ = (
-        "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "name", "owner",
-        "place", "problems", "rank", "registration", "slot", "unit", "view",
+        "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "needs", "owner",
+        "problems", "rank", "ref", "registration", "slot", "target", "unit", "view",
     )  # fmt: skip
 
-    def __init__(
-        self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int, name: str
-    ) -> None:
+    def __init__(self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int) -> None:
         self.registration = registration
         self.key = registration.key
         self.maker = maker
@@ -111,17 +109,32 @@ class Node:
         self.level = level
         self.view = view  #: where its dependencies are looked up
         self.rank = rank  #: how many layers lie below the one that registers it
-        self.name = name  #: for texts
-        self.place: Place = registration.place
+        self.target = Target(NODE, node=self)  #: what leads to it, shared by all edges
         self.owner: type | None = None  #: the service class whose method the factory is
         self.constructed: Node | None = None  #: START: the instance itself
-        self.edges: tuple[Edge, ...] | None = None  #: what has to be there first; None until expanded
+        self.edges: tuple[Edge, ...] | None = None  #: how it is called; None until expanded
+        self.needs: tuple[Node, ...] = ()  #: what has to be there first
         self.late: tuple[Edge, ...] = ()  #: what is fetched later
         self.problems: tuple[Problem, ...] = ()
         self.slot = -1  #: position among the values of its level
+        self.ref: Any = None  #: how a plan refers to its value, once one does
         self.unit: Any = None  #: its part of a plan
         self.binding: Binding | None = None  #: what an open generic's variables stand for
         self.asked_with_arguments = False  #: some Factory[...] asks for it
+
+    @property
+    def name(self) -> str:
+        """What to call it in text."""
+        key, cls = self.key, self.maker.cls
+        if isinstance(key, str) or cls is None or cls is key or self.binding is not None:
+            return name_of(key)
+        return name_of(cls)
+
+    @property
+    def place(self) -> Place:
+        """Where it was written: the class statement of a service, else where it was registered."""
+        registry = registry_of(self.maker.cls)
+        return self.registration.place if registry is None else registry.place
 
     @property
     def lifetime(self) -> str:
@@ -130,11 +143,6 @@ class Node:
     @property
     def transient(self) -> bool:
         return self.level == TRANSIENT_LEVEL
-
-    @property
-    def constructs_service(self) -> bool:
-        """It makes an instance that has to be told which scope made it."""
-        return self.kind == SYNC and self.maker.cls is not None
 
 
 class Ambiguous(Exception):

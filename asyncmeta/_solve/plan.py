@@ -6,11 +6,11 @@ from typing import Any
 
 from .._declare.annotations import KEYWORD
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR
+from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
 from .._declare.registry import PLAIN
 from .checks import problem_error
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, Target
+from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target
 
 __all__ = ["Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
 
@@ -67,24 +67,27 @@ class Unit:
     def __init__(self, node: Node | None, ops: tuple[Op, ...], result: Ref) -> None:
         self.node = node
         self.ops = ops
-        #: some of its calls are no plain ones
-        self.special = any(op.special for op in ops)
         self.result = result
-        kinds = {op.node.kind for op in ops}
-        #: something in it has to be awaited
-        self.awaits = not kinds.isdisjoint((ASYNC, ASYNC_GENERATOR, START)) or self.special
-        #: it is awaited only because of threads, and can also be done in place
-        self.threaded = kinds.isdisjoint((ASYNC, ASYNC_GENERATOR, START)) and all(
-            op.node.registration.options.in_thread for op in ops if op.special
-        )
-        #: something in it has to be torn down
-        self.generators = not kinds.isdisjoint((GENERATOR, ASYNC_GENERATOR, START))
-        #: something in it has to be left in the task that entered it
-        self.async_generators = not kinds.isdisjoint((ASYNC_GENERATOR, START))
+        special = awaits = generators = stays = False
+        threaded = True
         shared: dict[Node, None] = {}
         for op in ops:
+            kind = op.node.kind
+            if op.special:
+                special = True
+                threaded = threaded and op.node.registration.options.in_thread
+            if kind is not SYNC and kind is not VALUE:
+                generators = generators or kind != ASYNC
+                if kind != GENERATOR:
+                    awaits = True
+                    stays = stays or kind != ASYNC
             _collect(op.args, shared)
         _collect((result,), shared)
+        self.special = special  #: some of its calls are no plain ones
+        self.awaits = awaits or special  #: something in it has to be awaited
+        self.threaded = threaded and not awaits  #: it is awaited only because of threads, and can also be done in place
+        self.generators = generators  #: something in it has to be torn down
+        self.async_generators = stays  #: something in it has to be left in the task that entered it
         self.shared = tuple(shared)  #: shared nodes whose values it takes, in order of need
 
 
@@ -132,6 +135,9 @@ def plan_of(graph: Graph, target: Target) -> Plan:
     Raises:
         GraphError: A parameter on the way has nothing to fill it.
     """
+    node = target.node
+    if target.how == NODE and node is not None and node.level == CONTAINER_LEVEL and node.kind != CONTAINER:
+        return Plan(Unit(None, (), value_of(node)), (), (node,))
     return plan_of_unit(graph, _Expansion(graph).root(target))
 
 
@@ -160,6 +166,13 @@ def plan_of_unit(graph: Graph, root: Unit) -> Plan:
         if unit is not root:
             order.append(unit)
     return Plan(root, tuple(order), tuple(singletons))
+
+
+def value_of(node: Node) -> Ref:
+    """Return the reference to a shared node's value."""
+    if node.ref is None:
+        node.ref = Ref(VALUE_OF, node)
+    return node.ref  # type: ignore[no-any-return]
 
 
 class _Expansion:
@@ -193,6 +206,11 @@ class _Expansion:
 
         A walk with a stack of its own, so that depth costs no recursion.
         """
+        edges = self.graph.expand(node)
+        if given is None and not node.problems and all(other.level != TRANSIENT_LEVEL for other in node.needs):
+            # Nothing has to be made for it first.
+            self.ops.append(self._plain(node, edges))
+            return Ref(TEMP, what=len(self.ops) - 1)
         # One frame: the node, its edges, how far they are read, the references so far, where each temp goes.
         frame = _Frame(node, self._edges(node, given))
         stack: list[_Frame] = []
@@ -216,6 +234,15 @@ class _Expansion:
             frame = stack.pop()
             frame.made[-1].append(made)
 
+    def _plain(self, node: Node, edges: tuple[Edge, ...]) -> Op:
+        """Return the op of a node that takes no transient values."""
+        none: list[Node] = []
+        args = [self._reference(edge.target, none) for edge in edges if edge.kind != KEYWORD]
+        names = tuple([edge.name for edge in edges if edge.kind == KEYWORD])
+        if names:
+            args += [self._reference(edge.target, none) for edge in edges if edge.kind == KEYWORD]
+        return Op(node, tuple(args), names)
+
     def _edges(self, node: Node, given: dict[str, Any] | None) -> tuple[Edge, ...]:
         edges = self.graph.expand(node)
         fresh: list[Edge] = []
@@ -235,6 +262,9 @@ class _Expansion:
     def _reference(self, target: Target, waiting: list[Node]) -> Ref:
         """Return a reference to *target*; transient nodes that have to be made first are added to *waiting*."""
         how = target.how
+        if how == NODE:
+            assert target.node is not None
+            return self._node_reference(target.node, waiting)
         if how == CONSTANT:
             return Ref(CONST, what=target.value)
         if how == LATE:
@@ -245,8 +275,7 @@ class _Expansion:
             return Ref(PERHAPS, target.node, target.value)
         if how == LIST:
             return Ref(MANY, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
-        assert target.node is not None
-        return self._node_reference(target.node, waiting)
+        raise AssertionError(how)
 
     def _node_reference(self, node: Node, waiting: list[Node]) -> Ref:
         if node.kind == CONTAINER:
@@ -254,7 +283,7 @@ class _Expansion:
         if node.kind == SCOPE:
             return Ref(THE_SCOPE)
         if node.level != TRANSIENT_LEVEL:
-            return Ref(VALUE_OF, node)
+            return value_of(node)
         waiting.append(node)
         return Ref(TEMP, node)  # its number is known when it has been made
 
