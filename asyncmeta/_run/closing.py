@@ -109,7 +109,8 @@ class Closing:
     # --- entering and closing ---
 
     async def __aenter__(self) -> Self:
-        self.check_open()
+        if self.r is CLOSED:
+            self.check_open()
         return self
 
     def __enter__(self) -> Self:
@@ -126,7 +127,10 @@ class Closing:
         # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
         self.r = CLOSED
         if x is None:
-            self._gone()
+            self.v = GONE
+            around = self.p.kids
+            if around:
+                around.discard(self)
             return
         self.n, self.x = CLOSING, None
         try:

@@ -23,7 +23,7 @@ from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, 
 from ..report import CheckReport, StartReport, Timing
 from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
 from .closing import FLIGHT_CODES
-from .drive import build_missing, build_missing_now, wait_for
+from .drive import build_missing_now
 from .ending import IS_CLOSED, IS_CLOSING, OPEN, Ending
 from .finalizers import EXITING
 from .findings import check_report
@@ -57,6 +57,7 @@ class Container(Ending):
         DeclarationError: *root* is nothing that can be brought to life.
     """
 
+    __slots__ = ()
     _level = CONTAINER_LEVEL
 
     #: Handed over by the room above: the base of all services, and what its life-cycle methods are called.
@@ -73,16 +74,18 @@ class Container(Ending):
         if check:
             self._check()
         self.p = None
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.loop = None
         self.state = IS_CLOSED
         self.observed = False
         self.retiring = False
-        self.built: dict[Node, Any] = {}  #: container values
-        self.flights: dict[Node, Build] = {}
-        self.tasks: set[asyncio.Task[Any]] = set()  #: builds in flight
-        self.holders: set[asyncio.Task[Any]] = set()  #: wait to leave what they have entered
-        self.closing: asyncio.Task[Any] | None = None
+        self.built = {}  #: container values
+        self.flights = {}
+        self.tasks = set()  #: builds in flight
+        self.holders = set()  #: wait to leave what they have entered
+        self.closing = None
         self.getters = Getters()
+        self.kids = set()
+        self.tables, self.tables_nowait, self.generations = [], [], []
         self._open()
         self.graph.containers.add(self)
 
@@ -135,12 +138,12 @@ class Container(Ending):
         self.flights.clear()
         self.x = self.w = None
         self.n = 0
-        self.kids = set()
+        self.kids.clear()
         self.v = ()
         self.moves = len(graph.moved)
         self.closing = None
-        self.ready_class: type[Ready] | None = None
-        self.generations: list[tuple[dict[Any, Any], int]] = []
+        self.ready_class = None
+        self.generations = []
         self.new_tables()
         if self.instance is not None:
             node = graph.app_node()
@@ -153,16 +156,16 @@ class Container(Ending):
         count = len(graph.levels)
         for table, _ in self.generations[-count:]:
             table.clear()
-        for table in getattr(self, "tables_nowait", ()):
+        for table in self.tables_nowait:
             table.clear()
-        self.tables: list[dict[Any, Any]] = [{} for _ in range(count)]
-        self.tables_nowait: list[dict[Any, Any]] = [{} for _ in range(count)]
+        self.tables = [{} for _ in range(count)]
+        self.tables_nowait = [{} for _ in range(count)]
         self.generations.extend((table, len(graph.moved)) for table in self.tables)
         self.sizes = list(graph.slots)
-        self.classes: list[Any] = [None] * count
+        self.classes = [None] * count
         self.r, self.q = self.tables[0], self.tables_nowait[0]
-        self.enters: dict[Any, Any] = {}  #: what is asked for -> the code that enters a one-shot scope for it
-        self.__dict__.pop("scope", None)
+        self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
+        self.scope = self._first_scope
         self.getters.cool()
 
     def __repr__(self) -> str:
@@ -300,20 +303,14 @@ class Container(Ending):
             self.ready_class = type("Ready", (Ready,), {"__slots__": ()})
         return self.ready_class(value)
 
-    async def build(self, nodes: Sequence[Node]) -> None:
-        """Build container values; whoever asks for the same waits for the same build."""
-        self.check_open()
-        if len(nodes) == 1 and not CHAIN.get():
-            build = self.flights.get(nodes[0])
-            if (
-                build is not None
-                and build.loop is get_running_loop()
-                and build.task is not None
-                and not scopes_above(FLIGHT_CODES, generated=True)
-            ):
-                await wait_for(build)
-                return
-        await build_missing(self, nodes)
+    def may_just_wait(self, build: Build) -> bool:
+        """Tell whether a caller may wait for *build* without more ado: in its loop, and no part of any other build."""
+        return (
+            build.task is not None
+            and build.loop is get_running_loop()
+            and not CHAIN.get()
+            and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, generated=True))
+        )
 
     def build_now(self, nodes: Sequence[Node]) -> None:
         """Build container values without awaiting."""
@@ -375,6 +372,11 @@ class Container(Ending):
 
     # --- scopes ---
 
+    def _first_scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Any:
+        # With one level the class of its scopes takes this place.
+        self.check_open()
+        return self.open_scope(self, context, level)
+
     def open_scope(self, around: Any, context: Mapping[Any, object] | None, level: str | None) -> Any:
         """Return a new scope inside of *around*."""
         graph = self.graph
@@ -388,8 +390,8 @@ class Container(Ending):
         if wanted <= around._level:
             raise no_level(self, level or "scoped")
         if wanted == 1:
-            if innermost == 1:
-                self.__dict__["scope"] = self._class_of(1)
+            if innermost == 1 and self.state == OPEN:
+                self.scope = self._class_of(1)
             return self._class_of(1)(context)
         inner = around
         for between in range(around._level + 1, wanted):

@@ -6,20 +6,19 @@ import asyncio
 import contextvars
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._compat import new_task
+from .._solve.graph import Graph
 from .._solve.nodes import Node
 from ..errors import ClosedError, ContainerError, WrongLoopError
 from .cells import CHAIN, LOCK, Build, scopes_above
 from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
 from .drive import Holder
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
+from .getters import Getters
 from .handles import Ready, refusing
 from .scope import Scope
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Ending"]
 
@@ -29,17 +28,62 @@ OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
 class Ending(Scope):
     """The part of a container that ends it."""
 
-    name = ""  # type: ignore[assignment]  # a property of scopes, a fact of containers
-    state = IS_CLOSED
-    loop: asyncio.AbstractEventLoop | None
+    # No dictionary: `container.get` is looked up on the class at once.
+    __slots__ = (
+        "built",  # container values
+        "checks",
+        "classes",
+        "closing",  # the task that closes it
+        "enters",  # what is asked for -> the code that enters a one-shot scope for it
+        "flights",  # what is being built
+        "generations",  # all tables since it was opened, with how much of graph.moved each one knows
+        "getters",
+        "graph",
+        "holders",  # tasks that wait to leave what they have entered
+        "instance",  # the application itself, where the user made it
+        "loop",  # the one that may build
+        "moves",  # how much of graph.moved is caught up with
+        "name",
+        "observed",
+        "q",  # what is asked for -> its root for get_nowait
+        "ready_class",
+        "retiring",
+        "root_class",
+        "scope",  # what opens a scope: a class, where there is one level
+        "sizes",  # slots by level, as the scopes being made now have them
+        "state",
+        "tables",  # roots by level
+        "tables_nowait",
+        "tasks",  # builds in flight
+    )
+
     built: dict[Node, Any]
-    flights: dict[Node, Build]
-    tasks: set[asyncio.Task[Any]]
-    holders: set[asyncio.Task[Any]]
+    checks: bool
+    classes: list[Any]
     closing: asyncio.Task[Any] | None
+    enters: dict[Any, Any]
+    flights: dict[Node, Build]
+    generations: list[tuple[dict[Any, Any], int]]
+    getters: Getters
+    graph: Graph
+    holders: set[asyncio.Task[Any]]
+    instance: Any
+    loop: asyncio.AbstractEventLoop | None
+    moves: int
+    name: str
+    observed: bool
     ready_class: type[Ready] | None
     retiring: bool
-    new_tables: Callable[[], None]
+    root_class: type
+    sizes: list[int]
+    state: str
+    tables: list[dict[Any, Any]]
+    tables_nowait: list[dict[Any, Any]]
+    tasks: set[asyncio.Task[Any]]
+
+    def new_tables(self) -> None:
+        """Let everything be looked up anew."""
+        raise NotImplementedError
 
     # --- loops ---
 

@@ -33,12 +33,11 @@ __all__ = ["Root", "root_of"]
 class Root:
     """A token at a level: what serves it, and the plan to have it."""
 
-    __slots__ = ("keeps", "node", "plan")
+    __slots__ = ("node", "plan")
 
-    def __init__(self, plan: Plan, node: Node | None, keeps: bool) -> None:
+    def __init__(self, plan: Plan, node: Node | None) -> None:
         self.plan = plan
         self.node = node  #: the one node that it gives, None where it gives something else
-        self.keeps = keeps  #: a container may keep the function that gives it
 
 
 def site_of(graph: Graph, token: Any) -> Site:
@@ -77,7 +76,7 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     node = target.node if target.how == NODE else None
     if node is not None and node.kind in (CONTAINER, SCOPE):
         node = None
-    return Root(plan, node, True)
+    return Root(plan, node)
 
 
 def _served(graph: Graph, site: Site) -> Target:

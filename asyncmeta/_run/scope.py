@@ -14,6 +14,7 @@ from .._solve.plan import Plan, Unit, unit_with_arguments
 from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
 from .cells import UNSET
 from .closing import CLOSING, FLIGHT_CODES, Closing, landed, live
+from .drive import build_missing, wait_for
 from .handles import HOME
 from .load import bound, constant_root, loaded
 from .work import bind, binds, run_plan
@@ -105,15 +106,24 @@ class Scope(Closing):
     async def _get_cold(self, token: Any) -> Any:
         root = self._root(token)
         container = self.container
+        node = root.node
+        if node is not None and node.level == CONTAINER_LEVEL:
+            build = container.flights.get(node)
+            if build is not None and container.may_just_wait(build):
+                await wait_for(build)
+                try:
+                    return container.built[node]
+                except KeyError:  # it died, or the container was closed: see below
+                    pass
         while not container.has_all(root.plan.singletons):
-            await container.build(root.plan.singletons)
+            self.check_open()
+            await build_missing(container, root.plan.singletons)
             # Much may have happened while we waited.
             root = self._root(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
             value = container.built_value(node)
-            if root.keeps:
-                container.keep_root(self, token, constant_root(value), lambda scope: value)
+            container.keep_root(self, token, constant_root(value), lambda scope: value)
             return value
         return await self._run(token, root)
 
@@ -128,9 +138,10 @@ class Scope(Closing):
             if plan.runs < 2:  # compiling costs more than most roots are worth once
                 return self._run_plan(plan)
             plan.code = loaded(emit_root(plan, self._level))
-        function = bound(plan.code, container, {"live": live, "landed": landed, "CLOSING": CLOSING})
-        if root.keeps:
-            container.keep_root(self, token, function, None)
+        function = bound(
+            plan.code, container, {"live": container.kids.add if self._level == 1 else live, "landed": landed, "CLOSING": CLOSING}
+        )
+        container.keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 
     async def _run_plan(self, plan: Plan) -> Any:
@@ -181,8 +192,7 @@ class Scope(Closing):
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
             value = container.built_value(node)
-            if root.keeps:
-                container.keep_root(self, token, constant_root(value), lambda scope: value)
+            container.keep_root(self, token, constant_root(value), lambda scope: value)
             return value
         self._check_sync(plan)
         return self._now(self._run_plan(plan), token)
@@ -234,7 +244,7 @@ class Scope(Closing):
         container = self.container
         needed = [node for token in tokens for node in self._root(token).plan.singletons]
         if not container.has_all(needed):
-            await container.build(needed)
+            await build_missing(container, needed)
         return tuple([await self.get(token) for token in tokens])
 
     async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
@@ -243,7 +253,7 @@ class Scope(Closing):
         container = self.container
         plan = container.plan_of_unit(unit)
         if not container.has_all(plan.singletons):
-            await container.build(plan.singletons)
+            await build_missing(container, plan.singletons)
         return await self._run_plan(plan)
 
     def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
