@@ -56,17 +56,21 @@ class _Register(Generic[T]):
 class _Decorator:
     """What ``inject_dependency(...)`` returns: call it with the factory."""
 
-    __slots__ = ("_frame", "_options", "_token")
+    __slots__ = ("_options", "_place", "_token")
 
-    def __init__(self, token: Any, options: dict[str, Any], frame: Frame) -> None:
-        self._token, self._options, self._frame = token, options, frame
+    def __init__(self, token: Any, options: dict[str, Any], place: Place) -> None:
+        self._token, self._options, self._place = token, options, place
 
     def __call__(self, *factories: Any, **options: Any) -> Any:
-        if len(factories) != 1 or options:
+        if (
+            len(factories) != 1
+            or options
+            or (isinstance(self._token, type) and not callable(factories[0]) and not isinstance(factories[0], staticmethod))
+        ):
             raise self._forgotten("was called like a class")
-        factory = factories[0]
-        register(self._token, factory, self._options, self._frame)
-        return factory
+        # Where it is applied counts: a helper may have made it.
+        register(self._token, factories[0], self._options, Frame(sys._getframe(1), self._options))
+        return factories[0]
 
     def __repr__(self) -> str:
         return f"<inject_dependency({'' if self._token is None else name_of(self._token)}), which nothing was decorated with>"
@@ -80,7 +84,7 @@ class _Decorator:
         raise self._forgotten("was used as a base class")
 
     def _forgotten(self, what: str) -> DeclarationError:
-        return DeclarationError(self.__asyncmeta_hint__() + f" (the decorator {what})", str(self._frame.place))
+        return DeclarationError(self.__asyncmeta_hint__() + f" (the decorator {what})", str(self._place))
 
     def __asyncmeta_hint__(self) -> str:
         """Say what probably happened, where somebody asks for this object as if it were a class."""
@@ -95,12 +99,12 @@ class Frame:
 
     __slots__ = ("body", "module", "place")
 
-    def __init__(self, frame: types.FrameType, on: Any) -> None:
+    def __init__(self, frame: types.FrameType, options: dict[str, Any]) -> None:
         self.place = Place(frame.f_code.co_filename, frame.f_lineno)
         self.module: str | None = frame.f_globals.get("__name__")
         self.body: list[Written] | None = None
         # Function bodies are optimized; class bodies and modules are not, and their f_locals costs nothing.
-        if frame.f_code.co_flags & 0x01 or on is not None:
+        if frame.f_code.co_flags & 0x01 or "on" in options:
             return
         names = frame.f_locals
         self.body = names.get(BODY)
@@ -120,16 +124,16 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: Frame) ->
         DeclarationError: Something about it is wrong; nothing is registered.
     """
     module = getattr(factory, "__module__", None) or frame.module
-    on = options.get("on")
+    on = options.get("on", AsyncServiceBase)
     written = Written(token, factory, module=module, place=frame.place, **{k: v for k, v in options.items() if k != "on"})
-    if frame.body is not None and on is None:
+    if frame.body is not None:
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):
             raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(frame.place))
         written.body = True
         frame.body.append(written)
         return
-    registry = registry_of(AsyncServiceBase if on is None else on)
+    registry = registry_of(on)
     if registry is None:
         raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(frame.place))
     enter(registry, written)
@@ -211,16 +215,16 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     unknown = options.keys() - _OPTIONS
     if unknown:
         raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    frame = Frame(sys._getframe(1), options.get("on"))
+    frame = sys._getframe(1)
     if isinstance(token, types.FunctionType | staticmethod):
         if options:
             raise DeclarationError(
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",
-                str(frame.place),
+                f"{frame.f_code.co_filename}:{frame.f_lineno}",
             )
-        register(None, token, options, frame)
+        register(None, token, options, Frame(frame, options))
         return token
-    return _Decorator(token, options, frame)
+    return _Decorator(token, options, Place(frame.f_code.co_filename, frame.f_lineno))
 
 
 _OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "timeout", "in_thread", "concurrent", "health"})

@@ -22,7 +22,7 @@ from ._declare.registry import Attribute, Registry, checked_context, checked_sco
 from ._names import Place, close_to, name_of, place_of_caller
 from ._run.cells import UNSET
 from ._run.container import Container
-from ._run.handles import HOME, Cell
+from ._run.handles import HOME, Cell, home_kept
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor", "AsyncMeta", "AsyncServiceBase"]
@@ -126,7 +126,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     async def resolve(self, instance: object) -> T_co:
         """Return what ``await instance.attribute`` gives."""
-        return await getattr(instance, self.name)  # type: ignore[no-any-return]
+        fetched = getattr(instance, "__dict__", {}).get(self.name)
+        return await (fetched if isinstance(fetched, Lazy) else Fetching(instance, self))  # type: ignore[no-any-return]
 
     if not TYPE_CHECKING:
 
@@ -149,6 +150,9 @@ def _argument(form: Any, evaluate: Callable[[str], Any]) -> Any:
     return argument
 
 
+_NOTHING: dict[str, Any] = {}
+
+
 class Fetching(Cell):
     """What ``instance.attribute`` is until it has been fetched."""
 
@@ -167,10 +171,13 @@ class Fetching(Cell):
 
     def _fetch(self) -> Any:
         instance = self._instance
-        scope = self._scope = getattr(instance, HOME, None) or home_of(instance)
+        there = self._kept()
+        if there is not None:
+            return there.run()
+        scope = self._scope = home_of(instance)
         if scope.shares((type(instance), self._attribute)):
             return self._fetch_shared()
-        if self._value is UNSET:
+        if self._value is UNSET and self._is_found():
             # Others who ask meanwhile find this very cell.
             _put(instance, self._attribute.name, self)
         return self._fetch_once()
@@ -195,14 +202,26 @@ class Fetching(Cell):
 
     def _fetch_nowait(self) -> Any:
         instance = self._instance
-        scope = self._scope = getattr(instance, HOME, None) or home_of(instance)
+        there = self._kept()
+        if there is not None:
+            return there.nowait()
+        scope = self._scope = home_of(instance)
         value = scope.get_nowait((type(instance), self._attribute))
         self._keep(value)
         return value
 
+    def _kept(self) -> Lazy[Any] | None:
+        """Return the handle that another access has left on the instance."""
+        there = getattr(self._instance, "__dict__", _NOTHING).get(self._attribute.name)
+        return there if isinstance(there, Lazy) and there is not self and self._is_found() else None
+
+    def _is_found(self) -> bool:
+        """Tell whether the class has this descriptor under the name: ``super().name`` reaches another one."""
+        return getattr(type(self._instance), self._attribute.name, None) is self._attribute
+
     def _keep(self, value: Any) -> None:
         container = self._scope.container
-        if container.keeps_fetched():
+        if container.keeps_fetched() and self._is_found():
             _put(self._instance, self._attribute.name, container.ready(value))
 
 
@@ -216,11 +235,14 @@ def _put(instance: Any, name: str, handle: Lazy[Any]) -> None:
 
 def home_of(instance: Any) -> Any:
     """
-    Return the container of an instance that the user made: its own.
+    Return the scope that made or adopted *instance*; of one that the user made, a container of its own.
 
     Raises:
         ScopeError: It is no singleton service and cannot be its own root.
     """
+    home = home_kept(instance)
+    if home is not None:
+        return home
     cls = type(instance)
     registry = registry_of(cls)
     if registry is None or registry.lifetime != "singleton":
@@ -267,6 +289,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             of_context, of_scopes = checked_context(context), checked_scopes(scopes)
             _refuse_fields(name, namespace)
             _add_annotated(namespace)
+            _share_nothing(namespace, made_again=isinstance(former, Registry))
             listed = read_providers(providers, place) if providers else []
         except DeclarationError as error:
             raise error if error.where else DeclarationError(error.message, str(place)) from None
@@ -279,6 +302,10 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         if not bases:  # what checkers see in the place of the metaclass; no layer of its own
             return cls
         inherited = next((registry for registry in map(registry_of, cls.__mro__[1:]) if registry is not None), None)
+        for attribute, thing in namespace.items():
+            hint = getattr(type(thing), "__asyncmeta_hint__", None)
+            if hint is not None:  # a class that became a decorator
+                raise DeclarationError(f"{name}.{attribute}: {hint(thing)}", str(place))
         registry = Registry(cls, place=place)
         registry.lifetime = lifetime or (inherited.lifetime if inherited is not None else "singleton")
         registry.context, registry.scopes, registry.middleware = of_context, of_scopes, tuple(middleware)
@@ -286,8 +313,6 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             registry.inherit(former)
         for attribute, thing in list(namespace.items()):
             if isinstance(thing, AsyncDependencyDescriptor):
-                if thing.name != attribute or thing.owner is not cls:  # one object under two names
-                    thing = _again(thing, cls, attribute)
                 registry.attributes[attribute] = thing
         enter_body(registry, body, namespace)
         for registration in listed:
@@ -380,6 +405,8 @@ def _add_annotated(namespace: dict[str, Any]) -> None:
     names = vars(sys.modules[namespace["__module__"]]) if namespace.get("__module__") in sys.modules else {}
     for name, annotation in written.items():
         if name not in namespace and _is_descriptor(annotation, names):
+            if "__dataclass_fields__" in namespace and name in namespace.get("__slots__", ()):
+                raise _field_error(str(namespace.get("__qualname__", "")), name)
             namespace[name] = AsyncDependencyDescriptor()
 
 
@@ -398,12 +425,16 @@ def _is_descriptor(annotation: Any, names: Mapping[str, Any]) -> bool:
     return annotation is AsyncDependencyDescriptor or typing.get_origin(annotation) is AsyncDependencyDescriptor
 
 
-def _again(descriptor: AsyncDependencyDescriptor[Any], cls: Any, name: str) -> AsyncDependencyDescriptor[Any]:
-    fresh: AsyncDependencyDescriptor[Any] = AsyncDependencyDescriptor(descriptor.token, optional=descriptor.optional)
-    fresh.place = descriptor.place
-    fresh.__set_name__(cls, name)
-    type.__setattr__(cls, name, fresh)
-    return fresh
+def _share_nothing(namespace: dict[str, Any], *, made_again: bool) -> None:
+    """Give each attribute a descriptor of its own, where one object stands under several names or in several classes."""
+    seen: set[int] = set()
+    for name, thing in list(namespace.items()):
+        if isinstance(thing, AsyncDependencyDescriptor):
+            if id(thing) in seen or (thing.owner is not None and not made_again):
+                fresh: AsyncDependencyDescriptor[Any] = AsyncDependencyDescriptor(thing.token, optional=thing.optional)
+                fresh.place = thing.place
+                namespace[name] = fresh
+            seen.add(id(thing))
 
 
 def _unknown_keyword(name: str, keyword: str, place: Place) -> DeclarationError:
@@ -478,7 +509,7 @@ class AsyncServiceBase(_Service):
         """Undo it; runs if and only if `on_startup` returned, before anything that the service uses is closed."""
 
     async def __aenter__(self) -> Self:
-        container = getattr(self, HOME, None)
+        container = home_kept(self)
         if container is None or (container.closed and container.container is not container):
             container = Container(self)
         if container.container is not container or container.instance is not self:
@@ -492,14 +523,14 @@ class AsyncServiceBase(_Service):
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        await getattr(self, HOME).__aexit__(exc_type, exc, tb)
+        await home_kept(self).__aexit__(exc_type, exc, tb)
 
-    def __getstate__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any, /) -> Any:
         # A copy is another instance: what this one has fetched, and where it belongs, is not its own.
-        state = object.__getstate__(self)  # type: ignore[attr-defined]  # 3.11 has it; typeshed not everywhere
+        function, arguments, state, *more = (*super().__reduce_ex__(protocol), None)
         if isinstance(state, tuple):
-            return (_without_fetched(state[0]), *state[1:])
-        return _without_fetched(state)
+            state = (_without_fetched(state[0]), *state[1:])
+        return (function, arguments, _without_fetched(state), *more[:-1])
 
 
 def _without_fetched(state: Any) -> Any:

@@ -166,18 +166,23 @@ class AsyncDependencyError(_Problem):
 
     Attributes:
         reason: Why it cannot be had at once.
+        advice: What to do instead.
     """
 
-    def __init__(self, key: str, path: Sequence[str] = (), where: str = "", reason: str = "has to be awaited") -> None:
-        self.reason = reason
-        super().__init__(key, path, where, reason)
+    def __init__(
+        self,
+        key: str,
+        path: Sequence[str] = (),
+        where: str = "",
+        reason: str = "has to be awaited",
+        advice: str = "Await it: `await container.get(...)`, or build it beforehand with `await container.start()`",
+    ) -> None:
+        self.reason, self.advice = reason, advice
+        super().__init__(key, path, where, reason, advice)
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        return (
-            f"{self.key} {self.reason}{place}{self._drawn()}\n"
-            "  Await it: `await container.get(...)`, or build it beforehand with `await container.start()`"
-        )
+        return f"{self.key} {self.reason}{place}{self._drawn()}\n  {self.advice}"
 
 
 if TYPE_CHECKING:

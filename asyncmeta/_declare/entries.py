@@ -101,6 +101,7 @@ def registration_of(
         if isinstance(factory, staticmethod):
             factory = factory.__func__
         maker = maker_of(factory)
+        _check_arity(maker, attribute is not None)
         if written.token is None and maker.cls is None and maker.kind != VALUE:
             token = inferred_token(maker, owner, wrong)
         else:
@@ -128,6 +129,20 @@ def registration_of(
     return Registration(
         key, maker, lives, place, also=also, multi=written.multi, module=written.module, attribute=attribute, options=options
     )
+
+
+def _check_arity(maker: Maker, method: bool) -> None:
+    """Refuse a method without a first parameter, and a partial that binds more than there is."""
+    function = maker.function
+    if function is None or function.__code__.co_flags & 0x04:  # *args take any number
+        return
+    takes = function.__code__.co_argcount
+    if method and takes < 1:
+        raise DeclarationError(
+            f"{maker.name} in a class body is a method and gets the service: give it a first parameter, or make it a @staticmethod"
+        )
+    if maker.partial[0] > takes:
+        raise DeclarationError(f"the partial binds {maker.partial[0]} positions of {maker.name}, which takes {takes}")
 
 
 def _key(token: Any, any_token: bool) -> Hashable:
@@ -191,10 +206,11 @@ def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str,
     found: list[tuple[Written, str | None]] = []
     for written in body:
         attribute = None
-        for name, thing in namespace.items():
-            if thing is written.factory and inspect.isfunction(thing):
-                attribute = name
-                break
+        if inspect.isfunction(written.factory):
+            # A plain function of the body is a method, whatever name it still has; in a staticmethod it is none.
+            names = [name for name, thing in namespace.items() if thing is written.factory]
+            static = any(isinstance(thing, staticmethod) and thing.__func__ is written.factory for thing in namespace.values())
+            attribute = None if static else names[0] if names else ""
         with suppress(NotYet):
             registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute)
         found.append((written, attribute))

@@ -292,7 +292,7 @@ def ask_for(token: Any, evaluate: Callable[[str], Any] | None = None) -> Ask:
             return Ask("value", (token,))
         inner = ask_for(rest[0] if len(rest) == 1 else typing.Union[rest])  # noqa: UP007  # the members are known only now
         if inner.kind != "value":
-            return inner
+            return Ask(inner.kind, inner.keys, True, inner.fallback, inner.inner, inner.listed)
         # Optional[X] is also a key of its own, when somebody registered it so.
         return Ask("value", (token, *inner.keys), True, inner.fallback)
     if origin is typing.ClassVar or origin is typing.Final or origin is te.Required or origin is te.NotRequired:

@@ -116,11 +116,11 @@ def maker_of(factory: Any) -> Maker:
         return maker
     if isinstance(call, (staticmethod, classmethod)):
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")
+    if not callable(call):
+        raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
     function = call
     if not isinstance(function, types.FunctionType):
         function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else getattr(type(call), "__call__", None)
-        if function is None:
-            raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
     written = factory
     if any(getattr(function, "__code__", None) is code for code in _MANAGERS):
         # The generator function underneath is what sets up and tears down.

@@ -29,5 +29,7 @@ def read_providers(providers: Sequence[Any], place: Place | None = None) -> list
             raise DeclarationError(f"provider {position} is a class, not a {name_of(type(entry))}", str(place))
         registry = registry_of(entry)
         lifetime = registry.lifetime if registry is not None else "singleton"
-        found.append(Registration(entry, maker_of(entry), lifetime, place))
+        registration = Registration(entry, maker_of(entry), lifetime, place)
+        registration.entry = True
+        found.append(registration)
     return found

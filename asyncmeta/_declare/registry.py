@@ -50,7 +50,20 @@ PLAIN = Options()
 class Registration:
     """A factory tied to a key and a lifetime; never changed."""
 
-    __slots__ = ("also", "attribute", "key", "lifetime", "maker", "module", "multi", "options", "order", "rivals", "written_at")
+    __slots__ = (
+        "also",
+        "attribute",
+        "entry",
+        "key",
+        "lifetime",
+        "maker",
+        "module",
+        "multi",
+        "options",
+        "order",
+        "rivals",
+        "written_at",
+    )
 
     def __init__(
         self,
@@ -75,6 +88,7 @@ class Registration:
         self.attribute = attribute  #: the name under which a factory method stands in its class, else None
         self.options = options
         self.order = next(_ORDER)
+        self.entry = False  #: listed as something that is asked for from outside
         self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
 
     @property
@@ -134,8 +148,8 @@ class Registry:
     """
 
     __slots__ = (
-        "__weakref__", "attributes", "cls", "context", "entries", "graph", "implicit", "lifetime", "middleware", "name", "place",
-        "scopes", "waiting", "watchers",
+        "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "middleware", "name", "place",
+        "replaced", "scopes", "waiting", "watchers",
     )  # fmt: skip
 
     def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place = Place("", 0)) -> None:
@@ -153,10 +167,12 @@ class Registry:
         self.entries: dict[Hashable, Registration | list[Registration]] = {}
         #: registrations whose token is not defined yet, each as the function that tries again
         self.waiting: list[tuple[Callable[[], tuple[Registration, bool]], Place]] = []
+        #: what a later registration of the same layer took the place of, and that one
+        self.replaced: list[tuple[Registration, Registration]] = []
         #: the class itself, asked for under its own type
         self.implicit: Registration | None = None
         #: what _solve has made of it; kept here so that it lives as long as the class
-        self.graph: Any = None
+        self.graphs: dict[bool, Any] = {}
         #: told when a registration is added
         self.watchers: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -185,6 +201,7 @@ class Registry:
         """
         entries = self.entries
         fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
+        replaced: list[tuple[Registration, Registration]] = []
         for key in registration.keys:
             there = entries.get(key)
             if there is None:
@@ -206,8 +223,11 @@ class Registry:
                 if not replace and registration.module is not None:
                     rivals = (*registration.rivals, *there.rivals, there)
                     registration.rivals = tuple(r for r in rivals if r.module not in (None, registration.module))
+                if not registration.rivals:
+                    replaced.append((there, registration))
                 fresh.append((key, registration))
         entries.update(fresh)
+        self.replaced.extend(replaced)
         self.changed()
 
     def add_later(self, make: Callable[[], tuple[Registration, bool]], place: Place) -> None:
@@ -357,7 +377,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
     origin = typing.get_origin(token)
-    if token in _SAYS_NOTHING or origin in (list, dict, set, frozenset, tuple, Lazy) or isinstance(token, str):
+    if token in _SAYS_NOTHING or origin is Lazy or isinstance(token, str):
         raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 

@@ -131,7 +131,7 @@ class Wait:
         self.held = held  #: what the waiting code is part of building, and its name
         self.targets: dict[Any, str] = {}  #: what it waits for
 
-    def begin(self, target: Any, name: str) -> None:
+    def begin(self, target: Any, name: str, way: tuple[str, ...] = ()) -> None:
         """
         Record that this waits for *target*.
 
@@ -139,7 +139,7 @@ class Wait:
             CircularDependencyError: *target* waits, directly or through others, for something that this is part of.
         """
         with LOCK:
-            path = _way(target, name, self.held)
+            path = _way(target, (*way, name), self.held)
             if path is not None:
                 raise CircularDependencyError(path[0], path)
             self.targets[target] = name
@@ -154,16 +154,15 @@ class Wait:
 _WAITS: dict[Wait, None] = {}
 
 
-def _way(target: Any, name: str, held: dict[Any, str]) -> tuple[str, ...] | None:
+def _way(target: Any, begin: tuple[str, ...], held: dict[Any, str]) -> tuple[str, ...] | None:
     """Return the names on the way from *target* back to something held, or None.  The lock is held."""
-    pending: list[tuple[Any, tuple[str, ...]]] = [(target, (name,))]
+    pending: list[tuple[Any, tuple[str, ...]]] = [(target, begin)]
     seen: set[Any] = set()
     while pending:
         thing, path = pending.pop()
         if thing in held:
-            inner = tuple(held.values())
-            begin = list(held).index(thing)
-            return (*inner[begin:], *path) if len(path) > 1 or len(inner[begin:]) > 1 else (path[0], path[0])
+            inner = tuple(held.values())[list(held).index(thing) :]
+            return (*inner, *path)
         if thing in seen:
             continue
         seen.add(thing)

@@ -17,8 +17,8 @@ from .._declare.registry import Registry, layers_of, registry_of
 from .._names import name_of
 from .._solve.checks import check_whole, grouped
 from .._solve.graph import Graph
-from .._solve.nodes import CONTAINER, START, Node
-from .._solve.plan import Plan, Unit, plan_of_unit, unit_of
+from .._solve.nodes import CONTAINER, Node
+from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
 from ..report import CheckReport, StartReport, Timing
 from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
@@ -28,13 +28,13 @@ from .ending import IS_CLOSED, IS_CLOSING, OPEN, Ending
 from .finalizers import EXITING
 from .findings import check_report
 from .getters import Getters
-from .handles import HOME, Ready
+from .handles import Ready, forget_fetched, home_kept
 from .levels import SpanningScope, no_level, scope_class
 from .opening import Opening, QuickOpening, quick_enter
 from .roots import Root, root_of
 from .scope import Scope
 from .starting import start
-from .work import bind, step
+from .work import bind
 
 __all__ = ["Container"]
 
@@ -69,7 +69,7 @@ class Container(Ending):
         self.root_class = cls
         self.instance = instance
         self.name = name_of(cls) if cls is not self.base else "the shared layer"
-        self.graph = self._graph_for(cls, providers)
+        self.graph = self._graph_for(cls, providers, instance is not None)
         self.checks = check
         if check:
             self._check()
@@ -102,27 +102,28 @@ class Container(Ending):
                 f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}"
             )
         if registry.lifetime != "singleton":
-            raise ContainerError(
+            raise ScopeError(
                 f"{registry.name} is {registry.lifetime} and cannot be its own root; open a scope and bind the instance: scope.adopt(instance)"
             )
-        there = getattr(root, HOME, None)
+        there = home_kept(root)
         if there is not None and not there.closed:
             raise ContainerError(f"this {registry.name} belongs to {there.name} already")
         return type(root), root
 
     @classmethod
-    def _graph_for(cls, root: type, providers: Sequence[Any]) -> Graph:
+    def _graph_for(cls, root: type, providers: Sequence[Any], given: bool) -> Graph:
         builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: "scope"}
         layers = layers_of(root)
         if providers:
             extra = Registry(None)
             for registration in read_providers(providers):
                 extra.add(registration, replace=True)
-            return Graph(layers, builtin, app=root, hooks=cls.hooks, extra=(extra,))
+            return Graph(layers, builtin, app=root, hooks=cls.hooks, extra=(extra,), given=given)
         own = layers[0]
-        if own.graph is None:
-            own.graph = Graph(layers, builtin, app=root, hooks=cls.hooks)
-        return own.graph  # type: ignore[no-any-return]
+        graph = own.graphs.get(given)
+        if graph is None:
+            graph = own.graphs[given] = Graph(layers, builtin, app=root, hooks=cls.hooks, given=given)
+        return graph  # type: ignore[no-any-return]
 
     def _check(self) -> None:
         self.graph.refresh()
@@ -141,6 +142,7 @@ class Container(Ending):
         self.kids.clear()
         self.v = ()
         self.moves = len(graph.moved)
+        self.pins = {}
         self.closing = None
         self.ready_class = None
         self.generations = []
@@ -148,6 +150,7 @@ class Container(Ending):
         if self.instance is not None:
             node = graph.app_node()
             self.built[node.constructed or node] = self.instance
+            forget_fetched(self.instance)
             bind(self.instance, self)
 
     def new_tables(self) -> None:
@@ -221,11 +224,17 @@ class Container(Ending):
         with LOCK:
             graph.refresh()
             if self.moves != len(graph.moved):
-                for old, new in graph.moved[self.moves :]:
-                    if old in self.built and new not in self.built:
+                for key, old, new in graph.moved[self.moves :]:
+                    if old not in self.built:
+                        continue
+                    if new is None:
+                        self.pins[key] = old
+                    elif new not in self.built:
                         self.built[new] = self.built[old]
                 self.moves = len(graph.moved)
             hashable = is_hashable(token)
+            if hashable and self.pins and token in self.pins:
+                return Root(plan_of(graph, self.pins[token].target), self.pins[token])
             root = graph.roots.get((level, token)) if hashable else None
             if root is None:
                 root = root_of(graph, level, token)
@@ -241,8 +250,8 @@ class Container(Ending):
             values = scope.v
             since = next((moved for table, moved in self.generations if table is scope.r), 0)
             values.extend([UNSET] * (self.graph.slots[level] - len(values)))
-            for old, new in self.graph.moved[since:]:
-                if old.level == level and values[new.slot] is UNSET:
+            for _, old, new in self.graph.moved[since:]:
+                if new is not None and old.level == level and values[new.slot] is UNSET:
                     values[new.slot] = values[old.slot]
             scope.r = self.tables[level]
             scope = scope.p
@@ -254,8 +263,8 @@ class Container(Ending):
     def plan_of_unit(self, unit: Unit) -> Plan:
         return plan_of_unit(self.graph, unit)
 
-    def way_to(self, node: Node) -> list[str]:
-        """Return the steps from the application to *node*, each with its place."""
+    def way_to(self, node: Node) -> list[Node]:
+        """Return the nodes from the application to *node*."""
         users: dict[Node, Node] = {}
         for user in self.graph.nodes.values():
             for edge in (*(user.edges or ()), *user.late):
@@ -265,7 +274,9 @@ class Container(Ending):
         while here is not None and here not in way:
             way.append(here)
             here = users.get(here)
-        return [step(one) for one in reversed(way) if one.kind != START]
+        way.reverse()
+        halves = {one.constructed for one in way}
+        return [one for one in way if one not in halves]
 
     # --- values ---
 

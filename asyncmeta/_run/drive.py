@@ -123,9 +123,19 @@ class Drive:
             if held:
                 self.wait = Wait(held)
         if self.wait is not None:
-            self.wait.begin(build, build.node.name)
+            self.wait.begin(build, build.node.name, self._way(build.node))
         build.waiters[self] = None
         self.joined[build] = None
+
+    def _way(self, node: Node) -> tuple[str, ...]:
+        """Return what led from the caller to *node*, by name."""
+        way: list[str] = []
+        users = self.needed_by.get(node)
+        while users and users[0].name not in way:
+            way.append(users[0].name)
+            users = self.needed_by.get(users[0])
+        way.reverse()
+        return tuple(way)
 
     def leave(self) -> None:
         """Stop waiting for everything."""
@@ -213,7 +223,7 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
     drive = Drive(container, nodes)
     for node in drive.open:
         if container.unit(node).awaits and not container.unit(node).threaded:
-            raise AsyncDependencyError(node.name, container.way_to(node), str(node.place))
+            raise AsyncDependencyError(node.name, names_on(container.way_to(node)), str(node.place))
     try:
         while True:
             while drive.ready:
@@ -228,12 +238,19 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
                 return
             for build in drive.joined:
                 if build.task is not None:
-                    raise AsyncDependencyError(build.node.name, container.way_to(build.node), "", "is being built by a task")
+                    raise AsyncDependencyError(
+                        build.node.name, names_on(container.way_to(build.node)), "", "is being built by a task"
+                    )
             drive.again.wait()
             drive.again.clear()
             drive.take_ended()
     finally:
         drive.leave()
+
+
+def names_on(way: Iterable[Node]) -> tuple[str, ...]:
+    """Return a way in words."""
+    return tuple(node.name for node in way)
 
 
 async def wait_for(build: Build) -> None:

@@ -45,6 +45,7 @@ class Ending(Scope):
         "moves",  # how much of graph.moved is caught up with
         "name",
         "observed",
+        "pins",  # keys that are built and that nothing serves any more -> what is built
         "q",  # what is asked for -> its root for get_nowait
         "ready_class",
         "retiring",
@@ -72,6 +73,7 @@ class Ending(Scope):
     moves: int
     name: str
     observed: bool
+    pins: dict[Any, Node]
     ready_class: type[Ready] | None
     retiring: bool
     root_class: type

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any
 
+from .._names import Place, name_of_callable
 from ..errors import AsyncDependencyError, FactoryError, FinalizationErrors
 
 __all__ = ["EXITING", "Held", "exit_async", "leave", "leave_sync", "needs_await", "push", "settle_errors", "unwind", "unwind_sync"]
@@ -123,7 +124,7 @@ def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
 def yields_twice(generator: Any) -> str:
     code = getattr(generator, "ag_code", None) or generator.gi_code
     return (
-        f"{generator.__qualname__} ({code.co_filename}:{code.co_firstlineno}) yields twice; "
+        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) yields twice; "
         "a factory yields its value once, and what follows is its finalizer"
     )
 
@@ -132,7 +133,7 @@ def never_yields(generator: Any) -> str:
     """Return the text for a generator factory that ends before it yields."""
     code = getattr(generator, "ag_code", None) or generator.gi_code
     return (
-        f"{generator.__qualname__} ({code.co_filename}:{code.co_firstlineno}) never yields; "
+        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
         "a factory yields its value once, and what follows is its finalizer"
     )
 
@@ -197,7 +198,13 @@ def check_sync(finalizers: list[Finalizer], what: str) -> None:
     waiting = needs_await(finalizers)
     if waiting is not None:
         name = getattr(waiting, "__qualname__", None) or getattr(waiting, "name", type(waiting).__name__)
-        raise AsyncDependencyError(what, (), "", f"cannot be closed without awaiting: the finalizer of {name} is asynchronous")
+        raise AsyncDependencyError(
+            what,
+            (),
+            "",
+            f"cannot be closed without awaiting: the finalizer of {name} is asynchronous",
+            "Close it with `await ....aclose()`",
+        )
 
 
 def settle_errors(raised: list[BaseException], error: BaseException | None) -> None:

@@ -22,7 +22,7 @@ def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
     return CheckReport(
         _replaced(graph),
         _unused(starts, reached),
-        [old.name for old, _ in graph.moved if old in built],
+        [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
     )
 
@@ -37,6 +37,7 @@ def _replaced(graph: Graph) -> list[str]:
             over = above.setdefault(key, entry)
             if over is not entry:
                 found.append(f"{name_of(key)} ({entry.place}) by {over.place}")
+        found.extend(f"{name_of(old.key)} ({old.place}) by {new.place}" for old, new in layer.replaced)
     return found
 
 
@@ -45,7 +46,10 @@ def _unused(starts: list[Node], reached: list[Node]) -> list[str]:
     return [
         f"{node.name} ({node.place})"
         for node in starts
-        if node.rank >= 0 and node not in used and not any(other.registration is node.registration for other in used)
+        if node.rank >= 0
+        and not node.registration.entry
+        and node not in used
+        and not any(other.registration is node.registration for other in used)
     ]
 
 

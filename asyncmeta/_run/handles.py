@@ -12,10 +12,18 @@ from .._names import name_of
 from .._solve.nodes import Node, Site
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
 
-__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "late_handle"]
+__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle"]
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
+
+
+def home_kept(instance: Any) -> Any:
+    """Return the scope that an instance keeps, or None; the instance's own ``__getattr__`` is not asked."""
+    try:
+        return object.__getattribute__(instance, HOME)
+    except AttributeError:
+        return None
 
 
 class Cell(Lazy[Any]):
@@ -177,6 +185,13 @@ class Ready(Lazy[Any]):
 
     def __repr__(self) -> str:
         return "<Lazy, ready>"
+
+
+def forget_fetched(instance: Any) -> None:
+    """Take what was fetched from an instance: its container begins anew."""
+    kept = getattr(instance, "__dict__", {})
+    for name in [name for name, handle in kept.items() if isinstance(handle, Ready)]:
+        del kept[name]
 
 
 def refusing(refuse: Callable[[], BaseException]) -> Callable[[Any], Generator[Any, None, Any]]:

@@ -15,7 +15,7 @@ from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoop
 from .cells import UNSET
 from .closing import CLOSING, FLIGHT_CODES, Closing, landed, live
 from .drive import build_missing, wait_for
-from .handles import HOME
+from .handles import home_kept
 from .load import bound, constant_root, loaded
 from .work import bind, binds, run_plan
 
@@ -68,7 +68,7 @@ class Scope(Closing):
         Raises:
             ScopeError: None did.
         """
-        scope = getattr(service, HOME, None)
+        scope = home_kept(service)
         if scope is None:
             raise ScopeError(
                 f"this {type(service).__qualname__} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
@@ -346,7 +346,7 @@ class Scope(Closing):
             ContainerError: Another scope has it already.
         """
         self.check_open()
-        there = getattr(service, HOME, None)
+        there = home_kept(service)
         if there is not None and there is not self and not there.closed:
             raise ContainerError(f"this {type(service).__qualname__} belongs to {there.name} already")
         bind(service, self)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
+from .._declare.registry import registry_of
 from .._names import Place, arrow
 from .._solve.nodes import START, Node, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push
-from .handles import HOME, factory_handle, late_handle
+from .handles import HOME, factory_handle, home_kept, late_handle
 from .threads import carry_out_special
 
 __all__ = [
@@ -60,7 +62,18 @@ def bind(instance: Any, scope: Any) -> None:
 def binds(node: Node) -> bool:
     """Tell whether what *node* makes has to be told which scope made it."""
     cls = node.maker.cls
-    return cls is not None and node.kind == SYNC and (bool(node.late) or "__asyncmeta__" in cls.__dict__)
+    return cls is not None and node.kind == SYNC and (bool(node.late) or registry_of(cls) is not None)
+
+
+def adopts(node: Node) -> bool:
+    """Tell whether *node* is a function that makes a service: what it makes belongs to the scope as if it were built there."""
+    return node.maker.cls is None and node.maker.function is not None and registry_of(node.key) is not None
+
+
+def adopt_made(made: Any, scope: Any) -> None:
+    """Bind a service that a factory function made, where it belongs to nobody yet."""
+    if registry_of(type(made)) is not None and home_kept(made) is None:
+        bind(made, scope)
 
 
 def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
@@ -125,6 +138,8 @@ def made_now(unit: Unit, container: Any, push: Push) -> Any:
             raise
         if node.maker.cls is not None and binds(node):
             bind(value, container)
+        elif adopts(node):
+            adopt_made(value, container)
         return value
     work = carry_out(unit, container, push)
     try:
@@ -143,8 +158,10 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
         return await carry_out_special(node, function_of(node), args, named, scope, push)
     if kind == SYNC:
         value = function_of(node)(*args, **named)
-        if binds(node) and node.owner is None:
+        if binds(node):
             bind(value, scope)
+        elif adopts(node):
+            adopt_made(value, scope)
         return value
     if kind == VALUE:
         return node.maker.call
@@ -154,7 +171,10 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
         return args[0]
     made = function_of(node)(*args, **named)
     if kind == ASYNC:
-        return await made
+        value = await made
+        if adopts(node):
+            adopt_made(value, scope)
+        return value
     if kind == GENERATOR:
         try:
             value = next(made)
@@ -167,6 +187,8 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
         except StopAsyncIteration:
             raise FactoryError(never_yields(made)) from None
     push(scope, made)
+    if adopts(node):
+        adopt_made(value, scope)
     return value
 
 
@@ -321,12 +343,13 @@ def noted(error: BaseException, node: Node, scope: Any) -> None:
     if isinstance(error, DeclarationError | CircularDependencyError | FactoryError):
         return
     note = f"asyncmeta: while building {step(node)}"
-    there = getattr(error, "__notes__", ())
-    if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
-        way = scope.container.way_to(node)
-        if len(way) > 1:
-            note += f"\n  {arrow(way)}"
-        error.add_note(note)
+    with suppress(Exception):  # an exception that refuses notes is the user's all the same
+        there = getattr(error, "__notes__", ())
+        if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
+            way = scope.container.way_to(node)
+            if len(way) > 1:
+                note += f"\n  {arrow([step(one) for one in way])}"
+            error.add_note(note)
 
 
 def step(node: Node) -> str:
@@ -344,7 +367,7 @@ def undone(container: Any, error: BaseException, lines: Any) -> tuple[BaseExcept
     if isinstance(error, StopIteration | StopAsyncIteration) and traceback.tb_next is None:
         code = node.maker.function.__code__
         return FactoryError(
-            f"{node.maker.name} ({code.co_filename}:{code.co_firstlineno}) never yields; "
+            f"{node.maker.name} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
             "a factory yields its value once, and what follows is its finalizer"
         ), builds
     if isinstance(error, Exception) and traceback.tb_next is not None:

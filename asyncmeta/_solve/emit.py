@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
+from .._declare.registry import registry_of
 from .nodes import START, Node, Site
 from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from .writer import SourceWriter
@@ -146,19 +147,24 @@ class _Emitter:
             self.bind(node, target, scope)
         elif node.kind == ASYNC:
             self.call(f"{target} = await {made}", node, builds)
+            self.bind(node, target, scope)
         elif node.kind == GENERATOR:
             self.call(f"g = {made}", node, builds)
             self.call(f"{target} = next(g)", node, builds)
             self.push(scope, "g")
+            self.bind(node, target, scope)
         else:
             assert node.kind == ASYNC_GENERATOR
             self.call(f"g = {made}", node, builds)
             self.call(f"{target} = await g.__anext__()", node, builds)
             self.push(scope, "g")
+            self.bind(node, target, scope)
 
     def bind(self, node: Node, target: str, scope: str) -> None:
         cls = node.maker.cls
-        if cls is None or node.owner is not None:
+        if cls is None:
+            if node.maker.function is not None and registry_of(node.key) is not None:
+                self.w.line(f"adopt_made({target}, {scope})")
             return
         if "__asyncmeta__" in cls.__dict__ and cls.__setattr__ is object.__setattr__:
             self.w.line(f"{target}._asyncmeta_scope = {scope}")
@@ -308,6 +314,7 @@ def wants_scope(plan: Plan) -> bool:
 
     return any(
         any(map(holds, op.args))
+        or (op.node.maker.function is not None and registry_of(op.node.key) is not None)
         or (op.node.maker.cls is not None and (bool(op.node.late) or "__asyncmeta__" in op.node.maker.cls.__dict__))
         for unit in (*plan.units, plan.unit)
         for op in unit.ops

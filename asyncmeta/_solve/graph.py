@@ -19,13 +19,11 @@ from .generics import Binding, bound_parameters, open_key_of, substitution
 from .nodes import (
     ARGUMENT,
     CONSTANT,
-    CONTAINER,
     CONTEXT,
     LATE,
     LIST,
     MAKE,
     MAYBE,
-    NODE,
     SCOPE,
     START,
     Absent,
@@ -37,7 +35,6 @@ from .nodes import (
     Site,
     Target,
     ambiguity,
-    place_of,
     several_hint,
 )
 
@@ -59,6 +56,7 @@ class Graph:
         app: type,
         hooks: Mapping[str, Any],
         extra: Sequence[Registry] = (),
+        given: bool = False,
     ) -> None:
         """
         Args:
@@ -67,8 +65,10 @@ class Graph:
             app: The application class.
             hooks: The names and the no-op functions of the two life-cycle methods.
             extra: Layers above the application's.
+            given: The application's instance is there already: its constructor needs nothing.
         """
         self.app = app
+        self.given = given
         self.hooks = hooks
         self.builtin = builtin
         self.layers: tuple[Registry, ...] = (*extra, *layers)
@@ -91,8 +91,8 @@ class Graph:
         self.slots: list[int] = [0] * len(self.levels)
         #: context values have their slots from the start: a scope is opened with them
         self.context_nodes: dict[Hashable, Node] = {key: self._context_node(key, level) for key, level in self.context.items()}
-        #: grows when what serves a key changes: the one before, and the one after
-        self.moved: list[tuple[Node, Node]] = []
+        #: grows when what serves a key changes: the key, the node before, and the one after (None where nothing can follow)
+        self.moved: list[tuple[Hashable, Node, Node | None]] = []
         self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
         self._stale = False
         self._forget()
@@ -121,9 +121,13 @@ class Graph:
                 try:
                     new = self.find(view, key)
                 except (Ambiguous, Several):
+                    new = None
+                if new is old:
                     continue
-                if isinstance(new, Node) and new is not old and new.level == old.level:
-                    self.moved.append((old, new))
+                if isinstance(new, Node) and new.level == old.level:
+                    self.moved.append((key, old, new))
+                elif view is None:
+                    self.moved.append((key, old, None))
 
     def _forget(self) -> None:
         for registry in self.layers:
@@ -300,6 +304,8 @@ class Graph:
         if registration.attribute is not None:
             owner = view or self.app
             maker = self._overridden(registration, owner)
+            if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
+                owner = None
         inside = view if maker.cls is None else self.view_of(maker.cls)
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
@@ -328,10 +334,10 @@ class Graph:
     def _overridden(self, registration: Registration, owner: type) -> Maker:
         """Return the maker of a factory method as *owner* has it: a subclass may override it."""
         assert registration.attribute is not None
-        own = inspect.getattr_static(owner, registration.attribute, None)
-        if own is registration.maker.written or not isinstance(own, types.FunctionType):
+        own = inspect.getattr_static(owner, registration.attribute, None) if registration.attribute else None
+        if own is registration.maker.written or not isinstance(own, (types.FunctionType, staticmethod)):
             return registration.maker
-        return maker_of(own)
+        return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
 
     def _give_slot(self, node: Node) -> None:
         if CONTAINER_LEVEL < node.level < TRANSIENT_LEVEL:
@@ -378,7 +384,7 @@ class Graph:
         elif kind != VALUE:
             if node.owner is not None:
                 edges.append(Edge("self", 0, self.instance_node(self.view_of(node.owner)).target))
-            for parameter in self._parameters(node):
+            for parameter in self._parameters(node) if not (self.given and node.maker.cls is self.app) else ():
                 edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
             cls = node.maker.cls
             if cls is not None and kind == SYNC:
@@ -517,6 +523,9 @@ class Graph:
 
     def hint_for(self, key: Hashable) -> str:
         """Return a sentence about why nothing provides *key*, where there is more to say than near misses."""
+        hint = getattr(type(key), "__asyncmeta_hint__", None)
+        if hint is not None:
+            return hint(key)  # type: ignore[no-any-return]  # a decorator's
         if not isinstance(key, type):
             if typing.get_origin(key) is not None or isinstance(key, str):
                 return ""
