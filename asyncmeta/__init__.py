@@ -34,8 +34,7 @@ from .report import CheckReport, StartReport, Timing
 
 __version__: Final = "0.1.0"
 
-__all__ = [
-    "INJECTED",
+__all__ = [  # noqa: RUF022  # in the plain order of text
     "All",
     "AmbiguousDependencyError",
     "AsyncDependencyDescriptor",
@@ -57,6 +56,7 @@ __all__ = [
     "From",
     "GraphError",
     "GraphErrors",
+    "INJECTED",
     "Inject",
     "Lazy",
     "Lifetime",

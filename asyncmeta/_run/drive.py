@@ -16,10 +16,10 @@ from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
-from .finalizers import EXITING, Held, leave, push, settle_errors, unwind
+from .finalizers import EXITING, Held, leave, push, settle_errors
 from .work import carry_out, made_now
 
-__all__ = ["Drive", "Holder", "build_missing", "build_missing_now", "wait_for"]
+__all__ = ["Drive", "Holder", "Part", "build_missing", "build_missing_now", "wait_for"]
 
 
 class Drive:
@@ -123,11 +123,11 @@ class Drive:
             if held:
                 self.wait = Wait(held)
         if self.wait is not None:
-            self.wait.begin(build, build.node.name, self._way(build.node))
+            self.wait.begin(build, build.node.name, self.way_of(build.node))
         build.waiters[self] = None
         self.joined[build] = None
 
-    def _way(self, node: Node) -> tuple[str, ...]:
+    def way_of(self, node: Node) -> tuple[str, ...]:
         """Return what led from the caller to *node*, by name."""
         way: list[str] = []
         users = self.needed_by.get(node)
@@ -223,7 +223,7 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
     drive = Drive(container, nodes)
     for node in drive.open:
         if container.unit(node).awaits and not container.unit(node).threaded:
-            raise AsyncDependencyError(node.name, names_on(container.way_to(node)), str(node.place))
+            raise AsyncDependencyError(node.name, (*drive.way_of(node), node.name), str(node.place))
     try:
         while True:
             while drive.ready:
@@ -248,11 +248,6 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
         drive.leave()
 
 
-def names_on(way: Iterable[Node]) -> tuple[str, ...]:
-    """Return a way in words."""
-    return tuple(node.name for node in way)
-
-
 async def wait_for(build: Build) -> None:
     """Wait for a build in flight in this loop, from outside of any build: the short way that thousands may take."""
     future = build.loop.create_future()  # type: ignore[union-attr]  # the caller has compared it with its own
@@ -273,31 +268,23 @@ async def wait_for(build: Build) -> None:
 def in_place(build: Build, unit: Unit) -> None:
     """Build a value that needs no awaiting, here and now."""
     container = build.container
-    chain = CHAIN.get()
-    token = CHAIN.set((*chain, build))
-    finalizers: list[Any] = []
+    token = CHAIN.set((*CHAIN.get(), build))
     build.began = time.perf_counter()
     try:
-        value = made_now(unit, container, _collector(finalizers))
+        value = made_now(unit, container, push)
     except BaseException as error:
-        for finalizer in finalizers:
-            push(container, finalizer)
         _settle_failed(build, error)
         raise
     finally:
         CHAIN.reset(token)
     build.finished = time.perf_counter()
     # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
-    settled = _settle(build, value, finalizers)
+    settled = _settle(build, value)
     if not settled:
         raise ClosedError(f"{container.name} is closed")
 
 
-def _collector(finalizers: list[Any]) -> Callable[[Any, Any], None]:
-    return lambda _, finalizer: finalizers.append(finalizer)
-
-
-def _settle(build: Build, value: Any, finalizers: list[Any]) -> bool:
+def _settle(build: Build, value: Any) -> bool:
     """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
     container = build.container
     with LOCK:
@@ -305,16 +292,12 @@ def _settle(build: Build, value: Any, finalizers: list[Any]) -> bool:
         if not mine or build.abandoned or container.refuses(build):
             # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
             if build.task is None:
-                for finalizer in finalizers:
-                    push(container, finalizer)
                 if mine:
                     del container.flights[build.node]
                 build.end(Outcome(ClosedError(f"{container.name} is closed")))
             return False
         del container.flights[build.node]
-        # Invariant: a finalizer is pushed before its value can be seen by anyone else.
-        for finalizer in finalizers:
-            push(container, finalizer)
+        # Invariant: finalizers were pushed before; from here on the value can be seen by others.
         container.built[build.node] = value
         build.end(Outcome())
         return True
@@ -354,112 +337,154 @@ def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Dri
     task.add_done_callback(holder.over)
 
 
-class Holder(Held):
+class Holder:
     """
     The task that builds a container value; with an async generator it stays, to leave it where it was entered.
     """
 
-    __slots__ = ("build", "command", "error", "finalizers", "name", "poke", "retiring", "task", "unit")
+    __slots__ = ("build", "command", "parts", "poke", "retiring", "task", "unit")
 
     def __init__(self, build: Build, unit: Unit) -> None:
         self.build = build
         self.unit = unit
-        self.name = build.node.name
-        self.finalizers: list[Any] = []
-        self.command = False
+        self.parts: list[Part] = []  #: what has to be left here
+        self.command: Part | None = None  #: what to leave now
         self.retiring = False
-        self.error: BaseException | None = None  #: the body's, to be thrown in
         self.poke: asyncio.Future[None] | None = None
         self.task: asyncio.Task[Any] | None = None
 
-    async def live(self) -> list[BaseException]:
-        """Build, settle, and where something has to be left here, wait for the command to leave; return what that raised."""
+    def push(self, container: Any, finalizer: Any) -> None:
+        """Take a finalizer: its turn comes by the order of completion, whoever runs it."""
+        if self.unit.async_generators:
+            part = Part(self, finalizer)
+            self.parts.append(part)
+            finalizer = part
+        with LOCK:
+            push(container, finalizer)
+
+    async def live(self) -> None:
+        """Build, settle, and where something has to be left here, wait for the commands to leave it."""
         build = self.build
+        container = build.container
         self.task = asyncio.current_task()
         build.began = time.perf_counter()
         try:
-            value = await carry_out(self.unit, build.container, _collector(self.finalizers))
+            value = await carry_out(self.unit, container, self.push)
         except BaseException as error:
-            # What was set up for it is torn down here and now: nobody has seen it.
-            raised = await self._tear_down(error)
-            if raised:
-                _note_failures(error, raised)
+            # What was entered here is left here and now: nobody has seen it.
+            await self._leave_all(error)
             _settle_failed(build, error)
-            return []
+            return
         build.finished = time.perf_counter()
-        held: list[Any] = [self] if self.unit.async_generators else self.finalizers
-        if not _settle(build, value, held):
-            del value
-            raised = await self._tear_down(None)
-            closed = ClosedError(f"{build.container.name} is closed")
-            if raised:
-                _note_failures(closed, raised)
-            _settle_failed(build, closed)
-            return []
+        settled = _settle(build, value)
         del value
-        if not self.unit.async_generators:
-            return []
-        with LOCK:
-            build.container.tasks.discard(self.task)
-            build.container.holders.add(self.task)
-        await self._commanded()
-        EXITING.set((*EXITING.get(), build.container))
-        return await self._tear_down(self.error)
+        if not settled:
+            closed = ClosedError(f"the container of {container.name} is closed")
+            await self._leave_all(None, closed)
+            _settle_failed(build, closed)
+            return
+        if self.parts:
+            with LOCK:
+                container.tasks.discard(self.task)
+                container.holders.add(self.task)
+            await self._obey()
 
-    async def _commanded(self) -> None:
-        """Wait for the command to leave; a cancellation from outside means that the loop ends: everything retires."""
-        while not self.command:
+    async def _obey(self) -> None:
+        """Leave what is commanded until nothing is left; a cancellation from outside means that the loop ends."""
+        while self.parts:
             # A cancellation cancels the future, so each round has one of its own.
             self.poke = asyncio.get_running_loop().create_future()
             try:
-                await self.poke
+                if self.command is None:
+                    await self.poke
             except asyncio.CancelledError:
-                if not self.command and not self.retiring:
+                if self.command is None and not self.retiring:
                     await self.build.container.retire(self)
+            part, self.command = self.command, None
+            if part is not None:
+                EXITING.set((*EXITING.get(), self.build.container))
+                await part.run()
 
-    async def _tear_down(self, error: BaseException | None) -> list[BaseException]:
-        return await unwind(self.finalizers, error, leave)
+    async def _leave_all(self, error: BaseException | None, also: BaseException | None = None) -> None:
+        """Leave everything at once; what that raises is kept with the error that caused it."""
+        raised: list[BaseException] = []
+        while self.parts:
+            part = self.parts[-1]
+            await part.run(error)
+            withdraw(self.build.container, part)
+            if part.raised is not None:
+                raised.append(part.raised)
+        cause = error if error is not None else also
+        if raised and cause is not None:
+            settle_errors([one for one in raised if one is not cause], cause)
 
     def over(self, task: asyncio.Task[Any]) -> None:
         """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
+        container = self.build.container
         with LOCK:
-            self.build.container.tasks.discard(task)
-            self.build.container.holders.discard(task)
+            container.tasks.discard(task)
+            container.holders.discard(task)
         if not task.cancelled():
             task.exception()
         if not self.build.done:
             _settle_failed(self.build, asyncio.CancelledError())
 
-    # --- being left ---
 
-    def call(self, error: BaseException | None) -> None:
-        """Command the task to leave."""
-        self.error = error
-        self.command = True
-        poke = self.poke
-        if poke is not None and not poke.done():
-            poke.set_result(None)
+class Part(Held):
+    """Something that was entered in a holder's task and is left there."""
+
+    __slots__ = ("error", "finalizer", "holder", "left", "raised")
+
+    def __init__(self, holder: Holder, finalizer: Any) -> None:
+        self.holder = holder
+        self.finalizer = finalizer
+        self.error: BaseException | None = None  #: the body's, to be thrown in
+        self.raised: BaseException | None = None  #: what leaving it raised
+        self.left: asyncio.Future[None] | None = None  #: done when it has been left
+
+    @property
+    def name(self) -> str:
+        """What was built with it."""
+        return self.holder.build.node.name
+
+    async def run(self, error: BaseException | None = None) -> None:
+        """Leave it, in the holder's task."""
+        self.holder.parts.remove(self)
+        try:
+            await leave(self.finalizer, error if error is not None else self.error)
+        except BaseException as met:
+            self.raised = met
+        if self.left is not None and not self.left.done():
+            self.left.set_result(None)
 
     async def leave(self, error: BaseException | None) -> None:
-        """Let the task tear down what it set up, and raise what that raised."""
-        task = self.task
-        assert task is not None
-        if task is asyncio.current_task():  # it leads the retiring itself
-            self.command = True
-            raised = await self._tear_down(error)
+        """Let the holder's task leave it, and raise what that raised."""
+        holder = self.holder
+        if self not in holder.parts:
+            return
+        self.error = error
+        if holder.task is asyncio.current_task():  # it leads the retiring itself
+            await self.run()
         else:
-            self.call(error)
-            while not task.done():
+            left = self.left = asyncio.get_running_loop().create_future()
+            holder.command = self
+            poke = holder.poke
+            if poke is not None and not poke.done():
+                poke.set_result(None)
+            while not left.done() and holder.task is not None and not holder.task.done():
                 try:
-                    await asyncio.wait([task])
+                    await asyncio.wait([left, holder.task], return_when=asyncio.FIRST_COMPLETED)
                 except asyncio.CancelledError:
                     continue  # closing goes on; who waits for the closing raises it
-            raised = [] if task.cancelled() else task.result()
-        if len(raised) == 1:
-            raise raised[0]
-        settle_errors(raised, None)
+        if self.raised is not None:
+            raise self.raised
 
 
-def _note_failures(error: BaseException, raised: list[BaseException]) -> None:
-    """Keep what a tear-down raised with the error that caused it."""
-    settle_errors([one for one in raised if one is not error], error)
+def withdraw(container: Any, part: Part) -> None:
+    """Take back a finalizer that has run before its turn."""
+    with LOCK:
+        there = container.x
+        if there is part:
+            container.x = None
+        elif type(there) is list and part in there:
+            there.remove(part)

@@ -11,10 +11,11 @@ from typing import Any
 from .._compat import new_task
 from .._solve.graph import Graph
 from .._solve.nodes import Node
+from .._solve.plan import Unit
 from ..errors import ClosedError, ContainerError, WrongLoopError
 from .cells import CHAIN, LOCK, Build, scopes_above
 from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
-from .drive import Holder
+from .drive import Holder, Part
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
 from .getters import Getters
 from .handles import Ready, refusing
@@ -87,6 +88,10 @@ class Ending(Scope):
         """Let everything be looked up anew."""
         raise NotImplementedError
 
+    def unit(self, node: Node) -> Unit:
+        """Return the unit of a container value."""
+        raise NotImplementedError
+
     # --- loops ---
 
     def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
@@ -114,12 +119,12 @@ class Ending(Scope):
         for node, build in list(self.flights.items()):
             if build.loop is owner:
                 del self.flights[node]
-        lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Holder)]
+        lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Part)]
         if lost:
-            names = ", ".join(holder.name for holder in lost)
+            names = ", ".join(dict.fromkeys(part.name for part in lost))
             warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
             self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
-            self.forget({holder.build.node for holder in lost})
+            self.forget({part.holder.build.node for part in lost})
         self.tasks.clear()
         self.holders.clear()
         self.kids.clear()
@@ -157,11 +162,10 @@ class Ending(Scope):
             raised: list[BaseException] = []
             await self._close_kids(raised)
             finalizers, self.x = as_list(self.x), None
-            held = {one.build.node for one in finalizers if isinstance(one, Holder)}
-            for one in finalizers:
-                if isinstance(one, Holder):
-                    one.retiring = True
-            self.forget(held)
+            holders = {one.holder for one in finalizers if isinstance(one, Part)}
+            for holder in holders:
+                holder.retiring = True
+            self.forget({node for node in self.built if self.unit(node).generators})
             raised += await unwind(finalizers, None)
             for error in raised:
                 asyncio.get_running_loop().call_exception_handler(

@@ -216,6 +216,8 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     """
     if not raised:
         return
+    # What closing something else has collected is not boxed a second time.
+    raised = [inner for one in raised for inner in (one.exceptions if isinstance(one, FinalizationErrors) else (one,))]
     plain = [one for one in raised if isinstance(one, Exception)]
     bare = [one for one in raised if not isinstance(one, Exception)]
     group = FinalizationErrors.of(plain) if plain else None

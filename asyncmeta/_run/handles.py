@@ -33,7 +33,7 @@ class Cell(Lazy[Any]):
 
     def __init__(self) -> None:
         self._value: Any = UNSET
-        self._waiting: list[asyncio.Future[Outcome]] | None = None
+        self._waiting: list[asyncio.Future[tuple[Outcome, Any]]] | None = None
 
     def _get(self) -> Any:
         """Return the coroutine that fetches."""
@@ -52,7 +52,9 @@ class Cell(Lazy[Any]):
     async def _fetch_once(self) -> Any:
         # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
         while self._value is FLIGHT:
-            await self._join()
+            joined = await self._join()
+            if joined is not UNSET:
+                return joined
         if self._value is not UNSET:
             return self._value
         self._value, cell = FLIGHT, self
@@ -60,31 +62,34 @@ class Cell(Lazy[Any]):
             value = await self._get()
         except BaseException as error:
             self._value = UNSET
-            self._wake(Outcome(None if isinstance(error, asyncio.CancelledError) else error))
+            self._wake(Outcome(None if isinstance(error, asyncio.CancelledError) else error), UNSET)
             raise
         self._value = UNSET
         self._keep(value)
-        self._wake(Outcome())
+        self._wake(Outcome(), value)
         del cell
         return value
 
-    async def _join(self) -> None:
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    async def _join(self) -> Any:
+        """Wait for another task's fetching; return the value, or UNSET where one who waits has to take over."""
+        future: asyncio.Future[tuple[Outcome, Any]] = asyncio.get_running_loop().create_future()
         wait = Wait(holdings())
         wait.begin(self, self._label())
         try:
             if self._waiting is None:
                 self._waiting = []
             self._waiting.append(future)
-            (await future).check()
+            outcome, value = await future
+            outcome.check()
+            return value
         finally:
             wait.end()
 
-    def _wake(self, outcome: Outcome) -> None:
+    def _wake(self, outcome: Outcome, value: Any) -> None:
         waiting, self._waiting = self._waiting, None
         for future in waiting or ():
             if not future.done():
-                future.set_result(outcome)
+                future.set_result((outcome, value))
 
 
 def _read_frame(frame: FrameType) -> tuple[Any, str] | None:

@@ -110,7 +110,7 @@ class SpanningScope(Scope):
             except BaseException as met:
                 raised.append(met)
             scope = around
-        settle_errors(_flat(raised), error)
+        settle_errors(raised, error)
 
     def _close_sync(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
@@ -122,12 +122,4 @@ class SpanningScope(Scope):
             except BaseException as met:
                 raised.append(met)
             scope = around
-        settle_errors(_flat(raised), error)
-
-
-def _flat(raised: list[BaseException]) -> list[BaseException]:
-    """Return the errors themselves where several closings made a group each."""
-    found: list[BaseException] = []
-    for error in raised:
-        found.extend(error.exceptions if isinstance(error, BaseExceptionGroup) else (error,))
-    return found
+        settle_errors(raised, error)

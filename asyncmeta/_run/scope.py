@@ -13,7 +13,7 @@ from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, unit_with_arguments
 from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
 from .cells import UNSET
-from .closing import CLOSING, FLIGHT_CODES, Closing, landed, live
+from .closing import CLOSED, CLOSING, FLIGHT_CODES, Closing, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept
 from .load import bound, constant_root, loaded
@@ -179,7 +179,7 @@ class Scope(Closing):
             root = self.q[token]
         except (KeyError, TypeError):
             root = None
-        return self._get_nowait_cold(token) if root is None else root(self)
+        return self._get_nowait_cold(token) if root is None or self.r is CLOSED else root(self)
 
     def _get_nowait_cold(self, token: Any) -> Any:
         root = self._root(token)
@@ -203,7 +203,7 @@ class Scope(Closing):
         for unit in (*plan.units, plan.unit):
             node = unit.node
             there = node is not None and self.at(node.level).v[node.slot] is not UNSET
-            builds = builds or not there
+            builds = builds or not (there or node is None)
             if unit.awaits and not unit.threaded and not there:
                 awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place))

@@ -320,6 +320,11 @@ class Graph:
                     f"level (it has {', '.join(map(str, self.levels))} and transient){meant}"
                 )),
             )  # fmt: skip
+        if maker.cls is not None and inspect.isabstract(maker.cls):
+            missing = ", ".join(sorted(maker.cls.__abstractmethods__))
+            node.problems += (
+                Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
+            )
         if maker.cls is not None and registry_of(maker.cls) is not None:
             if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)

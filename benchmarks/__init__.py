@@ -1,0 +1,1 @@
+"""How far asyncmeta is from code written by hand: ``python -m benchmarks.run``."""

@@ -1,0 +1,48 @@
+"""How long does ``import asyncmeta`` take where asyncio, inspect and typing are there already?"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from statistics import median
+
+from .measure import ROOT, Row, Scenario, spread
+
+PROCESSES = 9
+
+# Not a module of ours: these import what is to be measured.
+PROGRAM = """
+import asyncio, inspect, json, sys, time, typing
+before = set(sys.modules)
+start = time.perf_counter()
+import asyncmeta
+took = time.perf_counter() - start
+print(json.dumps({"took": took, "added": sorted(set(sys.modules) - before)}))
+"""
+
+
+def measure(_: int) -> list[Row]:
+    """Import in fresh processes, from compiled files as after an installation."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    runs = []
+    with tempfile.TemporaryDirectory() as compiled:
+        environment["PYTHONPYCACHEPREFIX"] = compiled
+        for _ in range(PROCESSES + 1):
+            done = subprocess.run(
+                [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, check=True, capture_output=True
+            )
+            runs.append(json.loads(done.stdout))
+    took = [each["took"] for each in runs[1:]]  # the first compiled them
+    added = runs[0]["added"]
+    others = [name for name in added if name.partition(".")[0] != "asyncmeta"]
+    assert "dataclasses" not in others, others
+    return [
+        Row(
+            "import", min(took) * 1e3, "ms", 12, median(took) * 1e3, spread(took), ours=min(took),
+            note=f"{len(added)} modules; not ours: {', '.join(others) or 'none'}",
+        )
+    ]
+
+
+SCENARIOS = (Scenario("import", "How long does the import take, and what does it bring along?", measure),)

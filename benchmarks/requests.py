@@ -1,0 +1,38 @@
+"""What does a whole request cost: a scope, a small graph with a generator in it, closing?"""
+
+from . import floor, ours
+from .measure import contest
+from .work import Request
+
+SEVEN = {
+    "made": {"Config": 1, "Handler": 7, "Orders": 7, "Pool": 1, "Service": 7, "Session": 7, "Users": 7},
+    "closed": [1] * 7,
+    "repositories share": True,
+    "requests do not share": True,
+    "pools": 1,
+    "configs": 1,
+    "values": 3,
+}
+
+SCENARIOS = (
+    contest(
+        "request",
+        "request, scope + get",
+        "What does a scope and a `get` in it cost over the same written out?",
+        Request,
+        floor.request,
+        ours.request,
+        expected=SEVEN,
+        limit=1.95,
+    ),
+    contest(
+        "request-at-once",
+        "request, container.request",
+        "And with `container.request(Handler)`?",
+        Request,
+        floor.request,
+        ours.request_at_once,
+        expected=SEVEN,
+        limit=1.45,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is promised under concurrency, faults and bad input."""

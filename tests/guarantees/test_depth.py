@@ -1,0 +1,226 @@
+"""Promise 8: no recursion, no exponential walks."""
+
+import sys
+from typing import Annotated, Any
+
+import pytest
+from helpers import Journal, fresh_app, problems
+
+from asyncmeta import (
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    CircularDependencyError,
+    Container,
+    GraphErrors,
+    Inject,
+)
+
+
+def needing(factory, *names):
+    """Return *factory* with its parameters, in order, annotated to ask for *names*."""
+    parameters = factory.__code__.co_varnames[: factory.__code__.co_argcount]
+    factory.__annotations__.update(
+        {parameter: Annotated[Any, Inject(name)] for parameter, name in zip(parameters, names, strict=True)}
+    )
+    return factory
+
+
+def chain(App, length, lifetime, journal):
+    """Register "v0" to "v<length>", each needing the one before; every hundredth is a resource."""
+    App.register_dependency("v0", object, lifetime=lifetime)
+    for number in range(1, length + 1):
+        if number % 100:
+
+            def make(before):
+                return [before]
+
+        else:
+            make = resource(journal, number)
+        App.register_dependency(f"v{number}", needing(make, f"v{number - 1}"), lifetime=lifetime)
+
+
+def resource(journal, number):
+    """Return a generator factory that notes its life."""
+
+    def make(before):
+        with journal.noting(number):
+            yield [before]
+
+    return make
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped", "transient"])
+async def test_a_chain_of_five_thousand(lifetime):
+    """
+    A chain of 5,000 registrations is checked, built and closed under the default recursion limit.
+    """
+    App, journal = fresh_app(), Journal()
+    chain(App, 5000, lifetime, journal)
+    async with Container(App) as container:
+        async with container.scope() as scope:
+            value = await scope.get("v5000")
+            await scope.get("v5000")
+
+    depth = 0
+    while isinstance(value, list):
+        value, depth = value[0], depth + 1
+    assert depth == 5000
+    times = 2 if lifetime == "transient" else 1
+    assert len(journal.built) == 50 * times
+    assert journal.closed == journal.built[::-1]
+    assert sys.getrecursionlimit() <= 1000 or sys.gettrace()
+
+
+def test_a_sync_chain_of_five_thousand():
+    """
+    The same without a loop.
+    """
+    App, journal = fresh_app(), Journal()
+    chain(App, 5000, "singleton", journal)
+    with Container(App) as container:
+        assert container.get_nowait("v5000") is container.get_nowait("v5000")
+
+    assert journal.closed == journal.built[::-1] == list(map(str, range(5000, 0, -100)))
+
+
+async def test_an_async_chain_of_a_thousand():
+    """
+    A chain of async generators is entered and left one by one.
+    """
+    App, journal = fresh_app(), Journal()
+
+    def make(number):
+        async def factory(before):
+            with journal.noting(number):
+                yield [before]
+
+        return factory
+
+    App.register_value("v0", None)
+    for number in range(1, 1001):
+        App.register_dependency(f"v{number}", needing(make(number), f"v{number - 1}"))
+    async with Container(App) as container:
+        await container.get("v1000")
+
+    assert journal.built == list(map(str, range(1, 1001)))
+    assert journal.closed == journal.built[::-1]
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+async def test_a_ladder_of_shared_diamonds(lifetime):
+    """
+    A ladder of 60 diamonds, with 2^60 paths from top to bottom, opens and builds at once.
+    """
+    App, calls = fresh_app(), []
+
+    def make(left, right):
+        calls.append(1)
+        return (left, right)
+
+    App.register_dependency("l0", object, lifetime=lifetime)
+    App.register_dependency("r0", object, lifetime=lifetime)
+    for number in range(1, 61):
+        for side in ("l", "r"):
+
+            def step(left, right):
+                return make(left, right)
+
+            App.register_dependency(
+                f"{side}{number}", needing(step, f"l{number - 1}", f"r{number - 1}"), lifetime=lifetime
+            )
+    async with Container(App) as container, container.scope() as scope:
+        top = await scope.get("l60")
+
+    assert len(calls) == 119
+    assert top[0][0] is top[1][0]
+
+
+def test_a_ladder_of_transients_is_refused():
+    """
+    A ladder of transients that would make more than 100,000 objects for one root is told when the container is made.
+    """
+    App = fresh_app()
+
+    App.register_dependency("t0", object, lifetime="transient")
+    for number in range(1, 61):
+
+        def step(left, right):
+            return (left, right)
+
+        App.register_dependency(f"t{number}", needing(step, f"t{number - 1}", f"t{number - 1}"), lifetime="transient")
+    with pytest.raises(GraphErrors):
+        Container(App)
+
+
+async def test_a_factory_with_250_parameters():
+    """
+    One factory may need 250 values.
+    """
+    App = fresh_app()
+    names = [f"v{number}" for number in range(250)]
+    for name in names:
+        App.register_value(name, name)
+    space = {}
+    exec(f"def make({', '.join(names)}): return [{', '.join(names)}]", space)
+    App.register_dependency("all", space["make"])
+    App.register_dependency("scoped", space["make"], lifetime="scoped")
+    async with Container(App) as container, container.scope() as scope:
+        values = await scope.gather("all", "scoped")
+
+    assert values == (names, names)
+
+
+def test_a_circle_of_five_thousand_is_told():
+    """
+    A long circle is an error, no RecursionError.
+    """
+    App = fresh_app()
+    for number in range(5000):
+
+        def make(needed): ...
+
+        App.register_dependency(f"v{number}", needing(make, f"v{(number + 1) % 5000}"))
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    (problem,) = problems(caught.value)
+    assert isinstance(problem, CircularDependencyError)
+    assert str(problem)
+
+
+async def test_a_service_with_many_attributes():
+    """
+    A service may have 300 attributes, which one get after the other reaches.
+    """
+    names = [f"v{number}" for number in range(300)]
+    Wide = type(AsyncServiceBase)(
+        "Wide", (AsyncServiceBase,), {name: AsyncDependencyDescriptor(name) for name in names}
+    )
+    for name in names:
+        Wide.register_value(name, name)
+    wide = Wide()
+
+    assert [await getattr(wide, name) for name in names] == names
+
+
+async def test_a_deep_chain_in_which_the_last_fails():
+    """
+    A failure at the bottom of a chain of 3,000 reaches the top without a RecursionError, and its text stays readable.
+    """
+    App = fresh_app()
+
+    async def bad():
+        raise ValueError("bottom")
+
+    App.register_dependency("v0", bad)
+    for number in range(1, 3001):
+
+        def make(before):
+            return before
+
+        App.register_dependency(f"v{number}", needing(make, f"v{number - 1}"))
+    async with Container(App) as container:
+        with pytest.raises(ValueError, match="bottom") as caught:
+            await container.get("v3000")
+
+    assert sum(map(len, caught.value.__notes__)) < 200_000

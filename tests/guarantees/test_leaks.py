@@ -1,0 +1,214 @@
+"""Promise 10: what nobody holds any more is freed."""
+
+import asyncio
+import gc
+import sys
+import tracemalloc
+import weakref
+
+import pytest
+from helpers import collected, fresh_app, outcome, settled
+
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container
+
+
+class Thing:
+    """A value that can be referred to weakly."""
+
+
+def alive(references):
+    """Return how many of *references* still lead to something."""
+    collected()
+    return sum(reference() is not None for reference in references)
+
+
+async def test_service_instances_are_freed_without_the_collector():
+    """
+    100,000 short-lived instances whose attributes were awaited leave nothing behind.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    class Handler(AsyncServiceBase, lifetime="transient"):
+        thing = AsyncDependencyDescriptor("thing")
+
+    App.register_dependency("thing", Thing)
+    async with Container(App) as container:
+        for _ in range(1000):
+            handler = await container.get(Handler)
+            await handler.thing
+        del handler
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(20_000):
+                handler = await container.get(Handler)
+                await handler.thing
+            del handler
+            gc.collect()
+            after = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        for _ in range(80_000):
+            await (await container.get(Handler)).thing
+        assert not [one for one in gc.get_objects() if type(one) is Handler]
+
+    assert after - before < 20_000
+
+
+async def test_transient_values_are_freed():
+    """
+    100,000 transient values without a finalizer are not kept by the container that made them.
+    """
+    App = fresh_app()
+    App.register_dependency("part", Thing, lifetime="transient")
+    App.register_dependency("whole", lambda part: [part], lifetime="transient")
+    async with Container(App) as container:
+        for number in range(100_000):
+            whole = await container.get("whole")
+            if number == 50_000:
+                reference = weakref.ref(whole[0])
+        del whole
+        collected()
+        assert not [one for one in gc.get_objects() if type(one) is Thing]
+        assert reference() is None
+
+
+async def test_scopes_with_resources_are_freed():
+    """
+    5,000 scopes, each with a resource, are freed when they are closed, and their values with them.
+    """
+    App, references = fresh_app(), []
+
+    async def make():
+        yield Thing()
+
+    App.register_dependency("thing", make, lifetime="scoped")
+    async with Container(App) as container:
+        for _ in range(5000):
+            async with container.scope() as scope:
+                references.append(weakref.ref(await scope.get("thing")))
+        scopes = weakref.ref(scope)
+        del scope
+        assert alive(references) == 0
+        assert alive([scopes]) == 0
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "dropped"])
+async def test_containers_are_freed(closed):
+    """
+    A container that is dropped is freed with its values, closed or not.
+    """
+    App, references = fresh_app(), []
+    App.register_dependency("thing", Thing)
+    for _ in range(20):
+        container = Container(App)
+        getter = container.getter("thing")
+        references += [weakref.ref(container), weakref.ref(await container.get("thing")), weakref.ref(await getter())]
+        if closed:
+            await container.aclose()
+        del container, getter
+
+    assert alive(references) == 0
+
+
+async def test_an_application_class_is_freed():
+    """
+    An application class that nobody holds any more is freed with its registrations and containers.
+    """
+    references = []
+
+    async def use():
+        class App(AsyncServiceBase):
+            thing = AsyncDependencyDescriptor("thing")
+
+        App.register_dependency("thing", Thing)
+        async with App() as app:
+            await app.thing
+        async with Container(App) as container, container.scope() as scope:
+            await scope.get("thing")
+        references.append(weakref.ref(App))
+
+    for _ in range(3):
+        await use()
+
+    assert alive(references) == 0
+
+
+async def test_failures_keep_nothing_alive():
+    """
+    What a failed build held is freed when its exception is.
+    """
+    App, references = fresh_app(), []
+
+    async def low():
+        thing = Thing()
+        references.append(weakref.ref(thing))
+        await asyncio.sleep(0)
+        return thing
+
+    async def bad(low):
+        raise ValueError("bad")
+
+    App.register_dependency("low", low, lifetime="transient")
+    App.register_dependency("bad", bad)
+    async with Container(App) as container:
+        for _ in range(50):
+            assert isinstance(await outcome(container.get("bad")), ValueError)
+        await settled()  # the loop lets go of the finished tasks
+        assert alive(references) == 0
+
+
+async def test_cancelled_gets_keep_nothing_alive():
+    """
+    10,000 gets that were cancelled while they waited leave no entry in the build that goes on.
+    """
+    App, go_on = fresh_app(), asyncio.Event()
+
+    async def make():
+        await go_on.wait()
+        return "value"
+
+    App.register_dependency("value", make)
+    async with Container(App) as container:
+        keeper = asyncio.create_task(container.get("value"))
+        await asyncio.sleep(0)
+
+        async def burst():
+            tasks = [asyncio.create_task(container.get("value")) for _ in range(1000)]
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        await burst()
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in range(9):
+            await burst()
+        gc.collect()
+        after = len(gc.get_objects())
+        go_on.set()
+        await keeper
+
+    assert after - before < 200
+
+
+async def test_injected_values_are_not_held_by_frames():
+    """
+    The reference count of a cached value does not grow with the gets.
+    """
+    App = fresh_app()
+    App.register_dependency("thing", Thing)
+    async with Container(App) as container:
+        thing = await container.get("thing")
+        for _ in range(3):
+            await container.get("thing")
+        before = sys.getrefcount(thing)
+        for _ in range(1000):
+            await container.get("thing")
+        after = sys.getrefcount(thing)
+
+    assert after == before

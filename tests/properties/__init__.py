@@ -1,0 +1,1 @@
+"""What holds for all graphs, found out with random ones."""

@@ -1,0 +1,255 @@
+"""The same declarations in a module whose annotations are all strings."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import pytest
+
+from asyncmeta import (
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    Container,
+    DeclarationError,
+    From,
+    GraphErrors,
+    Inject,
+    Lazy,
+    inject_dependency,
+)
+
+if TYPE_CHECKING:
+    from somewhere.typing_only import Hidden
+
+
+def saying(text):
+    """Return a check that an error's whole text, that of a group included, holds *text*."""
+    return lambda error: text in str(error)
+
+
+class Early(AsyncServiceBase):
+    """Uses names that are defined further down."""
+
+    late: ClassVar[AsyncDependencyDescriptor[Late]] = AsyncDependencyDescriptor()
+    other: AsyncDependencyDescriptor[Late] = AsyncDependencyDescriptor()
+    subscripted = AsyncDependencyDescriptor["Late"]()
+
+    @inject_dependency("late")
+    def make_late(self, part: Part):
+        return Late(part)
+
+    @inject_dependency("alias")
+    @staticmethod
+    def alias(late: Annotated[Late, Inject("late")]) -> Late:
+        return late
+
+
+class Part:
+    """Defined after its first use."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+class Late:
+    """Defined after its first use."""
+
+    def __init__(self, part):
+        self.part = part
+
+
+@inject_dependency(on=Early)
+async def open_part() -> AsyncIterator[Part]:
+    yield Part("part")
+
+
+@inject_dependency(on=Early)
+def give_late(late: Annotated[Late, Inject("alias")]) -> Late:
+    return late
+
+
+async def test_names_may_be_defined_later():
+    """
+    Parameters and descriptors may name what is defined further down in the module.
+    """
+    async with Container(Early) as container:
+        late = await container.get(Late)
+
+        assert type(late) is Late
+        assert late.part is await container.get(Part)
+
+
+SOURCE = """
+from __future__ import annotations
+from asyncmeta import AsyncServiceBase, inject_dependency
+
+class App(AsyncServiceBase):
+    @inject_dependency()
+    def make_in_body(self) -> InBody:
+        return InBody()
+
+@inject_dependency(on=App)
+def make() -> Outside:
+    return Outside()
+
+class InBody: ...
+class Outside: ...
+"""
+
+
+async def test_a_return_annotation_may_be_defined_later():
+    """
+    A factory without a token may return what is defined further down in its module.
+    """
+    module = types.ModuleType("returns_later")
+    exec(SOURCE, vars(module))
+    container = Container(module.App)
+
+    assert type(await container.get(module.Outside)) is module.Outside
+    assert type(await container.get(module.InBody)) is module.InBody
+
+
+async def test_descriptors_read_string_annotations():
+    """
+    A descriptor's annotation is read as a type although it is a string, with and without ClassVar.
+    """
+    async with Early() as early:
+        assert type(await early.late) is Late
+        assert await early.other is await early.late
+        assert await early.subscripted is await early.late
+
+
+class Needs:
+    """Every form of parameter in strings."""
+
+    def __init__(
+        self,
+        part: Part,
+        marked: Annotated[str, Inject("marked")],
+        whole: From[Part],
+        lazy: Lazy[Part],
+        absent: Absent | None,
+    ):
+        self.seen = part, marked, whole, lazy, absent
+
+
+class Absent:
+    """Nobody registers it."""
+
+
+async def test_every_form_of_parameter_is_read():
+    """
+    Annotated, From, Lazy and optional parameters mean the same in strings.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency(Part, lambda: Part("part"))
+    App.register_value("marked", "marked")
+    App.register_dependency(Needs, Needs)
+    container = Container(App)
+
+    part, marked, whole, lazy, absent = (await container.get(Needs)).seen
+
+    assert part is whole is await lazy
+    assert (marked, absent) == ("marked", None)
+
+
+@dataclass
+class Fields:
+    part: Part
+    size: int = 3
+
+
+async def test_dataclasses_are_read():
+    """
+    A dataclass of a module with string annotations is built by its fields.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency(Part, lambda: Part("part"))
+    App.register_dependency(Fields, Fields)
+
+    fields = await Container(App).get(Fields)
+
+    assert (fields.part.name, fields.size) == ("part", 3)
+
+
+def needs_hidden(hidden: Hidden):
+    return hidden
+
+
+def may_have_hidden(hidden: Hidden = None, *, other: Hidden | None = None):
+    return hidden, other
+
+
+def test_names_for_checkers_only_cannot_be_read():
+    """
+    A name that is imported for checkers only is a problem that names it, the parameter and the place.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency("made", needs_hidden)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    (problem,) = caught.value.exceptions
+    assert "Hidden" in str(problem)
+    assert "hidden" in str(problem)
+    assert "test_future_annotations.py:" in str(problem)
+
+
+async def test_names_for_checkers_only_do_not_matter_beside_a_default():
+    """
+    A parameter whose annotation cannot be read takes its default.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency("made", may_have_hidden)
+
+    assert await Container(App).get("made") == (None, None)
+
+
+def test_a_local_name_cannot_be_read():
+    """
+    A string annotation that names a local class is a problem, never a guess.
+    """
+
+    class Local:
+        pass
+
+    class App(AsyncServiceBase):
+        pass
+
+    def make(local: Local): ...
+
+    App.register_value(Local, "local")
+    App.register_dependency("made", make)
+
+    with pytest.raises(GraphErrors, check=saying("Local")):
+        Container(App)
+
+
+def test_a_return_annotation_that_cannot_be_read_is_told():
+    """
+    A factory without a token whose return annotation names nothing is told at the line or by the check.
+    """
+    with pytest.raises((DeclarationError, GraphErrors), check=saying("Hidden")):
+
+        class App(AsyncServiceBase):
+            @inject_dependency()
+            @staticmethod
+            def make() -> Hidden: ...
+
+        Container(App)

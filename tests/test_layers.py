@@ -1,0 +1,260 @@
+"""The rooms of the package lie on floors, and imports point down only."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "asyncmeta"
+
+# Bottom to top. A room may import from its own floor (without circles) and from those below it.
+FLOORS: list[set[str]] = [
+    {"_compat"},
+    {"_names"},
+    {"errors"},
+    {"_declare"},
+    {"_solve"},
+    {"report", "diagrams"},
+    {"_run"},
+    {"_service"},
+    {"_decorators"},
+    {"__init__"},
+    {"ascender", "testing", "cli", "integrations"},
+    {"pytest_plugin", "__main__"},
+]
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+
+LONGEST = 500  # lines
+LONGEST_WITH_A_REASON = 600
+#: Rooms longer than LONGEST, with the reason why a cut would make them harder to read.
+LONG: dict[str, str] = {}
+
+#: What the front door promises.
+FACE = """
+    All AmbiguousDependencyError AsyncDependencyDescriptor AsyncDependencyError AsyncMeta AsyncMetaError
+    AsyncServiceBase Build BuildTimeoutError CaptiveDependencyError CheckReport CircularDependencyError ClosedError
+    Container ContainerError DeclarationError Event Factory FactoryError FinalizationErrors From GraphError
+    GraphErrors HealthReport INJECTED Inject Lazy Lifetime Middleware MissingDependencyError Next Observation
+    Observer Overrides Provider Providers Scope ScopeError StartReport Timing Token WrongLoopError inject_dependency
+    injected
+""".split()
+#: Promised for a later version; each name leaves this line when it is there.
+LATER = set(
+    "Build Event HealthReport Middleware Next Observation Observer Overrides Provider Providers injected".split()
+)
+
+
+class Import(NamedTuple):
+    """One place where a module of the package imports another one of it."""
+
+    module: str  #: "_run.container"; the front door is "__init__"
+    line: int
+    target: str  #: a module too, never a name in one
+    in_function: bool
+
+    def __str__(self) -> str:
+        return f"{self.module.replace('.', '/')}.py:{self.line} imports {self.target}"
+
+
+def module_name(file: Path) -> str:
+    """Return "_run.container" for _run/container.py, "_run" for _run/__init__.py, "__init__" for the front door."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(file.read_bytes(), str(file)) for name, file in FILES.items()}
+
+
+def resolved(module: str, level: int, dotted: str) -> str | None:
+    """Return what an import statement in *module* names, as a dotted path inside the package; "" is the front door."""
+    if level == 0:
+        return dotted.partition(".")[2] if dotted.split(".")[0] == "asyncmeta" else None
+    package = module.split(".") if FILES[module].name == "__init__.py" else module.split(".")[:-1]
+    if module == "__init__":
+        package = []
+    base = package[: len(package) - (level - 1)]
+    return ".".join([*base, *([dotted] if dotted else [])])
+
+
+def targets(module: str, node: ast.AST) -> Iterator[str]:
+    """Yield the modules of the package that the statement or call *node* imports."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            path = resolved(module, 0, alias.name)
+            if path is not None:
+                yield path or "__init__"
+    elif isinstance(node, ast.ImportFrom):
+        path = resolved(module, node.level, node.module or "")
+        if path is None:
+            return
+        for alias in node.names:
+            inner = f"{path}.{alias.name}" if path else alias.name
+            yield inner if inner in FILES else path or "__init__"
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        name = node.args[0].value
+        if called in {"import_module", "__import__"} and isinstance(name, str):
+            dots = len(name) - len(name.lstrip("."))
+            path = resolved(module, dots, name.lstrip("."))
+            if path is not None:
+                yield path or "__init__"
+
+
+def imports_of(module: str) -> Iterator[Import]:
+    """Yield every import of the package's own modules in *module*, those under TYPE_CHECKING and in functions too."""
+    waiting: list[tuple[ast.AST, bool]] = [(TREES[module], False)]
+    while waiting:
+        node, in_function = waiting.pop()
+        for target in targets(module, node):
+            yield Import(module, getattr(node, "lineno", 0), target, in_function)
+        inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        waiting.extend((child, inside) for child in ast.iter_child_nodes(node))
+
+
+IMPORTS = [found for module in FILES for found in imports_of(module)]
+
+
+def floor(module: str) -> int:
+    return FLOOR_OF[module.split(".")[0]]
+
+
+def calls_of(module: str) -> Iterator[tuple[int, str]]:
+    """Yield line and name of every plain call in *module*, as in ``compile(...)``; ``re.compile(...)`` is none."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.lineno, node.func.id
+
+
+def test_every_room_has_its_floor():
+    """
+    A new room is given a floor here before anything can import it.
+    """
+    assert {module.split(".")[0] for module in FILES} <= set(FLOOR_OF)
+
+
+def test_imports_point_down_only():
+    """
+    No module imports from a floor above its own, not even for type checkers.
+    """
+    assert [str(found) for found in IMPORTS if floor(found.target) > floor(found.module)] == []
+
+
+def test_no_circles_between_modules():
+    """
+    Modules of one floor may import each other, but never in a circle.
+    """
+    needs: dict[str, set[str]] = {module: set() for module in FILES}
+    for found in IMPORTS:
+        needs[found.module].add(found.target)
+
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_import_hides_in_a_function():
+    """
+    The package's own modules are imported at the top, where a circle would show.
+    """
+    assert [str(found) for found in IMPORTS if found.in_function] == []
+
+
+def test_integrations_see_only_the_front_door():
+    """
+    What an integration needs is public, so that a stranger could have written it.
+    """
+    assert [
+        str(found) for found in IMPORTS
+        if found.module.startswith("integrations.") and found.target not in {"__init__", "integrations"}
+    ] == []  # fmt: skip
+
+
+def test_no_room_is_too_long():
+    """
+    A room answers one question; one that needs more than 500 lines says why, and none has more than 600.
+    """
+    lengths = {module: len(file.read_text(encoding="utf-8").splitlines()) for module, file in FILES.items()}
+
+    assert {module: n for module, n in lengths.items() if n > LONGEST_WITH_A_REASON} == {}
+    assert {module for module, n in lengths.items() if n > LONGEST} == set(LONG)
+
+
+def test_solving_is_pure():
+    """
+    _solve awaits nothing, executes nothing and reads no clock.
+    """
+    found = []
+    for module in FILES:
+        if floor(module) != FLOOR_OF["_solve"]:
+            continue
+        for node in ast.walk(TREES[module]):
+            impure = isinstance(node, ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith)
+            if isinstance(node, ast.Import):
+                impure = any(alias.name.split(".")[0] in {"asyncio", "threading", "time"} for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                impure = (node.module or "").split(".")[0] in {"asyncio", "threading", "time"}
+            if impure:
+                found.append(f"{module}:{node.lineno}")
+        found += [f"{module}:{line} {name}" for line, name in calls_of(module) if name in {"compile", "eval", "exec"}]
+
+    assert found == []
+
+
+def test_only_load_makes_code_of_text():
+    """
+    There is one place that compiles, _run/load.
+    """
+    found = {module for module in FILES for _, name in calls_of(module) if name in {"compile", "exec"}}
+
+    assert found <= {"_run.load"}
+
+
+def test_only_compat_asks_which_python_this_is():
+    """
+    What differs between versions of Python is decided in one room.
+    """
+    asking = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"version_info", "hexversion", "implementation"}
+        and isinstance(node.value, ast.Name) and node.value.id == "sys"
+    }  # fmt: skip
+
+    assert asking <= {"_compat"}
+
+
+def test_the_front_door_brings_only_typing_extensions():
+    """
+    Importing asyncmeta imports no other package than typing-extensions, and not dataclasses.
+    """
+    program = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import asyncmeta;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True
+    )
+
+    brought = done.stdout.split()
+    assert "asyncmeta" in brought
+    assert "dataclasses" not in brought
+    assert {name.split(".")[0] for name in brought} - sys.stdlib_module_names <= {"asyncmeta", "typing_extensions"}
+
+
+def test_the_front_door_shows_what_is_promised():
+    """
+    __all__ is sorted, is exactly what is promised by now, and each name in it is there.
+    """
+    import asyncmeta
+
+    assert sorted(set(FACE) - LATER) == asyncmeta.__all__
+    assert [name for name in asyncmeta.__all__ if not hasattr(asyncmeta, name)] == []

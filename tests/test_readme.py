@@ -1,0 +1,69 @@
+"""What README.rst says is true: its programs print what it shows, and its commands are those of .ci/run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the text of each ``code-block`` of *language*, in order, without its indentation."""
+    pattern = rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)"
+    return [textwrap.dedent(found) for found in re.findall(pattern, README, re.MULTILINE)]
+
+
+PROGRAMS = list(zip(blocks("python"), blocks("text"), strict=True))
+
+
+def test_the_readme_has_a_program_and_two_commands():
+    """
+    The blocks are found, so that the tests below cannot pass by looking at nothing.
+    """
+    assert len(PROGRAMS) == 2
+    assert len(blocks("shell")) == 2
+
+
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["complete", "without a container"])
+def test_a_program_of_the_readme_prints_what_stands_below_it(program, printed, tmp_path):
+    """
+    Each program runs by itself, with warnings as errors, and prints the block that follows it.
+    """
+    file = tmp_path / "program.py"
+    file.write_text(program, encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(file)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert done.stderr == ""
+    assert done.stdout.strip() == printed.strip()
+
+
+def test_each_command_is_one_line_that_makes_its_own_environment():
+    """
+    A reader pastes one line on a fresh machine: it makes an environment, installs and goes.
+    """
+    commands = [line for block in blocks("shell") for line in block.strip().splitlines()]
+
+    assert len(commands) == 2
+    for command in commands:
+        assert re.match(r"python3 -m venv (\.venv\S*) && \1/bin/pip install -q .+ && \1/bin/python -m \S+", command)
+
+
+@pytest.mark.skipif(not shutil.which("bash") or sys.platform == "win32", reason=".ci/run is a bash script")
+def test_the_commands_are_those_that_the_whole_check_runs():
+    """
+    .ci/run takes its commands from the README, so what a reader pastes is what was checked.
+    """
+    done = subprocess.run(["bash", ".ci/run", "commands"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [block.strip() for block in blocks("shell")]
