@@ -9,9 +9,10 @@ from typing import Final
 from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency
+from ._descriptor import AsyncDependencyDescriptor
 from ._run.container import Container
 from ._run.scope import Scope
-from ._service import AsyncDependencyDescriptor, AsyncMeta, AsyncServiceBase
+from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
     AmbiguousDependencyError,
     AsyncDependencyError,
@@ -34,7 +35,7 @@ from .report import CheckReport, StartReport, Timing
 
 __version__: Final = "0.1.0"
 
-__all__ = [  # noqa: RUF022  # in the plain order of text
+__all__ = [  # in the plain order of text
     "All",
     "AmbiguousDependencyError",
     "AsyncDependencyDescriptor",

@@ -21,6 +21,7 @@ FLOORS: list[set[str]] = [
     {"_solve"},
     {"report", "diagrams"},
     {"_run"},
+    {"_descriptor"},
     {"_service"},
     {"_decorators"},
     {"__init__"},

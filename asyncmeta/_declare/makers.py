@@ -120,7 +120,7 @@ def maker_of(factory: Any) -> Maker:
         raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
     function = call
     if not isinstance(function, types.FunctionType):
-        function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else getattr(type(call), "__call__", None)
+        function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else type(call).__call__
     written = factory
     if any(getattr(function, "__code__", None) is code for code in _MANAGERS):
         # The generator function underneath is what sets up and tears down.

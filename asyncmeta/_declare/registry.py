@@ -152,10 +152,10 @@ class Registry:
         "replaced", "scopes", "waiting", "watchers",
     )  # fmt: skip
 
-    def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place = Place("", 0)) -> None:
+    def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place | None = None) -> None:
         self.cls = cls
         self.name = cls.__qualname__ if cls is not None else "providers"
-        self.place = place
+        self.place = place or Place("", 0)
         self.lifetime = lifetime
         #: keys of context values by level name; "" is the innermost
         self.context: Mapping[str, tuple[Hashable, ...]] = {}

@@ -179,6 +179,7 @@ class Container(Ending):
             warnings.warn(
                 f"the container of {self.name} was dropped with finalizers pending; close it: async with",
                 ResourceWarning,
+                stacklevel=1,
                 source=self,
             )
 

@@ -238,9 +238,7 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
                 return
             for build in drive.joined:
                 if build.task is not None:
-                    raise AsyncDependencyError(
-                        build.node.name, names_on(container.way_to(build.node)), "", "is being built by a task"
-                    )
+                    raise AsyncDependencyError(build.node.name, (*drive.way_of(build.node), build.node.name), "", "is being built by a task")
             drive.again.wait()
             drive.again.clear()
             drive.take_ended()

@@ -272,7 +272,7 @@ class _Emitter:
 
     def opening(self) -> Source:
         """Write the entry of a one-shot scope whose values are locals: nobody has a handle of it."""
-        plan, w = self.plan, self.w
+        w = self.w
         with w.indent("async def enter(s):"):
             with w.indent("try:"):
                 w.line(f"return {self.body()}")

@@ -1,21 +1,19 @@
-"""How are registrations related?  Nodes, their edges, and which one serves a key."""
+"""How are registrations related?  The edges between nodes, and the words for what is missing."""
 
 from __future__ import annotations
 
 import inspect
-import types
 import typing
-import weakref
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from .._declare.annotations import KEYWORD, Parameter
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
-from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
-from .._declare.makers import SYNC, VALUE, Maker, maker_of, value_maker
-from .._declare.registry import Registration, Registry, attributes_of, layers_of, registry_of
-from .._names import Place, close_to, name_of
-from .generics import Binding, bound_parameters, open_key_of, substitution
+from .._declare.makers import SYNC, VALUE
+from .._declare.registry import Registration, Registry, attributes_of, registry_of
+from .._names import close_to, name_of
+from .generics import bound_parameters
+from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -24,7 +22,6 @@ from .nodes import (
     LIST,
     MAKE,
     MAYBE,
-    SCOPE,
     START,
     Absent,
     Ambiguous,
@@ -36,342 +33,17 @@ from .nodes import (
     Target,
     ambiguity,
     several_hint,
-)
+)  # fmt: skip
 
 __all__ = ["Graph"]
 
 
-class Graph:
+class Graph(Lookup):
     """
     What an application class and the layers below it declare, related.
 
     Grows as it is asked; belongs to the application class and is shared by its containers.
     """
-
-    def __init__(
-        self,
-        layers: Sequence[Registry],
-        builtin: Mapping[Hashable, str],
-        *,
-        app: type,
-        hooks: Mapping[str, Any],
-        extra: Sequence[Registry] = (),
-        given: bool = False,
-    ) -> None:
-        """
-        Args:
-            layers: The application's, its own first, the shared one last.
-            builtin: Keys that stand for the container and the scope themselves.
-            app: The application class.
-            hooks: The names and the no-op functions of the two life-cycle methods.
-            extra: Layers above the application's.
-            given: The application's instance is there already: its constructor needs nothing.
-        """
-        self.app = app
-        self.given = given
-        self.hooks = hooks
-        self.builtin = builtin
-        self.layers: tuple[Registry, ...] = (*extra, *layers)
-        self.shared = layers[-1]
-        self.of_app = frozenset(registry.cls for registry in layers)
-        own = next((registry for registry in layers if registry.scopes), layers[0])
-        self.levels = levels_of(own.scopes)
-        self.context: dict[Hashable, int] = {}
-        self.bad_levels: list[tuple[str, Registry]] = []
-        for registry in reversed(self.layers):
-            for name, tokens in registry.context.items():
-                level = len(self.levels) - 1 if not name else level_of(name, self.levels)
-                if level is None or level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
-                    self.bad_levels.append((name, registry))
-                    continue
-                self.context.update(dict.fromkeys(tokens, level))
-        #: nodes by registration and view
-        self.nodes: dict[tuple[Any, ...], Node] = {}
-        #: how many slots each level has
-        self.slots: list[int] = [0] * len(self.levels)
-        #: context values have their slots from the start: a scope is opened with them
-        self.context_nodes: dict[Hashable, Node] = {key: self._context_node(key, level) for key, level in self.context.items()}
-        #: grows when what serves a key changes: the key, the node before, and the one after (None where nothing can follow)
-        self.moved: list[tuple[Hashable, Node, Node | None]] = []
-        self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._stale = False
-        self._forget()
-        for registry in self.layers:
-            registry.watchers.add(self)
-
-    # --- being told ---------------------------------------------------------------------------
-
-    def declared(self) -> None:
-        """Something was registered in one of the layers looked at: forget what was concluded from them."""
-        self._stale = True
-        for container in list(self.containers):
-            container.declared()
-
-    def refresh(self) -> None:
-        """Look everything up anew where something was registered since."""
-        if not self._stale and not any(registry.waiting for registry in self.layers):
-            return
-        self._stale = False
-        before = self._found
-        for node in self.nodes.values():
-            node.edges, node.unit, node.problems, node.late, node.needs = None, None, (), (), ()
-        self._forget()
-        for (view, key), old in before.items():
-            if isinstance(old, Node):
-                try:
-                    new = self.find(view, key)
-                except (Ambiguous, Several):
-                    new = None
-                if new is old:
-                    continue
-                if isinstance(new, Node) and new.level == old.level:
-                    self.moved.append((key, old, new))
-                elif view is None:
-                    self.moved.append((key, old, None))
-
-    def _forget(self) -> None:
-        for registry in self.layers:
-            if registry.waiting:
-                registry.read_waiting()
-                self._stale = False
-        self._found: dict[tuple[type | None, Hashable], Node | tuple[Node, ...] | None] = {}
-        self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
-        self.instances: dict[type, Node] = {}
-        #: what _run keeps for each site; emptied with the rest
-        self.roots: dict[Any, Any] = {}
-        self.targets: dict[Site, Target] = {}
-        #: result of the last check of the whole, None where there was none
-        self.checked: Any = None
-        #: the innermost level that each transient node needs, as far as checked
-        self.needs: dict[Node, int] = {}
-        #: nodes that a check has found sound
-        self.sound: set[Node] = set()
-
-    # --- looking up ------------------------------------------------------------------------------
-
-    def layers_of(self, view: type | None) -> tuple[Registry, ...]:
-        """Return the layers that *view* looks along: its private ones, then the application's."""
-        found = self._layers_of_view.get(view)
-        if found is None:
-            assert view is not None
-            private = tuple(registry for registry in layers_of(view) if registry.cls not in self.of_app)
-            for registry in private:
-                registry.watchers.add(self)
-            found = self._layers_of_view[view] = (*self.above(), *private, *self.layers[len(self.above()) :])
-        return found
-
-    def above(self) -> tuple[Registry, ...]:
-        """Return the layers that come before everything private: overrides."""
-        return ()
-
-    def view_of(self, cls: type) -> type | None:
-        """Return the view in which an instance of *cls* looks up."""
-        return None if cls in self.of_app or registry_of(cls) is None else cls
-
-    def find(self, view: type | None, key: Hashable, shadowed_by: Node | None = None) -> Node | tuple[Node, ...] | None:
-        """
-        Return what serves *key* in *view*: a node, all nodes of a multi key, or None.
-
-        Args:
-            shadowed_by: The node that asks, where the key is its own: what lies below it is meant.
-
-        Raises:
-            Ambiguous: Two modules register it.
-        """
-        if shadowed_by is not None:
-            return self._search(view, key, shadowed_by)
-        try:
-            return self._found[view, key]
-        except KeyError:
-            found = self._found[view, key] = self._search(view, key, None)
-            return found
-
-    def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
-        layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
-        start = 0
-        if shadowed_by is not None:
-            start = len(layers) - shadowed_by.rank
-            if shadowed_by.owner is None and shadowed_by.view is not None and start > private:
-                # A service class's private registrations are not above itself.
-                for position in range(private):
-                    entry = layers[position].entries.get(key)
-                    if isinstance(entry, Registration) and entry is not shadowed_by.registration:
-                        return self.node(entry, view, len(layers) - position - 1)
-        for position in range(start, len(layers)):
-            if position == private and key in self.context_nodes:
-                return self.context_nodes[key]
-            entry = layers[position].entries.get(key)
-            if entry is None:
-                continue
-            where = view if position < private else None
-            if isinstance(entry, list):
-                return self._all_of(view, key)
-            if entry.rivals:
-                raise Ambiguous(entry)
-            return self.node(entry, where, len(layers) - position - 1)
-        if start == 0 or shadowed_by is None:
-            return self._below(view, key)
-        return self._implicit(key) if shadowed_by.maker.cls is not key else None
-
-    def _below(self, view: type | None, key: Hashable) -> Node | None:
-        """Look below the shared layer: the container itself, service classes, open generics."""
-        builtin = self.builtin.get(key)
-        if builtin is not None:
-            return self._builtin_node(key, builtin)
-        return self._implicit(key) or self._generic(view, key)
-
-    def _implicit(self, key: Hashable) -> Node | None:
-        registry = registry_of(key)
-        if registry is None or (registry is self.shared and registry.cls is not self.app):
-            return None if registry is None else self.app_node()
-        if registry.cls in self.of_app:
-            return self.app_node()
-        if inspect.isabstract(key):
-            return None
-        return self.node(self._implicit_registration(registry), None, -1)
-
-    def _implicit_registration(self, registry: Registry) -> Registration:
-        if registry.implicit is None:
-            assert registry.cls is not None
-            registry.implicit = Registration(registry.cls, maker_of(registry.cls), registry.lifetime, registry.place)
-        return registry.implicit
-
-    def app_node(self) -> Node:
-        """Return the node of the application's instance."""
-        registry = registry_of(self.app)
-        assert registry is not None
-        return self.node(self._implicit_registration(registry), None, -1)
-
-    def _all_of(self, view: type | None, key: Hashable) -> tuple[Node, ...]:
-        """Return the nodes of a multi key: all layers add up, the lowest first."""
-        layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
-        found: list[Node] = []
-        for position in range(len(layers) - 1, -1, -1):
-            entry = layers[position].entries.get(key)
-            if isinstance(entry, list):
-                where = view if position < private else None
-                found.extend(self.node(registration, where, len(layers) - position - 1) for registration in entry)
-        return tuple(found)
-
-    def _generic(self, view: type | None, key: Hashable) -> Node | None:
-        """Find an open generic that serves a closed one."""
-        opened = open_key_of(key)
-        if opened is None:
-            return None
-        origin, arguments = opened
-        layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
-        for position, registry in enumerate(layers):
-            for candidate, entry in list(registry.entries.items()):
-                if isinstance(entry, list):
-                    continue
-                binding = substitution(candidate, origin, arguments)
-                if binding is not None:
-                    where = view if position < private else None
-                    return self.node(entry, where, len(layers) - position - 1, key, binding)
-        registry_of_origin = registry_of(origin)
-        if registry_of_origin is not None and registry_of_origin.cls not in self.of_app:
-            binding = substitution(origin, origin, arguments)
-            if binding is not None:
-                return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
-        return None
-
-    # --- nodes -----------------------------------------------------------------------------------
-
-    def node(
-        self, registration: Registration, view: type | None, rank: int, key: Hashable = None, binding: Binding | None = None
-    ) -> Node:
-        """Return the node of *registration* found in *view*; made on first use."""
-        maker = registration.maker
-        if maker.cls is self.app and binding is None:
-            # However the application is registered, its instance is one.
-            registry = registry_of(self.app)
-            assert registry is not None
-            registration, view = self._implicit_registration(registry), None
-        identity = (registration, view, key) if binding is not None else (registration, view)
-        found = self.nodes.get(identity)
-        if found is None:
-            found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
-            if binding is not None:
-                found.key = key
-        return found
-
-    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
-        maker = registration.maker
-        owner = None
-        if registration.attribute is not None:
-            owner = view or self.app
-            maker = self._overridden(registration, owner)
-            if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
-                owner = None
-        inside = view if maker.cls is None else self.view_of(maker.cls)
-        level = level_of(registration.lifetime, self.levels)
-        node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
-        node.owner = owner
-        node.binding = binding
-        if level is None:
-            near = close_to(registration.lifetime, (*self.levels, "scoped", "transient"))
-            meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""
-            node.problems = (
-                Problem("plain", registration.key, hint=(
-                    f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {self.app.__qualname__} has no such "
-                    f"level (it has {', '.join(map(str, self.levels))} and transient){meant}"
-                )),
-            )  # fmt: skip
-        if maker.cls is not None and inspect.isabstract(maker.cls):
-            missing = ", ".join(sorted(maker.cls.__abstractmethods__))
-            node.problems += (
-                Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
-            )
-        if maker.cls is not None and registry_of(maker.cls) is not None:
-            if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
-                built = Node(registration, maker, SYNC, node.level, inside, rank)
-                built.problems, built.binding = node.problems, binding
-                self.nodes[registration, view, binding, "constructed"] = built
-                self._give_slot(built)
-                node.kind, node.constructed = START, built
-            self.instances.setdefault(maker.cls, node)
-        self._give_slot(node)
-        return node
-
-    def _overridden(self, registration: Registration, owner: type) -> Maker:
-        """Return the maker of a factory method as *owner* has it: a subclass may override it."""
-        assert registration.attribute is not None
-        own = inspect.getattr_static(owner, registration.attribute, None) if registration.attribute else None
-        if own is registration.maker.written or not isinstance(own, (types.FunctionType, staticmethod)):
-            return registration.maker
-        return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
-
-    def _give_slot(self, node: Node) -> None:
-        if CONTAINER_LEVEL < node.level < TRANSIENT_LEVEL:
-            node.slot = self.slots[node.level]
-            self.slots[node.level] += 1
-
-    def _context_node(self, key: Hashable, level: int) -> Node:
-        registration = Registration(key, value_maker(None), self.levels[level], self.layers[0].place)
-        node = Node(registration, registration.maker, CONTEXT, level, None, 0)
-        node.edges = ()
-        self._give_slot(node)
-        return node
-
-    def _builtin_node(self, key: Hashable, kind: str) -> Node:
-        found = self.nodes.get((kind,))
-        if found is None:
-            registration = Registration(key, value_maker(None), self.levels[kind == SCOPE], Place("", 0))
-            found = Node(registration, registration.maker, kind, int(kind == SCOPE), None, 0)
-            found.edges = ()
-            self.nodes[kind,] = found
-        return found
-
-    def instance_node(self, view: type | None) -> Node:
-        """Return the node of the constructed instance that is ``self`` in the factory methods of *view*."""
-        if view is None or view is self.app:
-            node: Any = self.app_node()
-        else:
-            node = self.instances.get(view) or self.find(None, view)
-        return node.constructed or node  # type: ignore[no-any-return]
 
     # --- edges -----------------------------------------------------------------------------------
 

@@ -1,0 +1,243 @@
+"""A dependency as an attribute: fetched when it is first awaited, kept in the instance."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
+
+import typing_extensions as te
+from typing_extensions import TypeForm
+
+from ._declare.annotations import class_annotations
+from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable
+from ._declare.registry import Attribute, registry_of
+from ._names import name_of, place_of_caller
+from ._run.cells import UNSET
+from ._run.container import Container
+from ._run.handles import Cell, home_kept
+from .errors import DeclarationError, ScopeError
+
+__all__ = ["AsyncDependencyDescriptor"]
+
+T = te.TypeVar("T")
+T_co = te.TypeVar("T_co", covariant=True, default=Any)
+
+
+class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
+    """
+    A dependency that is fetched when the attribute is first awaited: ``db = AsyncDependencyDescriptor(Database)``.
+
+    What it asks for is, in this order: *token*; the argument of its annotation; its subscript
+    (``AsyncDependencyDescriptor[Database]()``); the attribute's name, as a string.
+
+    ``await instance.db`` gives one value for each instance, whatever its lifetime.  Access on the class gives the
+    descriptor itself.  The value is kept in the instance and nowhere else.
+
+    Args:
+        token: What to look up.
+        optional: None where nothing provides it.
+    """
+
+    @overload
+    def __init__(self, token: str | None = None, *, optional: bool = False) -> None: ...
+    @overload
+    def __init__(self, token: Token[T_co], *, optional: Literal[False] = False) -> None: ...
+    @overload
+    def __init__(self, token: TypeForm[T_co], *, optional: Literal[False] = False) -> None: ...
+    @overload
+    def __init__(self: AsyncDependencyDescriptor[T | None], token: Token[T], *, optional: bool) -> None: ...
+    @overload
+    def __init__(self: AsyncDependencyDescriptor[T | None], token: TypeForm[T], *, optional: bool) -> None: ...
+
+    def __init__(self, token: Any = None, *, optional: bool = False) -> None:
+        self.place = place_of_caller()
+        if not is_hashable(token):
+            raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not", str(self.place))
+        if not isinstance(optional, bool):
+            raise DeclarationError(f"optional is True or False, not {name_of(type(optional))}", str(self.place))
+        self.token = token
+        self.optional = optional
+        self.name = ""
+        self.owner: type | None = None
+        self._ask: Ask | None = None
+        #: what it asks for, by name
+        self.service_name: str = "" if token is None else token if isinstance(token, str) else name_of(token)
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        # Only noted: an error raised here would come out as a RuntimeError on 3.11.
+        if self.name and (self.name, self.owner) != (name, owner):
+            self._ask = None
+        self.owner, self.name = owner, name
+        if not self.service_name:
+            self.service_name = name
+
+    def ask_in(self, owner: type) -> Ask:
+        """Return what it asks for; annotations are read when this is first called."""
+        if self._ask is None:
+            ask = self._read()
+            if self.optional and not ask.optional:
+                ask = Ask(ask.kind, ask.keys, True, ask.fallback, ask.inner, ask.listed)
+            self._ask = ask
+        return self._ask
+
+    def _read(self) -> Ask:
+        if self.token is not None:
+            return ask_for(self.token)
+        if self.owner is not None:
+            for name, annotation, evaluate in class_annotations(self.owner):
+                if name == self.name:
+                    form = evaluate(annotation) if isinstance(annotation, str) else annotation
+                    if isinstance(form, typing.ForwardRef):
+                        form = evaluate(form.__forward_arg__)
+                    if typing.get_origin(form) is typing.ClassVar:
+                        form = typing.get_args(form)[0]
+                        form = evaluate(form) if isinstance(form, str) else form
+                        form = evaluate(form.__forward_arg__) if isinstance(form, typing.ForwardRef) else form
+                    if typing.get_origin(form) is AsyncDependencyDescriptor:
+                        return ask_for(_argument(form, evaluate), evaluate)
+        subscripted = getattr(self, "__orig_class__", None)
+        if subscripted is not None:
+            names = (
+                vars(sys.modules[self.owner.__module__]) if self.owner is not None and self.owner.__module__ in sys.modules else {}
+            )
+            return ask_for(_argument(subscripted, lambda text: eval(text, names)))
+        return ask_for(self.name)
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Lazy[T_co]: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        if instance is None:
+            return self
+        return Fetching(instance, self)
+
+    async def resolve(self, instance: object) -> T_co:
+        """Return what ``await instance.attribute`` gives."""
+        fetched = getattr(instance, "__dict__", {}).get(self.name)
+        return await (fetched if isinstance(fetched, Lazy) else Fetching(instance, self))  # type: ignore[no-any-return]
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Any:
+            kind = type(self).__name__
+            raise DeclarationError(
+                f"{self.name or 'this'} is the descriptor itself, which cannot be awaited: await it on an instance; where @dataclass "
+                f"has made a field of it, write ClassVar: {self.name}: ClassVar[{kind}[...]]",
+                str(self.place),
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name or '?'}: {self.service_name or '?'}>"
+
+
+def _argument(form: Any, evaluate: Callable[[str], Any]) -> Any:
+    argument = typing.get_args(form)[0]
+    if isinstance(argument, typing.ForwardRef):
+        return evaluate(argument.__forward_arg__)
+    return argument
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+class Fetching(Cell):
+    """What ``instance.attribute`` is until it has been fetched."""
+
+    __slots__ = ("_attribute", "_instance", "_scope")
+
+    def __init__(self, instance: Any, attribute: AsyncDependencyDescriptor[Any]) -> None:
+        super().__init__()
+        self._instance, self._attribute = instance, attribute
+        self._scope: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Lazy {self._label()}>"
+
+    def _label(self) -> str:
+        return f"{type(self._instance).__qualname__}.{self._attribute.name}"
+
+    def _fetch(self) -> Any:
+        instance = self._instance
+        there = self._kept()
+        if there is not None:
+            return there.run()
+        scope = self._scope = home_of(instance)
+        if scope.shares((type(instance), self._attribute)):
+            return self._fetch_shared()
+        if self._value is UNSET and self._is_found():
+            # Others who ask meanwhile find this very cell.
+            _put(instance, self._attribute.name, self)
+        return self._fetch_once()
+
+    async def _fetch_shared(self) -> Any:
+        scope = self._scope
+        value = await scope.get((type(self._instance), self._attribute))
+        self._keep(value)
+        return value
+
+    async def _fetch_once(self) -> Any:
+        try:
+            return await super()._fetch_once()
+        except BaseException:
+            here = getattr(self._instance, "__dict__", {})
+            if here.get(self._attribute.name) is self and self._value is UNSET and not self._waiting:
+                del here[self._attribute.name]
+            raise
+
+    def _get(self) -> Any:
+        return self._scope.get((type(self._instance), self._attribute))
+
+    def _fetch_nowait(self) -> Any:
+        instance = self._instance
+        there = self._kept()
+        if there is not None:
+            return there.nowait()
+        scope = self._scope = home_of(instance)
+        value = scope.get_nowait((type(instance), self._attribute))
+        self._keep(value)
+        return value
+
+    def _kept(self) -> Lazy[Any] | None:
+        """Return the handle that another access has left on the instance."""
+        there = getattr(self._instance, "__dict__", _NOTHING).get(self._attribute.name)
+        return there if isinstance(there, Lazy) and there is not self and self._is_found() else None
+
+    def _is_found(self) -> bool:
+        """Tell whether the class has this descriptor under the name: ``super().name`` reaches another one."""
+        return getattr(type(self._instance), self._attribute.name, None) is self._attribute
+
+    def _keep(self, value: Any) -> None:
+        container = self._scope.container
+        if container.keeps_fetched() and self._is_found():
+            _put(self._instance, self._attribute.name, container.ready(value))
+
+
+def _put(instance: Any, name: str, handle: Lazy[Any]) -> None:
+    """Leave *handle* in the instance's own dictionary, where it is found before the descriptor."""
+    try:
+        object.__setattr__(instance, name, handle)
+    except (AttributeError, TypeError):  # no dictionary: it is fetched each time
+        return
+
+
+def home_of(instance: Any) -> Any:
+    """
+    Return the scope that made or adopted *instance*; of one that the user made, a container of its own.
+
+    Raises:
+        ScopeError: It is no singleton service and cannot be its own root.
+    """
+    home = home_kept(instance)
+    if home is not None:
+        return home
+    cls = type(instance)
+    registry = registry_of(cls)
+    if registry is None or registry.lifetime != "singleton":
+        kind = "no service class" if registry is None else registry.lifetime
+        raise ScopeError(
+            f"this {cls.__qualname__} was made by hand and belongs to no scope ({kind}); bind it: scope.adopt(instance)"
+        )
+    return Container(instance, check=False)
