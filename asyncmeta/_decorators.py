@@ -110,8 +110,8 @@ class Frame:
         self.body = names.get(BODY)
         if self.body is None and "__module__" in names and "__qualname__" in names:
             raise DeclarationError(
-                f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: derive it from AsyncServiceBase, "
-                "or decorate a function outside",
+                f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: "
+                "derive it from AsyncServiceBase, or decorate a function outside",
                 str(self.place),
             )
 
@@ -125,7 +125,9 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: Frame) ->
     """
     module = getattr(factory, "__module__", None) or frame.module
     on = options.get("on", AsyncServiceBase)
-    written = Written(token, factory, module=module, place=frame.place, **{k: v for k, v in options.items() if k != "on"})
+    if "on" in options:
+        options = {name: value for name, value in options.items() if name != "on"}
+    written = Written(token, factory, module=module, place=frame.place, **options)
     if frame.body is not None:
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):

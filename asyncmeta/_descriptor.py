@@ -124,8 +124,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         def __await__(self) -> Any:
             kind = type(self).__name__
             raise DeclarationError(
-                f"{self.name or 'this'} is the descriptor itself, which cannot be awaited: await it on an instance; where @dataclass "
-                f"has made a field of it, write ClassVar: {self.name}: ClassVar[{kind}[...]]",
+                f"{self.name or 'this'} is the descriptor itself, which cannot be awaited: await it on an instance; "
+                f"where @dataclass has made a field of it, write ClassVar: {self.name}: ClassVar[{kind}[...]]",
                 str(self.place),
             )
 

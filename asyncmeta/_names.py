@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from types import FrameType
@@ -95,6 +94,8 @@ def name_of_callable(call: Any) -> str:
 
 def close_to(name: str, names: Iterable[str], most: int = 3) -> tuple[str, ...]:
     """Return up to *most* of *names* that *name* may have been meant for, the nearest first."""
+    import difflib  # half a millisecond that only an error is worth
+
     unquoted = {candidate.strip("\"'"): candidate for candidate in names}
     bare = name.strip("\"'")
     lowered = {candidate.lower(): candidate for candidate in unquoted}

@@ -223,6 +223,13 @@ def enter(registry: Registry, written: Written, attribute: str | None = None) ->
     # A factory in a class body has its class's lifetime where it names none.
     lifetime = registry.lifetime if written.body else "singleton"
 
+    if written.token is not None:  # nothing to wait for
+        registration = registration_of(
+            written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute
+        )
+        registry.add(registration, replace=written.replace)
+        return
+
     def make() -> tuple[Registration, bool]:
         return registration_of(
             written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute

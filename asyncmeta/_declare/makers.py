@@ -105,14 +105,15 @@ def maker_of(factory: Any) -> Maker:
     if type(factory) is types.FunctionType and factory.__code__ is not _MANAGERS[0] and factory.__code__ is not _MANAGERS[1]:
         return Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
     call = factory
-    positions, names = 0, frozenset[str]()
+    positions, names = _NOTHING_BOUND
     while isinstance(call, functools.partial):
         positions += len(call.args)
         names |= frozenset(call.keywords)
         call = call.func
     if isinstance(call, type):
         maker = Maker(factory, SYNC, None, call, factory)
-        maker.partial = (positions, names)
+        if call is not factory:
+            maker.partial = (positions, names)
         return maker
     if isinstance(call, (staticmethod, classmethod)):
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")

@@ -200,6 +200,10 @@ class Registry:
             DeclarationError: Single and multi would be mixed under one key.
         """
         entries = self.entries
+        if not registration.also and not registration.multi and registration.key not in entries:
+            entries[registration.key] = registration
+            self.changed()
+            return
         fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
         replaced: list[tuple[Registration, Registration]] = []
         for key in registration.keys:
@@ -305,7 +309,7 @@ def layers_of(cls: type) -> tuple[Registry, ...]:
 def attributes_of(cls: type) -> dict[str, Attribute]:
     """Return all descriptors of *cls*, the inherited ones included; what a subclass hides is left out."""
     found: dict[str, Attribute] = {}
-    for base in reversed(cls.__mro__):
+    for base in cls.__mro__[-2::-1]:
         registry = registry_of(base)
         if registry is not None:
             for name in found.keys() & vars(base).keys():

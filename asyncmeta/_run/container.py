@@ -30,7 +30,7 @@ from .findings import check_report
 from .getters import Getters
 from .handles import Ready, forget_fetched, home_kept
 from .levels import SpanningScope, no_level, scope_class
-from .opening import Opening, QuickOpening, quick_enter
+from .opening import Opening, quick_enter
 from .roots import Root, root_of
 from .scope import Scope
 from .starting import start
@@ -103,7 +103,8 @@ class Container(Ending):
             )
         if registry.lifetime != "singleton":
             raise ScopeError(
-                f"{registry.name} is {registry.lifetime} and cannot be its own root; open a scope and bind the instance: scope.adopt(instance)"
+                f"{registry.name} is {registry.lifetime} and cannot be its own root; "
+                "open a scope and bind the instance: scope.adopt(instance)"
             )
         there = home_kept(root)
         if there is not None and not there.closed:
@@ -422,7 +423,7 @@ class Container(Ending):
     def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
         if context is None:
             try:
-                return QuickOpening(self, self.enters[token])
+                return self.enters[token]()
             except (KeyError, TypeError):
                 pass
         self.check_open()
@@ -442,7 +443,7 @@ class Container(Ending):
                     with LOCK:
                         if self.state == OPEN:
                             self.enters[token] = enter
-                    return QuickOpening(self, enter)
+                    return enter()
             plan.openings += 1
         return Opening(around, token, context)
 

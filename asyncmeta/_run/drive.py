@@ -238,7 +238,8 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
                 return
             for build in drive.joined:
                 if build.task is not None:
-                    raise AsyncDependencyError(build.node.name, (*drive.way_of(build.node), build.node.name), "", "is being built by a task")
+                    way = (*drive.way_of(build.node), build.node.name)
+                    raise AsyncDependencyError(way[-1], way, "", "is being built by a task")
             drive.again.wait()
             drive.again.clear()
             drive.take_ended()

@@ -107,7 +107,7 @@ class Ending(Scope):
             owner = self.loop
             if owner is not None and not owner.is_closed():
                 raise WrongLoopError(
-                    f"{node.name} would have to be built in a second event loop, while the one that {self.name} belongs to is alive; "
+                    f"{node.name} would have to be built in a second event loop, while the one of {self.name} is alive; "
                     "build it beforehand there (await container.start()), or give each loop a container of its own"
                 )
             if owner is not None:

@@ -57,21 +57,15 @@ class QuickOpening:
     Generated code takes it for the scope: it keeps the finalizers.
     """
 
-    __slots__ = ("enter", "p", "x")
+    __slots__ = ("x",)
 
     n = 0
-
-    def __init__(self, container: Any, enter: Any) -> None:
-        self.p = container
-        self.enter = enter
-        self.x: Any = None
+    p: Any
+    x: Any  #: set by the generated code before anything else
 
     @property
     def container(self) -> Any:
         return self.p
-
-    def __aenter__(self) -> Any:
-        return self.enter(self)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         x = self.x
@@ -121,4 +115,6 @@ def quick_enter(container: Any, plan: Plan) -> Any:
         plan.entry = loaded(emit_opening(plan, 1)) if fits else False
     if plan.entry is False:
         return None
-    return bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
+    enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
+    # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
+    return type("QuickOpening", (QuickOpening,), {"__slots__": (), "p": container, "__aenter__": enter})

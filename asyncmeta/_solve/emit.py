@@ -274,6 +274,7 @@ class _Emitter:
         """Write the entry of a one-shot scope whose values are locals: nobody has a handle of it."""
         w = self.w
         with w.indent("async def enter(s):"):
+            w.line("s.x = None")
             with w.indent("try:"):
                 w.line(f"return {self.body()}")
             with w.indent("except BaseException as error:"):

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, Parameter
+from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE
 from .._declare.registry import Registration, Registry, attributes_of, registry_of
@@ -38,6 +38,9 @@ from .nodes import (
 __all__ = ["Graph"]
 
 
+_NONE: dict[Hashable, Any] = {}
+
+
 class Graph(Lookup):
     """
     What an application class and the layers below it declare, related.
@@ -61,8 +64,9 @@ class Graph(Lookup):
         elif kind != VALUE:
             if node.owner is not None:
                 edges.append(Edge("self", 0, self.instance_node(self.view_of(node.owner)).target))
-            for parameter in self._parameters(node) if not (self.given and node.maker.cls is self.app) else ():
-                edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
+            if not self._plain_edges(node, edges):
+                for parameter in self._parameters(node):
+                    edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
             cls = node.maker.cls
             if cls is not None and kind == SYNC:
                 # A service that starts has its attributes in the node that constructs it.
@@ -81,7 +85,35 @@ class Graph(Lookup):
         node.edges = tuple(edges)
         return node.edges
 
+    def _plain_edges(self, node: Node, edges: list[Edge]) -> bool:
+        """Add the edges of a function that takes nothing but registered classes; False where it is any less plain."""
+        function = node.maker.function
+        if function is None or node.owner is not None or node.binding is not None or node.maker.call is not function:
+            return False
+        parameters = plain_parameters(function)
+        if parameters is None:
+            return False
+        keys, view = node.registration.keys, node.view
+        known = self._found.get(view, _NONE)
+        fresh: list[Edge] = []
+        for name, cls in parameters:
+            found = known.get(cls)
+            if type(found) is not Node or found.kind == CONTEXT or cls in keys:
+                if found is not None or cls in keys:
+                    return False
+                try:
+                    found = self.find(view, cls)
+                except Ambiguous:
+                    return False
+                if type(found) is not Node or found.kind == CONTEXT:
+                    return False
+            fresh.append(Edge(name, NORMAL, found.target))
+        edges.extend(fresh)
+        return True
+
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
+        if self.given and node.maker.cls is self.app:
+            return ()
         found = node.maker.parameters(method=node.owner is not None, owner=node.owner)
         return found if node.binding is None else bound_parameters(found, node.binding, node.maker.cls)
 
@@ -90,7 +122,7 @@ class Graph(Lookup):
         ask = parameter.ask
         if ask is not None and ask.kind == "value" and len(ask.keys) == 1:
             # Nearly every parameter: one key, served by one node, and not the node's own.
-            found = self._found.get((node.view, ask.keys[0]))
+            found = self._found.get(node.view, _NONE).get(ask.keys[0])
             if type(found) is Node and found.kind != CONTEXT and ask.keys[0] not in node.registration.keys:
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default

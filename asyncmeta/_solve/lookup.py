@@ -73,7 +73,7 @@ class Lookup:
                     continue
                 self.context.update(dict.fromkeys(tokens, level))
         #: nodes by registration and view
-        self.nodes: dict[tuple[Any, ...], Node] = {}
+        self.nodes: dict[Any, Node] = {}
         #: how many slots each level has
         self.slots: list[int] = [0] * len(self.levels)
         #: context values have their slots from the start: a scope is opened with them
@@ -103,7 +103,7 @@ class Lookup:
         for node in self.nodes.values():
             node.edges, node.unit, node.problems, node.late, node.needs = None, None, (), (), ()
         self._forget()
-        for (view, key), old in before.items():
+        for view, key, old in [(view, key, old) for view, known in before.items() for key, old in known.items()]:
             if isinstance(old, Node):
                 try:
                     new = self.find(view, key)
@@ -121,7 +121,8 @@ class Lookup:
             if registry.waiting:
                 registry.read_waiting()
                 self._stale = False
-        self._found: dict[tuple[type | None, Hashable], Node | tuple[Node, ...] | None] = {}
+        #: by view and key; a dictionary for each view spares a tuple for each key
+        self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...] | None]] = {None: {}}
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
         self.instances: dict[type, Node] = {}
         #: what _run keeps for each site; emptied with the rest
@@ -167,10 +168,13 @@ class Lookup:
         """
         if shadowed_by is not None:
             return self._search(view, key, shadowed_by)
+        known = self._found.get(view)
+        if known is None:
+            known = self._found[view] = {}
         try:
-            return self._found[view, key]
+            return known[key]
         except KeyError:
-            found = self._found[view, key] = self._search(view, key, None)
+            found = known[key] = self._search(view, key, None)
             return found
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
@@ -277,7 +281,7 @@ class Lookup:
             registry = registry_of(self.app)
             assert registry is not None
             registration, view = self._implicit_registration(registry), None
-        identity = (registration, view, key) if binding is not None else (registration, view)
+        identity: Any = registration if view is None and binding is None else (registration, view, key)
         found = self.nodes.get(identity)
         if found is None:
             found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
