@@ -88,7 +88,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         if self.owner is not None:
             for name, annotation, evaluate in class_annotations(self.owner):
                 if name == self.name:
-                    form = evaluate(annotation) if isinstance(annotation, str) else annotation
+                    form: Any = evaluate(annotation) if isinstance(annotation, str) else annotation
                     if isinstance(form, typing.ForwardRef):
                         form = evaluate(form.__forward_arg__)
                     if typing.get_origin(form) is typing.ClassVar:

@@ -307,7 +307,8 @@ class AsyncServiceBase(_Service):
 
     def __reduce_ex__(self, protocol: Any, /) -> Any:
         # A copy is another instance: what this one has fetched, and where it belongs, is not its own.
-        function, arguments, state, *more = (*super().__reduce_ex__(protocol), None)
+        reduced: tuple[Any, ...] = super().__reduce_ex__(protocol)  # type: ignore[assignment]  # a service is no constant
+        function, arguments, state, *more = (*reduced, None)
         if isinstance(state, tuple):
             state = (_without_fetched(state[0]), *state[1:])
         return (function, arguments, _without_fetched(state), *more[:-1])

@@ -226,7 +226,7 @@ def constructor_of(cls: type) -> Any:
     init = cls.__init__  # type: ignore[misc]  # looked at, not called
     if init is not object.__init__ and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object):
         return init
-    new = cls.__new__
+    new: Any = cls.__new__
     return None if new is object.__new__ else new
 
 

@@ -260,13 +260,13 @@ def token_key(token: Any) -> Hashable:
         DeclarationError: *token* is nothing that can be asked for.
     """
     if type(token) is type or type(token) is str or type(token) is Token:
-        return token  # type: ignore[no-any-return]
+        return token
     if not is_hashable(token):
         raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
     ask = ask_for(token)
     if ask.kind != "value" or ask.optional:
         raise DeclarationError(f"{name_of(token)} is a way of asking and cannot be registered; register what it is about")
-    return ask.keys[-1] if typing.get_origin(token) is Annotated else token  # type: ignore[no-any-return]
+    return ask.keys[-1] if typing.get_origin(token) is Annotated else token
 
 
 def ask_for(token: Any, evaluate: Callable[[str], Any] | None = None) -> Ask:
@@ -341,7 +341,7 @@ def resolved(form: Any, evaluate: Callable[[str], Any]) -> Any:
         return form
     if typing.get_origin(form) is Annotated:
         inner = _resolved_argument(arguments[0], evaluate)
-        return form if inner is arguments[0] else Annotated[(inner, *form.__metadata__)]  # type: ignore[return-value]
+        return form if inner is arguments[0] else Annotated[(inner, *form.__metadata__)]
     fresh = tuple(_resolved_argument(argument, evaluate) for argument in arguments)
     if all(new is old for new, old in zip(fresh, arguments, strict=True)):
         return form

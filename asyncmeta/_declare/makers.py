@@ -23,9 +23,10 @@ GENERATOR = "generator"  #: yields the value once; what follows is its finalizer
 ASYNC_GENERATOR = "async generator"
 
 # Functions made by contextlib's decorators share these code objects; the generator function stands in __wrapped__.
+_NOTHING: Any = None
 _MANAGERS = (
-    contextlib.contextmanager(lambda: iter(())).__code__,  # type: ignore[arg-type, attr-defined]
-    contextlib.asynccontextmanager(lambda: iter(())).__code__,  # type: ignore[arg-type, attr-defined]
+    contextlib.contextmanager(_NOTHING).__code__,
+    contextlib.asynccontextmanager(_NOTHING).__code__,
 )
 
 _COROUTINE, _GENERATOR, _ASYNC_GENERATOR = inspect.CO_COROUTINE, inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR

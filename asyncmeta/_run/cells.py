@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from types import FrameType
 from typing import Any, Final
 
@@ -213,7 +213,7 @@ def cancel_quietly(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def scopes_above(codes: frozenset[int], *, generated: bool = False) -> list[Any]:
+def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     """
     Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
 

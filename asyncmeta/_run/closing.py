@@ -329,7 +329,9 @@ def landed(scope: Any) -> None:
     raise ClosedError(f"{scope.name} was closed meanwhile")
 
 
-CLOSING_CODES: Final = frozenset(map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_sync.__code__)))
+CLOSING_CODES: Final[frozenset[int]] = frozenset(
+    map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_sync.__code__))
+)
 
 #: The codes that carry out a get in flight; filled by the room that has them.
 FLIGHT_CODES: Final[set[int]] = set()

@@ -124,7 +124,7 @@ class Container(Ending):
         graph = own.graphs.get(given)
         if graph is None:
             graph = own.graphs[given] = Graph(layers, builtin, app=root, hooks=cls.hooks, given=given)
-        return graph  # type: ignore[no-any-return]
+        return graph
 
     def _check(self) -> None:
         self.graph.refresh()
@@ -169,7 +169,7 @@ class Container(Ending):
         self.classes = [None] * count
         self.r, self.q = self.tables[0], self.tables_nowait[0]
         self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
-        self.scope = self._first_scope
+        self.scope = self._first_scope  # type: ignore[method-assign]  # a slot of containers, which is the quicker way
         self.getters.cool()
 
     def __repr__(self) -> str:
@@ -243,7 +243,7 @@ class Container(Ending):
                 graph.roots[level, token] = root
             if self.sizes != graph.slots:
                 self.new_tables()
-        return root  # type: ignore[no-any-return]
+        return root
 
     def _upgrade(self, scope: Any) -> None:
         """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
@@ -404,7 +404,7 @@ class Container(Ending):
             raise no_level(self, level or "scoped")
         if wanted == 1:
             if innermost == 1 and self.state == OPEN:
-                self.scope = self._class_of(1)
+                self.scope = self._class_of(1)  # type: ignore[method-assign]  # see new_tables
             return self._class_of(1)(context)
         inner = around
         for between in range(around._level + 1, wanted):

@@ -162,7 +162,7 @@ class Drive:
                     return None
             holder.check_open()
             build = holder.flights[node] = Build(holder, node, self.loop)
-            return build  # type: ignore[no-any-return]
+            return build
 
 
 def _set(future: asyncio.Future[None]) -> None:

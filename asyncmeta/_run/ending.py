@@ -249,7 +249,7 @@ class Ending(Scope):
             self.loop = None
             if self.ready_class is not None:
                 name = self.name
-                self.ready_class.__await__ = refusing(  # type: ignore[method-assign]  # this container's own class
+                self.ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
                     lambda: ClosedError(f"the container of {name} is closed")
                 )
                 self.ready_class = None

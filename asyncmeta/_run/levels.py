@@ -41,7 +41,9 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
                 raise no_level(container, level)
     else:
 
-        def __init__(self: Any, context: Any = None, /, *, around: Any = None) -> None:
+        def __init__(  # type: ignore[misc]  # an inner level is told what is around it
+            self: Any, context: Any = None, /, *, around: Any = None
+        ) -> None:
             self.p = around
             self.r = table
             self.v = template[:]

@@ -47,8 +47,8 @@ def site_of(graph: Graph, token: Any) -> Site:
     if type(token) is tuple and len(token) == 2 and isinstance(token[1], Attribute):
         cls, attribute = token
         user = graph.instances.get(cls)
-        name = f"{name_of(cls)}.{attribute.name}"  # type: ignore[attr-defined]  # every descriptor has a name
-        return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)  # type: ignore[attr-defined]
+        name = f"{name_of(cls)}.{attribute.name}"
+        return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)
     if not is_hashable(token):
         raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
     return Site(ask_for(token), None, "", None)

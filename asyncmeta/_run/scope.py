@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
+
+import typing_extensions as te
+from typing_extensions import TypeForm
 
 from .._compat import get_running_loop
+from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from .._names import close_to, name_of
 from .._solve.emit import LARGEST, emit_root
@@ -23,6 +28,31 @@ if TYPE_CHECKING:
     from .roots import Root
 
 __all__ = ["Scope"]
+
+T = te.TypeVar("T")
+T_co = te.TypeVar("T_co", covariant=True, default=Any)
+T1 = te.TypeVar("T1", default=Any)
+T2 = te.TypeVar("T2", default=Any)
+T3 = te.TypeVar("T3", default=Any)
+T4 = te.TypeVar("T4", default=Any)
+T5 = te.TypeVar("T5", default=Any)
+T6 = te.TypeVar("T6", default=Any)
+S = te.TypeVar("S")
+
+
+if TYPE_CHECKING:
+
+    class Opening(Generic[T_co]):
+        """What opens something for a block, in either way of entering."""
+
+        async def __aenter__(self) -> T_co: ...
+        async def __aexit__(
+            self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+        ) -> None: ...
+        def __enter__(self) -> T_co: ...
+        def __exit__(
+            self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+        ) -> None: ...
 
 
 class Scope(Closing):
@@ -77,6 +107,12 @@ class Scope(Closing):
 
     # --- getting ---
 
+    @overload
+    async def get(self, token: str, /) -> Any: ...
+    @overload
+    async def get(self, token: Token[T], /) -> T: ...
+    @overload
+    async def get(self, token: TypeForm[T], /) -> T: ...
     def get(self, token: Any, /) -> Coroutine[Any, Any, Any]:
         """
         Return the value registered for *token*, building it on first use.
@@ -162,6 +198,12 @@ class Scope(Closing):
         live(self)
         self.n += 1
 
+    @overload
+    def get_nowait(self, token: str, /) -> Any: ...
+    @overload
+    def get_nowait(self, token: Token[T], /) -> T: ...
+    @overload
+    def get_nowait(self, token: TypeForm[T], /) -> T: ...
     def get_nowait(self, token: Any, /) -> Any:
         """
         Return the value registered for *token* without awaiting: what is built already, or can be built without a loop.
@@ -225,6 +267,12 @@ class Scope(Closing):
         work.close()
         raise AsyncDependencyError(name_of(token), (), "", "met something that has to be awaited")
 
+    @overload
+    def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
+    @overload
+    def getter(self, token: Token[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
+    @overload
+    def getter(self, token: TypeForm[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
     def getter(self, token: Any, /) -> Callable[[], Coroutine[Any, Any, Any]]:
         """
         Return a callable that gives what ``get(token)`` gives; it follows overrides, new registrations and closing.
@@ -234,7 +282,47 @@ class Scope(Closing):
         self._root(token)
         return lambda: self.get(token)
 
-    async def gather(self, *tokens: Any) -> tuple[Any, ...]:
+    @overload
+    async def gather(self, t1: str | Token[T1] | TypeForm[T1], /) -> tuple[T1]: ...
+    @overload
+    async def gather(self, t1: str | Token[T1] | TypeForm[T1], t2: str | Token[T2] | TypeForm[T2], /) -> tuple[T1, T2]: ...
+    @overload
+    async def gather(
+        self, t1: str | Token[T1] | TypeForm[T1], t2: str | Token[T2] | TypeForm[T2], t3: str | Token[T3] | TypeForm[T3], /
+    ) -> tuple[T1, T2, T3]: ...
+    @overload
+    async def gather(
+        self,
+        t1: str | Token[T1] | TypeForm[T1],
+        t2: str | Token[T2] | TypeForm[T2],
+        t3: str | Token[T3] | TypeForm[T3],
+        t4: str | Token[T4] | TypeForm[T4],
+        /,
+    ) -> tuple[T1, T2, T3, T4]: ...
+    @overload
+    async def gather(
+        self,
+        t1: str | Token[T1] | TypeForm[T1],
+        t2: str | Token[T2] | TypeForm[T2],
+        t3: str | Token[T3] | TypeForm[T3],
+        t4: str | Token[T4] | TypeForm[T4],
+        t5: str | Token[T5] | TypeForm[T5],
+        /,
+    ) -> tuple[T1, T2, T3, T4, T5]: ...
+    @overload
+    async def gather(
+        self,
+        t1: str | Token[T1] | TypeForm[T1],
+        t2: str | Token[T2] | TypeForm[T2],
+        t3: str | Token[T3] | TypeForm[T3],
+        t4: str | Token[T4] | TypeForm[T4],
+        t5: str | Token[T5] | TypeForm[T5],
+        t6: str | Token[T6] | TypeForm[T6],
+        /,
+    ) -> tuple[T1, T2, T3, T4, T5, T6]: ...
+    @overload
+    async def gather(self, *tokens: Hashable) -> tuple[Any, ...]: ...
+    async def gather(self, *tokens: Any) -> Any:
         """
         Return the values of several tokens; container values are built side by side, scoped ones one after another.
 
@@ -314,7 +402,7 @@ class Scope(Closing):
 
     # --- living inside of it ---
 
-    def scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Any:
+    def scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Scope:
         """
         Return a new scope inside of this one, of the innermost level or the named one.
 
@@ -329,8 +417,14 @@ class Scope(Closing):
             ClosedError: This container or scope is closed.
         """
         self.check_open()
-        return self.container.open_scope(self, context, level)
+        return self.container.open_scope(self, context, level)  # type: ignore[no-any-return]
 
+    @overload
+    def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Opening[Any]: ...
+    @overload
+    def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> Opening[T]: ...
+    @overload
+    def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> Opening[T]: ...
     def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
         """
         Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
@@ -338,7 +432,7 @@ class Scope(Closing):
         self.check_open()
         return self.container.opening(self, token, context)
 
-    def adopt(self, service: Any, /) -> Any:
+    def adopt(self, service: S, /) -> S:
         """
         Bind an instance that was made by hand: its attributes are fetched in this scope.  Return it.
 

@@ -71,8 +71,8 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
     with LOCK:
         graph.refresh()
     nodes, problems = declared_nodes(graph)
-    for problem in problems:
-        raise problem
+    for error in problems:
+        raise error
     reached = reached_from(graph, nodes)
     for node in reached:
         for problem in node.problems:

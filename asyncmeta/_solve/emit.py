@@ -166,7 +166,7 @@ class _Emitter:
             if node.maker.function is not None and registry_of(node.key) is not None:
                 self.w.line(f"adopt_made({target}, {scope})")
             return
-        if "__asyncmeta__" in cls.__dict__ and cls.__setattr__ is object.__setattr__:
+        if registry_of(cls) is not None and getattr(cls, "__setattr__", None) is object.__setattr__:
             self.w.line(f"{target}._asyncmeta_scope = {scope}")
         elif node.late or "__asyncmeta__" in cls.__dict__:
             self.w.line(f"bind({target}, {scope})")

@@ -312,7 +312,7 @@ class Lookup:
                 )),
             )  # fmt: skip
         if maker.cls is not None and inspect.isabstract(maker.cls):
-            missing = ", ".join(sorted(maker.cls.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(maker.cls, "__abstractmethods__", ())))
             node.problems += (
                 Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
             )
