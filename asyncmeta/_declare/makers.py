@@ -120,7 +120,7 @@ def maker_of(factory: Any) -> Maker:
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")
     if not callable(call):
         raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
-    function = call
+    function: Any = call
     if not isinstance(function, types.FunctionType):
         function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else type(call).__call__
     written = factory

@@ -72,7 +72,7 @@ class Ending(Scope):
     instance: Any
     loop: asyncio.AbstractEventLoop | None
     moves: int
-    name: str
+    name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
     observed: bool
     pins: dict[Any, Node]
     ready_class: type[Ready] | None

@@ -29,7 +29,9 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
 
     if level == 1:
 
-        def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
+        def __init__(  # pyright: ignore[reportRedeclaration]  # one of the two is defined
+            self: Any, context: Any = None, /, *, level: str | None = None
+        ) -> None:
             self.p = container
             self.r = table
             self.v = template[:]
