@@ -212,7 +212,8 @@ class Fetching(Cell):
     def _keep(self, value: Any) -> None:
         container = self._scope.container
         if container.keeps_fetched() and self._is_found():
-            _put(self._instance, self._attribute.name, container.ready(value))
+            key = (type(self._instance), self._attribute)
+            _put(self._instance, self._attribute.name, container.ready(value, self._scope, key))
 
 
 def _put(instance: Any, name: str, handle: Lazy[Any]) -> None:

@@ -21,6 +21,7 @@ from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
 from ._run.container import Container
 from ._run.handles import HOME, home_kept
+from ._run.overlay import Overlay  # noqa: F401  # hands itself to the container
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]

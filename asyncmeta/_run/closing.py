@@ -51,6 +51,9 @@ class _ByThreads(dict[int, Any]):
 class Closing:
     """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
 
+    #: whoever leaves it open is told
+    warns_open = True
+
     # One letter each: generated code reads these on every request.
     __slots__ = (
         "__weakref__",
@@ -307,6 +310,8 @@ def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
 
 def warn_open(scope: Any) -> None:
     """Warn that a scope is closed by its container because nobody else did."""
+    if not scope.warns_open:
+        return
     warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
 
 

@@ -28,9 +28,10 @@ from .ending import IS_CLOSED, IS_CLOSING, OPEN, Ending
 from .finalizers import EXITING
 from .findings import check_report
 from .getters import Getters
-from .handles import Ready, forget_fetched, home_kept
+from .handles import Ready, answering_by_context, forget_fetched, home_kept
 from .levels import SpanningScope, no_level, scope_class
 from .opening import Opening, quick_enter
+from .overriding import IN_FORCE, NONE, active_for
 from .roots import Root, root_of
 from .scope import Scope
 from .starting import start
@@ -63,13 +64,18 @@ class Container(Ending):
     #: Handed over by the room above: the base of all services, and what its life-cycle methods are called.
     base: ClassVar[type]
     hooks: ClassVar[Mapping[str, Any]]
+    #: What overrides are as a layer, and what opens an overlay for a block.
+    layer_of: ClassVar[Callable[..., Registry]]
+    overriding: ClassVar[Callable[..., Any]]
 
-    def __init__(self, root: Any = None, /, *, providers: Sequence[Any] = (), check: bool = True) -> None:
+    def __init__(self, root: Any = None, /, *, providers: Sequence[Any] = (), overrides: Any = None, check: bool = True) -> None:
         cls, instance = self._root_class(root)
-        self.root_class = cls
-        self.instance = instance
-        self.name = name_of(cls) if cls is not self.base else "the shared layer"
-        self.graph = self._graph_for(cls, providers, instance is not None)
+        self._begin(cls, instance, self._graph_for(cls, providers, overrides, instance is not None), check=check)
+
+    def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool) -> None:
+        """Begin a life on *graph*."""
+        self.root_class, self.instance, self.graph = cls, instance, graph
+        self.name = name_of(cls) if cls is not Container.base else "the shared layer"
         self.checks = check
         if check:
             self._check()
@@ -77,6 +83,8 @@ class Container(Ending):
         self.loop = None
         self.state = IS_CLOSED
         self.observed = False
+        self.overridden = 0
+        self.everywhere = []
         self.retiring = False
         self.built = {}  #: container values
         self.flights = {}
@@ -112,14 +120,21 @@ class Container(Ending):
         return type(root), root
 
     @classmethod
-    def _graph_for(cls, root: type, providers: Sequence[Any], given: bool) -> Graph:
+    def _graph_for(cls, root: type, providers: Sequence[Any], overrides: Any, given: bool) -> Graph:
         builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: "scope"}
         layers = layers_of(root)
+        extra: tuple[Registry, ...] = ()
         if providers:
-            extra = Registry(None)
+            extra = (Registry(None),)
             for registration in read_providers(providers):
-                extra.add(registration, replace=True)
-            return Graph(layers, builtin, app=root, hooks=cls.hooks, extra=(extra,), given=given)
+                extra[0].add(registration, replace=True)
+        if overrides is not None:
+            plain = Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
+            return Graph(
+                layers, builtin, app=root, hooks=cls.hooks, extra=extra, over=(cls.layer_of(overrides, plain),), given=given
+            )
+        if providers:
+            return Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
         own = layers[0]
         graph = own.graphs.get(given)
         if graph is None:
@@ -165,6 +180,7 @@ class Container(Ending):
         self.tables = [{} for _ in range(count)]
         self.tables_nowait = [{} for _ in range(count)]
         self.generations.extend((table, len(graph.moved)) for table in self.tables)
+        self.aside = [{} for _ in range(count)]
         self.sizes = list(graph.slots)
         self.classes = [None] * count
         self.r, self.q = self.tables[0], self.tables_nowait[0]
@@ -302,19 +318,92 @@ class Container(Ending):
         level = scope._level
         with LOCK:
             if self.state == OPEN and scope.r is self.tables[level]:
-                scope.r[token] = root
-                if root_nowait is not None:
+                (self.aside[level] if self.overridden else scope.r)[token] = root
+                if root_nowait is not None and not self.overridden:
                     self.tables_nowait[level][token] = root_nowait
 
-    def keeps_fetched(self) -> bool:
-        """Tell whether instances and handles may keep what they fetch."""
-        return True
+    def root_aside(self, scope: Any, token: Any) -> Any:
+        """Return the root of *token* that was set aside when an override came into force, or None."""
+        try:
+            return self.aside[scope._level].get(token) if scope.r is self.tables[scope._level] else None
+        except TypeError:  # unhashable: told by the ordinary way
+            return None
 
-    def ready(self, value: Any) -> Ready:
+    def keeps_fetched(self) -> bool:
+        """Tell whether instances and handles may keep what they fetch: nothing of an override is ever kept."""
+        return not self.overridden or self.active() is None
+
+    def ready(self, value: Any, scope: Any, key: Any) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
         if self.ready_class is None:
-            self.ready_class = type("Ready", (Ready,), {"__slots__": ()})
-        return self.ready_class(value)
+            names = {"__slots__": (), **({"__await__": answering_by_context} if self.overridden else {})}
+            self.ready_class = type("Ready", (Ready,), names)
+        return self.ready_class(value, scope, key)
+
+    # --- overriding ---
+
+    def active(self) -> Any:
+        """Return the overlay that is in force here, or None."""
+        return active_for(self) if self.overridden else None
+
+    def overlay(self, overrides: Any, /, *, new: bool = False) -> Any:
+        """
+        Return a context manager that gives a container which shares everything that *overrides* do not reach.
+
+        It is seen through its handle only; others' code and speed are left alone.  Dependents of what is overridden, by
+        parameter and by attribute, are built in it and closed at its end.
+
+        Args:
+            overrides: A mapping from tokens to values, or a provider list.
+            new: Take keys that nothing provides.
+
+        Raises:
+            MissingDependencyError: Nothing provides a key, and *new* is not said.
+            GraphErrors: What is affected does not fit together any more.
+        """
+        return self.overriding(self, overrides, in_force=False, everywhere=False, new=new)
+
+    def override(self, overrides: Any, /, *, everywhere: bool = False, new: bool = False) -> Any:
+        """
+        Return a context manager that puts an overlay in force for its block: for this task and its children.
+
+        Args:
+            overrides: A mapping from tokens to values, or a provider list.
+            everywhere: Put it in force for every task and thread.
+            new: Take keys that nothing provides.
+
+        Raises:
+            MissingDependencyError: Nothing provides a key, and *new* is not said.
+            GraphErrors: What is affected does not fit together any more.
+        """
+        return self.overriding(self, overrides, in_force=True, everywhere=everywhere, new=new)
+
+    def begin_override(self) -> None:
+        """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""
+        with LOCK:
+            self.overridden += 1
+            if self.overridden == 1:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    aside.update(table)
+                    table.clear()
+                for table in self.tables_nowait:
+                    table.clear()
+                self.enters.clear()
+                self.getters.cool()
+                if self.ready_class is not None:
+                    self.ready_class.__await__ = answering_by_context  # type: ignore[method-assign]  # its own class
+
+    def end_override(self) -> None:
+        """The last one gives them back."""
+        with LOCK:
+            self.overridden -= 1
+            if not self.overridden:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    if self.state == OPEN:
+                        table.update(aside)
+                    aside.clear()
+                if self.ready_class is not None and self.state == OPEN:
+                    self.ready_class.__await__ = Ready.__await__  # type: ignore[method-assign]  # its own class
 
     def may_just_wait(self, build: Build) -> bool:
         """Tell whether a caller may wait for *build* without more ado: in its loop, and no part of any other build."""
@@ -336,7 +425,17 @@ class Container(Ending):
         return self.state != OPEN
 
     def clean_context(self, context: contextvars.Context) -> None:
-        """Take out of a build's context what must not reach a shared value."""
+        """Take out of a build's context what must not reach a shared value: overrides in force."""
+        if self.overridden:
+            context.run(IN_FORCE.set, (NONE,))
+
+    def building_context(self) -> contextvars.Context | None:
+        """Return the context for a build in place; None where the caller's will do."""
+        if not self.overridden:
+            return None
+        context = contextvars.copy_context()
+        self.clean_context(context)
+        return context
 
     # --- asking ---
 
@@ -431,7 +530,7 @@ class Container(Ending):
 
     def opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
-        if around is self and context is None and not self.observed and len(self.graph.levels) == 2:
+        if around is self and context is None and not self.observed and not self.overridden and len(self.graph.levels) == 2:
             try:
                 root = self.root_at(1, token)
             except (GraphError, ScopeError):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from .._compat import get_running_loop, new_task
@@ -16,7 +17,7 @@ from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
-from .finalizers import EXITING, Held, leave, push, settle_errors
+from .finalizers import EXITING, Held, leave, push_locked, settle_errors, withdraw
 from .work import carry_out, made_now
 
 __all__ = ["Drive", "Holder", "Part", "build_missing", "build_missing_now", "wait_for"]
@@ -222,7 +223,8 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
     """
     drive = Drive(container, nodes)
     for node in drive.open:
-        if container.unit(node).awaits and not container.unit(node).threaded:
+        # A thread is there to keep the loop free: where one runs, its value is awaited.
+        if container.unit(node).awaits and not (container.unit(node).threaded and drive.loop is None):
             raise AsyncDependencyError(node.name, (*drive.way_of(node), node.name), str(node.place))
     try:
         while True:
@@ -270,7 +272,9 @@ def in_place(build: Build, unit: Unit) -> None:
     token = CHAIN.set((*CHAIN.get(), build))
     build.began = time.perf_counter()
     try:
-        value = made_now(unit, container, push)
+        context = container.building_context()
+        make = made_now if context is None else partial(context.run, made_now)
+        value = make(unit, container, push_locked)
     except BaseException as error:
         _settle_failed(build, error)
         raise
@@ -354,12 +358,11 @@ class Holder:
 
     def push(self, container: Any, finalizer: Any) -> None:
         """Take a finalizer: its turn comes by the order of completion, whoever runs it."""
-        if self.unit.async_generators:
+        if self.unit.async_generators and not (isinstance(finalizer, Held) and finalizer.anywhere):
             part = Part(self, finalizer)
             self.parts.append(part)
             finalizer = part
-        with LOCK:
-            push(container, finalizer)
+        push_locked(container, finalizer)
 
     async def live(self) -> None:
         """Build, settle, and where something has to be left here, wait for the commands to leave it."""
@@ -477,13 +480,3 @@ class Part(Held):
                     continue  # closing goes on; who waits for the closing raises it
         if self.raised is not None:
             raise self.raised
-
-
-def withdraw(container: Any, part: Part) -> None:
-    """Take back a finalizer that has run before its turn."""
-    with LOCK:
-        there = container.x
-        if there is part:
-            container.x = None
-        elif type(there) is list and part in there:
-            there.remove(part)

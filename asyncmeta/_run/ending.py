@@ -31,11 +31,13 @@ class Ending(Scope):
 
     # No dictionary: `container.get` is looked up on the class at once.
     __slots__ = (
+        "aside",  # the tables of roots while an override is in force
         "built",  # container values
         "checks",
         "classes",
         "closing",  # the task that closes it
         "enters",  # what is asked for -> the code that enters a one-shot scope for it
+        "everywhere",  # overrides in force for everybody
         "flights",  # what is being built
         "generations",  # all tables since it was opened, with how much of graph.moved each one knows
         "getters",
@@ -46,6 +48,7 @@ class Ending(Scope):
         "moves",  # how much of graph.moved is caught up with
         "name",
         "observed",
+        "overridden",  # how many overrides are in force
         "pins",  # keys that are built and that nothing serves any more -> what is built
         "q",  # what is asked for -> its root for get_nowait
         "ready_class",
@@ -73,7 +76,10 @@ class Ending(Scope):
     loop: asyncio.AbstractEventLoop | None
     moves: int
     name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
+    aside: list[dict[Any, Any]]
+    everywhere: list[Any]
     observed: bool
+    overridden: int
     pins: dict[Any, Node]
     ready_class: type[Ready] | None
     retiring: bool

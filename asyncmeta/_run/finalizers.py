@@ -9,8 +9,22 @@ from typing import Any
 
 from .._names import Place, name_of_callable
 from ..errors import AsyncDependencyError, FactoryError, FinalizationErrors
+from .cells import LOCK
 
-__all__ = ["EXITING", "Held", "exit_async", "leave", "leave_sync", "needs_await", "push", "settle_errors", "unwind", "unwind_sync"]
+__all__ = [
+    "EXITING",
+    "Held",
+    "exit_async",
+    "leave",
+    "leave_sync",
+    "needs_await",
+    "push",
+    "push_locked",
+    "settle_errors",
+    "unwind",
+    "unwind_sync",
+    "withdraw",
+]
 
 #: Containers whose finalizers the running code is part of.
 EXITING: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_exiting", default=())
@@ -23,6 +37,8 @@ class Held:
 
     #: its teardown can run without a loop
     sync = False
+    #: its teardown may run in any task, also beside a failing build that has not been told yet
+    anywhere = False
 
     async def leave(self, error: BaseException | None) -> None:
         """Tear it down; *error* is what the body raised."""
@@ -47,6 +63,22 @@ def push(scope: Any, finalizer: Finalizer) -> None:
         there.append(finalizer)
     else:
         scope.x = [there, finalizer]
+
+
+def push_locked(scope: Any, finalizer: Finalizer) -> None:
+    """Add a finalizer to a scope for which several threads may build at once."""
+    with LOCK:
+        push(scope, finalizer)
+
+
+def withdraw(scope: Any, finalizer: Finalizer) -> None:
+    """Take back a finalizer that has run before its turn."""
+    with LOCK:
+        there = scope.x
+        if there is finalizer:
+            scope.x = None
+        elif type(there) is list and finalizer in there:
+            there.remove(finalizer)
 
 
 def as_list(finalizers: Finalizer | list[Finalizer] | None) -> list[Finalizer]:

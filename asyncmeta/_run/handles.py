@@ -123,8 +123,11 @@ class Late(Cell):
             self._value = value
 
     def _fetch(self) -> Any:
-        if self._value is UNSET and self._scope.shares(self._site):
-            return self._scope.get(self._site)
+        scope = self._scope
+        if scope.container.overridden and scope.answers_otherwise(self._site):
+            return scope.get(self._site)
+        if self._value is UNSET and scope.shares(self._site):
+            return scope.get(self._site)
         return self._fetch_once()
 
     def _fetch_nowait(self) -> Any:
@@ -175,10 +178,11 @@ class Ready(Lazy[Any]):
     Each container has a subclass of its own; closing gives that one another ``__await__``.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("key", "scope", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, scope: Any, key: Any) -> None:
         self.value = value
+        self.scope, self.key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
 
     # A generator that ends at once: CPython inlines sending to it, which no object of another kind has.
     def __await__(self) -> Generator[Any, None, Any]:
@@ -186,10 +190,21 @@ class Ready(Lazy[Any]):
         yield
 
     def _fetch_nowait(self) -> Any:
+        overlay = self.scope.container.active()
+        if overlay is not None and overlay.affects(self.scope, self.key):
+            return overlay.view_of(self.scope).get_nowait(self.key)
         return self.value
 
     def __repr__(self) -> str:
         return "<Lazy, ready>"
+
+
+def answering_by_context(self: Any) -> Generator[Any, None, Any]:
+    """The ``__await__`` of fetched attributes while an override is in force somewhere."""
+    overlay = self.scope.container.active()
+    if overlay is None or not overlay.affects(self.scope, self.key):
+        return self.value
+    return (yield from overlay.attribute(self).__await__())
 
 
 def forget_fetched(instance: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .._declare.keys import Ask, ask_for, is_hashable
@@ -38,6 +39,15 @@ class Root:
     def __init__(self, plan: Plan, node: Node | None) -> None:
         self.plan = plan
         self.node = node  #: the one node that it gives, None where it gives something else
+
+    def touches(self, owns: Callable[[Node], bool]) -> bool:
+        """Tell whether anything that it gives or makes is one of those that *owns* names."""
+        plan = self.plan
+        return (
+            any(map(owns, plan.singletons))
+            or any(unit.node is not None and owns(unit.node) for unit in plan.units)
+            or any(owns(op.node) for op in plan.unit.ops)
+        )
 
 
 def site_of(graph: Graph, token: Any) -> Site:

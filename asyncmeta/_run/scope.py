@@ -22,7 +22,7 @@ from .closing import CLOSED, CLOSING, FLIGHT_CODES, Closing, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept
 from .load import bound, constant_root, loaded
-from .work import bind, binds, run_plan
+from .work import adopt_made, adopts, bind, binds, run_plan
 
 if TYPE_CHECKING:
     from .roots import Root
@@ -65,6 +65,9 @@ class Scope(Closing):
     """
 
     __slots__ = ()
+
+    #: carried out call by call, always
+    interpreted = False
 
     # --- what it is ---
 
@@ -140,17 +143,24 @@ class Scope(Closing):
             return self._get_cold(token)
 
     async def _get_cold(self, token: Any) -> Any:
-        root = self._root(token)
         container = self.container
+        if container.overridden:
+            self.check_open()
+            overlay = container.active()
+            if overlay is not None:
+                return await overlay.view_of(self).get(token)
+            aside = container.root_aside(self, token)
+            if aside is not None:
+                return await aside(self)
+        root = self._root(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            build = container.flights.get(node)
+            build = container.holder(node).flights.get(node)
             if build is not None and container.may_just_wait(build):
                 await wait_for(build)
-                try:
-                    return container.built[node]
-                except KeyError:  # it died, or the container was closed: see below
-                    pass
+                if container.has(node):
+                    return container.built_value(node)
+                # It died, or the container was closed: see below.
         while not container.has_all(root.plan.singletons):
             self.check_open()
             await build_missing(container, root.plan.singletons)
@@ -167,7 +177,7 @@ class Scope(Closing):
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan = root.plan
         container = self.container
-        if container.observed or plan.size > LARGEST or self.by_threads:
+        if container.observed or self.interpreted or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan)
         if plan.code is None:
             plan.runs += 1
@@ -186,10 +196,9 @@ class Scope(Closing):
         try:
             value = await run_plan(plan, self)
         except BaseException:
-            self.n -= 1
-            self.wake_closers()
+            self._leave_flight()
             raise
-        self.n -= 1
+        self._leave_flight()
         if self.n >= CLOSING:
             landed(self)
         return value
@@ -197,6 +206,10 @@ class Scope(Closing):
     def _enter_flight(self) -> None:
         live(self)
         self.n += 1
+
+    def _leave_flight(self) -> None:
+        self.n -= 1
+        self.wake_closers()
 
     @overload
     def get_nowait(self, token: str, /) -> Any: ...
@@ -224,6 +237,11 @@ class Scope(Closing):
         return self._get_nowait_cold(token) if root is None or self.r is CLOSED else root(self)
 
     def _get_nowait_cold(self, token: Any) -> Any:
+        if self.container.overridden:
+            self.check_open()
+            overlay = self.container.active()
+            if overlay is not None:
+                return overlay.view_of(self).get_nowait(token)
         root = self._root(token)
         container = self.container
         plan = root.plan
@@ -244,9 +262,9 @@ class Scope(Closing):
         builds = bool(plan.unit.ops)
         for unit in (*plan.units, plan.unit):
             node = unit.node
-            there = node is not None and self.at(node.level).v[node.slot] is not UNSET
+            there = node is not None and self.home(node).v[node.slot] is not UNSET
             builds = builds or not (there or node is None)
-            if unit.awaits and not unit.threaded and not there:
+            if unit.awaits and not (unit.threaded and get_running_loop() is None) and not there:
                 awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place))
         if builds and not self.by_threads:
@@ -330,6 +348,8 @@ class Scope(Closing):
             BaseException: What the first failing one raised.
         """
         container = self.container
+        if container.overridden and container.active() is not None:
+            return tuple([await self.get(token) for token in tokens])
         needed = [node for token in tokens for node in self._root(token).plan.singletons]
         if not container.has_all(needed):
             await build_missing(container, needed)
@@ -383,13 +403,24 @@ class Scope(Closing):
             scope = scope.p
         return scope
 
+    def home(self, node: Node) -> Any:
+        """Return the scope that holds the value of a scoped node."""
+        return self.at(node.level)
+
     def shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
+        if self.container.overridden and self.container.active() is not None:
+            return True  # it is fetched anew, by the context that awaits it
         try:
             node = self._root(site).node
         except ContainerError:
             return True
         return node is not None and not node.transient
+
+    def answers_otherwise(self, site: Any) -> bool:
+        """Tell whether an override in force here changes what *site* asks for."""
+        overlay = self.container.active()
+        return overlay is not None and overlay.affects(self, site)
 
     def keeps(self, site: Any) -> bool:
         """Tell whether a handle may keep what it has fetched."""
@@ -399,6 +430,8 @@ class Scope(Closing):
         """Tell what *node* made who made it, where it wants to know."""
         if binds(node):
             bind(made, self)
+        elif adopts(node):
+            adopt_made(made, self)
 
     # --- living inside of it ---
 

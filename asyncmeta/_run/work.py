@@ -18,8 +18,9 @@ from .._solve.nodes import START, Node, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
-from .finalizers import never_yields, push
+from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle
+from .overriding import IN_FORCE, NONE
 from .threads import carry_out_special
 
 __all__ = [
@@ -99,13 +100,13 @@ def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
     assert node is not None
     if node.level == CONTAINER_LEVEL:
         return scope.container.built_value(node)
-    value = scope.at(node.level).v[node.slot]
+    value = scope.home(node).v[node.slot]
     if how == PERHAPS and value is UNSET:
         return ref.what
     return value
 
 
-async def carry_out(unit: Unit, scope: Any, push: Push = push) -> Any:
+async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
     """
     Make everything of *unit* for *scope* and return its value.  What it takes from elsewhere is built already.
 
@@ -200,7 +201,7 @@ async def run_plan(plan: Plan, scope: Any) -> Any:
     for unit in plan.units:
         node = unit.node
         assert node is not None
-        await scoped_value(unit, scope.at(node.level), node)
+        await scoped_value(unit, scope.home(node), node)
     return await carry_out(plan.unit, scope)
 
 
@@ -217,6 +218,7 @@ async def scoped_value(unit: Unit, scope: Any, node: Node) -> Any:
         scope.v[slot] = UNSET
         raise absent(node, scope)
     building = True
+    hidden = IN_FORCE.set((NONE,)) if scope.container.overridden else None  # no shared value keeps a fake
     try:
         value = await carry_out(unit, scope)
     except BaseException as error:
@@ -224,6 +226,8 @@ async def scoped_value(unit: Unit, scope: Any, node: Node) -> Any:
         raise
     finally:
         building = False
+        if hidden is not None:
+            IN_FORCE.reset(hidden)
     settle(scope, slot, value)
     del building
     return value

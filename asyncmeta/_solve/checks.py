@@ -6,7 +6,7 @@ import sys
 from collections.abc import Hashable, Iterable, Set
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.registry import attributes_of
+from .._declare.registry import Registration, Registry, attributes_of
 from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,
@@ -16,6 +16,7 @@ from ..errors import (
     GraphErrors,
     MissingDependencyError,
 )
+from .generics import is_open
 from .graph import Graph
 from .nodes import LATE, MAKE, START, Edge, Node, Problem, place_of
 
@@ -58,13 +59,35 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
     errors: list[GraphError] = []
     if graph.app is not graph.shared.cls:
         starts.append(graph.app_node())
-    for registration, _, rank in graph.declared_registrations():
+    for registration, registry, rank in graph.declared_registrations():
         if registration.rivals:
             errors.append(_worded(graph, Problem("ambiguous", registration.key, places=tuple(
                 str(one.place) for one in (*registration.rivals, registration))), None, {}))  # fmt: skip
             continue
-        starts.append(graph.node(registration, None, rank))
+        errors.extend(_mixed(graph, registration, registry))
+        if not is_open(registration.key):  # checked for each closed form that something asks for
+            starts.append(graph.node(registration, None, rank))
     return starts, errors
+
+
+def _mixed(graph: Graph, registration: Registration, registry: Registry) -> list[GraphError]:
+    """Find keys that a lower layer registers with multi=True and this one without, or the other way about."""
+    errors: list[GraphError] = []
+    if registry in graph.over:
+        return errors
+    below = graph.layers[graph.layers.index(registry) + 1 :]
+    for key in registration.keys:
+        for layer in below:
+            other = layer.entries.get(key)
+            if other is None or isinstance(other, list) == registration.multi:
+                continue
+            one = other[0] if isinstance(other, list) else other
+            many, single = (registration, one) if registration.multi else (one, registration)
+            errors.append(GraphError(
+                f"{name_of(key)} is registered with multi=True at {many.place} and without at {single.place}; "
+                "one key cannot be both"
+            ))  # fmt: skip
+    return errors
 
 
 def check_nodes(graph: Graph, starts: Iterable[Node]) -> list[GraphError]:

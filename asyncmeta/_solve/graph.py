@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
@@ -12,7 +12,7 @@ from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE
 from .._declare.registry import Registration, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
-from .generics import bound_parameters
+from .generics import bound_parameters, variables_of
 from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
@@ -83,6 +83,7 @@ class Graph(Lookup):
                 needs.extend(target.nodes)
         node.needs, node.late, node.problems = tuple(needs), tuple(late), tuple(problems)
         node.edges = tuple(edges)
+        self.expansions += 1
         return node.edges
 
     def _plain_edges(self, node: Node, edges: list[Edge]) -> bool:
@@ -115,7 +116,11 @@ class Graph(Lookup):
         if self.given and node.maker.cls is self.app:
             return ()
         found = node.maker.parameters(method=node.owner is not None, owner=node.owner)
-        return found if node.binding is None else bound_parameters(found, node.binding, node.maker.cls)
+        cls = node.maker.cls
+        # A class that closes a generic base (`class Users(Repo[User])`) binds the variables of an inherited constructor.
+        if node.binding is None and (cls is None or not hasattr(cls, "__orig_bases__")):
+            return found
+        return bound_parameters(found, node.binding or {}, cls)
 
     def _target(self, node: Node, parameter: Parameter, problems: list[Problem]) -> Target:
         """Return what fills a parameter; rule 5 of the design, in its order."""
@@ -228,6 +233,27 @@ class Graph(Lookup):
             return None
         return user if key in user.registration.keys else None
 
+    def graph_of(self, node: Node) -> Graph:
+        """Return the graph that *node* stands in."""
+        return self
+
+    # --- who uses what ---
+
+    def expanded_nodes(self) -> list[Node]:
+        """Return the nodes whose edges are known."""
+        return [node for node in self.nodes.values() if node.edges is not None]
+
+    def known(self) -> int:
+        """Return a number that grows when more edges are known."""
+        return self.expansions
+
+    def users(self) -> dict[Node, list[Node]]:
+        """Return who uses what, as far as edges are known; the service that a factory method gets does not count."""
+        count = self.known()
+        if self._users is None or self._users[0] != count:
+            self._users = (count, users_of(self.expanded_nodes()))
+        return self._users[1]
+
     # --- words for errors ---------------------------------------------------------------------------
 
     def hint_for(self, key: Hashable) -> str:
@@ -235,10 +261,14 @@ class Graph(Lookup):
         hint = getattr(type(key), "__asyncmeta_hint__", None)
         if hint is not None:
             return hint(key)  # type: ignore[no-any-return]  # a decorator's
-        if not isinstance(key, type):
-            if typing.get_origin(key) is not None or isinstance(key, str):
-                return ""
-            return ""
+        variables = variables_of(key)
+        if variables and not isinstance(key, type):
+            return (
+                f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
+                "in a generic service take it as a parameter of the constructor, not as an attribute"
+            )
+        if not isinstance(key, type) or typing.get_origin(key) is not None:
+            return self._why_not(key)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
         below = [
@@ -278,3 +308,16 @@ def is_subclass(cls: type, base: type) -> bool:
         return cls is not base and issubclass(cls, base)
     except TypeError:  # a Protocol with data members
         return False
+
+
+def users_of(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
+    """Return who uses what; the service that a factory method gets does not count."""
+    users: dict[Node, list[Node]] = {}
+    for node in nodes:
+        for edges in (node.edges or (), node.late):
+            for edge in edges:
+                if node.owner is not None and edge.name == "self" and edge is (node.edges or (None,))[0]:
+                    continue
+                for other in edge.target.each():
+                    users.setdefault(other, []).append(node)
+    return users

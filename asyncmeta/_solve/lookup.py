@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+import typing
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, lev
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registry import Registration, Registry, layers_of, registry_of
 from .._names import Place, close_to, name_of
-from .generics import Binding, open_key_of, substitution
+from .generics import DEEPEST, Binding, depth_of, is_open, most_specific, open_key_of, refusal, substitution
 from .nodes import (
     CONTEXT,
     SCOPE,
@@ -43,6 +44,7 @@ class Lookup:
         app: type,
         hooks: Mapping[str, Any],
         extra: Sequence[Registry] = (),
+        over: Sequence[Registry] = (),
         given: bool = False,
     ) -> None:
         """
@@ -52,13 +54,15 @@ class Lookup:
             app: The application class.
             hooks: The names and the no-op functions of the two life-cycle methods.
             extra: Layers above the application's.
+            over: Layers above everything, private ones included: overrides.
             given: The application's instance is there already: its constructor needs nothing.
         """
         self.app = app
         self.given = given
         self.hooks = hooks
         self.builtin = builtin
-        self.layers: tuple[Registry, ...] = (*extra, *layers)
+        self.over = tuple(over)
+        self.layers: tuple[Registry, ...] = (*over, *extra, *layers)
         self.shared = layers[-1]
         self.of_app = frozenset(registry.cls for registry in layers)
         own = next((registry for registry in layers if registry.scopes), layers[0])
@@ -82,6 +86,7 @@ class Lookup:
         self.moved: list[tuple[Hashable, Node, Node | None]] = []
         self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
         self._stale = False
+        self.expansions = 0  #: how often edges were looked up
         self._forget()
         for registry in self.layers:
             registry.watchers.add(self)
@@ -101,7 +106,8 @@ class Lookup:
         self._stale = False
         before = self._found
         for node in self.nodes.values():
-            node.edges, node.unit, node.problems, node.late, node.needs = None, None, (), (), ()
+            node.edges, node.unit, node.late, node.needs = None, None, (), ()
+            node.problems = tuple(problem for problem in node.problems if not problem.edge)
         self._forget()
         for view, key, old in [(view, key, old) for view, known in before.items() for key, old in known.items()]:
             if isinstance(old, Node):
@@ -123,11 +129,15 @@ class Lookup:
                 self._stale = False
         #: by view and key; a dictionary for each view spares a tuple for each key
         self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...] | None]] = {None: {}}
+        #: the open generics of each layer, by their class
+        self._open: dict[Registry, dict[Any, list[Any]]] = {}
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
         self.instances: dict[type, Node] = {}
         #: what _run keeps for each site; emptied with the rest
         self.roots: dict[Any, Any] = {}
         self.targets: dict[Site, Target] = {}
+        #: who uses what, and how many expansions that knows
+        self._users: tuple[int, dict[Node, list[Node]]] | None = None
         #: result of the last check of the whole, None where there was none
         self.checked: Any = None
         #: the innermost level that each transient node needs, as far as checked
@@ -145,12 +155,8 @@ class Lookup:
             private = tuple(registry for registry in layers_of(view) if registry.cls not in self.of_app)
             for registry in private:
                 registry.watchers.add(self)
-            found = self._layers_of_view[view] = (*self.above(), *private, *self.layers[len(self.above()) :])
+            found = self._layers_of_view[view] = (*self.over, *private, *self.layers[len(self.over) :])
         return found
-
-    def above(self) -> tuple[Registry, ...]:
-        """Return the layers that come before everything private: overrides."""
-        return ()
 
     def view_of(self, cls: type) -> type | None:
         """Return the view in which an instance of *cls* looks up."""
@@ -179,23 +185,24 @@ class Lookup:
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
         layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
+        over = len(self.over)
+        shared = over + len(layers) - len(self.layers)  # where the private layers of the view end
         start = 0
         if shadowed_by is not None:
             start = len(layers) - shadowed_by.rank
-            if shadowed_by.owner is None and shadowed_by.view is not None and start > private:
+            if shadowed_by.owner is None and shadowed_by.view is not None and start > shared:
                 # A service class's private registrations are not above itself.
-                for position in range(private):
+                for position in range(over, shared):
                     entry = layers[position].entries.get(key)
                     if isinstance(entry, Registration) and entry is not shadowed_by.registration:
                         return self.node(entry, view, len(layers) - position - 1)
         for position in range(start, len(layers)):
-            if position == private and key in self.context_nodes:
+            if position == shared and key in self.context_nodes:
                 return self.context_nodes[key]
             entry = layers[position].entries.get(key)
             if entry is None:
                 continue
-            where = view if position < private else None
+            where = view if over <= position < shared else None
             if isinstance(entry, list):
                 return self._all_of(view, key)
             if entry.rivals:
@@ -205,7 +212,7 @@ class Lookup:
             return self._below(view, key)
         return self._implicit(key) if shadowed_by.maker.cls is not key else None
 
-    def _below(self, view: type | None, key: Hashable) -> Node | None:
+    def _below(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
         """Look below the shared layer: the container itself, service classes, open generics."""
         builtin = self.builtin.get(key)
         if builtin is not None:
@@ -237,37 +244,107 @@ class Lookup:
     def _all_of(self, view: type | None, key: Hashable) -> tuple[Node, ...]:
         """Return the nodes of a multi key: all layers add up, the lowest first."""
         layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
+        over = len(self.over)
+        shared = over + len(layers) - len(self.layers)
+        # An override replaces the whole list.
+        first = next((position for position in range(over) if key in layers[position].entries), None)
+        positions = range(len(layers) - 1, -1, -1) if first is None else (first,)
+        opened = open_key_of(key)
         found: list[Node] = []
-        for position in range(len(layers) - 1, -1, -1):
-            entry = layers[position].entries.get(key)
-            if isinstance(entry, list):
-                where = view if position < private else None
-                found.extend(self.node(registration, where, len(layers) - position - 1) for registration in entry)
+        for position in positions:
+            registry = layers[position]
+            where = view if over <= position < shared else None
+            rank = len(layers) - position - 1
+            entry = registry.entries.get(key)
+            here = [self.node(registration, where, rank) for registration in entry] if isinstance(entry, list) else []
+            if opened is not None:
+                for candidate in self._open_keys(registry).get(opened[0], ()):
+                    entry = registry.entries[candidate]
+                    if isinstance(entry, list):
+                        bound = self._bound_entries(entry, candidate, *opened)
+                        here += [self.node(one, where, rank, key, binding) for one, binding in bound]
+                here.sort(key=lambda node: node.registration.order)
+            found += here
         return tuple(found)
 
-    def _generic(self, view: type | None, key: Hashable) -> Node | None:
+    def _generic(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
         """Find an open generic that serves a closed one."""
         opened = open_key_of(key)
         if opened is None:
             return None
         origin, arguments = opened
         layers = self.layers_of(view)
-        private = len(layers) - len(self.layers)
+        over = len(self.over)
+        shared = over + len(layers) - len(self.layers)
+        if depth_of(key) > DEEPEST:
+            return None
         for position, registry in enumerate(layers):
-            for candidate, entry in list(registry.entries.items()):
+            served: dict[Any, Binding] = {}
+            for candidate in self._open_keys(registry).get(origin, ()):
+                entry = registry.entries[candidate]
                 if isinstance(entry, list):
+                    if self._bound_entries(entry, candidate, origin, arguments):
+                        return self._all_of(view, key)
                     continue
-                binding = substitution(candidate, origin, arguments)
+                binding = substitution(candidate, entry.maker.cls, origin, arguments)
                 if binding is not None:
-                    where = view if position < private else None
-                    return self.node(entry, where, len(layers) - position - 1, key, binding)
+                    served[candidate] = binding
+            if served:
+                candidate = most_specific(served)
+                found = registry.entries[candidate]
+                assert isinstance(found, Registration)
+                if found.rivals:
+                    raise Ambiguous(found)
+                where = view if over <= position < shared else None
+                return self.node(found, where, len(layers) - position - 1, key, served[candidate])
         registry_of_origin = registry_of(origin)
-        if registry_of_origin is not None and registry_of_origin.cls not in self.of_app:
-            binding = substitution(origin, origin, arguments)
+        if registry_of_origin is not None and registry_of_origin.cls not in self.of_app and not inspect.isabstract(origin):
+            binding = substitution(origin, registry_of_origin.cls, origin, arguments)
             if binding is not None:
                 return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
         return None
+
+    def _open_keys(self, registry: Registry) -> dict[Any, list[Any]]:
+        """Return the open generics that a layer registers, by their class."""
+        found = self._open.get(registry)
+        if found is None:
+            found = self._open[registry] = {}
+            for key in registry.entries:
+                if is_open(key):
+                    found.setdefault(typing.get_origin(key) or key, []).append(key)
+        return found
+
+    @staticmethod
+    def _bound_entries(
+        entries: Sequence[Registration], candidate: Any, origin: Any, arguments: tuple[Any, ...]
+    ) -> list[tuple[Registration, Binding]]:
+        """Return the elements of an open multi key that serve a closed one."""
+        pairs = [(one, substitution(candidate, one.maker.cls, origin, arguments)) for one in entries]
+        return [(one, binding) for one, binding in pairs if binding is not None]
+
+    def _why_not(self, key: Hashable) -> str:
+        """Return why no open generic serves *key* although one has its form, else ""."""
+        opened = open_key_of(key)
+        if opened is None:
+            return ""
+        if depth_of(key) > DEEPEST:
+            return f"generics are nested more than {DEEPEST} deep in it: something needs itself, with an ever longer argument"
+        origin, arguments = opened
+        makers = [
+            (candidate, one.maker.cls, str(one.place))
+            for registry in self.layers
+            for candidate in self._open_keys(registry).get(origin, ())
+            for entry in (registry.entries[candidate],)
+            for one in (entry if isinstance(entry, list) else (entry,))
+        ]
+        registry_of_origin = registry_of(origin)
+        if registry_of_origin is not None:
+            makers.append((origin, origin, str(registry_of_origin.place)))
+        for candidate, cls, place in makers:
+            why = refusal(candidate, cls, origin, arguments)
+            if why:
+                return f"{name_of(candidate)} ({place}) would serve it, but {why}"
+        return ""
 
     # --- nodes -----------------------------------------------------------------------------------
 
@@ -287,6 +364,8 @@ class Lookup:
             found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
             if binding is not None:
                 found.key = key
+                if found.constructed is not None:
+                    found.constructed.key = key
         return found
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
@@ -320,7 +399,7 @@ class Lookup:
             if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
                 built.problems, built.binding = node.problems, binding
-                self.nodes[registration, view, binding, "constructed"] = built
+                self.nodes[registration, view, built] = built  # found through the node that starts it
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
             self.instances.setdefault(maker.cls, node)

@@ -121,6 +121,7 @@ class Plan:
 def unit_of(graph: Graph, node: Node) -> Unit:
     """Return the unit of a shared node, made on first use."""
     if node.unit is None:
+        graph = graph.graph_of(node)
         if node.kind in (CONTEXT, CONTAINER, SCOPE):
             node.unit = Unit(node, (), Ref(VALUE_OF, node))
         else:

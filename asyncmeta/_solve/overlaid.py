@@ -1,0 +1,134 @@
+"""What do overrides reach?  A graph that shares every node with another one except those downstream of its overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from .._declare.registry import Registration, Registry
+from .checks import reached_from
+from .generics import Binding
+from .graph import Graph
+from .nodes import ARGUMENT, CONSTANT, Edge, Node
+
+__all__ = ["OverlaidGraph"]
+
+
+class OverlaidGraph(Graph):
+    """
+    A graph with one more layer above another one.
+
+    A node of the graph below that nothing overridden can be reached from is used as it is: one object, so that its value
+    is built once for both.  The others have a twin here.
+    """
+
+    def __init__(self, below: Graph, overrides: Registry, *, new: bool) -> None:
+        """
+        Args:
+            below: The graph that is shared.
+            overrides: Its keys are what is overridden.
+            new: Some keys may be served by nothing below; who asks for them with a default is affected, too.
+        """
+        self.below = below
+        self.keys = frozenset(overrides.entries)
+        self.new = new
+        self._affected: set[Node] = set()
+        self._affected_of = -1  #: how many nodes were expanded below when that was worked out
+        self._own: set[Node] = set()
+        super().__init__(
+            below.layers[len(below.over) :],
+            below.builtin,
+            app=below.app,
+            hooks=below.hooks,
+            over=(overrides, *below.over),
+            given=below.given,
+        )
+        self.shared, self.of_app, self.levels, self.context = below.shared, below.of_app, below.levels, below.context
+        self.context_nodes = below.context_nodes
+        self.slots = [0] * len(self.levels)
+        self.bad_levels = []
+
+    def declared(self) -> None:
+        self._affected_of = -1
+        super().declared()
+
+    def refresh(self) -> None:
+        self.below.refresh()
+        super().refresh()
+
+    def owns(self, node: Node) -> bool:
+        """Tell whether *node* stands here, not in the graph below."""
+        return node in self._own
+
+    def expanded_nodes(self) -> list[Node]:
+        return [*super().expanded_nodes(), *self.below.expanded_nodes()]
+
+    def known(self) -> int:
+        return self.expansions + self.below.known()
+
+    def graph_of(self, node: Node) -> Graph:
+        return self if self.owns(node) else self.below.graph_of(node)
+
+    def node(
+        self, registration: Registration, view: type | None, rank: int, key: Hashable = None, binding: Binding | None = None
+    ) -> Node:
+        if any(entry is registration for layer in self.over[:1] for entry in _entries(layer, registration.key)):
+            return super().node(registration, view, rank, key, binding)
+        below = self.below.node(registration, view, rank, key, binding)
+        if self._is_affected(below):
+            return super().node(registration, view, rank, key, binding)
+        return below
+
+    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
+        node = super()._new_node(registration, view, rank, binding)
+        self._own.add(node)
+        if node.constructed is not None:
+            self._own.add(node.constructed)
+        return node
+
+    def expand(self, node: Node) -> tuple[Edge, ...]:
+        return super().expand(node) if self.owns(node) else self.below.expand(node)
+
+    # --- what is affected ---
+
+    def _is_affected(self, node: Node) -> bool:
+        """Tell whether *node*, of the graph below, is downstream of an override."""
+        below = self.below
+        if below.given and node is below.app_node():
+            return False  # the user holds it
+        if node not in below.sound:
+            reached_from(below, [node])
+        if self._affected_of != below.known():
+            self._work_out()
+        return node in self._affected
+
+    def _work_out(self) -> None:
+        """Find everything downstream of the overridden keys, by the users of each node."""
+        below = self.below
+        users = below.users()
+        pending = [node for node in below.expanded_nodes() if not self.keys.isdisjoint(node.registration.keys)]
+        found: set[Node] = set()
+        if self.new:
+            pending_users = [node for node in below.expanded_nodes() if self._asks(node)]
+            found.update(pending_users)
+            pending += pending_users
+        while pending:
+            for user in users.get(pending.pop(), ()):
+                if user not in found:
+                    found.add(user)
+                    pending.append(user)
+        if below.given:
+            found.discard(below.app_node())
+        self._affected, self._affected_of = found, below.known()
+
+    def _asks(self, node: Node) -> bool:
+        """Tell whether a parameter of *node* that takes its default asks for an overridden key."""
+        if not any(edge.target.how in (CONSTANT, ARGUMENT) for edge in node.edges or ()):
+            return False
+        asks = (parameter.ask for parameter in self.below._parameters(node))
+        return any(ask is not None and not self.keys.isdisjoint(ask.keys) for ask in asks)
+
+
+def _entries(layer: Registry, key: Any) -> Iterable[Registration]:
+    entry = layer.entries.get(key)
+    return () if entry is None else entry if isinstance(entry, list) else (entry,)

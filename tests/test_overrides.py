@@ -1,0 +1,535 @@
+"""Overrides and overlays: what is downstream is another one, everything else is shared, nothing of it stays."""
+
+import asyncio
+from typing import Annotated
+
+import pytest
+
+from asyncmeta import (
+    All,
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    CaptiveDependencyError,
+    ClosedError,
+    Container,
+    DeclarationError,
+    GraphErrors,
+    Inject,
+    Lazy,
+    MissingDependencyError,
+    inject_dependency,
+)
+
+
+class Clock:
+    name = "real"
+
+
+class FakeClock(Clock):
+    name = "fake"
+
+
+class Config: ...
+
+
+class Store:
+    def __init__(self, clock: Clock, config: Config):
+        self.clock, self.config = clock, config
+
+
+class Other:
+    def __init__(self, config: Config):
+        self.config = config
+
+
+class Session:
+    def __init__(self, store: Store):
+        self.store = store
+
+
+class Plain: ...
+
+
+def application(**keywords):
+    class App(AsyncServiceBase, **keywords):
+        clock = AsyncDependencyDescriptor(Clock)
+        store = AsyncDependencyDescriptor(Store)
+        other = AsyncDependencyDescriptor(Other)
+
+    for cls in (Clock, Config, Store, Other):
+        App.register_dependency(cls, cls)
+    App.register_dependency(Session, Session, lifetime="scoped")
+    App.register_dependency(Plain, Plain, lifetime="scoped")
+    return App
+
+
+async def test_dependents_are_rebuilt_and_everything_else_is_shared():
+    """
+    Inside the block a dependent by parameter is another one, however long it was cached; what is not downstream is shared.
+    """
+    fake = FakeClock()
+    async with Container(application()) as container:
+        store, other, config = await container.gather(Store, Other, Config)
+        async with container.override({Clock: fake}):
+            inside = await container.get(Store)
+            assert await container.get(Clock) is fake
+            assert inside is not store
+            assert inside.clock is fake
+            assert inside.config is config
+            assert await container.get(Store) is inside
+            assert await container.get(Other) is other
+            assert container.get_nowait(Clock) is fake
+
+        assert await container.get(Store) is store
+        assert (await container.get(Store)).clock.name == "real"
+        assert container.get_nowait(Clock).name == "real"
+
+
+async def test_dependents_by_attribute_follow():
+    """
+    An attribute that a held service has awaited answers with the override inside and with the real value afterwards.
+    """
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        other = AsyncDependencyDescriptor(Other)
+
+    app = application(providers=[Service])
+    fake = FakeClock()
+    async with Container(app) as container:
+        service = await container.get(Service)
+        real, other = await service.clock, await service.other
+        async with container.override({Clock: fake}):
+            assert await service.clock is fake
+            assert service.clock.nowait() is fake
+            assert await service.other is other
+            assert await container.get(Service) is not service
+        assert await service.clock is real
+        assert await container.get(Service) is service
+
+
+async def test_an_attribute_first_awaited_inside_keeps_nothing():
+    """
+    What an attribute answers inside of a block is stored nowhere.
+    """
+    app = application()()
+    fake = FakeClock()
+    container = Container(app)
+    async with container:
+        async with container.override({Clock: fake}):
+            assert await app.clock is fake
+            assert (await app.store).clock is fake
+        assert (await app.clock).name == "real"
+        assert (await app.store).clock.name == "real"
+
+
+async def test_what_the_overlay_built_is_closed_at_its_end_in_order():
+    """
+    Generators of the overlay are left at its end, in reverse, before anything of the container is.
+    """
+    steps = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("base")
+        @staticmethod
+        async def base():
+            steps.append("+base")
+            yield "base"
+            steps.append("-base")
+
+        @inject_dependency("user")
+        @staticmethod
+        async def user(base: Annotated[str, Inject("base")], clock: Annotated[str, Inject("clock")]):
+            steps.append(f"+user of {clock}")
+            yield f"user of {clock}"
+            steps.append(f"-user of {clock}")
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        assert await container.get("user") == "user of real"
+        async with container.override({"clock": "fake"}):
+            assert await container.get("user") == "user of fake"
+            steps.append("end of block")
+        assert await container.get("user") == "user of real"
+        steps.append("end")
+
+    assert steps == ["+base", "+user of real", "+user of fake", "end of block", "-user of fake", "end", "-user of real", "-base"]
+
+
+async def test_a_shared_value_first_built_inside_keeps_no_fake():
+    """
+    A singleton that is not downstream is built with no override in force, also when its factory looks for something itself.
+    """
+    seen = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("locator")
+        @staticmethod
+        async def locate(container: Container):
+            seen.append(await container.get("clock"))
+            return "located"
+
+        @inject_dependency("sync locator")
+        @staticmethod
+        def locate_now(container: Container):
+            seen.append(container.get_nowait("clock"))
+            return "located"
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        async with container.override({"clock": "fake"}):
+            await container.get("locator")
+            await container.get("sync locator")
+        async with container.override({"clock": "fake"}, everywhere=True):
+            assert await container.get("clock") == "fake"
+
+    assert seen == ["real", "real"]
+
+
+async def test_concurrent_tasks_do_not_see_each_other():
+    """
+    An override is in force for its task and that task's children only.
+    """
+    async with Container(application()) as container:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def overriding():
+            async with container.override({Clock: FakeClock()}):
+                inside.set()
+                await go_on.wait()
+                child = asyncio.create_task(container.get(Clock))
+                return (await container.get(Store)).clock.name, (await child).name
+
+        task = asyncio.create_task(overriding())
+        await inside.wait()
+        outside = (await container.get(Store)).clock.name
+        go_on.set()
+
+        assert outside == "real"
+        assert await task == ("fake", "fake")
+
+
+async def test_a_child_that_outlives_the_block_sees_the_container():
+    """
+    A task started inside of a block that ends sees the container again.
+    """
+    async with Container(application()) as container:
+        ended = asyncio.Event()
+
+        async def child():
+            await ended.wait()
+            return (await container.get(Clock)).name
+
+        async with container.override({Clock: FakeClock()}):
+            task = asyncio.create_task(child())
+            await asyncio.sleep(0)
+        ended.set()
+
+        assert await task == "real"
+
+
+async def test_overrides_nest():
+    """
+    The innermost override of a key wins; leaving it gives the outer one back.
+    """
+    async with Container(application()) as container, container.override({Clock: "outer"}):
+        async with container.override({Config: "config"}):
+            store = await container.get(Store)
+            assert (store.clock, store.config) == ("outer", "config")
+        async with container.override({Clock: "inner"}):
+            assert (await container.get(Store)).clock == "inner"
+        assert (await container.get(Store)).clock == "outer"
+
+
+async def test_none_is_an_override():
+    """
+    None is a value like any other.
+    """
+    async with Container(application()) as container, container.override({Clock: None}):
+        assert await container.get(Clock) is None
+        assert (await container.get(Store)).clock is None
+
+
+async def test_everywhere_is_in_force_for_everybody():
+    """
+    With everywhere=True a task that was started before sees it too.
+    """
+    async with Container(application()) as container:
+        begin = asyncio.Event()
+
+        async def early():
+            await begin.wait()
+            return (await container.get(Clock)).name
+
+        task = asyncio.create_task(early())
+        await asyncio.sleep(0)
+        async with container.override({Clock: FakeClock()}, everywhere=True):
+            begin.set()
+            assert await task == "fake"
+        assert (await container.get(Clock)).name == "real"
+
+
+async def test_open_scopes_follow():
+    """
+    A scope that is open gives its overridden values inside of the block and its own afterwards.
+    """
+    fake = FakeClock()
+    async with Container(application()) as container, container.scope() as scope:
+        session, plain = await scope.get(Session), await scope.get(Plain)
+        async with container.override({Clock: fake}):
+            inside = await scope.get(Session)
+            assert inside is not session
+            assert inside.store.clock is fake
+            assert await scope.get(Session) is inside
+            assert await scope.get(Plain) is plain
+            async with container.scope() as another:
+                assert (await another.get(Session)).store.clock is fake
+                assert (await another.get(Session)) is not inside
+            async with container.request(Session) as requested:
+                assert requested.store.clock is fake
+        assert await scope.get(Session) is session
+
+
+@pytest.mark.parametrize("first", ["scope", "overlay"])
+async def test_a_view_of_a_scope_ends_with_whichever_ends_first(first):
+    """
+    What an overlay builds in a scope is closed once: with the scope or with the overlay, whichever ends first.
+    """
+    steps = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("session", lifetime="scoped")
+        @staticmethod
+        async def session(clock: Annotated[str, Inject("clock")]):
+            steps.append(f"+{clock}")
+            yield clock
+            steps.append(f"-{clock}")
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        scope = container.scope()
+        block = container.override({"clock": "fake"})
+        await block.__aenter__()
+        assert await scope.get("session") == "fake"
+        await (scope.aclose() if first == "scope" else block.__aexit__(None, None, None))
+        assert steps == ["+fake", "-fake"]
+        await (block.__aexit__(None, None, None) if first == "scope" else scope.aclose())
+    assert steps == ["+fake", "-fake"]
+
+
+async def test_scoped_keys_can_be_overridden():
+    """
+    A scoped key takes a value, or a factory with a life of its own.
+    """
+    async with Container(application()) as container, container.override({Session: "session"}):
+        async with container.scope() as scope:
+            assert await scope.get(Session) == "session"
+            assert await container.get(Session) == "session"
+
+
+async def test_getters_follow():
+    """
+    A getter gives the override inside and the real value afterwards.
+    """
+    async with Container(application()) as container:
+        getter = container.getter(Clock)
+        real = await getter()
+        async with container.override({Clock: "fake"}):
+            assert await getter() == "fake"
+        assert await getter() is real
+
+
+async def test_an_override_can_have_the_real_value():
+    """
+    A factory that asks for its own key gets what it overrides: a spy.
+    """
+
+    class Spy(Clock):
+        def __init__(self, real: Clock):
+            self.real = real
+
+    async with Container(application()) as container:
+        real = await container.get(Clock)
+        async with container.override([{"provide": Clock, "use_class": Spy}]):
+            spy = await container.get(Clock)
+            assert isinstance(spy, Spy)
+            assert spy.real is real
+
+
+async def test_lazy_parameters_follow():
+    """
+    A handle that has fetched already answers by the context that awaits it.
+    """
+
+    class Holder:
+        def __init__(self, clock: Lazy[Clock]):
+            self.clock = clock
+
+    app = application()
+    app.register_dependency(Holder, Holder)
+    async with Container(app) as container:
+        holder = await container.get(Holder)
+        real = await holder.clock
+        async with container.override({Clock: "fake"}):
+            assert await holder.clock == "fake"
+        assert await holder.clock is real
+
+
+async def test_a_list_is_replaced_whole():
+    """
+    An override of a multi key replaces all of its values.
+    """
+
+    class App(AsyncServiceBase): ...
+
+    App.register_dependency(Clock, lambda: "one", multi=True)
+    App.register_dependency(Clock, lambda: "two", multi=True)
+    async with Container(App) as container:
+        assert await container.get(All[Clock]) == ["one", "two"]
+        async with container.override({Clock: ["fake"]}):
+            assert await container.get(All[Clock]) == ["fake"]
+        assert await container.get(All[Clock]) == ["one", "two"]
+
+
+async def test_an_unknown_key_is_refused():
+    """
+    A key that nothing provides is refused with near misses, unless it is meant to be new.
+    """
+
+    class Asks:
+        def __init__(self, extra: Annotated[str, Inject("extra")] = "default"):
+            self.extra = extra
+
+    app = application()
+    app.register_dependency("database", lambda: "database")
+    app.register_dependency(Asks, Asks)
+    async with Container(app) as container:
+        assert (await container.get(Asks)).extra == "default"
+        with pytest.raises(MissingDependencyError, match='"database"'):
+            async with container.override({"databse": 1}):
+                pass
+        async with container.override({"extra": "new"}, new=True):
+            assert await container.get("extra") == "new"
+            assert (await container.get(Asks)).extra == "new"
+        assert (await container.get(Asks)).extra == "default"
+
+
+async def test_a_wrong_lifetime_is_found_at_once():
+    """
+    An override that lives shorter than what keeps it is refused when the block is entered.
+    """
+    async with Container(application()) as container:
+        with pytest.raises(GraphErrors) as caught:
+            async with container.override([{"provide": Clock, "use_class": FakeClock, "scope": "request"}]):
+                pass
+        assert isinstance(caught.value.exceptions[0], CaptiveDependencyError)
+        assert (await container.get(Clock)).name == "real"
+
+
+@pytest.mark.parametrize("wrong", [{"provide": Clock, "value": 1}, 3, "text"])
+async def test_what_is_no_override_is_refused(wrong):
+    """
+    A single provider dict, a number or a text is no set of overrides.
+    """
+    async with Container(application()) as container:
+        with pytest.raises(DeclarationError):
+            async with container.override(wrong):
+                pass
+
+
+async def test_an_overlay_is_seen_only_through_its_handle():
+    """
+    An overlay leaves the container alone, lives as long as it likes, and shares what its overrides do not reach.
+    """
+    async with Container(application()) as container:
+        async with container.overlay({Clock: "tenant"}) as tenant:
+            assert (await tenant.get(Store)).clock == "tenant"
+            assert (await container.get(Store)).clock.name == "real"
+            assert await tenant.get(Other) is await container.get(Other)
+            async with tenant.scope() as scope:
+                assert (await scope.get(Session)).store is await tenant.get(Store)
+            async with tenant.request(Session) as session:
+                assert session.store.clock == "tenant"
+        with pytest.raises(ClosedError):
+            await tenant.get(Clock)
+
+
+async def test_an_overlay_that_is_left_open_is_closed_by_its_container():
+    """
+    What an overlay built is closed before anything of the container that it uses, even when nobody leaves it.
+    """
+    steps = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("base")
+        @staticmethod
+        async def base():
+            yield "base"
+            steps.append("-base")
+
+        @inject_dependency("user")
+        @staticmethod
+        async def user(base: Annotated[str, Inject("base")], clock: Annotated[str, Inject("clock")]):
+            yield clock
+            steps.append("-user")
+
+    App.register_value("clock", "real")
+    container = Container(App)
+    overlay = await container.overlay({"clock": "fake"}).__aenter__()
+    await overlay.get("user")
+    with pytest.warns(ResourceWarning):
+        await container.aclose()
+
+    assert steps == ["-user", "-base"]
+
+
+async def test_a_container_can_begin_with_overrides():
+    """
+    Overrides given to the container itself beat everything, private registrations included.
+    """
+
+    class Repo(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+
+    Repo.register_value(Clock, "private")
+    async with Container(application(providers=[Repo])) as container:
+        assert await (await container.get(Repo)).clock == "private"
+    async with Container(application(providers=[Repo]), overrides={Clock: "fake"}) as container:
+        assert await (await container.get(Repo)).clock == "fake"
+        assert (await container.get(Store)).clock == "fake"
+
+
+def test_a_plain_with_works_where_nothing_has_to_be_awaited():
+    """
+    Overrides work without a loop for graphs that need none.
+    """
+    with Container(application()) as container:
+        store = container.get_nowait(Store)
+        with container.override({Clock: "fake"}):
+            assert container.get_nowait(Store).clock == "fake"
+            with container.scope() as scope:
+                assert scope.get_nowait(Session).store.clock == "fake"
+        assert container.get_nowait(Store) is store
+
+
+async def test_the_quick_ways_come_back():
+    """
+    After the last override has ended, built values are got as quickly as before: their roots stand in the table again.
+    """
+    async with Container(application()) as container:
+        await container.get(Clock)
+        before = container.tables[0][Clock]
+        async with container.override({Clock: "fake"}):
+            assert Clock not in container.tables[0]
+        assert container.tables[0][Clock] is before
+
+
+async def test_a_body_that_raises_ends_the_override():
+    """
+    The override ends with its block however the block ends.
+    """
+    async with Container(application()) as container:
+        with pytest.raises(KeyError):
+            async with container.override({Clock: "fake"}):
+                raise KeyError
+        assert (await container.get(Clock)).name == "real"
