@@ -21,26 +21,30 @@ from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
 from ..report import CheckReport, StartReport, Timing
+from .asked import Asked
 from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
 from .closing import FLIGHT_CODES
 from .drive import build_missing_now
-from .ending import IS_CLOSED, IS_CLOSING, OPEN, Ending
+from .ending import IS_CLOSED, IS_CLOSING, OPEN
 from .finalizers import EXITING
 from .findings import check_report
 from .getters import Getters
 from .handles import Ready, answering_by_context, forget_fetched, home_kept
 from .levels import SpanningScope, no_level, scope_class
+from .middleware import Middleware
+from .observing import observed_class
 from .opening import Opening, quick_enter
 from .overriding import IN_FORCE, NONE, active_for
 from .roots import Root, root_of
 from .scope import Scope
 from .starting import start
+from .watching import Watching
 from .work import bind
 
 __all__ = ["Container"]
 
 
-class Container(Ending):
+class Container(Watching):
     """
     Holds the singletons of an application class, and opens scopes.
 
@@ -51,7 +55,9 @@ class Container(Ending):
     Args:
         root: A service class, an instance of one (which is then the application itself), or None for the shared layer.
         providers: More registrations, above the class's own.
+        middleware: What is run around builds, outermost first; the class's own comes after it.
         check: Check the graph now, and again on entering where something was registered since.
+        slow: Seconds after which a build is warned of, through logging, with the path that waits for it.
 
     Raises:
         GraphErrors: What was declared does not fit together; all problems at once.
@@ -68,9 +74,22 @@ class Container(Ending):
     layer_of: ClassVar[Callable[..., Registry]]
     overriding: ClassVar[Callable[..., Any]]
 
-    def __init__(self, root: Any = None, /, *, providers: Sequence[Any] = (), overrides: Any = None, check: bool = True) -> None:
+    def __init__(
+        self,
+        root: Any = None,
+        /,
+        *,
+        providers: Sequence[Any] = (),
+        overrides: Any = None,
+        middleware: Iterable[Middleware] = (),
+        check: bool = True,
+        slow: float | None = None,
+    ) -> None:
         cls, instance = self._root_class(root)
+        watch = self.watch_of(cls, middleware, slow)
         self._begin(cls, instance, self._graph_for(cls, providers, overrides, instance is not None), check=check)
+        if watch is not None:
+            self.heed(watch)
 
     def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool) -> None:
         """Begin a life on *graph*."""
@@ -83,6 +102,7 @@ class Container(Ending):
         self.loop = None
         self.state = IS_CLOSED
         self.observed = False
+        self.watch = self.watcher = None
         self.overridden = 0
         self.everywhere = []
         self.retiring = False
@@ -414,11 +434,11 @@ class Container(Ending):
             and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, generated=True))
         )
 
-    def build_now(self, nodes: Sequence[Node]) -> None:
+    def build_now(self, nodes: Sequence[Node], asked: Asked | None = None) -> None:
         """Build container values without awaiting."""
         if not self.has_all(nodes):
             self.check_open()
-            build_missing_now(self, nodes)
+            build_missing_now(self, nodes, asked)
 
     def refuses(self, build: Build) -> bool:
         """Tell whether a finished build comes too late to be taken."""
@@ -511,12 +531,14 @@ class Container(Ending):
         if inner is around:
             return self._class_of(wanted)(context, around=around)
         spanning = scope_class(SpanningScope, self, wanted, self.tables[wanted], self.tables_nowait[wanted])
+        spanning = observed_class(spanning) if self.observed else spanning
         return spanning(context, around=inner).spanning(around)
 
     def _class_of(self, level: int) -> Any:
         found = self.classes[level]
         if found is None:
-            found = self.classes[level] = scope_class(Scope, self, level, self.tables[level], self.tables_nowait[level])
+            found = scope_class(Scope, self, level, self.tables[level], self.tables_nowait[level])
+            found = self.classes[level] = observed_class(found) if self.observed else found
         return found
 
     def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
@@ -568,6 +590,8 @@ class Container(Ending):
                 self.graph.refresh()
                 self._open()
             self.loop = None
+        if self.watch is not None:
+            self.watch.entered(self.name)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self._close(exc)

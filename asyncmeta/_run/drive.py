@@ -16,11 +16,13 @@ from .._declare.lifetimes import CONTAINER_LEVEL
 from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
+from .asked import Asked, asking
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
-from .finalizers import EXITING, Held, leave, push_locked, settle_errors, withdraw
+from .finalizers import push_locked
+from .keeping import Keeper
 from .work import carry_out, made_now
 
-__all__ = ["Drive", "Holder", "Part", "build_missing", "build_missing_now", "wait_for"]
+__all__ = ["Drive", "Holder", "build_missing", "build_missing_now", "wait_for"]
 
 
 class Drive:
@@ -32,6 +34,7 @@ class Drive:
 
     __slots__ = (
         "again",
+        "asked",
         "container",
         "ended",
         "future",
@@ -45,7 +48,14 @@ class Drive:
         "wait",
     )
 
-    def __init__(self, container: Any, nodes: Iterable[Node], limit: int | None = None, on_built: Any = None) -> None:
+    def __init__(
+        self,
+        container: Any,
+        nodes: Iterable[Node],
+        limit: int | None = None,
+        on_built: Any = None,
+        asked: Asked | None = None,
+    ) -> None:
         self.container = container
         self.limit = limit  #: how many builds of its own may run at once
         self.on_built = on_built  #: told of each value that has come to be
@@ -59,6 +69,8 @@ class Drive:
         self.future: asyncio.Future[None] | None = None
         self.wait: Wait | None = None
         self._walk(nodes)
+        #: why each is built, where somebody watches
+        self.asked = None if container.watch is None else Asked(self.needed_by, asked)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Find the closure of what is missing, with counts; iterative."""
@@ -138,6 +150,12 @@ class Drive:
         way.reverse()
         return tuple(way)
 
+    def asking(self, node: Node) -> asking:
+        """Return the context manager in which *node* is built, where somebody watches."""
+        if self.asked is None:  # they began to watch a moment ago
+            self.asked = Asked(self.needed_by)
+        return asking(self.asked.facts(node))
+
     def leave(self) -> None:
         """Stop waiting for everything."""
         if self.wait is not None:
@@ -172,7 +190,11 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 async def build_missing(
-    container: Any, nodes: Iterable[Node], limit: int | None = None, on_built: Callable[[Build], object] | None = None
+    container: Any,
+    nodes: Iterable[Node],
+    limit: int | None = None,
+    on_built: Callable[[Build], object] | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """
     Build *nodes* and what they need, where that is missing.
@@ -180,7 +202,7 @@ async def build_missing(
     Independent values are built side by side, each in a task that the container owns; sync ones in place.  Cancelling
     this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.
     """
-    drive = Drive(container, nodes, limit, on_built)
+    drive = Drive(container, nodes, limit, on_built, asked)
     loop = drive.loop
     assert loop is not None
     running = 0
@@ -195,10 +217,15 @@ async def build_missing(
                 build = drive.claim(node)
                 if build is None:
                     continue
-                if unit.awaits or build.container.observed:
+                watch = build.container.watch
+                if unit.awaits or (watch is not None and watch.awaits_for(unit)):
                     _begin(build, unit, loop, drive)
                 else:
-                    in_place(build, unit)
+                    if watch is None:
+                        in_place(build, unit)
+                    else:
+                        with drive.asking(node):
+                            in_place(build, unit)
                     drive.came(node)
                     if on_built is not None:
                         on_built(build)
@@ -214,14 +241,14 @@ async def build_missing(
         drive.leave()
 
 
-def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
+def build_missing_now(container: Any, nodes: Iterable[Node], asked: Asked | None = None) -> None:
     """
     Build *nodes* and what they need without awaiting; from any thread.
 
     Raises:
         AsyncDependencyError: One of them has to be awaited.
     """
-    drive = Drive(container, nodes)
+    drive = Drive(container, nodes, asked=asked)
     for node in drive.open:
         # A thread is there to keep the loop free: where one runs, its value is awaited.
         if container.unit(node).awaits and not (container.unit(node).threaded and drive.loop is None):
@@ -234,7 +261,11 @@ def build_missing_now(container: Any, nodes: Iterable[Node]) -> None:
                 build = drive.claim(node)
                 if build is None:
                     continue
-                in_place(build, container.unit(node))
+                if build.container.watch is None:
+                    in_place(build, container.unit(node))
+                else:
+                    with drive.asking(node):
+                        in_place(build, container.unit(node))
                 drive.came(node)
             if not drive.joined and not drive.ended:
                 return
@@ -308,6 +339,9 @@ def _settle(build: Build, value: Any) -> bool:
 
 def _settle_failed(build: Build, error: BaseException | None) -> None:
     container = build.container
+    half = build.node.constructed
+    if half is not None and container.instance is None and container.has(half):
+        container.forget({half})  # a service that did not start is made anew by the next try
     if isinstance(error, asyncio.CancelledError) and container.refuses(build):
         error = ClosedError(f"{container.name} was closed while {build.node.name} was being built")
     elif build.abandoned:
@@ -323,6 +357,8 @@ def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Dri
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), build))
     build.container.clean_context(context)
+    if build.container.watch is not None:
+        context.run(drive.asking(build.node).__enter__)
     holder = Holder(build, unit)
     task = new_task(holder.live(), loop, context, f"asyncmeta: {build.node.name}")
     build.task = task
@@ -340,29 +376,18 @@ def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Dri
     task.add_done_callback(holder.over)
 
 
-class Holder:
+class Holder(Keeper):
     """
     The task that builds a container value; with an async generator it stays, to leave it where it was entered.
     """
 
-    __slots__ = ("build", "command", "parts", "poke", "retiring", "task", "unit")
+    __slots__ = ("build", "retiring", "unit")
 
     def __init__(self, build: Build, unit: Unit) -> None:
+        super().__init__(build.container, build.node.name, stays=unit.async_generators)
         self.build = build
         self.unit = unit
-        self.parts: list[Part] = []  #: what has to be left here
-        self.command: Part | None = None  #: what to leave now
         self.retiring = False
-        self.poke: asyncio.Future[None] | None = None
-        self.task: asyncio.Task[Any] | None = None
-
-    def push(self, container: Any, finalizer: Any) -> None:
-        """Take a finalizer: its turn comes by the order of completion, whoever runs it."""
-        if self.unit.async_generators and not (isinstance(finalizer, Held) and finalizer.anywhere):
-            part = Part(self, finalizer)
-            self.parts.append(part)
-            finalizer = part
-        push_locked(container, finalizer)
 
     async def live(self) -> None:
         """Build, settle, and where something has to be left here, wait for the commands to leave it."""
@@ -374,7 +399,7 @@ class Holder:
             value = await carry_out(self.unit, container, self.push)
         except BaseException as error:
             # What was entered here is left here and now: nobody has seen it.
-            await self._leave_all(error)
+            await self.leave_all(error)
             _settle_failed(build, error)
             return
         build.finished = time.perf_counter()
@@ -382,43 +407,19 @@ class Holder:
         del value
         if not settled:
             closed = ClosedError(f"the container of {container.name} is closed")
-            await self._leave_all(None, closed)
+            await self.leave_all(None, closed)
             _settle_failed(build, closed)
             return
         if self.parts:
             with LOCK:
                 container.tasks.discard(self.task)
                 container.holders.add(self.task)
-            await self._obey()
+            await self.obey()
 
-    async def _obey(self) -> None:
-        """Leave what is commanded until nothing is left; a cancellation from outside means that the loop ends."""
-        while self.parts:
-            # A cancellation cancels the future, so each round has one of its own.
-            self.poke = asyncio.get_running_loop().create_future()
-            try:
-                if self.command is None:
-                    await self.poke
-            except asyncio.CancelledError:
-                if self.command is None and not self.retiring:
-                    await self.build.container.retire(self)
-            part, self.command = self.command, None
-            if part is not None:
-                EXITING.set((*EXITING.get(), self.build.container))
-                await part.run()
-
-    async def _leave_all(self, error: BaseException | None, also: BaseException | None = None) -> None:
-        """Leave everything at once; what that raises is kept with the error that caused it."""
-        raised: list[BaseException] = []
-        while self.parts:
-            part = self.parts[-1]
-            await part.run(error)
-            withdraw(self.build.container, part)
-            if part.raised is not None:
-                raised.append(part.raised)
-        cause = error if error is not None else also
-        if raised and cause is not None:
-            settle_errors([one for one in raised if one is not cause], cause)
+    async def loop_ends(self) -> None:
+        # Everything of the container retires, in order, led by whoever is told first.
+        if not self.retiring:
+            await self.build.container.retire(self)
 
     def over(self, task: asyncio.Task[Any]) -> None:
         """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
@@ -430,53 +431,3 @@ class Holder:
             task.exception()
         if not self.build.done:
             _settle_failed(self.build, asyncio.CancelledError())
-
-
-class Part(Held):
-    """Something that was entered in a holder's task and is left there."""
-
-    __slots__ = ("error", "finalizer", "holder", "left", "raised")
-
-    def __init__(self, holder: Holder, finalizer: Any) -> None:
-        self.holder = holder
-        self.finalizer = finalizer
-        self.error: BaseException | None = None  #: the body's, to be thrown in
-        self.raised: BaseException | None = None  #: what leaving it raised
-        self.left: asyncio.Future[None] | None = None  #: done when it has been left
-
-    @property
-    def name(self) -> str:
-        """What was built with it."""
-        return self.holder.build.node.name
-
-    async def run(self, error: BaseException | None = None) -> None:
-        """Leave it, in the holder's task."""
-        self.holder.parts.remove(self)
-        try:
-            await leave(self.finalizer, error if error is not None else self.error)
-        except BaseException as met:
-            self.raised = met
-        if self.left is not None and not self.left.done():
-            self.left.set_result(None)
-
-    async def leave(self, error: BaseException | None) -> None:
-        """Let the holder's task leave it, and raise what that raised."""
-        holder = self.holder
-        if self not in holder.parts:
-            return
-        self.error = error
-        if holder.task is asyncio.current_task():  # it leads the retiring itself
-            await self.run()
-        else:
-            left = self.left = asyncio.get_running_loop().create_future()
-            holder.command = self
-            poke = holder.poke
-            if poke is not None and not poke.done():
-                poke.set_result(None)
-            while not left.done() and holder.task is not None and not holder.task.done():
-                try:
-                    await asyncio.wait([left, holder.task], return_when=asyncio.FIRST_COMPLETED)
-                except asyncio.CancelledError:
-                    continue  # closing goes on; who waits for the closing raises it
-        if self.raised is not None:
-            raise self.raised

@@ -15,10 +15,12 @@ from .._solve.plan import Unit
 from ..errors import ClosedError, ContainerError, WrongLoopError
 from .cells import CHAIN, LOCK, Build, scopes_above
 from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
-from .drive import Holder, Part
+from .drive import Holder
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
 from .getters import Getters
 from .handles import Ready, refusing
+from .keeping import Part
+from .observing import Watch
 from .scope import Scope
 
 __all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Ending"]
@@ -60,6 +62,8 @@ class Ending(Scope):
         "tables",  # roots by level
         "tables_nowait",
         "tasks",  # builds in flight
+        "watch",  # what cold paths tell, run and time; None where there is nothing of the kind
+        "watcher",  # the same, kept when there is nothing any more
     )
 
     built: dict[Node, Any]
@@ -89,6 +93,8 @@ class Ending(Scope):
     tables: list[dict[Any, Any]]
     tables_nowait: list[dict[Any, Any]]
     tasks: set[asyncio.Task[Any]]
+    watch: Watch | None
+    watcher: Watch | None
 
     def new_tables(self) -> None:
         """Let everything be looked up anew."""
@@ -96,6 +102,10 @@ class Ending(Scope):
 
     def unit(self, node: Node) -> Unit:
         """Return the unit of a container value."""
+        raise NotImplementedError
+
+    def heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Mind how long builds take where asyncio's debug mode wants to know."""
         raise NotImplementedError
 
     # --- loops ---
@@ -119,6 +129,7 @@ class Ending(Scope):
             if owner is not None:
                 self._lose_loop(owner)
             self.loop = loop
+        self.heed_debug(loop)
 
     def _lose_loop(self, owner: asyncio.AbstractEventLoop) -> None:
         """Forget what died with a loop: builds, values whose holder did, and what stands on these."""
@@ -130,7 +141,7 @@ class Ending(Scope):
             names = ", ".join(dict.fromkeys(part.name for part in lost))
             warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
             self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
-            self.forget({part.holder.build.node for part in lost})
+            self.forget({part.keeper.build.node for part in lost if isinstance(part.keeper, Holder)})
         self.tasks.clear()
         self.holders.clear()
         self.kids.clear()
@@ -168,11 +179,11 @@ class Ending(Scope):
             raised: list[BaseException] = []
             await self._close_kids(raised)
             finalizers, self.x = as_list(self.x), None
-            holders = {one.holder for one in finalizers if isinstance(one, Part)}
+            holders = {one.keeper for one in finalizers if isinstance(one, Part) and isinstance(one.keeper, Holder)}
             for holder in holders:
                 holder.retiring = True
             self.forget({node for node in self.built if self.unit(node).generators})
-            raised += await unwind(finalizers, None)
+            raised += await unwind(self._watched(finalizers), None)
             for error in raised:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"a finalizer of {self.name} failed while its event loop ended", "exception": error}
@@ -242,9 +253,13 @@ class Ending(Scope):
         await _swallowing(self._until(-2, lambda: self.n == CLOSING))
         await self._close_kids(raised)
         finalizers, self.x = as_list(self.x), None
-        raised[:0] = await unwind(finalizers, error)
+        raised[:0] = await unwind(self._watched(finalizers), error)
         self._end()
         return raised
+
+    def _watched(self, finalizers: list[Any]) -> list[Any]:
+        """Return *finalizers* so that observers are told when they run."""
+        return finalizers if self.watch is None else self.watch.all_watched(finalizers, self.graph)
 
     def _end(self) -> None:
         """Nothing is left: from here on every use is refused."""
@@ -259,6 +274,8 @@ class Ending(Scope):
                     lambda: ClosedError(f"the container of {name} is closed")
                 )
                 self.ready_class = None
+        if self.watch is not None and self.p is None:
+            self.watch.closed(self.name)
 
     def _close_sync(self, error: BaseException | None) -> None:
         if self.state == IS_CLOSED or self in EXITING.get():
@@ -283,7 +300,7 @@ class Ending(Scope):
                 except BaseException as met:
                     raised.append(met)
             finalizers, self.x = as_list(self.x), None
-            raised[:0] = unwind_sync(finalizers, error)
+            raised[:0] = unwind_sync(self._watched(finalizers), error)
         finally:
             EXITING.reset(token)
             self._end()

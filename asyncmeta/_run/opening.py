@@ -111,7 +111,7 @@ def quick_enter(container: Any, plan: Plan) -> Any:
     """Return generated code that enters a one-shot scope for *plan*, or None where a real scope is needed."""
     if plan.entry is None:
         units = (*plan.units, plan.unit)
-        fits = plan.size <= LARGEST and not wants_scope(plan) and not any(unit.special for unit in units)
+        fits = plan.size <= LARGEST and not plan.concurrent and not wants_scope(plan) and not any(unit.special for unit in units)
         plan.entry = loaded(emit_opening(plan, 1)) if fits else False
     if plan.entry is False:
         return None

@@ -112,6 +112,8 @@ class Overlay(Container):
         self.name = f"an overlay of {self.origin.name}"
         self.loop = below.loop
         self.p = below
+        if below.watcher is not None:
+            self.heed(below.watcher)
         errors = check_nodes(graph, self._overridden_nodes())
         if errors:
             raise grouped(graph, errors)

@@ -17,6 +17,8 @@ from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, unit_with_arguments
 from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
+from .asked import Asked
+from .beside import build_beside
 from .cells import UNSET
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, Closing, landed, live
 from .drive import build_missing, wait_for
@@ -161,9 +163,10 @@ class Scope(Closing):
                 if container.has(node):
                     return container.built_value(node)
                 # It died, or the container was closed: see below.
+        asked = container.asked_by(root.plan)
         while not container.has_all(root.plan.singletons):
             self.check_open()
-            await build_missing(container, root.plan.singletons)
+            await build_missing(container, root.plan.singletons, asked=asked)
             # Much may have happened while we waited.
             root = self._root(token)
         node = root.node
@@ -171,14 +174,14 @@ class Scope(Closing):
             value = container.built_value(node)
             container.keep_root(self, token, constant_root(value), lambda scope: value)
             return value
-        return await self._run(token, root)
+        return await self._run(token, root, asked)
 
-    def _run(self, token: Any, root: Root) -> Coroutine[Any, Any, Any]:
+    def _run(self, token: Any, root: Root, asked: Asked | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan = root.plan
         container = self.container
-        if container.observed or self.interpreted or plan.size > LARGEST or self.by_threads:
-            return self._run_plan(plan)
+        if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
+            return self._run_plan(plan, asked)
         if plan.code is None:
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
@@ -190,11 +193,13 @@ class Scope(Closing):
         container.keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 
-    async def _run_plan(self, plan: Plan) -> Any:
+    async def _run_plan(self, plan: Plan, asked: Asked | None = None) -> Any:
         """Carry out a plan call by call, counted as a get in flight."""
         self._enter_flight()
         try:
-            value = await run_plan(plan, self)
+            if plan.concurrent:
+                await build_beside(plan.units, self)
+            value = await run_plan(plan, self, asked)
         except BaseException:
             self._leave_flight()
             raise
@@ -246,7 +251,7 @@ class Scope(Closing):
         container = self.container
         plan = root.plan
         while not container.has_all(plan.singletons):
-            container.build_now(plan.singletons)
+            container.build_now(plan.singletons, container.asked_by(plan))
             root = self._root(token)
             plan = root.plan
         node = root.node
@@ -353,6 +358,13 @@ class Scope(Closing):
         needed = [node for token in tokens for node in self._root(token).plan.singletons]
         if not container.has_all(needed):
             await build_missing(container, needed)
+        units = {unit: None for token in tokens for unit in self._root(token).plan.units}
+        if any(unit.concurrent for unit in units) and not self.by_threads:
+            self._enter_flight()
+            try:
+                await build_beside(units, self)
+            finally:
+                self._leave_flight()
         return tuple([await self.get(token) for token in tokens])
 
     async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
@@ -360,9 +372,10 @@ class Scope(Closing):
         unit = self._made_unit(node, arguments)
         container = self.container
         plan = container.plan_of_unit(unit)
+        asked = container.asked_by(plan)
         if not container.has_all(plan.singletons):
-            await build_missing(container, plan.singletons)
-        return await self._run_plan(plan)
+            await build_missing(container, plan.singletons, asked=asked)
+        return await self._run_plan(plan, asked)
 
     def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""

@@ -17,9 +17,11 @@ from .._names import Place, arrow
 from .._solve.nodes import START, Node, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
+from .asked import Asked, asking, builds_of, main_node
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle
+from .observing import Watch
 from .overriding import IN_FORCE, NONE
 from .threads import carry_out_special
 
@@ -114,13 +116,18 @@ async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
         push: Where finalizers go, as ``push(scope, finalizer)``.
     """
     temps: list[Any] = []
+    watch = scope.container.watch
+    builds = () if watch is None else builds_of(unit)
     for op in unit.ops:
         node = op.node
         try:
             count = len(op.args) - len(op.names)
             args = [argument(ref, scope, temps) for ref in op.args[:count]]
             named = {name: argument(ref, scope, temps) for name, ref in zip(op.names, op.args[count:], strict=True)}
-            temps.append(await perform(op, args, named, scope, push))
+            if watch is None:
+                temps.append(await perform(op, args, named, scope, push))
+            else:
+                temps.append(await perform_watched(watch, builds[len(temps)], op, args, named, scope, push))
         except Exception as error:
             noted(error, node, scope)
             raise
@@ -131,7 +138,7 @@ def made_now(unit: Unit, container: Any, push: Push) -> Any:
     """Return a container value that needs no awaiting; the short way where its factory is called and that is all."""
     op = unit.ops[-1]
     node = op.node
-    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special:
+    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and container.watch is None:
         try:
             value = function_of(node)(*[argument(ref, container, ()) for ref in op.args])
         except Exception as error:
@@ -193,11 +200,27 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
     return value
 
 
+async def perform_watched(
+    watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push
+) -> Any:
+    """The same, told to observers and run through middleware."""
+
+    def make(push: Push) -> Any:
+        return perform(op, args, named, scope, push)
+
+    value = await watch.build(build, op, make, push)
+    if watch.middleware and registry_of(op.node.key) is not None:
+        adopt_made(value, scope)  # middleware may have put another one in its place
+    return value
+
+
 # --- scoped values ----------------------------------------------------------------------------------
 
 
-async def run_plan(plan: Plan, scope: Any) -> Any:
+async def run_plan(plan: Plan, scope: Any, asked: Asked | None = None) -> Any:
     """Build what *plan* needs in *scope* and the scopes around it, and return the root's value."""
+    if scope.container.watch is not None:
+        return await _run_watched(plan, scope, asked or Asked.by(plan))
     for unit in plan.units:
         node = unit.node
         assert node is not None
@@ -205,7 +228,19 @@ async def run_plan(plan: Plan, scope: Any) -> Any:
     return await carry_out(plan.unit, scope)
 
 
-async def scoped_value(unit: Unit, scope: Any, node: Node) -> Any:
+async def _run_watched(plan: Plan, scope: Any, asked: Asked) -> Any:
+    """The same, with what each value is built for at hand."""
+    for unit in plan.units:
+        node = unit.node
+        assert node is not None
+        with asking(asked.facts(node)):
+            await scoped_value(unit, scope.home(node), node)
+    made = main_node(plan.unit)
+    with asking(asked.facts(made) if made is not None else asked.caller):
+        return await carry_out(plan.unit, scope)
+
+
+async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_locked) -> Any:
     """Return the value of a scoped node, building it on first use."""
     slot = node.slot
     value = claim(scope, slot)
@@ -220,8 +255,9 @@ async def scoped_value(unit: Unit, scope: Any, node: Node) -> Any:
     building = True
     hidden = IN_FORCE.set((NONE,)) if scope.container.overridden else None  # no shared value keeps a fake
     try:
-        value = await carry_out(unit, scope)
+        value = await carry_out(unit, scope, push)
     except BaseException as error:
+        forget_half(scope, node)
         settle(scope, slot, UNSET, error)
         raise
     finally:
@@ -262,6 +298,12 @@ def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None
         outcome = Outcome(None if isinstance(error, asyncio.CancelledError) else error)
         for told in waiting:
             told(outcome)
+
+
+def forget_half(scope: Any, node: Node) -> None:
+    """A service that did not start is made anew by the next try: forget the instance."""
+    if node.constructed is not None and node.constructed.slot >= 0:
+        scope.v[node.constructed.slot] = UNSET
 
 
 async def join(scope: Any, slot: int, node: Node) -> None:
@@ -390,6 +432,7 @@ def undo(scope: Any, error: BaseException, lines: Any) -> None:
     if builds is not None:
         where = scope.at(builds.level)
         if where.v[builds.slot] is FLIGHT:
+            forget_half(where, builds)
             settle(where, builds.slot, UNSET, raised)
     scope.wake_closers()
     if raised is not error:

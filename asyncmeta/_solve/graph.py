@@ -145,7 +145,7 @@ class Graph(Lookup):
                 return Target(CONSTANT, value=default)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
                 return Target(CONSTANT, value=None)
-            own = self._shadower(site, ask.key) is not None
+            own = any(self._shadower(site, key) is not None for key in (ask.inner or ask).keys)
             problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
         except Ambiguous as met:
             problems.append(ambiguity(met.registration, parameter.name))

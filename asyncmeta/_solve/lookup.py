@@ -11,6 +11,7 @@ from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
+from .._declare.providers import ByName
 from .._declare.registry import Registration, Registry, layers_of, registry_of
 from .._names import Place, close_to, name_of
 from .generics import DEEPEST, Binding, depth_of, is_open, most_specific, open_key_of, refusal, substitution
@@ -217,7 +218,19 @@ class Lookup:
         builtin = self.builtin.get(key)
         if builtin is not None:
             return self._builtin_node(key, builtin)
+        if type(key) is ByName:
+            return self._named(view, key.name)
+        if type(key) is type and "__asyncmeta_door__" in vars(key):
+            return self.node(vars(key)["__asyncmeta_door__"], None, -1)
         return self._implicit(key) or self._generic(view, key)
+
+    def _named(self, view: type | None, name: str) -> Node | tuple[Node, ...] | None:
+        """Find the registered class that is called *name*: in the highest layer that has one, the latest there."""
+        for registry in self.layers_of(view):
+            classes = [key for key in registry.entries if isinstance(key, type) and key.__name__ == name]
+            if classes:
+                return self.find(view, classes[-1])
+        return None
 
     def _implicit(self, key: Hashable) -> Node | None:
         registry = registry_of(key)

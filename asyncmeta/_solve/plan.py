@@ -62,7 +62,7 @@ class Unit:
     Op number *i* makes temp *i*; the last op makes the unit's value, unless *result* says otherwise.
     """
 
-    __slots__ = ("async_generators", "awaits", "generators", "node", "ops", "result", "shared", "special", "threaded")
+    __slots__ = ("async_generators", "awaits", "concurrent", "generators", "node", "ops", "result", "shared", "special", "threaded")
 
     def __init__(self, node: Node | None, ops: tuple[Op, ...], result: Ref) -> None:
         self.node = node
@@ -83,6 +83,8 @@ class Unit:
                     stays = stays or kind != ASYNC
             _collect(op.args, shared)
         _collect((result,), shared)
+        #: built beside others
+        self.concurrent = node is not None and node.registration.options.concurrent
         self.special = special  #: some of its calls are no plain ones
         self.awaits = awaits or special  #: something in it has to be awaited
         self.threaded = threaded and not awaits  #: it is awaited only because of threads, and can also be done in place
@@ -103,13 +105,14 @@ def _collect(refs: tuple[Ref, ...], shared: dict[Node, None]) -> None:
 class Plan:
     """Everything that one root needs, in an order in which it can be built."""
 
-    __slots__ = ("awaits", "code", "entry", "generators", "openings", "runs", "singletons", "size", "unit", "units")
+    __slots__ = ("awaits", "code", "concurrent", "entry", "generators", "openings", "runs", "singletons", "size", "unit", "units")
 
     def __init__(self, unit: Unit, units: tuple[Unit, ...], singletons: tuple[Node, ...]) -> None:
         self.unit = unit  #: what the root makes for itself
         self.units = units  #: scoped values, dependencies before dependents
         self.singletons = singletons  #: container values that these need
         self.awaits = unit.awaits or any(one.awaits for one in units)
+        self.concurrent = any(one.concurrent for one in units)  #: some are built beside others
         self.generators = unit.generators or any(one.generators for one in units)
         self.size = len(unit.ops) + sum(len(one.ops) for one in units)
         self.code: Any = None  #: kept here by _run, so that all containers of the application share it

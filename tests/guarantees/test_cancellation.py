@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from helpers import Journal, fresh_app, leaves, outcome, settled
 
-from asyncmeta import Container, FinalizationErrors
+from asyncmeta import AsyncServiceBase, Container, FinalizationErrors
 
 
 class Steps:
@@ -526,6 +526,42 @@ async def test_a_failing_get_stops_waiting_for_its_other_builds():
 
         assert isinstance(end, ValueError)
         assert journal == ["+set up", "-set up"]
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped", "transient"])
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+async def test_a_service_that_was_half_started_is_made_anew(how, lifetime):
+    """
+    A service whose `on_startup` was cancelled or failed is not started a second time: a new instance is.
+    """
+    steps, constructed, started = Steps(), [], []
+
+    class Service(AsyncServiceBase, lifetime=lifetime):
+        def __init__(self):
+            constructed.append(self)
+
+        async def on_startup(self):
+            started.append(self)
+            await steps.wait()
+            if how == "failed" and len(started) == 1:
+                raise ValueError("half started")
+
+    App = fresh_app()
+    async with Container(App) as container, container.scope() as scope:
+        task = asyncio.create_task(scope.get(Service))
+        await settled()
+        if how == "cancelled":
+            task.cancel()
+        steps.go()
+        await outcome(task)
+        again = asyncio.create_task(scope.get(Service))
+        await settled()
+        steps.go()
+        service = await again
+
+    assert len(started) == len(constructed) == 2
+    assert started[0] is not started[1]
+    assert service is started[1]
 
 
 async def test_no_task_is_left_after_cancellations():

@@ -125,9 +125,7 @@ async def test_a_ladder_of_shared_diamonds(lifetime):
             def step(left, right):
                 return make(left, right)
 
-            App.register_dependency(
-                f"{side}{number}", needing(step, f"l{number - 1}", f"r{number - 1}"), lifetime=lifetime
-            )
+            App.register_dependency(f"{side}{number}", needing(step, f"l{number - 1}", f"r{number - 1}"), lifetime=lifetime)
     async with Container(App) as container, container.scope() as scope:
         top = await scope.get("l60")
 
@@ -193,9 +191,7 @@ async def test_a_service_with_many_attributes():
     A service may have 300 attributes, which one get after the other reaches.
     """
     names = [f"v{number}" for number in range(300)]
-    Wide = type(AsyncServiceBase)(
-        "Wide", (AsyncServiceBase,), {name: AsyncDependencyDescriptor(name) for name in names}
-    )
+    Wide = type(AsyncServiceBase)("Wide", (AsyncServiceBase,), {name: AsyncDependencyDescriptor(name) for name in names})
     for name in names:
         Wide.register_value(name, name)
     wide = Wide()

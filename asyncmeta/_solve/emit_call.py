@@ -1,0 +1,365 @@
+"""What would a careful colleague type to fill a function?  The source of injected functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
+from .._declare.marked import Form
+from .emit import Source, _Emitter
+from .nodes import Node
+from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
+from .writer import SourceWriter
+
+__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "fits", "shape_of"]
+
+#: The constant that stands for what one container has bound: its place is taken by an object.
+BOUND = "bound"
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
+_NORMAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_MANY = inspect.Parameter.VAR_POSITIONAL
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
+
+#: What gives the next value of a generator finalizer, and how its end is told.
+_STEP = {GENERATOR: ("next(x)", "StopIteration"), ASYNC_GENERATOR: ("await x.__anext__()", "StopAsyncIteration")}
+
+
+class CallSource(Source):
+    """Source of a wrapper; parameters are `p0`, `p1`, and `k2` where one is passed by name, until they get their own names."""
+
+    __slots__ = ("bound", "names")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound: tuple[str, ...] = ()  #: the locals that the bound values go to, in order
+        self.names: dict[str, str] = {}  #: our identifier -> the parameter's name
+
+
+class Fill:
+    """What one marked parameter is filled with: a plan, or the default of the function."""
+
+    __slots__ = ("asked", "constant", "number", "plan")
+
+    def __init__(self, number: int, plan: Plan | None, constant: Any = None, asked: Any = None) -> None:
+        self.number = number
+        self.plan = plan
+        self.constant = constant
+        self.asked = asked  #: the token, for scopes that are asked
+
+
+def fits(fills: Sequence[Fill]) -> bool:
+    """Tell whether all calls are plain ones, so that they can stand in the wrapper itself."""
+    return not any(unit.special for fill in fills if fill.plan is not None for unit in (*fill.plan.units, fill.plan.unit))
+
+
+def is_held(plan: Plan) -> bool:
+    """Tell whether *plan* gives a container value, and that is all."""
+    return not plan.units and not plan.unit.ops and plan.unit.result.how == VALUE_OF and plan.unit.result.node in plan.singletons
+
+
+class _CallEmitter(_Emitter):
+    """Writes one wrapper."""
+
+    def __init__(self, form: Form, *, ambient: bool = False) -> None:
+        nothing: Any = None
+        super().__init__(nothing, -1, private=True)
+        self.form = form
+        self.ambient = ambient
+        self.source: CallSource = CallSource()
+        self.finalizers: list[Node] = []
+        self.specials: dict[str, None] = {}
+        for number, one in enumerate(form.taken):
+            self.source.names[f"p{number}"] = self.source.names[f"k{number}"] = one.name
+
+    # --- text of the call ---
+
+    def head(self) -> str:
+        """Return the line that begins the wrapper."""
+        kinds: dict[Any, list[str]] = {kind: [] for kind in (_POSITIONAL, _NORMAL, _MANY, _KEYWORD, _MANY_BY_NAME)}
+        for number, one in enumerate(self.form.taken):
+            if one.shown is not None:
+                kinds[one.shown].append(f"p{number}")
+        listed = [*kinds[_POSITIONAL], *(["/"] if kinds[_POSITIONAL] else []), *kinds[_NORMAL]]
+        if kinds[_MANY]:
+            listed.append(f"*{kinds[_MANY][0]}")
+        elif kinds[_KEYWORD]:
+            listed.append("*")
+        listed += kinds[_KEYWORD]
+        listed += [f"**{name}" for name in kinds[_MANY_BY_NAME]]
+        begin = "async def" if self.form.kind in (ASYNC, ASYNC_GENERATOR) else "def"
+        return f"{begin} call({', '.join(listed)}):"
+
+    def all_given(self) -> str:
+        """Return the arguments of `run`: what the caller passed, in the function's own order."""
+        return ", ".join("INJECTED" if one.shown is None else f"p{at}" for at, one in enumerate(self.form.taken))
+
+    def arguments(self) -> str:
+        """Return the arguments of the function itself."""
+        listed = []
+        gap = False
+        for number, one in enumerate(self.form.taken):
+            if one.kind is _MANY:
+                listed.append(f"*p{number}")
+            elif one.kind is _MANY_BY_NAME:
+                listed.append(f"**p{number}")
+            elif one.kind is _KEYWORD or gap:
+                listed.append(f"k{number}=p{number}")
+            else:
+                listed.append(f"p{number}")
+        return ", ".join(listed)
+
+    def cold(self) -> CallSource:
+        w = self.w
+        with w.indent(self.head()):
+            self.elsewhere()
+        self.source.text = w.text()
+        return self.source
+
+    def elsewhere(self) -> None:
+        """Write the call of what does it without code of its own."""
+        made = f"run({self.all_given()})"
+        kind = self.form.kind
+        if kind == ASYNC_GENERATOR:
+            self.stream(made)
+        elif kind == ASYNC:
+            self.w.line(f"return await {made}")
+        elif kind == GENERATOR:
+            self.w.line(f"return (yield from {made})")
+        else:
+            self.w.line(f"return {made}")
+
+    def stream(self, made: str) -> None:
+        """Write what ``yield from`` would be, of an async generator."""
+        w = self.w
+        w.line(f"inner = {made}")
+        with w.indent("try:"):
+            w.line("item = await inner.__anext__()")
+            with w.indent("while True:"):
+                with w.indent("try:"):
+                    w.line("sent = yield item")
+                with w.indent("except GeneratorExit:"):
+                    w.line("await inner.aclose()")
+                    w.line("raise")
+                with w.indent("except BaseException as thrown:"):
+                    w.line("item = await inner.athrow(thrown)")
+                with w.indent("else:"):
+                    w.line("item = await inner.asend(sent)")
+        with w.indent("except StopAsyncIteration:"):
+            w.line("pass")
+
+    def call_it(self, *, last: bool) -> None:
+        """Write the call of the function; *last* where nothing follows."""
+        made = f"function({self.arguments()})"
+        kind = self.form.kind
+        if kind == ASYNC_GENERATOR:
+            self.stream(made)
+            return
+        text = {ASYNC: f"await {made}", GENERATOR: f"yield from {made}", SYNC: made}[kind]
+        if last:
+            self.w.line(f"return ({text})" if kind == GENERATOR else f"return {text}")
+        else:
+            self.w.line(f"r = {text}")
+
+    # --- filling ---
+
+    def expression(self, ref: Ref, unit: Unit, level: int) -> str:
+        if ref.how == THE_CONTAINER:
+            self.specials["container"] = None
+        return super().expression(ref, unit, level)
+
+    def push(self, scope: str, finalizer: str) -> None:
+        self.w.line(f"x = {finalizer}" if len(self.finalizers) == 1 else f"x.append({finalizer})")
+
+    def fill(self, fills: Sequence[Fill]) -> None:
+        """Write what gives each marked parameter its value, unless it was passed by hand."""
+        users: dict[int, list[int]] = {}
+        for fill in fills:
+            for unit in fill.plan.units if fill.plan is not None else ():
+                users.setdefault(id(unit), []).append(fill.number)
+        written: set[int] = set()
+        for fill in fills:
+            plan = fill.plan
+            own = self.condition([fill.number])
+            here: str | None = None  #: the condition of the block that is being written
+            blocks: list[tuple[str, list[Unit | None]]] = []
+            for unit in plan.units if plan is not None else ():
+                if id(unit) not in written:
+                    written.add(id(unit))
+                    needed = self.condition(users[id(unit)])
+                    if needed != here:
+                        blocks.append((needed, []))
+                        here = needed
+                    blocks[-1][1].append(unit)
+            if here != own:
+                blocks.append((own, []))
+            blocks[-1][1].append(None)
+            for condition, parts in blocks:
+                if condition:
+                    with self.w.indent(f"if {condition}:"):
+                        self.parts(parts, fill)
+                else:
+                    self.parts(parts, fill)
+
+    def condition(self, numbers: list[int]) -> str:
+        if any(self.form.taken[number].shown is None for number in numbers):
+            return ""  # nobody can have passed it
+        return " or ".join(f"p{number} is INJECTED" for number in numbers)
+
+    def parts(self, parts: list[Unit | None], fill: Fill) -> None:
+        for unit in parts:
+            if unit is not None:
+                assert unit.node is not None
+                self.ops(unit, self.name("s", unit.node), 1)
+            else:
+                self.own(fill)
+
+    def own(self, fill: Fill) -> None:
+        """Write what a parameter's root makes for itself."""
+        target = f"p{fill.number}"
+        if fill.plan is None:
+            value = "None" if fill.constant is None else self.constant(fill.constant)
+            self.w.line(f"{target} = {value}")
+            return
+        unit = fill.plan.unit
+        last = len(unit.ops) - 1
+        direct = unit.result.how == TEMP and unit.result.what == last
+        for number, op in enumerate(unit.ops):
+            local = target if direct and number == last else self.fresh("t")
+            self.temps[unit, number] = local
+            self.op(op, unit, local, 1)
+        if not direct:
+            self.w.line(f"{target} = {self.expression(unit.result, unit, 1)}")
+
+    def guard(self) -> int:
+        """Write what sends a call elsewhere, and the line that is completed when all names are known."""
+        w = self.w
+        with w.indent(f'if here() is not "{BOUND}".home:' if self.ambient else f'if "{BOUND}".values is None:'):
+            self.elsewhere()
+            if self.form.kind == ASYNC_GENERATOR:
+                w.line("return")
+        return w.line("")
+
+    def unpack(self, at: int) -> None:
+        source = self.source
+        source.bound = (*self.specials, *source.singletons, *source.calls, *source.constants)
+        line = self.w.lines[at - 1]
+        margin = "    " * (1 + len(line) - len(line.lstrip())) if line.strip() else "    "
+        names = ", ".join(source.bound)
+        if not source.bound:
+            self.w.lines[at - 1] = f"{margin}# nothing has to be made for it"
+        else:
+            self.w.lines[at - 1] = f'{margin}{names}{"," if len(source.bound) == 1 else ""} = "{BOUND}".values'
+
+    def hot(self, fills: Sequence[Fill]) -> CallSource:
+        """Write a wrapper that makes everything itself; nobody else sees what it makes."""
+        w = self.w
+        units = {id(unit): unit for fill in fills if fill.plan is not None for unit in (*fill.plan.units, fill.plan.unit)}
+        ops = [op for unit in units.values() for op in unit.ops]
+        self.finalizers = [op.node for op in ops if op.node.kind in (GENERATOR, ASYNC_GENERATOR)]
+        with w.indent(self.head()):
+            at = self.guard()
+            if not ops:
+                self.fill(fills)
+                self.call_it(last=True)
+            elif not self.finalizers:
+                with w.indent("try:"):
+                    self.fill(fills)
+                with w.indent("except BaseException as error:"):
+                    w.line(f'failed("{BOUND}", error)')
+                    w.line("raise")
+                self.call_it(last=True)
+            else:
+                self.around(fills)
+            self.unpack(at)
+        self.source.text = w.text()
+        return self.source
+
+    def around(self, fills: Sequence[Fill]) -> None:
+        """Write the filling and the call with what tears down afterwards."""
+        w = self.w
+        kind = self.form.kind
+        waits = kind in (ASYNC, ASYNC_GENERATOR)
+        single = len(self.finalizers) == 1
+        w.line("x = None" if single else "x = []")
+        with w.indent("try:"):
+            self.fill(fills)
+            self.call_it(last=False)
+        with w.indent("except BaseException as error:"):
+            w.line(f'{"await undo" if waits else "undo_now"}("{BOUND}", x, error)')
+            w.line("raise")
+        if single:
+            step, over = _STEP[self.finalizers[0].kind]
+            with w.indent("if x is not None:"):
+                with w.indent("try:"):
+                    w.line(step)
+                with w.indent(f"except {over}:"):
+                    w.line("pass")
+                with w.indent("except BaseException as error:"):
+                    w.line("settle_errors([error], None)")
+                with w.indent("else:"):
+                    w.line("await twice(x)" if self.finalizers[0].kind == ASYNC_GENERATOR else "twice_now(x)")
+        else:
+            w.line("await leave_all(x)" if waits else "leave_all_now(x)")
+        if kind != ASYNC_GENERATOR:
+            w.line("return r")
+
+    def scoped(self, fills: Sequence[Fill]) -> CallSource:
+        """Write a wrapper that opens a scope, because something holds on to it."""
+        w = self.w
+        waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
+        self.specials["scope"] = None
+        with w.indent(self.head()):
+            at = self.guard()
+            with w.indent(f"{'async with' if waits else 'with'} scope() as s:"):
+                for fill in fills:
+                    condition = self.condition([fill.number])
+                    if condition:
+                        w.line(f"if {condition}:")
+                    margin = "    " if condition else ""
+                    if fill.plan is None:
+                        text = "None" if fill.constant is None else self.constant(fill.constant)
+                    elif is_held(fill.plan):
+                        text = self.expression(fill.plan.unit.result, fill.plan.unit, 1)
+                    else:
+                        text = f"{'await s.get' if waits else 's.get_nowait'}({self.constant(fill.asked)})"
+                    w.line(f"{margin}p{fill.number} = {text}")
+                self.call_it(last=True)
+            self.unpack(at)
+        self.source.text = w.text()
+        return self.source
+
+
+def emit_call(form: Form, fills: Sequence[Fill], *, scoped: bool, ambient: bool) -> CallSource:
+    """
+    Return the source of a wrapper that fills *fills*, in order.
+
+    Args:
+        scoped: It opens a scope and asks that; otherwise it makes everything itself, in locals.
+        ambient: It is for one container, and has to be sure that this one is the ambient one.
+    """
+    emitter = _CallEmitter(form, ambient=ambient)
+    return emitter.scoped(fills) if scoped else emitter.hot(fills)
+
+
+def emit_cold(form: Form) -> CallSource:
+    """Return the source of a wrapper that hands its arguments on to ``run``, in the function's own order."""
+    return _CallEmitter(form).cold()
+
+
+def shape_of(form: Form) -> Any:
+    """Return what all forms with the same cold source have in common."""
+    return form.kind, tuple((one.shown, one.shown is None and one.kind) for one in form.taken)
+
+
+def wrapper_order(form: Form) -> list[int]:
+    """Return the numbers of the parameters that can be passed, in the wrapper's order."""
+    order = (_POSITIONAL, _NORMAL, _MANY, _KEYWORD, _MANY_BY_NAME)
+    return [number for kind in order for number, one in enumerate(form.taken) if one.shown is kind]
+
+
+def plain_writer() -> SourceWriter:
+    return SourceWriter()
