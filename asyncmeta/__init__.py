@@ -10,7 +10,10 @@ from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency
 from ._descriptor import AsyncDependencyDescriptor
+from ._run.asked import Build
 from ._run.container import Container
+from ._run.middleware import Middleware, Next
+from ._run.observing import Event, Observation, Observer
 from ._run.scope import Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
@@ -31,7 +34,7 @@ from .errors import (
     ScopeError,
     WrongLoopError,
 )
-from .report import CheckReport, StartReport, Timing
+from .report import CheckReport, HealthReport, StartReport, Timing
 
 __version__: Final = "0.1.0"
 
@@ -43,6 +46,7 @@ __all__ = [  # in the plain order of text
     "AsyncMeta",
     "AsyncMetaError",
     "AsyncServiceBase",
+    "Build",
     "BuildTimeoutError",
     "CaptiveDependencyError",
     "CheckReport",
@@ -51,17 +55,23 @@ __all__ = [  # in the plain order of text
     "Container",
     "ContainerError",
     "DeclarationError",
+    "Event",
     "Factory",
     "FactoryError",
     "FinalizationErrors",
     "From",
     "GraphError",
     "GraphErrors",
+    "HealthReport",
     "INJECTED",
     "Inject",
     "Lazy",
     "Lifetime",
+    "Middleware",
     "MissingDependencyError",
+    "Next",
+    "Observation",
+    "Observer",
     "Scope",
     "ScopeError",
     "StartReport",

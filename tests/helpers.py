@@ -91,6 +91,22 @@ async def settled(turns=20):
         await asyncio.sleep(0)
 
 
+class Gate:
+    """A thread says that it has come, and waits until it may go on."""
+
+    def __init__(self):
+        self.came, self.go = threading.Event(), threading.Event()
+
+    def passed(self):
+        """Come, and wait to be let through."""
+        self.came.set()
+        assert self.go.wait(LIMIT), "nobody opened the gate"
+
+    async def someone(self):
+        """Wait, without blocking the loop, until a thread stands at the gate."""
+        assert await asyncio.to_thread(self.came.wait, LIMIT), "nobody came to the gate"
+
+
 def in_threads(count, work):
     """Call ``work(number)`` in *count* threads that begin together; return what each returned or raised."""
     barrier = threading.Barrier(count)

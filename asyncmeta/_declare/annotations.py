@@ -25,15 +25,18 @@ _VARARGS, _VARKEYWORDS = 0x04, 0x08
 class Parameter:
     """One parameter of a factory, and what it asks for."""
 
-    __slots__ = ("ask", "default", "kind", "name", "named", "unreadable")
+    __slots__ = ("ask", "default", "fixed", "kind", "name", "named", "unreadable")
 
-    def __init__(self, name: str, kind: int, ask: Ask | None, default: Any, named: bool = False, unreadable: str = "") -> None:
+    def __init__(
+        self, name: str, kind: int, ask: Ask | None, default: Any, named: bool = False, unreadable: str = "", fixed: bool = False
+    ) -> None:
         self.name = name
         self.kind = kind  #: POSITIONAL, NORMAL or KEYWORD
         self.ask = ask  #: None where the annotation cannot be read
         self.default = default  #: MISSING where there is none
         self.named = named  #: has no annotation: it is looked up by its name
         self.unreadable = unreadable  #: why the annotation cannot be read, else ""
+        self.fixed = fixed  #: its value follows from what is made: nobody may hand in another
 
 
 Evaluate = Callable[[str], Any]

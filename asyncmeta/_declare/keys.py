@@ -306,9 +306,10 @@ def ask_for(token: Any, evaluate: Callable[[str], Any] | None = None) -> Ask:
 
 def _ask_annotated(token: Any) -> Ask:
     annotated, *marks = typing.get_args(token)
+    if any(type(mark) is _Collect for mark in marks):
+        named = next((mark.token for mark in marks if type(mark) is Inject and mark.token is not MISSING), None)
+        return Ask("all", (typing.get_args(annotated)[0] if named is None else named,))
     for mark in marks:
-        if type(mark) is _Collect:
-            return Ask("all", (typing.get_args(annotated)[0],))
         if type(mark) is Inject or _is_foreign_inject(mark):
             optional = ask_for(annotated).optional
             # Foreign markers have no MISSING of ours: their fallback is an "empty" class or absent.
@@ -317,6 +318,10 @@ def _ask_annotated(token: Any) -> Ask:
                 plain = ask_for(annotated)
                 return plain if fallback is MISSING else Ask(plain.kind, plain.keys, plain.optional, fallback, plain.inner)
             meant = ask_for(mark.token)
+            handle = ask_for(annotated)
+            if handle.kind in ("lazy", "factory") and meant.kind == "value":
+                # The annotation says what arrives, a handle; the token says of what.
+                return Ask(handle.kind, (), inner=Ask("value", meant.keys, optional, fallback))
             listed = typing.get_origin(annotated) is list or annotated is list
             return Ask(meant.kind, meant.keys, optional or meant.optional, fallback, meant.inner, listed)
     plain = ask_for(annotated)

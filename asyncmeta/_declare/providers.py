@@ -2,34 +2,441 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import inspect
+import types
+import typing
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Required, TypeAlias
 
-from .._names import Place, name_of, place_of_caller
+from typing_extensions import TypedDict
+
+from .._names import Place, close_to, name_of, place_of_caller
 from ..errors import DeclarationError
-from .makers import maker_of
+from .annotations import POSITIONAL, Parameter, constructor_of
+from .keys import INJECTED, MISSING, Ask, Factory, Inject, Lazy, ask_for, is_hashable
+from .lifetimes import Lifetime
+from .makers import SYNC, Maker, maker_of, value_maker
 from .registry import Registration, registry_of
 
-__all__ = ["read_providers"]
+__all__ = ["ByName", "Provider", "Providers", "read_providers", "shape_of"]
 
 
-def read_providers(providers: Sequence[Any], place: Place | None = None) -> list[Registration]:
+class Provider(TypedDict, total=False):
+    """
+    One registration, written as a dictionary.
+
+    ``provide`` is the token; one of ``use_class``, ``use_factory``, ``value`` and ``use_existing`` says what is given
+    for it (a class as token alone means itself).  ``deps`` are the tokens of the arguments, in order.
+    """
+
+    provide: Required[Hashable]
+    use_class: type[Any]
+    use_factory: Callable[..., Any]
+    use_value: Any
+    use_existing: Hashable
+    value: Any
+    deps: Sequence[Hashable]
+    inject: Sequence[Hashable]
+    multi: bool
+    scope: str
+    lifetime: str
+    useClass: type[Any]
+    useValue: Any
+    useFactory: Callable[..., Any]
+    useExisting: Hashable
+
+
+Providers: TypeAlias = Sequence["type[Any] | Provider | Providers"]
+"""Classes, `Provider` dictionaries, and lists of them nested to any depth."""
+
+CLASS, FACTORY, VALUE, EXISTING = "use_class", "use_factory", "value", "use_existing"
+_KINDS = (CLASS, FACTORY, VALUE, EXISTING)
+
+#: Each spelling, and what it means.
+_WORDS = {
+    "provide": "provide",
+    "use_class": CLASS,
+    "use_factory": FACTORY,
+    "value": VALUE,
+    "use_value": VALUE,
+    "use_existing": EXISTING,
+    "deps": "deps",
+    "inject": "deps",
+    "multi": "multi",
+    "scope": "lifetime",
+    "lifetime": "lifetime",
+    "useClass": CLASS,
+    "useValue": VALUE,
+    "useFactory": FACTORY,
+    "useExisting": EXISTING,
+}
+
+_LIFETIMES = {"singleton": "singleton", "scoped": "scoped", "transient": "transient", "request": "scoped"}
+
+
+class ByName:
+    """
+    A key that nobody registers: it means the registered class of that name, whichever it is.
+
+    The dialect tries it where it was given a string and no key is that string.  See Ascender, "Forward references".
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByName) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((ByName, self.name))
+
+    def __repr__(self) -> str:
+        return name_of(self.name)
+
+
+class ProviderMaker(Maker):
+    """A factory that a provider list names: what it needs is read by the rules of the dialect."""
+
+    __slots__ = ("deps", "given_as", "named")
+
+    def __init__(self, maker: Maker, given_as: str, deps: tuple[Any, ...] | None, named: bool = False) -> None:
+        super().__init__(maker.call, maker.kind, maker.function, maker.cls, maker.written)
+        self.partial = maker.partial
+        self.given_as = given_as  #: CLASS or FACTORY
+        self.deps = deps  #: what goes in, by position; None where the parameters say it
+        self.named = named  #: a parameter without annotation is looked up by its name, as everywhere outside of the dialect
+
+    def parameters(self, *, method: bool = False, owner: type | None = None) -> tuple[Parameter, ...]:
+        """
+        Return what the factory needs.
+
+        Raises:
+            DeclarationError: A parameter says nothing about what it needs.
+        """
+        if self.deps is not None:
+            return tuple(
+                [Parameter(f"deps[{n}]", POSITIONAL, _asked_for(_unmarked(dep)), MISSING) for n, dep in enumerate(self.deps)]
+            )
+        found = super().parameters(method=method, owner=owner)
+        if self.given_as is FACTORY:
+            # The defaults of a factory are its own: `lambda bus, token=t: ...` is called with the bus alone.
+            found = tuple([parameter for parameter in found if parameter.default in _NO_DEFAULT])
+        for parameter in found:
+            self._read(parameter)
+        return found
+
+    def _read(self, parameter: Parameter) -> None:
+        if parameter.named and not self.named:
+            raise DeclarationError(
+                f"parameter {parameter.name} of {self.name} has neither annotation nor default: annotate it, or give the "
+                f"provider deps",
+                str(self.place or ""),
+            )
+        if parameter.ask is not None:
+            if not parameter.named:
+                _asked_for(parameter.ask)
+        elif parameter.unreadable:
+            text = self._text_of(parameter.name)
+            if text.isidentifier():
+                parameter.ask = _asked_for(Ask("value", (text,)))
+
+    def _text_of(self, name: str) -> str:
+        """Return the annotation of a parameter as written."""
+        call = self.function if self.cls is None else constructor_of(self.cls)
+        written = getattr(inspect.unwrap(call), "__annotations__", {}).get(name)  # not evaluated: it cannot be
+        if isinstance(written, typing.ForwardRef):
+            written = written.__forward_arg__
+        return written.strip("\"' ") if isinstance(written, str) else ""
+
+
+class _NoDefault:
+    """Holds MISSING and INJECTED, by identity: a default may have any ``__eq__``."""
+
+    def __contains__(self, default: object) -> bool:
+        return default is MISSING or default is INJECTED
+
+
+_NO_DEFAULT = _NoDefault()
+
+
+def _unmarked(dep: Any) -> Ask:
+    """Return what an entry of ``deps`` asks for; a bare marker is as good as one in ``Annotated``."""
+    marker = type(dep) is Inject or type(dep).__name__ == "InjectionMetadata"
+    return ask_for(Annotated[Any, dep] if marker else dep)
+
+
+def _asked_for(ask: Ask) -> Ask:
+    """Let *ask* mean what it means in the dialect: a multi key gives its list, a string may be the name of a class."""
+    if ask.inner is not None:
+        _asked_for(ask.inner)
+    elif ask.kind == "value":
+        ask.listed = True
+        names = tuple([ByName(key) for key in ask.keys if type(key) is str])
+        if names:
+            ask.keys += names
+    return ask
+
+
+def _same(existing: Any) -> Any:
+    return existing
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def read_providers(providers: Any, place: Place | None = None, *, injector: bool = False) -> list[Registration]:
     """
     Return the registrations that *providers* stand for; the list is not changed.
 
+    Args:
+        providers: Classes, dictionaries, and lists and tuples of them nested to any depth.
+        place: Where it was written; by default the caller's line.
+        injector: The list is an injector's.  Elsewhere a class that stands in the list as it is keeps the common rule for
+            parameters without annotation, which are looked up by their names.
+
     Raises:
-        DeclarationError: An entry is nothing that can be registered; it names the position.
+        DeclarationError: An entry is nothing that can be registered; it names the position, and the token where known.
     """
-    if isinstance(providers, str | bytes) or not isinstance(providers, Sequence):
-        raise DeclarationError(f"providers is a list, not a {type(providers).__name__}")
+    if not isinstance(providers, Sequence) or isinstance(providers, str | bytes):
+        raise DeclarationError(f"providers is a list, not {_called(providers)}")
     place = place or place_of_caller()
     found: list[Registration] = []
-    for position, entry in enumerate(providers):
-        if not isinstance(entry, type):
-            raise DeclarationError(f"provider {position} is a class, not a {name_of(type(entry))}", str(place))
-        registry = registry_of(entry)
-        lifetime = registry.lifetime if registry is not None else "singleton"
-        registration = Registration(entry, maker_of(entry), lifetime, place)
+    first: dict[Hashable, tuple[bool, str]] = {}
+    for spot, entry in _flat(providers, place):
+        try:
+            if isinstance(entry, type):
+                registration = _class_registration(entry, entry, None, None, place, named=not injector)
+            else:
+                registration = _registration(entry, place)
+        except DeclarationError as error:
+            raise DeclarationError(f"{_spot(spot, entry)}: {error.message}", str(place)) from None
+        multi, where = first.setdefault(registration.key, (registration.multi, spot))
+        if multi is not registration.multi:
+            said = "is multi, and is not" if registration.multi else "is not multi, and is"
+            raise DeclarationError(
+                f"{_spot(spot, entry)} {said} in provider {where}: one token cannot be both single and multi", str(place)
+            )
         registration.entry = True
         found.append(registration)
     return found
+
+
+def _flat(providers: Sequence[Any], place: Place) -> Iterator[tuple[str, Any]]:
+    """Give each class and dictionary with its position, "2" or "2[0][1]"; iterative, so that no depth is too deep."""
+    open_lists: list[Sequence[Any]] = [providers]
+    positions = [-1]
+    while open_lists:
+        positions[-1] += 1
+        here = open_lists[-1]
+        if positions[-1] >= len(here):
+            open_lists.pop()
+            positions.pop()
+            continue
+        entry = here[positions[-1]]
+        spot = str(positions[0]) + "".join([f"[{position}]" for position in positions[1:]])
+        if isinstance(entry, type | Mapping):
+            yield spot, entry
+        elif isinstance(entry, list | tuple):
+            if any(entry is one for one in open_lists):
+                raise DeclarationError(f"provider {spot} is a list that contains itself", str(place))
+            open_lists.append(entry)
+            positions.append(-1)
+        else:
+            raise DeclarationError(f"provider {spot} is {_called(entry)}{_meant(entry)}", str(place))
+
+
+def _called(thing: object) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
+
+
+def _meant(entry: object) -> str:
+    """Return what may have been meant by something that is no provider."""
+    if entry is None:
+        return ": did a helper forget to return its providers?"
+    if isinstance(entry, types.FunctionType | types.MethodType):
+        return f': a function makes the value of some token, {{"provide": ..., "use_factory": {entry.__name__}}}'
+    if isinstance(entry, str | set | frozenset | Iterator) or typing.get_origin(entry) is not None:
+        return "; a provider is a class, a dictionary, or a list of them"
+    return '; a value is written {"provide": ..., "value": ...}'
+
+
+def _spot(spot: str, entry: Any) -> str:
+    if isinstance(entry, type):
+        return f"provider {spot} ({name_of(entry)})"
+    token = entry.get("provide", MISSING)
+    return f"provider {spot}" if token is MISSING else f"provider {spot} ({name_of(token)})"
+
+
+def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
+    """Return the registration that a dictionary stands for."""
+    given: dict[str, tuple[str, Any]] = {}
+    for word, thing in entry.items():
+        meaning = _WORDS.get(word) if isinstance(word, str) else None
+        if meaning is None:
+            near = close_to(word, _WORDS) if isinstance(word, str) else ()
+            raise DeclarationError(
+                f"{name_of(word)} is no key of a provider; "
+                + (f"did you mean {near[0]}?" if near else f"these are: {', '.join(dict.fromkeys(_WORDS.values()))}")
+            )
+        if meaning in given:
+            raise DeclarationError(f"{given[meaning][0]} and {word} say the same twice; leave one out")
+        given[meaning] = (word, thing)
+    if "provide" not in given:
+        raise DeclarationError("it has no provide: the token that it is asked for by")
+    token = given["provide"][1]
+    key = _key(token)
+    kinds = [kind for kind in _KINDS if kind in given]
+    if len(kinds) > 1:
+        raise DeclarationError(f"{given[kinds[0]][0]} and {given[kinds[1]][0]} contradict each other; choose one")
+    if not kinds and not isinstance(token, type):
+        raise DeclarationError("it does not say what to give: add use_class, use_factory, value or use_existing")
+    kind = kinds[0] if kinds else CLASS
+    word, thing = given.get(kind, ("provide", token))
+    multi = given.get("multi", ("", False))[1]
+    if type(multi) is not bool:
+        raise DeclarationError(f"multi is True or False, not {_called(multi)}")
+    for other in ("deps", "lifetime"):
+        if other in given and kind in (VALUE, EXISTING) and not (other == "deps" and not given[other][1]):
+            what = "a value is there already" if kind is VALUE else "what exists is made elsewhere"
+            raise DeclarationError(f"{given[other][0]} has nothing to do beside {word}: {what}")
+    deps = _deps(*given["deps"]) if "deps" in given else None
+    lifetime = _lifetime(*given["lifetime"]) if "lifetime" in given else None
+    if kind is VALUE:
+        return Registration(key, value_maker(thing), "singleton", place, multi=multi)
+    if kind is EXISTING:
+        if not is_hashable(thing):
+            raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
+        alias = ProviderMaker(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
+        return Registration(key, alias, "transient", place, multi=multi)
+    if kind is CLASS:
+        if not isinstance(thing, type):
+            meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
+            raise DeclarationError(f"{word} takes a class, not {_called(thing)}; did you mean {meant}?")
+        return _class_registration(key, thing, deps, lifetime, place, multi)
+    if not callable(thing):
+        meant = "use_existing" if isinstance(thing, str) else VALUE
+        raise DeclarationError(f"{word} takes something to call, not {_called(thing)}; did you mean {meant}?")
+    return Registration(key, ProviderMaker(maker_of(thing), FACTORY, deps), lifetime or "singleton", place, multi=multi)
+
+
+def _class_registration(
+    key: Hashable,
+    cls: type,
+    deps: tuple[Any, ...] | None,
+    lifetime: str | None,
+    place: Place,
+    multi: bool = False,
+    named: bool = False,
+) -> Registration:
+    registry = registry_of(cls)
+    maker = maker_of(cls)
+    # A service keeps the rules that it has when nobody lists it.
+    if registry is None or deps is not None:
+        maker = ProviderMaker(maker, CLASS, deps, named)
+    return Registration(key, maker, lifetime or (registry.lifetime if registry is not None else "singleton"), place, multi=multi)
+
+
+def _key(token: Any) -> Hashable:
+    """Return the key of ``provide``: any hashable is its own, an ``Annotated[..., Inject(...)]`` the one it names."""
+    if isinstance(token, type | str):
+        return token
+    if not is_hashable(token):
+        raise DeclarationError(f"provide takes a token, and a token has to be hashable; {name_of(type(token))} is not")
+    origin = typing.get_origin(token)
+    ask = ask_for(token) if origin is Annotated else None
+    if origin is Lazy or origin is Factory or (ask is not None and ask.kind != "value"):
+        raise DeclarationError(f"{name_of(token)} is a way of asking and cannot be registered; register what it is about")
+    return token if ask is None or ask.keys[0] is token else ask.keys[-1]
+
+
+def _deps(word: str, deps: Any) -> tuple[Any, ...] | None:
+    if deps is None:
+        return None
+    if not isinstance(deps, Sequence) or isinstance(deps, str | bytes):
+        raise DeclarationError(f"{word} is a list of tokens, not {_called(deps)}")
+    for position, dep in enumerate(deps):
+        if not is_hashable(dep):
+            raise DeclarationError(f"{word}[{position}] is no token: a token has to be hashable; {name_of(type(dep))} is not")
+    # An empty list counts as none, as it does in Ascender: the parameters are read.
+    return tuple(deps) or None
+
+
+def _lifetime(word: str, lifetime: Any) -> str:
+    if isinstance(lifetime, Lifetime):  # also a level of the application's own
+        return lifetime
+    found = _LIFETIMES.get(lifetime) if isinstance(lifetime, str) else None
+    if found is None:
+        near = close_to(lifetime, _LIFETIMES) if isinstance(lifetime, str) else ()
+        raise DeclarationError(
+            f"{word} is singleton, scoped (request) or transient, not "
+            + (name_of(lifetime) if isinstance(lifetime, str) else _called(lifetime))
+            + (f"; did you mean {near[0]}?" if near else '; a level of your own is written Lifetime("name")')
+        )
+    return found
+
+
+# --- recognising ------------------------------------------------------------------------------------
+
+
+def shape_of(providers: Any, place: Place) -> tuple[tuple[Any, ...], list[Any]] | None:
+    """
+    Return what two lists have in common that mean the same but for their values, and the values; None where that is hard to say.
+
+    Two lists of one shape can share a graph.  The shape holds ids: who keeps it has to keep what the list names, and
+    closures, whose cells would be kept with them, have no shape.
+    """
+    shape: list[Any] = [place]
+    values: list[Any] = []
+    pending = [iter(providers)] if type(providers) in (list, tuple) else []
+    if not pending:
+        return None
+    while pending:
+        for entry in pending[-1]:
+            if isinstance(entry, type):
+                shape.append(id(entry))
+            elif type(entry) is dict:
+                shape.append(None)
+                for word, thing in entry.items():
+                    if _WORDS.get(word) is VALUE:
+                        values.append(thing)
+                        shape.append(word)
+                    elif word == "deps" or word == "inject":
+                        parts = _parts(thing)
+                        if parts is None:
+                            return None
+                        shape += (word, parts)
+                    else:
+                        part = _part(thing)
+                        if part is None:
+                            return None
+                        shape += (word, part)
+            elif type(entry) in (list, tuple) and len(pending) < 100:
+                pending.append(iter(entry))
+                break
+            else:
+                return None
+        else:
+            pending.pop()
+    return tuple(shape), values
+
+
+def _part(thing: Any) -> Any:
+    """Return what stands for something in a shape; None where nothing may."""
+    if type(thing) is str:
+        return thing
+    if thing is True or thing is False:
+        return (thing,)
+    if isinstance(thing, type):
+        return id(thing)
+    if type(thing) is types.FunctionType and thing.__closure__ is None and thing.__defaults__ is None:
+        return id(thing)
+    return None
+
+
+def _parts(things: Any) -> tuple[Any, ...] | None:
+    if type(things) not in (list, tuple):
+        return None
+    parts = tuple([_part(thing) for thing in things])
+    return None if None in parts else parts

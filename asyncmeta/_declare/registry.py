@@ -234,6 +234,23 @@ class Registry:
         self.replaced.extend(replaced)
         self.changed()
 
+    def add_all(self, registrations: Sequence[Registration]) -> None:
+        """
+        Take all *registrations*, each in the place of what is there, or none of them.
+
+        Raises:
+            DeclarationError: Single and multi would be mixed under one key.
+        """
+        entries, replaced = dict(self.entries), len(self.replaced)
+        try:
+            for registration in registrations:
+                self.add(registration, replace=True)
+        except DeclarationError:
+            self.entries = entries
+            del self.replaced[replaced:]
+            self.changed()
+            raise
+
     def add_later(self, make: Callable[[], tuple[Registration, bool]], place: Place) -> None:
         """Take a registration whose token may not be defined yet: now, or when somebody looks."""
         try:

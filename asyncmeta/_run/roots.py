@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ForwardRef
 
 from .._declare.keys import Ask, ask_for, is_hashable
 from .._declare.registry import Attribute
@@ -61,7 +61,11 @@ def site_of(graph: Graph, token: Any) -> Site:
         return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)
     if not is_hashable(token):
         raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
-    return Site(ask_for(token), None, "", None)
+    ask = ask_for(token)
+    if ask.kind == "all" and isinstance(ask.keys[0], ForwardRef):
+        name = ask.keys[0].__forward_arg__
+        raise DeclarationError(f'All["{name}"] names a type; for a string token ask for Annotated[list[...], Inject("{name}")]')
+    return Site(ask, None, "", None)
 
 
 def root_of(graph: Graph, level: int, token: Any) -> Root:

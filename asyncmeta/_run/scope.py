@@ -14,7 +14,7 @@ from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from .._names import close_to, name_of
 from .._solve.emit import LARGEST, emit_root
-from .._solve.nodes import Node
+from .._solve.nodes import ARGUMENT, Node
 from .._solve.plan import Plan, Unit, unit_with_arguments
 from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
 from .asked import Asked
@@ -389,9 +389,10 @@ class Scope(Closing):
         self.check_open()
         inner = node.constructed or node
         edges = container.graph.expand(inner)
-        takes = {edge.name for edge in edges if edge.target.how == "argument"}
+        needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
+        takes = needed | {edge.name for edge in edges if edge.target.free}
         unknown = [name for name in arguments if name not in takes]
-        absent = [name for name in takes if name not in arguments]
+        absent = [name for name in needed if name not in arguments]
         if unknown or absent:
             said = []
             if unknown:

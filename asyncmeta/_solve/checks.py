@@ -181,7 +181,10 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
                 where = str(attribute.place)  # type: ignore[attr-defined]  # every descriptor notes its place
     if problem.kind in ("missing", "argument"):
         near = graph.names_near(problem.key) if problem.close else ()
-        return MissingDependencyError(name, (*steps, name), where, near, problem.hint)
+        hint = problem.hint
+        if problem.kind == "argument" and node is not None and node.asked_with_arguments:
+            near, hint = (), f"{problem.edge} is an argument: ask for Factory[{node.name}], and call it with {problem.edge}=..."
+        return MissingDependencyError(name, (*steps, name), where, near, hint)
     if problem.kind == "ambiguous":
         return AmbiguousDependencyError(name, (*steps, name), where, problem.places)
     if problem.kind == "circular":

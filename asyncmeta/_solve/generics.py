@@ -255,15 +255,14 @@ def bound_parameters(parameters: tuple[Parameter, ...], binding: Binding, cls: t
         binding = _seen_by_constructor(cls, binding)
     fresh = []
     for parameter in parameters:
-        ask = parameter.ask
-        default = parameter.default
+        ask, default, fixed = parameter.ask, parameter.default, parameter.fixed
         if ask is not None:
             argument = _type_argument(ask, binding)
             if argument is not MISSING:
-                ask, default = None, argument
+                ask, default, fixed = None, argument, True
             else:
                 ask = _bound_ask(ask, binding)
-        fresh.append(Parameter(parameter.name, parameter.kind, ask, default, parameter.named, parameter.unreadable))
+        fresh.append(Parameter(parameter.name, parameter.kind, ask, default, parameter.named, parameter.unreadable, fixed))
     return tuple(fresh)
 
 

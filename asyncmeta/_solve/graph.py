@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
-from .._declare.makers import SYNC, VALUE
+from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registry import Registration, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
 from .generics import bound_parameters, variables_of
@@ -91,6 +91,8 @@ class Graph(Lookup):
         function = node.maker.function
         if function is None or node.owner is not None or node.binding is not None or node.maker.call is not function:
             return False
+        if type(node.maker) is not Maker:  # a provider list has its own rules
+            return False
         parameters = plain_parameters(function)
         if parameters is None:
             return False
@@ -136,15 +138,15 @@ class Graph(Lookup):
                 why = f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}"
                 problems.append(Problem("plain", node.key, parameter.name, why))
                 return Target(ARGUMENT, value=parameter.name)
-            return Target(CONSTANT, value=default)
+            return Target(CONSTANT, value=default, free=not parameter.fixed)
         site = Site(ask, node.view, parameter.name, None, node)
         try:
             return self.serve(site)
         except Absent:
             if default is not MISSING:
-                return Target(CONSTANT, value=default)
+                return Target(CONSTANT, value=default, free=True)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
-                return Target(CONSTANT, value=None)
+                return Target(CONSTANT, value=None, free=True)
             own = any(self._shadower(site, key) is not None for key in (ask.inner or ask).keys)
             problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
         except Ambiguous as met:

@@ -205,7 +205,7 @@ class Lookup:
                 continue
             where = view if over <= position < shared else None
             if isinstance(entry, list):
-                return self._all_of(view, key)
+                return self._all_of(view, key, start)
             if entry.rivals:
                 raise Ambiguous(entry)
             return self.node(entry, where, len(layers) - position - 1)
@@ -254,14 +254,14 @@ class Lookup:
         assert registry is not None
         return self.node(self._implicit_registration(registry), None, -1)
 
-    def _all_of(self, view: type | None, key: Hashable) -> tuple[Node, ...]:
-        """Return the nodes of a multi key: all layers add up, the lowest first."""
+    def _all_of(self, view: type | None, key: Hashable, start: int = 0) -> tuple[Node, ...]:
+        """Return the nodes of a multi key: all layers from *start* down add up, the lowest first."""
         layers = self.layers_of(view)
         over = len(self.over)
         shared = over + len(layers) - len(self.layers)
         # An override replaces the whole list.
-        first = next((position for position in range(over) if key in layers[position].entries), None)
-        positions = range(len(layers) - 1, -1, -1) if first is None else (first,)
+        first = next((position for position in range(start, over) if key in layers[position].entries), None)
+        positions = range(len(layers) - 1, start - 1, -1) if first is None else (first,)
         opened = open_key_of(key)
         found: list[Node] = []
         for position in positions:

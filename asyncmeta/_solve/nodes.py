@@ -44,7 +44,7 @@ class Site:
 class Target:
     """What serves an edge, or a call of ``get``."""
 
-    __slots__ = ("how", "node", "nodes", "site", "value")
+    __slots__ = ("free", "how", "node", "nodes", "site", "value")
 
     def __init__(
         self,
@@ -54,12 +54,14 @@ class Target:
         nodes: tuple[Node, ...] = (),
         value: Any = None,
         site: Site | None = None,
+        free: bool = False,
     ) -> None:
         self.how = how
         self.node = node  #: NODE, MAYBE, MAKE
         self.nodes = nodes  #: LIST
         self.value = value  #: CONSTANT; the fallback of MAYBE; the name of ARGUMENT
         self.site = site  #: LATE: what the handle asks for when it is awaited
+        self.free = free  #: nothing provides it: who calls a Factory may hand in another value
 
     def each(self) -> tuple[Node, ...]:
         """Return the nodes that it leads to."""

@@ -251,10 +251,10 @@ class _Expansion:
         edges = self.graph.expand(node)
         fresh: list[Edge] = []
         for edge in edges:
-            if edge.target.how != ARGUMENT:
-                fresh.append(edge)
-            elif given is not None and edge.name in given:
+            if given is not None and edge.name in given:
                 fresh.append(Edge(edge.name, edge.kind, Target(CONSTANT, value=given[edge.name])))
+            elif edge.target.how != ARGUMENT:
+                fresh.append(edge)
             else:
                 problem = next(problem for problem in node.problems if problem.edge == edge.name)
                 raise problem_error(self.graph, node, problem)

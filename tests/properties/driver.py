@@ -2,6 +2,8 @@
 
 import asyncio
 
+from helpers import leaves
+
 from asyncmeta import ClosedError, Container, FinalizationErrors
 
 from .graphs import SCOPED, TRANSIENT, VALUE, Boom, World
@@ -264,8 +266,12 @@ class Driver:
     def judge_actor(self, actor):
         """Fail unless the task ended in a right value, the expected failure, a cancellation or ClosedError."""
         if actor.cancelled:
-            error = None if actor.task.cancelled() else actor.task.exception()
-            assert actor.task.cancelled(), f"{actor!r} was cancelled and ended otherwise: {error!r}"
+            if not actor.task.cancelled():
+                # A block that has failed keeps its own error, with what happened while it closed at the chain's end.
+                error = actor.task.exception()
+                ended = isinstance(error, Boom | ClosedError) and actor.what == REQUEST
+                kept = any(isinstance(one, asyncio.CancelledError) for one in leaves(error))
+                assert ended and kept, f"{actor!r} was cancelled and ended otherwise: {error!r}"
             return
         assert not actor.task.cancelled(), f"nobody cancelled {actor!r}"
         error = actor.task.exception()
@@ -280,7 +286,13 @@ class Driver:
                 assert reached & self.faulty, f"{actor!r} does not need what fails"
         elif isinstance(error, FinalizationErrors):
             assert actor.what in (SCOPE, REQUEST, CLOSE, CLOSE_SCOPE)
-            assert all(any(one is raised for raised in self.world.raised_closing) for one in error.exceptions)
+            groups = [error]
+            for group in groups:  # the container's holds those of the scopes that it closed
+                for one in group.exceptions:
+                    if isinstance(one, FinalizationErrors):
+                        groups.append(one)
+                    else:
+                        assert any(one is raised for raised in self.world.raised_closing)
         elif isinstance(error, ClosedError):
             assert actor.what not in (CLOSE, CLOSE_SCOPE)
             assert self.closing or actor.label in self.ending, f"{actor!r} met a closed scope, but nobody closed it"

@@ -51,9 +51,7 @@ class Node(NamedTuple):
 
     def __repr__(self):
         needs = ", ".join(f"{need.number} {need.how}{' by name' if need.by_name else ''}" for need in self.needs)
-        traits = (
-            f"{self.token}{' decorated' if self.decorated else ''} {self.passing} {self.pauses}/{self.closing_pauses}"
-        )
+        traits = f"{self.token}{' decorated' if self.decorated else ''} {self.passing} {self.pauses}/{self.closing_pauses}"
         return f"\n  #{self.number} {self.lifetime} {self.kind} (level {self.level}) needs [{needs}] {traits}"
 
     @property

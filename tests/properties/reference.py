@@ -115,9 +115,7 @@ def check_shape(graph, record):
             continue
         seen.add(id(one))
         assert one.state != "broken", f"{one!r} was handed over"
-        assert [part.number for part in one.parts] == graph.nodes[one.number].eager(), (
-            f"{one!r} has other parts than its needs"
-        )
+        assert [part.number for part in one.parts] == graph.nodes[one.number].eager(), f"{one!r} has other parts than its needs"
         to_see.extend(one.parts)
 
 

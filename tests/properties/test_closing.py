@@ -21,19 +21,27 @@ from .driver import (
 )
 from .graphs import ASYNC_GENERATOR, ASYNC_MANAGER, SINGLETON, STARTED, examples, graphs
 
+_PICK = st.integers(0, 999)
 #: What a driver does next, often or seldom: its name and two numbers that choose among what there is.
-PLANS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            (GET,) * 8 + (ATTRIBUTES, GATHER) + (SCOPE,) * 3 + (REQUEST, END) + (CANCEL,) * 4 + (RELEASE,) * 8
-            + (CLOSE_SCOPE, CLOSE)
-        ),
-        st.integers(0, 999),
-        st.integers(0, 999),
+_STEPS = st.tuples(
+    st.sampled_from(
+        (GET,) * 8 + (ATTRIBUTES, GATHER) + (SCOPE,) * 3 + (REQUEST, END) + (CANCEL,) * 3 + (RELEASE,) * 8 + (CLOSE_SCOPE,)
     ),
-    min_size=3,
-    max_size=60,
-)  # fmt: skip
+    _PICK,
+    _PICK,
+)
+
+
+@st.composite
+def plans(draw):
+    """Draw a short or long plan in which the container is closed once or twice, at any time or at the end."""
+    steps = draw(st.one_of(st.lists(_STEPS, min_size=2, max_size=12), st.lists(_STEPS, min_size=15, max_size=70)))
+    for closing in draw(st.lists(st.tuples(st.integers(2, 100), _PICK, _PICK), max_size=2)):
+        steps.insert(closing[0], (CLOSE, *closing[1:]))
+    return steps
+
+
+PLANS = plans()
 PICKS = st.integers(0, 59)
 
 

@@ -191,9 +191,7 @@ def test_eight_tasks_build_what_one_would(graph, picks, scopes):
         async with Container(world.app) as container:
             async with container.scope({"where": "shared"}) as scope:
                 shared = scope if scopes == "shared" else None
-                records = await asyncio.gather(
-                    *(one(container, label, number, shared) for label, number in enumerate(numbers))
-                )
+                records = await asyncio.gather(*(one(container, label, number, shared) for label, number in enumerate(numbers)))
                 together = reference.scope()
                 homes = [together if shared is not None else reference.scope() for _ in numbers]
                 for record, number, home in zip(records, numbers, homes, strict=True):

@@ -35,7 +35,8 @@ async def life() -> str:
             assert_type(scope, Scope)
             async with scope.scope({Request: Request()}, level="request") as inner:
                 assert_type(inner, Scope)
-                assert_type(inner.container, Container)
+                around: Container = inner.container
+                assert_type(around, Container)
         async with container.scope({Request: Request(), "user": 3, PRICES: {}}) as scope:
             assert_type(scope.level, Lifetime)
             assert_type(scope.closed, bool)

@@ -1,5 +1,6 @@
 """`override` and `overlay`: mappings give values, provider lists give factories."""
-# needs: asyncmeta.Container.override
+# needs: asyncmeta.Overrides
+# needs: asyncmeta.Providers
 
 from typing_extensions import assert_type
 

@@ -1,0 +1,290 @@
+"""Which parameters of a function are filled, and which does its caller pass?"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from .._compat import annotations_of, type_parameters_of
+from .._names import Place, name_of_callable, place_of_function
+from .annotations import _Evaluator, constructor_of, evaluator_for
+from .keys import INJECTED, MISSING, Inject, _Collect, _is_foreign_inject, ask_for, resolved
+from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
+
+__all__ = ["Form", "Taken", "form_of"]
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
+_NORMAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_MANY = inspect.Parameter.VAR_POSITIONAL
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
+
+
+class Taken:
+    """One parameter of an injected function."""
+
+    __slots__ = ("annotation", "asked", "default", "kind", "marked", "name", "shown")
+
+    def __init__(self, name: str, kind: Any, default: Any, annotation: Any, marked: bool) -> None:
+        self.name = name
+        self.kind = kind  #: the function's own, as `inspect` has it
+        self.default = default  #: MISSING where there is none
+        self.annotation = annotation  #: as written; MISSING where there is none
+        self.marked = marked  #: filled where the caller does not pass it
+        self.shown: Any = kind  #: how the caller may pass it: a kind, or None where that cannot be
+        self.asked: Any = MISSING  #: the token of a marked one, once read
+
+
+class Form:
+    """
+    How a function is called, and what is filled in: all that a wrapper of it has to know, but not the function.
+
+    Where every marked parameter stands behind the others, the caller passes each in its own place.  Where one stands
+    before others, these move up, and marked ones are passed by name only.
+    """
+
+    __slots__ = ("__weakref__", "codes", "kind", "marked", "name", "place", "taken")
+
+    def __init__(self, kind: str, taken: tuple[Taken, ...], name: str, place: Place | None) -> None:
+        self.kind = kind
+        self.taken = taken
+        self.name = name  #: for texts
+        self.place = place
+        self.marked = tuple(number for number, one in enumerate(taken) if one.marked)
+        self.codes: Any = None  #: kept here by _run
+        positional = [one for one in taken if one.kind in (_POSITIONAL, _NORMAL)]
+        last = max((at for at, one in enumerate(positional) if not one.marked), default=-1)
+        first = next((at for at, one in enumerate(positional) if one.marked), len(positional))
+        if first < last or any(one.kind is _MANY for one in taken):
+            for one in positional:
+                if one.marked:
+                    one.shown = _KEYWORD if one.kind is _NORMAL else None
+
+    def token(self, number: int, function: Any) -> Any:
+        """
+        Return what a marked parameter of *function* asks for; read once, when it is first needed.
+
+        Raises whatever evaluating its annotation raises.
+        """
+        one = self.taken[number]
+        if one.asked is MISSING:
+            found = _read(function, one)
+            ask_for(found)
+            one.asked = found
+        return one.asked
+
+    def key(self, number: int, function: Any) -> Any:
+        """Return the key that a marked parameter is about, for texts."""
+        return ask_for(self.token(number, function)).key
+
+    def signature(self, function: Any) -> inspect.Signature:
+        """Return what the caller passes; annotations that can be evaluated are, because a wrapper has other globals."""
+        shown = []
+        for one in self.taken:
+            if not one.marked:
+                default = inspect.Parameter.empty if one.default is MISSING else one.default
+                annotation = inspect.Parameter.empty if one.annotation is MISSING else _evaluated(function, one)
+                shown.append(inspect.Parameter(one.name, one.kind, default=default, annotation=annotation))
+        returned = inspect.Signature.empty
+        if isinstance(function, type):
+            returned = function
+        else:
+            below = _below(function)
+            written = annotations_of(below).get("return", MISSING) if below is not None else MISSING
+            if written is not MISSING:
+                returned = _evaluated(function, Taken("return", _NORMAL, MISSING, written, False))
+        return inspect.Signature(shown, return_annotation=returned)
+
+
+_FORMS: weakref.WeakKeyDictionary[Any, Form] = weakref.WeakKeyDictionary()
+
+
+def form_of(function: Any) -> Form:
+    """
+    Return how *function* is called: a function, class, bound method, partial or callable object.
+
+    Kept as long as a plain function or class lives, so that asking again costs nothing.
+    """
+    kept = isinstance(function, (types.FunctionType, type))
+    if kept:
+        found = _FORMS.get(function)
+        if found is not None:
+            return found
+    form = Form(_kind(function), tuple(_taken(function)), name_of_callable(_innermost(function)), _place(function))
+    if kept:
+        _FORMS[function] = form
+    return form
+
+
+def _innermost(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _kind(function: Any) -> str:
+    inner = _innermost(function)
+    if isinstance(inner, type):
+        return SYNC
+    call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else getattr(type(inner), "__call__", None)
+    code = getattr(call, "__code__", None)
+    kind = SYNC if code is None else _kind_of(call, code)
+    assert kind in (SYNC, ASYNC, GENERATOR, ASYNC_GENERATOR)
+    return kind
+
+
+def _place(function: Any) -> Place | None:
+    below = _below(function)
+    return None if below is None else place_of_function(below)
+
+
+def _below(function: Any) -> types.FunctionType | None:
+    """Return the Python function whose parameters *function* has, None where there is none."""
+    inner = _innermost(function)
+    if isinstance(inner, type):
+        inner = constructor_of(inner)
+    elif isinstance(inner, types.MethodType):
+        inner = inner.__func__
+    elif not isinstance(inner, types.FunctionType):
+        inner = getattr(type(inner), "__call__", None)
+    inner = inspect.unwrap(inner) if inner is not None else None
+    return inner if isinstance(inner, types.FunctionType) else None
+
+
+def _taken(function: Any) -> Iterator[Taken]:
+    below = _below(function)
+    written = annotations_of(below) if below is not None else {}
+    # What a partial has bound by name was passed by hand.
+    passed = function.keywords if isinstance(function, functools.partial) else {}
+    for parameter in _parameters(function):
+        annotation = written.get(parameter.name, parameter.annotation)
+        if annotation is inspect.Parameter.empty:
+            annotation = MISSING
+        default = MISSING if parameter.default in (inspect.Parameter.empty,) or parameter.default is INJECTED else parameter.default
+        marked = (
+            annotation is not MISSING
+            and parameter.kind not in (_MANY, _MANY_BY_NAME)
+            and parameter.name not in passed
+            and _marks(_leniently(function, parameter.name, annotation))
+        )
+        yield Taken(parameter.name, parameter.kind, default, annotation, marked)
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    if isinstance(function, type):
+        constructor = constructor_of(function)
+        return [] if constructor is None else list(inspect.signature(constructor).parameters.values())[1:]
+    return list(inspect.signature(function).parameters.values())
+
+
+# --- annotations ------------------------------------------------------------------------------------
+
+
+def _evaluator(function: Any, name: str) -> Any:
+    """Return what evaluates the text of the annotation *name*, in the module that wrote it."""
+    below = _below(function)
+    inner = _innermost(function)
+    owner = inner if isinstance(inner, type) else type(inner.__self__) if isinstance(inner, types.MethodType) else None
+    if isinstance(inner, type) and (below is None or below.__code__.co_filename.startswith("<")):
+        # A generated __init__ (dataclass, attrs) repeats texts that base classes of other modules wrote.
+        for base in inner.__mro__:
+            if name in annotations_of(base):
+                module = sys.modules.get(base.__module__)
+                names = vars(module) if module is not None else {}
+                if below is not None and module is None:
+                    names = below.__globals__
+                more = {parameter.__name__: parameter for parameter in type_parameters_of(base)}
+                return evaluator_for(names, {**more, **vars(base), base.__name__: base})
+    return _Evaluator(below, owner) if below is not None else evaluator_for({})
+
+
+def _read(function: Any, one: Taken) -> Any:
+    evaluate = _evaluator(function, one.name)
+    annotation = one.annotation
+    if isinstance(annotation, str):
+        annotation = evaluate(annotation)
+    if isinstance(annotation, typing.ForwardRef):
+        annotation = evaluate(annotation.__forward_arg__)
+    return resolved(annotation, evaluate)
+
+
+def _evaluated(function: Any, one: Taken) -> Any:
+    """Return an annotation read, or as it is written where that cannot be done yet."""
+    if not isinstance(one.annotation, str):
+        return one.annotation
+    try:
+        return _evaluator(function, one.name)(one.annotation)
+    except Exception:  # whatever evaluating a user's text may raise; the parameter is not ours
+        return one.annotation
+
+
+class _Later:
+    """Stands for a name that is not defined yet, while a marker is looked for around it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, item: Any) -> Any:
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+    def __or__(self, other: Any) -> Any:
+        return typing.Optional[self] if other is None else typing.Union[self, other]  # noqa: UP007, UP045  # a form made of values
+
+    __ror__ = __or__
+
+
+class _Names(dict[str, Any]):
+    """Names for the evaluation of a text some of whose names are not defined yet."""
+
+    def __init__(self, function: types.FunctionType, evaluate: Any) -> None:
+        super().__init__()
+        self._evaluate, self._later = evaluate, _Later()
+
+    def __missing__(self, name: str) -> Any:
+        try:
+            return self._evaluate(name)
+        except Exception:
+            return getattr(builtins, name, self._later)
+
+
+def _leniently(function: Any, name: str, annotation: Any) -> Any:
+    """Return an annotation as far as it can be read now: markers are seen also around names that are defined later."""
+    if not isinstance(annotation, str):
+        return annotation
+    evaluate = _evaluator(function, name)
+    try:
+        return evaluate(annotation)
+    except Exception:
+        pass
+    try:
+        return eval(annotation, {}, _Names(function, evaluate))
+    except Exception:  # no form at all: it is the caller's
+        return None
+
+
+def _marks(form: Any) -> bool:
+    """Tell whether *form* is ``From[...]``, ``Annotated[..., Inject(...)]``, ``All[...]``, or one of them ``| None``."""
+    origin = typing.get_origin(form)
+    if origin is Annotated:
+        return any(type(mark) in (Inject, _Collect) or _is_foreign_inject(mark) for mark in typing.get_args(form)[1:])
+    if origin is typing.Union or origin is types.UnionType:
+        return any(_marks(argument) for argument in typing.get_args(form))
+    return False
+
+
+def without_marked(written: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """Return the annotations of what the caller passes."""
+    hidden = {one.name for one in form.taken if one.marked}
+    return {name: annotation for name, annotation in written.items() if name not in hidden}

@@ -1,0 +1,192 @@
+"""What does a child leave to its parent?  A graph of a few registrations, above one that serves everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from .._declare.lifetimes import CONTAINER_LEVEL
+from .._declare.registry import Registration, Registry
+from .generics import Binding
+from .graph import Graph
+from .nodes import CONTAINER, CONTEXT, NODE, SCOPE, Edge, Node, Problem, Site, Target
+
+__all__ = ["InheritedGraph"]
+
+
+class InheritedGraph(Graph):
+    """
+    The graph of a child.
+
+    What lives in the parent's container is the parent's own node, with what the parent makes of it: one object for both.
+    What lives shorter has a copy here, because scopes opened here have slots of their own; its dependencies are the
+    parent's all the same.
+    """
+
+    def __init__(self, own: Registry, parent: Graph, *, app: type, up: Registration) -> None:
+        """
+        Args:
+            own: The child's registrations.
+            app: What to call the whole.
+            up: What gives the parent's container, for copies of what takes a `Container`.
+        """
+        self.parent = parent
+        self.up = up
+        self._own: set[Node] = set()
+        #: copies, and what they are copies of
+        self._origins: dict[Node, Node] = {}
+        own.scopes = tuple(parent.levels[1:])
+        own.context = _by_level(parent)
+        super().__init__((own,), parent.builtin, app=app, hooks=parent.hooks)
+        for graph in self._above():
+            for registry in graph.layers:
+                registry.watchers.add(self)
+
+    def _above(self) -> list[Graph]:
+        """Return the parent, its parent and so on."""
+        found = [self.parent]
+        while isinstance(found[-1], InheritedGraph):
+            found.append(found[-1].parent)
+        return found
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.sound = _Sound(self.parent)
+
+    def refresh(self) -> None:
+        self.parent.refresh()
+        super().refresh()
+
+    # --- whose is what ---
+
+    def owns(self, node: Node) -> bool:
+        """Tell whether *node* stands here, and not in the parent's graph."""
+        return node in self._own
+
+    def graph_of(self, node: Node) -> Graph:
+        return self if node in self._own else self.parent.graph_of(node)
+
+    def expanded_nodes(self) -> list[Node]:
+        return [*super().expanded_nodes(), *self.parent.expanded_nodes()]
+
+    def known(self) -> int:
+        return self.expansions + self.parent.known()
+
+    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
+        node = super()._new_node(registration, view, rank, binding)
+        self._own.add(node)
+        if node.constructed is not None:
+            self._own.add(node.constructed)
+        return node
+
+    def app_node(self) -> Node:
+        return self._builtin_node(self.app, CONTAINER)  # nothing is built for it
+
+    # --- looking up ---
+
+    def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
+        found = super()._search(view, key, shadowed_by)
+        if found is not None:
+            return found
+        found = self.parent.find(None, key)
+        if isinstance(found, tuple):
+            return tuple(map(self._mine, found))
+        return None if found is None else self._mine(found)
+
+    def _implicit(self, key: Hashable) -> Node | None:
+        return None  # service classes that nobody registers live where the shared layer is: at the root
+
+    def _generic(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
+        found = super()._generic(view, key)
+        return None if isinstance(found, Node) and found.rank < 0 else found
+
+    def find_own(self, key: Hashable) -> bool:
+        """Tell whether the child itself serves *key*."""
+        return super()._search(None, key, None) is not None
+
+    def serve(self, site: Site) -> Target:
+        user = site.user
+        if user is None:
+            return super().serve(site)
+        origin = self._origins.get(user)
+        if origin is not None:
+            site = Site(site.ask, site.view, site.name, site.place, origin)
+        elif user in self._own:
+            return super().serve(site)
+        return self._mapped(self.parent.serve(site))
+
+    def names_near(self, key: Hashable) -> tuple[str, ...]:
+        return super().names_near(key) or self.parent.names_near(key)
+
+    def hint_for(self, key: Hashable) -> str:
+        return super().hint_for(key) or self.parent.hint_for(key)
+
+    # --- what is the parent's ---
+
+    def _mine(self, node: Node) -> Node:
+        """Return the node that stands here for one of the parent's."""
+        if node.level == CONTAINER_LEVEL or node.kind == SCOPE:
+            return node
+        if node.kind == CONTEXT:
+            return self.context_nodes[node.key]
+        copy = self.nodes.get(("copy", node))
+        if copy is None:
+            copy = self.nodes["copy", node] = Node(node.registration, node.maker, node.kind, node.level, node.view, -1)
+            copy.key, copy.owner, copy.binding, copy.problems = node.key, node.owner, node.binding, node.problems
+            self._own.add(copy)
+            self._origins[copy] = node
+            self._give_slot(copy)
+            if node.constructed is not None:
+                copy.constructed = self._mine(node.constructed)
+        if node.maker.cls is not None and self.parent.instances.get(node.maker.cls) is node:
+            self.instances.setdefault(node.maker.cls, copy)
+        return copy
+
+    def _mapped(self, target: Target) -> Target:
+        node = target.node
+        if node is not None:
+            mine = self.node(self.up, None, -1) if node.kind == CONTAINER else self._mine(node)
+            if mine is node:
+                return target
+            return mine.target if target.how == NODE else Target(target.how, node=mine, value=target.value, site=target.site)
+        if target.nodes:
+            return Target(target.how, nodes=tuple(map(self._mine, target.nodes)), value=target.value, site=target.site)
+        return target
+
+    def expand(self, node: Node) -> tuple[Edge, ...]:
+        if node.edges is not None:
+            return node.edges
+        origin = self._origins.get(node)
+        if origin is None:
+            return super().expand(node) if node in self._own else self.parent.expand(node)
+        edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.parent.expand(origin)])
+        node.late = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.late])
+        node.needs = tuple([
+            other for edge in edges if edge.target.how not in ("late", "make") for other in edge.target.each()
+        ])  # fmt: skip
+        node.problems: tuple[Problem, ...] = origin.problems
+        node.edges = edges
+        self.expansions += 1
+        return edges
+
+
+class _Sound(set[Node]):
+    """What was found sound here, or by the parent."""
+
+    __slots__ = ("parent",)
+
+    def __init__(self, parent: Graph) -> None:
+        super().__init__()
+        self.parent = parent
+
+    def __contains__(self, node: object) -> bool:
+        return super().__contains__(node) or node in self.parent.sound
+
+
+def _by_level(graph: Graph) -> Mapping[str, tuple[Hashable, ...]]:
+    """Return the context keys of *graph* by the name of their level, as a class declares them."""
+    found: dict[str, tuple[Hashable, ...]] = {}
+    for key, level in graph.context.items():
+        name = graph.levels[level]
+        found[name] = (*found.get(name, ()), key)
+    return found

@@ -1,0 +1,117 @@
+"""What does MODULE:APP name, and what does TOKEN?"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from .. import Container, Token
+from .._declare.registry import registry_of
+from .._names import close_to, name_of
+from .._solve.graph import Graph
+from ..diagrams import Item
+
+__all__ = ["Refusal", "application", "graph_of", "items_named", "key_named"]
+
+
+class Refusal(Exception):
+    """What is asked for cannot be done; the text says why."""
+
+
+def application(wanted: str) -> Any:
+    """
+    Return the service class or container that *wanted* names.  Importing its module runs it.
+
+    Raises:
+        Refusal: There is no such thing, or it is something else.
+        AsyncMetaError: What the module declares is wrong.
+        Exception: What the module raised.
+    """
+    module_name, _, path = wanted.partition(":")
+    parts = path.split(".")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *parts)):
+        raise Refusal(f"write MODULE:APP, as in shop.main:Shop; not {wanted!r}")
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:  # an installed script has its own folder there, not the caller's
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # found, but it imports something that is not there
+        raise Refusal(f"there is no module {error.name!r}") from None
+    for part in parts:
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            names = close_to(part, [name for name in dir(found) if not name.startswith("_")])
+            meant = f"; did you mean {' or '.join(names)}?" if names else ""
+            raise Refusal(f"{module_name} has no {path}{meant}") from None
+    if isinstance(found, Container) or registry_of(found) is not None:
+        return found
+    kind = "class" if isinstance(found, type) else name_of(type(found))
+    raise Refusal(f"{wanted} is a {kind}: neither a class derived from AsyncServiceBase nor a Container")
+
+
+def graph_of(found: Any) -> Graph:
+    """Return the graph of a service class or container, unchecked."""
+    container = found if isinstance(found, Container) else Container(found, check=False)
+    container.graph.refresh()
+    return container.graph
+
+
+def items_named(items: Iterable[Item], wanted: str) -> list[Item]:
+    """
+    Return the items that *wanted* names: by id, by a key's name, or by module and name.
+
+    Raises:
+        Refusal: None does.
+    """
+    items = list(items)
+    exact = [item for item in items if item.id == wanted]
+    found = exact or [item for item in items if wanted in _names_of(item)]
+    if not found:
+        names = close_to(wanted, dict.fromkeys(name for item in items for name in (item.id, item.name)))
+        meant = f"; did you mean {' or '.join(names)}?" if names else ""
+        raise Refusal(f"nothing goes by {wanted}{meant}")
+    return found
+
+
+def key_named(items: Iterable[Item], wanted: str) -> Hashable:
+    """
+    Return the one key that *wanted* names.
+
+    Raises:
+        Refusal: None, or several.
+    """
+    found = items_named(items, wanted)
+    keys = dict.fromkeys(key for item in found for key in _keys_of(item) if wanted in _names_of_key(key))
+    if not keys:
+        keys = dict.fromkeys(item.node.key for item in found)
+    if len(keys) > 1:
+        longer = [_names_of_key(key)[-1] for key in keys]
+        raise Refusal(f"{wanted} may be {' or '.join(longer)}; say which")
+    (key,) = keys
+    return key
+
+
+def _keys_of(item: Item) -> tuple[Hashable, ...]:
+    return (item.node.key, *item.node.registration.keys)
+
+
+def _names_of(item: Item) -> list[str]:
+    return [name for key in _keys_of(item) for name in _names_of_key(key)]
+
+
+def _names_of_key(key: Hashable) -> list[str]:
+    """Return what a key may be called on a command line, the most exact last."""
+    if isinstance(key, str):
+        return [key, name_of(key)]
+    if isinstance(key, Token):
+        return [key.name, name_of(key)]
+    if isinstance(key, type):
+        return [name_of(key), f"{key.__module__}.{key.__qualname__}", f"{key.__module__}:{key.__qualname__}"]
+    return [name_of(key)]

@@ -1,0 +1,317 @@
+"""What happened while starting, what does a check find, and how well are the values?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .page import printable, start_page
+
+__all__ = ["CheckReport", "Health", "HealthReport", "StartReport", "Timing"]
+
+
+class Timing:
+    """How long one value took to come to be."""
+
+    __slots__ = ("finished", "key", "needs", "ran", "waited")
+
+    def __init__(self, key: str, waited: float, ran: float, finished: float, needs: tuple[str, ...]) -> None:
+        self.key = key  #: by name
+        self.waited = waited  #: seconds from the call of start() until its factory began
+        self.ran = ran  #: seconds that its factory took
+        self.finished = finished  #: seconds from the call of start() until it was there
+        self.needs = needs  #: what it waited for, by name
+
+    def __repr__(self) -> str:
+        return f"Timing({self.key}, waited={self.waited:.4f}, ran={self.ran:.4f}, finished={self.finished:.4f})"
+
+
+class StartReport:
+    """
+    What one call of ``start()`` built, and where the time went.  Values never appear, only names and seconds.
+
+    ``str()`` draws a waterfall as wide as the terminal; `to_text` lets the caller choose the width.
+    """
+
+    __slots__ = ("_builds", "_seconds")
+
+    def __init__(self, builds: Sequence[Timing], seconds: float) -> None:
+        self._builds = tuple(builds)
+        self._seconds = seconds
+
+    @property
+    def builds(self) -> tuple[Timing, ...]:
+        """What this call built, in order of completion; what was there already is not in it."""
+        return self._builds
+
+    @property
+    def seconds(self) -> float:
+        """From the call to its end."""
+        return self._seconds
+
+    @property
+    def critical_path(self) -> tuple[Timing, ...]:
+        """The chain that decided the end: the value that came last, the one it waited for last, and so on; in order."""
+        by_key: dict[str, list[Timing]] = {}
+        for timing in self._builds:
+            by_key.setdefault(timing.key, []).append(timing)
+        path: list[Timing] = []
+        seen: set[int] = set()
+        here = max(self._builds, key=lambda timing: timing.finished, default=None)
+        while here is not None:
+            path.append(here)
+            seen.add(id(here))
+            # Several values may go by one name (multi, views): the one meant was there before its user.
+            waited_for = [
+                one
+                for need in here.needs
+                for one in by_key.get(need, ())
+                if id(one) not in seen and one.finished <= here.finished
+            ]  # fmt: skip
+            here = max(waited_for, key=lambda timing: timing.finished, default=None)
+        path.reverse()
+        return tuple(path)
+
+    def _begun(self) -> list[Timing]:
+        """Return the builds in the order in which they began: that of a waterfall."""
+        return sorted(self._builds, key=lambda timing: (timing.waited, timing.finished))
+
+    def to_json(self) -> str:
+        """Return the report as JSON; all times in seconds."""
+        critical = {id(timing) for timing in self.critical_path}
+        return json.dumps(
+            {
+                "seconds": self._seconds,
+                "sum": sum(timing.ran for timing in self._builds),
+                "builds": [
+                    {
+                        "key": timing.key,
+                        "waited": timing.waited,
+                        "ran": timing.ran,
+                        "finished": timing.finished,
+                        "needs": list(timing.needs),
+                        "critical": id(timing) in critical,
+                    }
+                    for timing in self._builds
+                ],
+            }
+        )
+
+    def to_mermaid(self) -> str:
+        """Return the report as a Mermaid gantt chart, which many places that show Markdown draw; its axis is in seconds."""
+        critical = {id(timing) for timing in self.critical_path}
+        title = self._summary().replace(";", ",")  # older versions end the statement there
+        lines = ["gantt", f"    title {title}", "    dateFormat x", "    axisFormat %S.%L"]
+        for number, timing in enumerate(self._begun()):
+            begin = round(1000 * timing.waited)
+            end = max(begin + 1, round(1000 * timing.finished))  # a bar of no width is drawn nowhere
+            mark = "crit, " if id(timing) in critical else ""
+            lines.append(f"    {_for_gantt(timing.key)} :{mark}b{number}, {begin}, {end}")
+        return "\n".join(lines) + "\n"
+
+    def to_html(self) -> str:
+        """Return one self-contained page: bars, the critical path marked, details under the pointer; it loads nothing."""
+        return start_page(self._begun(), self.critical_path, self._seconds)
+
+    def to_text(self, width: int | None = None, *, ascii: bool | None = None) -> str:
+        """
+        Return the waterfall as text.
+
+        Args:
+            width: Columns, at least 40; None asks the terminal.
+            ascii: Draw with ASCII alone; None asks the standard output what it can show.
+        """
+        if ascii is None:
+            ascii = not _can_show("█▒", sys.stdout)
+        width = max(40, _terminal_width() if width is None else width)
+        full, half = ("#", "=") if ascii else ("█", "▒")
+        critical = {id(timing) for timing in self.critical_path}
+        keys = {id(timing): _shown(timing.key, ascii) for timing in self._builds}
+        names = min(max(map(len, keys.values()), default=0), width // 3)
+        columns = width - names - 17  # two blanks before the name and two after, seconds, the mark
+        whole = max([self._seconds, *(timing.finished for timing in self._builds)]) or 1.0
+        lines = [self._summary()]
+        for timing in self._begun():
+            decisive = id(timing) in critical
+            begin = min(columns - 1, int(columns * timing.waited / whole))
+            end = min(columns, max(begin + 1, round(columns * timing.finished / whole)))
+            bar = " " * begin + (full if decisive else half) * (end - begin)
+            line = f"  {_cut(keys[id(timing)], names):<{names}}  {bar:<{columns}} {timing.ran:8.3f} s{' *' if decisive else ''}"
+            lines.append(line)
+        if critical:
+            lines.append("  * the path that decided how long it took")
+        return "\n".join(lines)
+
+    def _summary(self) -> str:
+        ran = sum(timing.ran for timing in self._builds)
+        count = len(self._builds)
+        return f"started {count} {'value' if count == 1 else 'values'} in {self._seconds:.3f} s; one after another: {ran:.3f} s"
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"<StartReport: {self._summary()}>"
+
+
+def _terminal_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]  # None is caught
+    except (AttributeError, ValueError, OSError):  # no standard output, or not a terminal
+        return 80
+
+
+def _can_show(text: str, stream: Any) -> bool:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _shown(text: str, ascii: bool) -> str:
+    text = printable(text)
+    return text.encode("ascii", "backslashreplace").decode("ascii") if ascii else text
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+#: What would end a task's name, or begin something else; Mermaid turns the numbers back into the characters.
+_GANTT = {ord(one): f"#{ord(one)};" for one in "#;:,%<>&\"'`{}[]()\\"}
+
+
+#: A name that begins like one of these would be read as a statement.
+_GANTT_WORDS = (
+    "acc", "axis", "click", "date", "excl", "gantt", "incl", "section", "tick", "title", "today", "topaxis", "week",
+)  # fmt: skip
+
+
+def _for_gantt(text: str) -> str:
+    text = printable(text)
+    first = f"#{ord(text[0])};" if text.lower().startswith(_GANTT_WORDS) else text[:1].translate(_GANTT)
+    return first + text[1:].translate(_GANTT)
+
+
+class Health:
+    """How one value did when it was asked."""
+
+    __slots__ = ("degraded", "error", "key", "seconds", "state")
+
+    def __init__(
+        self, key: str, state: str, seconds: float | None = None, error: str | None = None, degraded: Sequence[str] = ()
+    ) -> None:
+        if state not in ("ok", "failed", "timed out", "not started"):
+            raise ValueError(f'the state of a probe is "ok", "failed", "timed out" or "not started", not {state!r}')
+        self.key = key  #: by name
+        self.state = state
+        self.seconds = seconds  #: that the probe took; None where there was none
+        self.error = error  #: what went wrong, without values; None where nothing did
+        self.degraded = tuple(degraded)  #: the built values that need it, directly or through others, by name
+
+    def __repr__(self) -> str:
+        return f"Health({self.key}, {self.state!r})"
+
+
+class HealthReport:
+    """How the built values did when they were asked.  Names, seconds and errors; no values."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Sequence[Health]) -> None:
+        self._entries = tuple(entries)
+
+    @property
+    def entries(self) -> tuple[Health, ...]:
+        """One for each value that says how to ask it."""
+        return self._entries
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed and nothing ran out of time; what is not started counts as neither."""
+        return all(entry.state in ("ok", "not started") for entry in self._entries)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What needs something that failed or ran out of time, by name."""
+        bad = [entry for entry in self._entries if entry.state in ("failed", "timed out")]
+        return tuple(dict.fromkeys(name for entry in bad for name in entry.degraded))
+
+    def to_json(self) -> str:
+        """Return the report as JSON; all times in seconds."""
+        return json.dumps(
+            {
+                "ok": self.ok,
+                "entries": [
+                    {
+                        "key": entry.key,
+                        "state": entry.state,
+                        "seconds": entry.seconds,
+                        "error": entry.error,
+                        "degraded": list(entry.degraded),
+                    }
+                    for entry in self._entries
+                ],
+            }
+        )
+
+    def __str__(self) -> str:
+        width = max((len(printable(entry.key)) for entry in self._entries), default=0)
+        lines = ["well" if self.ok else "not well"]
+        for entry in self._entries:
+            line = f"  {printable(entry.key):<{width}}  {entry.state}"
+            if entry.seconds is not None:
+                line += f" after {entry.seconds:.3f} s"
+            if entry.error is not None:
+                line += f": {printable(entry.error)}"
+            if entry.degraded and entry.state in ("failed", "timed out"):
+                line += f"; degraded: {', '.join(map(printable, entry.degraded))}"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<HealthReport: {'ok' if self.ok else 'not ok'}, {len(self._entries)} probed>"
+
+
+class CheckReport:
+    """What a check without problems still has to say."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, replaced: Sequence[str], unused: Sequence[str], outdated: Sequence[str], unreached: Sequence[str]) -> None:
+        self._facts = (tuple(replaced), tuple(unused), tuple(outdated), tuple(unreached))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Registrations that a higher layer shadows, with both places."""
+        return self._facts[0]
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What the application declares and nothing it declares asks for."""
+        return self._facts[1]
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Keys whose built value comes from a registration that has been replaced since."""
+        return self._facts[2]
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """on_startup and on_shutdown methods that a class before them in the MRO never calls."""
+        return self._facts[3]
+
+    def __str__(self) -> str:
+        titles = ("replaced", "unused", "outdated", "never reached")
+        lines = [f"{title}: {', '.join(facts)}" for title, facts in zip(titles, self._facts, strict=True) if facts]
+        return "\n".join(lines) or "nothing to report"
+
+    def __repr__(self) -> str:
+        return f"<CheckReport: {self}>"

@@ -1,0 +1,129 @@
+"""
+Which code blocks does a page have, and do they do what the page says?
+
+    python tests/doc_pages.py PAGE.rst
+
+runs the Python blocks of one page, in order and in one namespace.  A comment before a text block says what it is:
+
+- ``.. prints``: what the block before it prints; a block that prints has to show it,
+- ``.. prints, but for the times``: the same, but for numbers with a point and the bars before them,
+- ``.. raises``: the exception that ends the block before it, as the last lines of a traceback show it.
+
+Blocks are compiled as ``app.py``, lines counted from each one's first: so messages name what a reader sees.  One with
+a caption such as ``mail.py`` is a module of its own, and can be imported.
+"""
+
+import contextlib
+import gc
+import io
+import linecache
+import re
+import sys
+import textwrap
+import traceback
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+FILE = "app.py"
+DIRECTIVE = re.compile(r"^(?P<indent> *)\.\. (?P<name>code-block|testcode)::[ \t]*(?P<language>\S*)$")
+MARKS = (".. prints", ".. prints, but for the times", ".. raises")
+
+
+class Block(NamedTuple):
+    """One code block."""
+
+    language: str
+    line: int  #: of the first line of its text in the page, counted from 1
+    text: str
+    mark: str  #: the comment before it, if it is one of MARKS
+    file: str  #: its caption, if that is the name of a module, else FILE
+
+
+def pages() -> list[Path]:
+    """Return every page: the README and all of docs."""
+    return [ROOT / "README.rst", *sorted(page for page in (ROOT / "docs").rglob("*.rst") if "_build" not in page.parts)]
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the code blocks of *page* in order."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    found: list[Block] = []
+    before = ""
+    number = 0
+    while number < len(lines):
+        directive = DIRECTIVE.match(lines[number])
+        number += 1
+        if directive is None:
+            before = lines[number - 1].strip() or before
+            continue
+        margin = len(directive["indent"])
+        body: list[str] = []
+        while number < len(lines) and (not lines[number].strip() or len(lines[number]) - len(lines[number].lstrip()) > margin):
+            body.append(lines[number])
+            number += 1
+        first = number - len(body)
+        file = FILE
+        while body and (not body[0].strip() or re.match(r" +:\w+:", body[0])):  # options and the blank line
+            caption = re.fullmatch(r" +:caption: (\w+\.py)", body.pop(0))
+            file = caption[1] if caption is not None else file
+            first += 1
+        language = "python" if directive["name"] == "testcode" else directive["language"]
+        text = textwrap.dedent("\n".join(body)).strip("\n") + "\n"
+        found.append(Block(language, first + 1, text, before if before in MARKS else "", file))
+        before = ""
+    return found
+
+
+def as_shown(error: BaseException) -> str:
+    """Return what the end of a traceback shows of *error*, without the names of modules."""
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error}{notes}"
+
+
+def differs(shown: str, real: str, mark: str) -> bool:
+    """Tell whether what a page shows is not what happened."""
+    if mark.endswith("times"):
+        shown, real = (re.sub(r"[ #=█▒]*\d+\.\d+", " #", text) for text in (shown, real))
+    return shown.split("\n") != real.rstrip().split("\n")
+
+
+def run_page(page: Path) -> list[str]:
+    """Run the Python blocks of *page*; return what is not as the page says."""
+    modules: dict[str, types.ModuleType] = {}
+    wrong: list[str] = []
+    of_page = blocks(page)
+    for position, block in enumerate(of_page):
+        if block.language != "python":
+            continue
+        place = f"{page.relative_to(ROOT)}:{block.line}"
+        after = of_page[position + 1] if position + 1 < len(of_page) else None
+        mark, shown = (after.mark, after.text.rstrip()) if after is not None and after.language == "text" else ("", "")
+        name = block.file.removesuffix(".py")
+        if name not in modules:
+            modules[name] = sys.modules[name] = types.ModuleType(name)
+        linecache.cache[block.file] = (len(block.text), None, block.text.splitlines(keepends=True), block.file)
+        printed = io.StringIO()
+        raised = ""
+        try:
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, block.file, "exec", dont_inherit=True), vars(modules[name]))
+        except BaseException as error:
+            raised = as_shown(error)
+            if mark != ".. raises":
+                wrong.append(f"{place}: this block fails\n{traceback.format_exc()}")
+                break
+        gc.collect()
+        real = raised if mark == ".. raises" else printed.getvalue()
+        if mark == ".. raises" and not raised:
+            wrong.append(f"{place}: nothing is raised")
+        elif differs(shown if mark else "", real, mark):
+            wrong.append(f"{place}: really\n{textwrap.indent(real.rstrip(), '    ')}")
+    return wrong
+
+
+if __name__ == "__main__":
+    found = run_page(Path(sys.argv[1]).resolve())
+    print("\n".join(found), end="")
+    sys.exit(bool(found))

@@ -1,0 +1,129 @@
+"""What the documentation says is true: its code runs and prints what it shows, and its lists are whole."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from doc_pages import ROOT, blocks, pages, run_page
+
+import asyncmeta
+from asyncmeta import errors
+
+REFERENCE = ROOT / "docs" / "reference"
+WITH_CODE = [page for page in pages() if any(block.language == "python" for block in blocks(page))]
+
+
+def titles(page: Path) -> list[str]:
+    """Return the titles of the sections of *page*."""
+    return re.findall(r"^(\S.*)\n([-=~])\2+$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
+    """
+    The Python blocks of a page run in order as one program, with warnings as errors, and do what the page shows.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "tests" / "doc_pages.py"), str(page)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_every_page_with_code_is_found():
+    """
+    The collector finds the pages and their blocks, so that the test above cannot pass by looking at nothing.
+    """
+    folders = {page.parent.name for page in WITH_CODE}
+
+    assert {"tutorial", "howto", "reference", "explanation"} <= folders
+    assert ROOT / "README.rst" in WITH_CODE
+    for page in WITH_CODE:
+        text = page.read_text(encoding="utf-8")
+        of_python = [block for block in blocks(page) if block.language == "python"]
+        assert len(of_python) == len(re.findall(r"^ *\.\. (?:code-block:: python|testcode::)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("print(1)", ["really", "1"]),
+        ("1 / 0", ["fails", "ZeroDivisionError"]),
+        ("print(1)\n\n.. prints\n\n.. code-block:: text\n\n    2", ["really", "1"]),
+        ("pass\n\n.. raises\n\n.. code-block:: text\n\n    ValueError: no", ["nothing is raised"]),
+        ("raise ValueError('yes')\n\n.. raises\n\n.. code-block:: text\n\n    ValueError: no", ["ValueError: yes"]),
+    ],
+    ids=["silent about what it prints", "fails", "prints something else", "raises nothing", "raises something else"],
+)
+def test_the_collector_sees_what_is_wrong(body, said, tmp_path, monkeypatch):
+    """
+    A page whose code fails, or does something else than is shown, is told with its line.
+    """
+    page = tmp_path / "page.rst"
+    page.write_text(f"Title\n=====\n\n.. code-block:: python\n\n    {body}\n", encoding="utf-8")
+    monkeypatch.setattr("doc_pages.ROOT", tmp_path)
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+
+    (wrong,) = run_page(page)
+
+    assert wrong.startswith("page.rst:6: ")
+    assert [part for part in said if part not in wrong] == []
+
+
+def test_the_collector_compares_what_is_shown(tmp_path, monkeypatch):
+    """
+    A page that shows what its code prints and raises is right; times may differ where it says so.
+    """
+    page = tmp_path / "page.rst"
+    page.write_text(
+        "Title\n=====\n\n.. testcode::\n\n    x = 1\n    print(x)\n\n.. prints\n\n.. code-block:: text\n\n    1\n\n"
+        ".. code-block:: python\n   :caption: more\n\n   print('took 0.123 s')\n\n"
+        ".. prints, but for the times\n\n.. code-block:: text\n\n    took 9.876 s\n\n"
+        ".. code-block:: python\n\n    raise ValueError(x)\n\n.. raises\n\n.. code-block:: text\n\n    ValueError: 1\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr("doc_pages.ROOT", tmp_path)
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+
+    assert [block.line for block in blocks(page)] == [6, 13, 18, 24, 28, 34]
+    assert run_page(page) == []
+
+
+def test_each_error_has_its_section():
+    """
+    The sections of the page of errors are the errors that there are, in the order of the alphabet.
+    """
+    sections = [title for title, line in titles(REFERENCE / "errors.rst") if line == "-"]
+
+    assert sections == errors.__all__
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_each_section_shows_the_error(name):
+    """
+    Each section has an example that ends with the error itself, or one of its kind, says why it is bad and how to fix it.
+    """
+    text = (REFERENCE / "errors.rst").read_text(encoding="utf-8")
+    section = re.split(rf"^{name}\n-+\n", text, flags=re.MULTILINE)[1].split("\n-----", 1)[0]
+    shown = re.search(r"^\.\. raises\n\n\.\. code-block:: text\n\n +(\w+):", section, re.MULTILINE)
+
+    assert shown is not None
+    assert issubclass(getattr(errors, shown[1]), getattr(errors, name))
+    assert "**Why it is bad.**" in section
+    assert "**How to fix it.**" in section
+
+
+def test_the_reference_is_whole():
+    """
+    Every public name has its entry in the reference.
+    """
+    entries: list[str] = []
+    for page in REFERENCE.glob("*.rst"):
+        entries += re.findall(r"^\.\. (?:auto|py:)\w+:: (?:asyncmeta\.)?(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(set(asyncmeta.__all__) - set(entries)) == []
