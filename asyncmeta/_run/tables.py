@@ -1,0 +1,233 @@
+"""What does a container keep, so that the next get finds it at once?  Roots by level, and the values that are built."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .._compat import get_running_loop
+from .._declare.keys import is_hashable
+from .._solve.nodes import Node
+from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
+from .asked import Asked
+from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
+from .closing import FLIGHT_CODES
+from .drive import build_missing_now
+from .ending import OPEN
+from .handles import Ready, answering_by_context
+from .overriding import IN_FORCE, NONE, active_for
+from .roots import Root, root_of
+from .watching import Watching
+
+__all__ = ["Tables"]
+
+
+class Tables(Watching):
+    """The part of a container that finds things again."""
+
+    __slots__ = ()
+
+    # --- looking up ---
+
+    def new_tables(self) -> None:
+        """Give every level a new table of roots; scopes that are open find out at their next cold get."""
+        graph = self.graph
+        count = len(graph.levels)
+        for table, _ in self.generations[-count:]:
+            table.clear()
+        for table in self.tables_nowait:
+            table.clear()
+        self.tables = [{} for _ in range(count)]
+        self.tables_nowait = [{} for _ in range(count)]
+        self.generations.extend((table, len(graph.moved)) for table in self.tables)
+        self.aside = [{} for _ in range(count)]
+        self.sizes = list(graph.slots)
+        self.classes = [None] * count
+        self.r, self.q = self.tables[0], self.tables_nowait[0]
+        self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
+        self.scope = self._first_scope  # type: ignore[method-assign]  # a slot of containers, which is the quicker way
+        self.getters.cool()
+
+    def declared(self) -> None:
+        """Something was registered: what is not built is looked up anew."""
+        with LOCK:
+            if self.state == OPEN:
+                self.new_tables()
+
+    def root_for(self, scope: Any, token: Any) -> Root:
+        """Return what *token* leads to in *scope*, which is brought up to date."""
+        root = self.root_at(scope._level, token)
+        if scope.r is not self.tables[scope._level] and self.state == OPEN:
+            with LOCK:
+                self._upgrade(scope)
+        return root
+
+    def root_at(self, level: int, token: Any) -> Root:
+        """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
+        graph = self.graph
+        with LOCK:
+            graph.refresh()
+            if self.moves != len(graph.moved):
+                for key, old, new in graph.moved[self.moves :]:
+                    if old not in self.built:
+                        continue
+                    if new is None:
+                        self.pins[key] = old
+                    elif new not in self.built:
+                        self.built[new] = self.built[old]
+                self.moves = len(graph.moved)
+            hashable = is_hashable(token)
+            if hashable and self.pins and token in self.pins:
+                return Root(plan_of(graph, self.pins[token].target), self.pins[token])
+            root = graph.roots.get((level, token)) if hashable else None
+            if root is None:
+                root = root_of(graph, level, token)
+                graph.roots[level, token] = root
+            if self.sizes != graph.slots:
+                self.new_tables()
+        return root
+
+    def _upgrade(self, scope: Any) -> None:
+        """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
+        while scope is not self:
+            level = scope._level
+            values = scope.v
+            since = next((moved for table, moved in self.generations if table is scope.r), 0)
+            values.extend([UNSET] * (self.graph.slots[level] - len(values)))
+            for _, old, new in self.graph.moved[since:]:
+                if new is not None and old.level == level and values[new.slot] is UNSET:
+                    values[new.slot] = values[old.slot]
+            scope.r = self.tables[level]
+            scope = scope.p
+
+    def unit(self, node: Node) -> Unit:
+        """Return the unit of a container value."""
+        return unit_of(self.graph, node)
+
+    def plan_of_unit(self, unit: Unit) -> Plan:
+        return plan_of_unit(self.graph, unit)
+
+    def way_to(self, node: Node) -> list[Node]:
+        """Return the nodes from the application to *node*."""
+        users: dict[Node, Node] = {}
+        for user in self.graph.nodes.values():
+            for edge in (*(user.edges or ()), *user.late):
+                for other in edge.target.each():
+                    users.setdefault(other, user)
+        way, here = [node], users.get(node)
+        while here is not None and here not in way:
+            way.append(here)
+            here = users.get(here)
+        way.reverse()
+        halves = {one.constructed for one in way}
+        return [one for one in way if one not in halves]
+
+    # --- values ---
+
+    def has(self, node: Node) -> bool:
+        """Tell whether a container value is built."""
+        return node in self.built
+
+    def has_all(self, nodes: Iterable[Node]) -> bool:
+        built = self.built
+        return all(node in built for node in nodes)
+
+    def built_value(self, node: Node) -> Any:
+        return self.built[node]
+
+    def holder(self, node: Node) -> Any:
+        """Return the container that a container value belongs to."""
+        return self
+
+    def keep_root(self, scope: Any, token: Any, root: Any, root_nowait: Any) -> None:
+        """Let the next ``get`` of *token* find its root at once."""
+        level = scope._level
+        with LOCK:
+            if self.state == OPEN and scope.r is self.tables[level]:
+                (self.aside[level] if self.overridden else scope.r)[token] = root
+                if root_nowait is not None and not self.overridden:
+                    self.tables_nowait[level][token] = root_nowait
+
+    def root_aside(self, scope: Any, token: Any) -> Any:
+        """Return the root of *token* that was set aside when an override came into force, or None."""
+        try:
+            return self.aside[scope._level].get(token) if scope.r is self.tables[scope._level] else None
+        except TypeError:  # unhashable: told by the ordinary way
+            return None
+
+    def keeps_fetched(self) -> bool:
+        """Tell whether instances and handles may keep what they fetch: nothing of an override is ever kept."""
+        return not self.overridden or self.active() is None
+
+    def ready(self, value: Any, scope: Any, key: Any) -> Ready:
+        """Return what a fetched attribute leaves on its instance."""
+        if self.ready_class is None:
+            names = {"__slots__": (), **({"__await__": answering_by_context} if self.overridden else {})}
+            self.ready_class = type("Ready", (Ready,), names)
+        return self.ready_class(value, scope, key)
+
+    # --- overrides in force ---
+
+    def active(self) -> Any:
+        """Return the overlay that is in force here, or None."""
+        return active_for(self) if self.overridden else None
+
+    def begin_override(self) -> None:
+        """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""
+        with LOCK:
+            self.overridden += 1
+            if self.overridden == 1:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    aside.update(table)
+                    table.clear()
+                for table in self.tables_nowait:
+                    table.clear()
+                self.enters.clear()
+                self.getters.cool()
+                if self.ready_class is not None:
+                    self.ready_class.__await__ = answering_by_context  # type: ignore[method-assign]  # its own class
+
+    def end_override(self) -> None:
+        """The last one gives them back."""
+        with LOCK:
+            self.overridden -= 1
+            if not self.overridden:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    if self.state == OPEN:
+                        table.update(aside)
+                    aside.clear()
+                if self.ready_class is not None and self.state == OPEN:
+                    self.ready_class.__await__ = Ready.__await__  # type: ignore[method-assign]  # its own class
+
+    def may_just_wait(self, build: Build) -> bool:
+        """Tell whether a caller may wait for *build* without more ado: in its loop, and no part of any other build."""
+        return (
+            build.task is not None
+            and build.loop is get_running_loop()
+            and not CHAIN.get()
+            and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, generated=True))
+        )
+
+    def build_now(self, nodes: Sequence[Node], asked: Asked | None = None) -> None:
+        """Build container values without awaiting."""
+        if not self.has_all(nodes):
+            self.check_open()
+            build_missing_now(self, nodes, asked)
+
+    def refuses(self, build: Build) -> bool:
+        """Tell whether a finished build comes too late to be taken."""
+        return self.state != OPEN
+
+    def clean_context(self, context: contextvars.Context) -> None:
+        """Take out of a build's context what must not reach a shared value: overrides in force."""
+        if self.overridden:
+            context.run(IN_FORCE.set, (NONE,))
+
+    def building_context(self) -> contextvars.Context | None:
+        """Return the context for a build in place; None where the caller's will do."""
+        if not self.overridden:
+            return None
+        context = contextvars.copy_context()
+        self.clean_context(context)
+        return context
