@@ -8,7 +8,8 @@ from typing import Final
 
 from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
 from ._declare.lifetimes import Lifetime
-from ._decorators import inject_dependency
+from ._declare.providers import Overrides, Provider, Providers
+from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
 from ._run.asked import Build
 from ._run.container import Container
@@ -72,6 +73,9 @@ __all__ = [  # in the plain order of text
     "Next",
     "Observation",
     "Observer",
+    "Overrides",
+    "Provider",
+    "Providers",
     "Scope",
     "ScopeError",
     "StartReport",
@@ -79,4 +83,5 @@ __all__ = [  # in the plain order of text
     "Token",
     "WrongLoopError",
     "inject_dependency",
+    "injected",
 ]

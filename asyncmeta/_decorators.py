@@ -1,4 +1,4 @@
-"""The decorators: one registers."""
+"""The decorators: one registers, the other fills."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
 from ._names import Place, name_of
+from ._run.inject import inject
 from ._service import AsyncServiceBase
 from .errors import DeclarationError
 
-__all__ = ["inject_dependency"]
+__all__ = ["inject_dependency", "injected"]
 
 P = ParamSpec("P")
 T = te.TypeVar("T")
@@ -230,3 +231,37 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
 
 
 _OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "timeout", "in_thread", "concurrent", "health"})
+
+
+@overload
+def injected(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def injected() -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def injected(*fns: Any) -> Any:
+    """
+    Fill the marked parameters of a function, ``From[T]`` or ``Annotated[T, Inject(...)]``, at each call.
+
+    What fills them is the scope or container around the call: the one whose ``async with`` (or ``with``) block it runs in,
+    also in tasks that were started there.  With a container, a scope is opened for the call where something scoped is
+    needed, and closed when the call, or the generator, ends.  The caller passes the other parameters, by position or name;
+    a marked one that is passed by hand wins, and a call that passes all of them needs no container.
+
+    Works on functions of any kind, methods, and below ``@staticmethod`` and ``@classmethod``.  A sync function gets what
+    needs no awaiting.  ``= INJECTED`` as the default of a marked parameter lets type checkers accept calls without it.
+
+    Raises:
+        ScopeError: At a call: there is no container or scope around it.
+        GraphError: At a call: what it asks for does not fit together.
+        ClosedError: At a call: the container or scope around it is closed.
+
+    Example:
+        >>> @injected
+        ... async def greet(name: str, words: From[Words] = INJECTED) -> str:
+        ...     return words.hello(name)
+
+    .. versionadded:: 0.1.0
+    """
+    if not fns:
+        return injected
+    (fn,) = fns
+    return inject(fn)

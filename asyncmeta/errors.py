@@ -8,7 +8,7 @@ look at either.  Facts hold names (text), never values of the program and never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ._names import arrow, plural
 
@@ -68,7 +68,9 @@ class _Problem(GraphError):
     """
 
     def __init__(self, key: str, path: Sequence[str] = (), where: str = "", *more: Any) -> None:
-        self.key, self.path, self.where = key, tuple(path), where
+        self.key: Final = key
+        self.path: Final = tuple(path)
+        self.where: Final = where
         super().__init__(key, self.path, where, *more)
 
     def _needed_by(self) -> str:
@@ -132,7 +134,7 @@ class CaptiveDependencyError(_Problem):
         super().__init__(key, path, where, lifetime, shorter)
 
     def __str__(self) -> str:
-        holder = self.path[0] if self.path else "something"
+        holder = self.path[0].rpartition(".")[0] if self.path else "something"
         place = f" ({self.where})" if self.where else ""
         return (
             f"{holder} is {self.lifetime} and would keep {self.key}, which is {self.shorter}, beyond its life{place}\n"

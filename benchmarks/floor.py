@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from .measure import Batch, Outcome
-from .work import Chain, Layers, Request, SideBySide, Slow, Wide
+from .work import Call, Chain, Layers, Request, SideBySide, Slow, Wide
 
 
 @asynccontextmanager
@@ -57,6 +57,28 @@ async def request(graph: Request) -> AsyncIterator[Batch]:
                 except StopAsyncIteration:
                     pass
         return perf_counter() - start, handler
+
+    yield batch
+
+
+async def handle(number: int, pool: Any, config: Any, basket: Any) -> Any:
+    """What is called: with a number, two singletons, and a value of its own."""
+    return basket
+
+
+@asynccontextmanager
+async def call(graph: Call) -> AsyncIterator[Batch]:
+    """W7: a call with everything that it takes."""
+    Basket = graph.Basket
+    config = graph.Config()
+    pool = await graph.open_pool()
+
+    async def batch(times: int) -> Outcome:
+        value = None
+        start = perf_counter()
+        for _ in repeat(None, times):
+            value = await handle(5, pool, config, Basket(pool))
+        return perf_counter() - start, value
 
     yield batch
 

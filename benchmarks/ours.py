@@ -7,10 +7,10 @@ from itertools import repeat
 from time import perf_counter
 from typing import Any
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, inject_dependency
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, From, inject_dependency, injected
 
 from .measure import Batch, Outcome
-from .work import Chain, Layers, Request, SideBySide, Slow, Wide
+from .work import Call, Chain, Layers, Request, SideBySide, Slow, Wide
 
 
 def request_app(graph: Request) -> type[AsyncServiceBase]:
@@ -90,6 +90,80 @@ async def request_at_once(graph: Request) -> AsyncIterator[Batch]:
             for _ in repeat(None, times):
                 async with container.request(Handler) as handler:
                     value = handler
+            return perf_counter() - start, value
+
+        yield batch
+
+
+@asynccontextmanager
+async def request_function(graph: Request) -> AsyncIterator[Batch]:
+    """W2: the request as a function that is given the handler."""
+
+    async def endpoint(handler: From[graph.Handler]) -> Any:  # type: ignore[name-defined]  # a class made at run time
+        return handler
+
+    async with Container(request_app(graph)) as container:
+        run = container.inject(endpoint)
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await run()
+            return perf_counter() - start, value
+
+        yield batch
+
+
+def call_app(graph: Call) -> type[AsyncServiceBase]:
+    """Register what a call takes on a class of its own."""
+
+    class App(AsyncServiceBase):
+        pass
+
+    inject_dependency(on=App)(graph.Config)
+    inject_dependency(graph.Pool, on=App)(graph.open_pool)
+    inject_dependency(on=App, lifetime="scoped")(graph.Basket)
+    return App
+
+
+def _call_of(graph: Call, inject: Any) -> Any:
+    """Return W7's function, filled."""
+    Pool, Config, Basket = graph.Pool, graph.Config, graph.Basket
+
+    async def handle(number: int, pool: From[Pool], config: From[Config], basket: From[Basket]) -> Any:  # type: ignore[valid-type]  # made at run time
+        return basket
+
+    return inject(handle)
+
+
+@asynccontextmanager
+async def call(graph: Call) -> AsyncIterator[Batch]:
+    """W7 by ``container.inject``."""
+    async with Container(call_app(graph)) as container:
+        handle = _call_of(graph, container.inject)
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await handle(5)
+            return perf_counter() - start, value
+
+        yield batch
+
+
+@asynccontextmanager
+async def ambient_call(graph: Call) -> AsyncIterator[Batch]:
+    """W7 by the decorator: the container is the ambient one."""
+    handle = _call_of(graph, injected)
+    async with Container(call_app(graph)):
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await handle(5)
             return perf_counter() - start, value
 
         yield batch

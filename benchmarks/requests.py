@@ -35,4 +35,14 @@ SCENARIOS = (
         expected=SEVEN,
         limit=1.45,
     ),
+    contest(
+        "request-function",
+        "request, injected function",
+        "And as a function that is given the handler, `container.inject(endpoint)`?",
+        Request,
+        floor.request,
+        ours.request_function,
+        expected=SEVEN,
+        limit=1.2,
+    ),
 )

@@ -114,6 +114,33 @@ class Request(Graph):
         }
 
 
+class Call(Graph):
+    """What one call takes: an async singleton, a sync one, and a scoped value that stands on the first."""
+
+    def declare(self, base: Any) -> None:
+        class Config(base):
+            def __init__(self) -> None:
+                self.size = 5
+
+        class Pool(base):
+            def __init__(self) -> None:
+                self.taken = 0
+
+        class Basket(base):
+            def __init__(self, pool: Pool) -> None:
+                self.pool = pool
+
+        async def open_pool() -> Pool:
+            return Pool()
+
+        self.Config, self.Pool, self.Basket, self.open_pool = Config, Pool, Basket, open_pool
+
+    def facts(self) -> dict[str, Any]:
+        """Say what was made, and what was shared."""
+        baskets = [each for each in self.base.made if type(each) is self.Basket]
+        return {**super().facts(), "pools": len({id(each.pool) for each in baskets})}
+
+
 class Chain(Graph):
     """Twenty transients, each standing on the one before it."""
 

@@ -139,6 +139,7 @@ def test_a_command_says_what_is_shown(name, monkeypatch, capsys):
 #: Each form of a root, by what is asked for.
 SOURCES = {
     "singleton": "Database",
+    "singletons_only": '"stamp"',
     "value": "Token('dsn')",
     "async_generator": "Session",
     "sync_scoped": "Audit",
@@ -164,7 +165,7 @@ def test_generated_source_reads_as_it_is_shown(form, monkeypatch):
     """
     The source of each form of root is what its file shows.
     """
-    compare(f"source.{form}.py", source(SOURCES[form], monkeypatch))
+    compare(f"source.{form}.txt", source(SOURCES[form], monkeypatch))
 
 
 @pytest.mark.parametrize("form", ["async_generator", "keyword_only", "transient_chain"])
@@ -172,7 +173,7 @@ def test_generated_source_of_an_opening_reads_as_it_is_shown(form, monkeypatch):
     """
     The source of a scope that is opened for one value is what its file shows.
     """
-    compare(f"opening.{form}.py", source(SOURCES[form], monkeypatch, opening=True))
+    compare(f"opening.{form}.txt", source(SOURCES[form], monkeypatch, opening=True))
 
 
 def test_no_file_shows_a_value():

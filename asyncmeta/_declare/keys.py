@@ -99,7 +99,7 @@ class Inject:
 
     __slots__ = ("fallback", "token")
 
-    def __init__(self, token: Any = MISSING, fallback: Any = MISSING) -> None:
+    def __init__(self, token: Hashable = MISSING, fallback: object = MISSING) -> None:
         if not is_hashable(token):
             raise DeclarationError(f"Inject takes a hashable token, not a {type(token).__name__}")
         self.token, self.fallback = token, fallback

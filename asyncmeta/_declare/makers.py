@@ -126,7 +126,7 @@ def maker_of(factory: Any) -> Maker:
     written = factory
     if any(getattr(function, "__code__", None) is code for code in _MANAGERS):
         # The generator function underneath is what sets up and tears down.
-        function = function.__wrapped__
+        function = function.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]  # contextlib sets it
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
         factory = functools.partial(call, *factory.args, **factory.keywords) if isinstance(factory, functools.partial) else call
     code = getattr(function, "__code__", None)

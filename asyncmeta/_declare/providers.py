@@ -18,7 +18,7 @@ from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
 from .registry import Registration, registry_of
 
-__all__ = ["ByName", "Provider", "Providers", "read_providers", "shape_of"]
+__all__ = ["ByName", "Overrides", "Provider", "Providers", "read_providers", "shape_of"]
 
 
 class Provider(TypedDict, total=False):
@@ -47,6 +47,7 @@ class Provider(TypedDict, total=False):
 
 
 Providers: TypeAlias = Sequence["type[Any] | Provider | Providers"]
+Overrides: TypeAlias = Mapping[Any, object] | Providers
 """Classes, `Provider` dictionaries, and lists of them nested to any depth."""
 
 CLASS, FACTORY, VALUE, EXISTING = "use_class", "use_factory", "value", "use_existing"

@@ -17,12 +17,11 @@ __all__ = ["CURRENT", "Asked", "Build", "asking", "builds_of", "main_node"]
 class Build:
     """What is being built: facts, never the value."""
 
-    __slots__ = ("__weakref__", "_begun", "_node", "_parent")
+    __slots__ = ("__weakref__", "_node", "_parent")
 
     def __init__(self, node: Node, parent: Build | None) -> None:
         self._node = node
         self._parent = parent
-        self._begun = False  #: it stands for a build that has begun, not for one that is still to come
 
     @property
     def key(self) -> str:
@@ -48,8 +47,8 @@ class Build:
         return f"<Build of {self.key}>"
 
 
-#: What the running code is building, or is about to build.
-CURRENT: contextvars.ContextVar[Build | None] = contextvars.ContextVar("asyncmeta_build", default=None)
+#: What the running code is building, or why it is about to build something.
+CURRENT: contextvars.ContextVar[Build | Asked | None] = contextvars.ContextVar("asyncmeta_build", default=None)
 
 
 class asking:  # reads as a word: with asking(build)
@@ -87,7 +86,8 @@ class Asked:
         self._users = users
         self._around = around
         #: what the get itself is part of building
-        self.caller: Build | None = CURRENT.get() if around is None else around.caller
+        current = CURRENT.get() if around is None else around
+        self.caller: Build | None = current.caller if isinstance(current, Asked) else current
         self._facts: dict[Node, Build] = {}
 
     def facts(self, node: Node) -> Build:
@@ -134,7 +134,10 @@ def main_node(unit: Unit) -> Node | None:
 
 def builds_of(unit: Unit) -> list[Build]:
     """Return the facts of each op's build: a transient value is built for the op that takes it."""
-    caller = CURRENT.get()
+    current = CURRENT.get()
+    asked = current if isinstance(current, Asked) else None
+    caller = current if isinstance(current, Build) else None if asked is None else asked.caller
+    main = main_node(unit)
     takers: dict[int, int] = {}
     for number, op in enumerate(unit.ops):
         for ref in op.args:
@@ -144,8 +147,8 @@ def builds_of(unit: Unit) -> list[Build]:
         node = unit.ops[number].node
         if number in takers:
             found.append(Build(node, found[len(unit.ops) - 1 - takers[number]]))
-        elif caller is not None and not caller._begun and node in (caller._node, caller._node.constructed):
-            found.append(caller)
+        elif asked is not None and node is main:
+            found.append(asked.facts(node))
         else:
             found.append(Build(node, caller))
     found.reverse()

@@ -93,6 +93,11 @@ class Closing:
         """What to call it in text."""
         raise NotImplementedError
 
+    @property
+    def title(self) -> str:
+        """The same with what it is."""
+        return self.name
+
     def check_open(self) -> None:
         """
         Refuse where nothing is handed out any more.
@@ -135,7 +140,8 @@ class Closing:
             if around:
                 around.discard(self)
             return
-        self.n, self.x = CLOSING, None
+        self.n = CLOSING
+        self.x = None
         try:
             await x.__anext__()
         except StopAsyncIteration:
@@ -148,7 +154,12 @@ class Closing:
             finally:
                 settle_errors([FactoryError(yields_twice(x))], None)
         finally:
-            self._gone()
+            self.v = GONE
+            around = self.p.kids
+            if around:
+                around.discard(self)
+            if self.w:
+                self._tell(_CLOSERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._close_sync(exc)

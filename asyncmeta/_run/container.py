@@ -6,10 +6,10 @@ import asyncio
 import warnings
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._declare.providers import read_providers
+from .._declare.providers import Overrides, Providers, read_providers
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import name_of
 from .._solve.checks import check_whole, grouped
@@ -17,6 +17,7 @@ from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER
 from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
 from ..report import CheckReport, StartReport, Timing
+from .ambient import Ambient
 from .cells import LOCK
 from .ending import IS_CLOSED, IS_CLOSING, OPEN
 from .finalizers import EXITING
@@ -31,6 +32,11 @@ from .scope import Scope
 from .starting import start
 from .tables import Tables
 from .work import bind
+from .wrappers import Injections
+
+if TYPE_CHECKING:
+    from .scope import Opening as Opens
+    from .scope import Service
 
 __all__ = ["Container"]
 
@@ -67,11 +73,11 @@ class Container(Tables):
 
     def __init__(
         self,
-        root: Any = None,
+        root: type[Service] | Service | None = None,
         /,
         *,
-        providers: Sequence[Any] = (),
-        overrides: Any = None,
+        providers: Providers = (),
+        overrides: Overrides | None = None,
         middleware: Iterable[Middleware] = (),
         check: bool = True,
         slow: float | None = None,
@@ -103,6 +109,8 @@ class Container(Tables):
         self.holders = set()  #: wait to leave what they have entered
         self.closing = None
         self.getters = Getters()
+        self.injections = Injections()
+        self.grounds = []
         self.kids = set()
         self.tables, self.tables_nowait, self.generations = [], [], []
         self._open()
@@ -127,7 +135,7 @@ class Container(Tables):
             )
         there = home_kept(root)
         if there is not None and not there.closed:
-            raise ContainerError(f"this {registry.name} belongs to {there.name} already")
+            raise ContainerError(f"this {registry.name} belongs to {there.title} already")
         return type(root), root
 
     @classmethod
@@ -195,6 +203,10 @@ class Container(Tables):
     # --- what it is ---
 
     @property
+    def title(self) -> str:
+        return f"the container of {self.name}"
+
+    @property
     def container(self) -> Container:
         """Itself."""
         return self
@@ -214,7 +226,7 @@ class Container(Tables):
 
     # --- overriding ---
 
-    def overlay(self, overrides: Any, /, *, new: bool = False) -> Any:
+    def overlay(self, overrides: Overrides, /, *, new: bool = False) -> Opens[Container]:
         """
         Return a context manager that gives a container which shares everything that *overrides* do not reach.
 
@@ -229,9 +241,9 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(self, overrides, in_force=False, everywhere=False, new=new)
+        return self.overriding(self, overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
 
-    def override(self, overrides: Any, /, *, everywhere: bool = False, new: bool = False) -> Any:
+    def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Opens[Container]:
         """
         Return a context manager that puts an overlay in force for its block: for this task and its children.
 
@@ -244,7 +256,7 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(self, overrides, in_force=True, everywhere=everywhere, new=new)
+        return self.overriding(self, overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
 
     # --- asking ---
 
@@ -260,7 +272,7 @@ class Container(Tables):
         return self.getters.add(fetch)
 
     async def start(
-        self, *tokens: Any, concurrency: int | None = None, progress: Callable[[Timing], object] | None = None
+        self, *tokens: Hashable, concurrency: int | None = None, progress: Callable[[Timing], object] | None = None
     ) -> StartReport:
         """
         Build the container values now, side by side: those of the application and all that they reach, or *tokens*.
@@ -330,14 +342,18 @@ class Container(Tables):
             found = self.classes[level] = observed_class(found) if self.observed else found
         return found
 
-    def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
-        if context is None:
-            try:
-                return self.enters[token]()
-            except (KeyError, TypeError):
-                pass
-        self.check_open()
-        return self.opening(self, token, context)
+    if TYPE_CHECKING:
+        scope = Scope.scope  # a slot, but typed as what scopes have
+    else:  # the overloads stand at Scope.request
+
+        def request(self, token, context=None, /):
+            if context is None:
+                try:
+                    return self.enters[token]()
+                except (KeyError, TypeError):
+                    pass
+            self.check_open()
+            return self.opening(self, token, context)
 
     def opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
@@ -363,11 +379,23 @@ class Container(Tables):
         loop = asyncio.get_running_loop()
         self._enter()
         self.check_loop(loop, self.graph.app_node())
+        self._begin_ambient()
         return self
 
     def __enter__(self) -> Self:
         self._enter()
+        self._begin_ambient()
         return self
+
+    def _begin_ambient(self) -> None:
+        """Inside of the block it is the container that injected functions find."""
+        ground = Ambient(self)
+        ground.__enter__()
+        self.grounds.append(ground)
+
+    def _end_ambient(self) -> None:
+        if self.grounds:
+            self.grounds.pop().__exit__()
 
     def _enter(self) -> None:
         if self.state == IS_CLOSING:
@@ -383,4 +411,9 @@ class Container(Tables):
             self.watch.entered(self.name)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self._end_ambient()
         await self._close(exc)
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self._end_ambient()
+        self._close_sync(exc)

@@ -150,11 +150,11 @@ class Drive:
         way.reverse()
         return tuple(way)
 
-    def asking(self, node: Node) -> asking:
-        """Return the context manager in which *node* is built, where somebody watches."""
+    def asking(self) -> asking:
+        """Return the context manager in which values are built, where somebody watches."""
         if self.asked is None:  # they began to watch a moment ago
             self.asked = Asked(self.needed_by)
-        return asking(self.asked.facts(node))
+        return asking(self.asked)
 
     def leave(self) -> None:
         """Stop waiting for everything."""
@@ -224,7 +224,7 @@ async def build_missing(
                     if watch is None:
                         in_place(build, unit)
                     else:
-                        with drive.asking(node):
+                        with drive.asking():
                             in_place(build, unit)
                     drive.came(node)
                     if on_built is not None:
@@ -264,7 +264,7 @@ def build_missing_now(container: Any, nodes: Iterable[Node], asked: Asked | None
                 if build.container.watch is None:
                     in_place(build, container.unit(node))
                 else:
-                    with drive.asking(node):
+                    with drive.asking():
                         in_place(build, container.unit(node))
                 drive.came(node)
             if not drive.joined and not drive.ended:
@@ -358,7 +358,7 @@ def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Dri
     context.run(CHAIN.set, (*CHAIN.get(), build))
     build.container.clean_context(context)
     if build.container.watch is not None:
-        context.run(drive.asking(build.node).__enter__)
+        context.run(drive.asking().__enter__)
     holder = Holder(build, unit)
     task = new_task(holder.live(), loop, context, f"asyncmeta: {build.node.name}")
     build.task = task

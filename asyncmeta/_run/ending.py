@@ -13,6 +13,7 @@ from .._solve.graph import Graph
 from .._solve.nodes import Node
 from .._solve.plan import Unit
 from ..errors import ClosedError, ContainerError, WrongLoopError
+from .ambient import Ambient
 from .cells import CHAIN, LOCK, Build, scopes_above
 from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
 from .drive import Holder
@@ -22,6 +23,7 @@ from .handles import Ready, refusing
 from .keeping import Part
 from .observing import Watch
 from .scope import Scope
+from .wrappers import Injections
 
 __all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Ending"]
 
@@ -44,11 +46,13 @@ class Ending(Scope):
         "generations",  # all tables since it was opened, with how much of graph.moved each one knows
         "getters",
         "graph",
+        "grounds",  # what it has made ambient, by entering
         "holders",  # tasks that wait to leave what they have entered
+        "injections",
         "instance",  # the application itself, where the user made it
         "loop",  # the one that may build
         "moves",  # how much of graph.moved is caught up with
-        "name",
+        "name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
         "observed",
         "overridden",  # how many overrides are in force
         "pins",  # keys that are built and that nothing serves any more -> what is built
@@ -57,6 +61,7 @@ class Ending(Scope):
         "retiring",
         "root_class",
         "scope",  # what opens a scope: a class, where there is one level
+        "sharing",  # by level and site: whether what is asked for is shared
         "sizes",  # slots by level, as the scopes being made now have them
         "state",
         "tables",  # roots by level
@@ -75,7 +80,9 @@ class Ending(Scope):
     generations: list[tuple[dict[Any, Any], int]]
     getters: Getters
     graph: Graph
+    grounds: list[Ambient]
     holders: set[asyncio.Task[Any]]
+    injections: Injections
     instance: Any
     loop: asyncio.AbstractEventLoop | None
     moves: int
@@ -88,6 +95,7 @@ class Ending(Scope):
     ready_class: type[Ready] | None
     retiring: bool
     root_class: type
+    sharing: dict[Any, bool]
     sizes: list[int]
     state: str
     tables: list[dict[Any, Any]]

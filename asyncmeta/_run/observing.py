@@ -220,7 +220,6 @@ class Watch:
             return await make(push)
         if self._is_half(node):
             return await self._construct(build, make, push)
-        build._begun = True
         began = time.perf_counter()
         clock = self._clock(build, began)
         with asking(build):

@@ -96,14 +96,17 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
 def _served(graph: Graph, site: Site) -> Target:
     try:
         return graph.serve(site)
-    except Absent:
+    except Absent as met:
         if site.ask.optional:
             return Target(CONSTANT, value=None)
         key = site.ask.key
         asker = site.user if site.name and site.user is not None else None
         if asker is not None and key in asker.registration.keys and asker.rank >= 0:
             raise MissingDependencyError(name_of(key), (site.name, name_of(key)), str(site.place or "")) from None
-        raise missing_error(graph, key, site.name, str(site.place or "")) from None
+        error = missing_error(graph, key, site.name, str(site.place or ""))
+        if str(met):
+            error = MissingDependencyError(error.key, error.path, error.where, (), str(met))
+        raise error from None
     except Ambiguous as met:
         raise _found_at(graph, ambiguity(met.registration), site) from None
     except Several:
@@ -128,7 +131,8 @@ def _takes_scope(plan: Plan) -> bool:
 def _outside(graph: Graph, ask: Ask, level: int, needed: int) -> ScopeError:
     name = name_of(ask.key)
     lives = graph.levels[needed]
+    scope = "a scope" if lives == "scoped" else f"a {lives} scope"
     where = "the container" if level == 0 else f"a {graph.levels[level]} scope"
     return ScopeError(
-        f"{name} needs a {lives} scope, and this is {where}; open one: `async with container.scope() as scope`, then ask the scope"
+        f"{name} needs {scope}, and this is {where}; open one: `async with container.scope() as scope`, then ask the scope"
     )

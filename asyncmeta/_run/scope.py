@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Mapping
+from contextlib import nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
@@ -16,13 +17,14 @@ from .._names import close_to, name_of
 from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import ARGUMENT, Node
 from .._solve.plan import Plan, Unit, unit_with_arguments
-from ..errors import AsyncDependencyError, ContainerError, ScopeError, WrongLoopError
-from .asked import Asked
+from ..errors import AsyncDependencyError, CircularDependencyError, ContainerError, ScopeError, WrongLoopError
+from .asked import Asked, asking
 from .beside import build_beside
-from .cells import UNSET
-from .closing import CLOSED, CLOSING, FLIGHT_CODES, Closing, landed, live
+from .cells import UNSET, holdings
+from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept
+from .inject import Injecting
 from .load import bound, constant_root, loaded
 from .work import adopt_made, adopts, bind, binds, run_plan
 
@@ -39,10 +41,17 @@ T3 = te.TypeVar("T3", default=Any)
 T4 = te.TypeVar("T4", default=Any)
 T5 = te.TypeVar("T5", default=Any)
 T6 = te.TypeVar("T6", default=Any)
-S = te.TypeVar("S")
 
 
 if TYPE_CHECKING:
+
+    class Service(Protocol):
+        """What checkers see of a service: the class itself lies in a room above."""
+
+        async def on_startup(self) -> None: ...
+        async def on_shutdown(self) -> None: ...
+
+    S = te.TypeVar("S", bound=Service)
 
     class Opening(Generic[T_co]):
         """What opens something for a block, in either way of entering."""
@@ -57,7 +66,7 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-class Scope(Closing):
+class Scope(Injecting):
     """
     Holds scoped values for a while; made by ``container.scope()``.
 
@@ -96,7 +105,7 @@ class Scope(Closing):
         return self.__reduce__()  # type: ignore[return-value]
 
     @staticmethod
-    def of(service: Any, /) -> Scope:
+    def of(service: Service, /) -> Scope:
         """
         Return the scope that made or adopted *service*; for an instance that is its own root, its container.
 
@@ -197,9 +206,10 @@ class Scope(Closing):
         """Carry out a plan call by call, counted as a get in flight."""
         self._enter_flight()
         try:
-            if plan.concurrent:
-                await build_beside(plan.units, self)
-            value = await run_plan(plan, self, asked)
+            with nullcontext() if asked is None else asking(asked):
+                if plan.concurrent:
+                    await build_beside(plan.units, self)
+                value = await run_plan(plan, self)
         except BaseException:
             self._leave_flight()
             raise
@@ -260,7 +270,8 @@ class Scope(Closing):
             container.keep_root(self, token, constant_root(value), lambda scope: value)
             return value
         self._check_sync(plan)
-        return self._now(self._run_plan(plan), token)
+        self._refuse_itself(plan)
+        return self._now(self._run_plan(plan, container.asked_by(plan)), token)
 
     def _check_sync(self, plan: Plan) -> None:
         """Refuse what has to be awaited, or belongs to another thread, before anything of it is begun."""
@@ -279,6 +290,24 @@ class Scope(Closing):
                     f"{self.name} builds in the thread of its event loop only; in another thread open a scope of its own: "
                     "with container.scope() as scope"
                 )
+
+    def _refuse_itself(self, plan: Plan) -> None:
+        """
+        Refuse a factory that runs in place and asks for what it is just making: generated code marks only what awaits.
+
+        Raises:
+            CircularDependencyError: It does.
+        """
+        if self.by_threads:
+            return  # there every slot that is being built is marked
+        held = holdings()
+        for unit in plan.units if held else ():
+            node = unit.node
+            assert node is not None
+            thing = (self.home(node), node.slot)
+            if thing in held and thing[0].v[node.slot] is UNSET:
+                inner = tuple(held.values())[list(held).index(thing) :]
+                raise CircularDependencyError(node.name, (*inner, node.name), str(node.place))
 
     @staticmethod
     def _now(work: Coroutine[Any, Any, Any], token: Any) -> Any:
@@ -380,9 +409,11 @@ class Scope(Closing):
     def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
         plan = self.container.plan_of_unit(self._made_unit(node, arguments))
-        self.container.build_now(plan.singletons)
+        asked = self.container.asked_by(plan)
+        self.container.build_now(plan.singletons, asked)
         self._check_sync(plan)
-        return self._now(self._run_plan(plan), node.key)
+        self._refuse_itself(plan)
+        return self._now(self._run_plan(plan, asked), node.key)
 
     def _made_unit(self, node: Node, arguments: dict[str, Any]) -> Unit:
         container = self.container
@@ -423,13 +454,17 @@ class Scope(Closing):
 
     def shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
-        if self.container.overridden and self.container.active() is not None:
+        container = self.container
+        if container.overridden and container.active() is not None:
             return True  # it is fetched anew, by the context that awaits it
-        try:
-            node = self._root(site).node
-        except ContainerError:
-            return True
-        return node is not None and not node.transient
+        verdict = container.sharing.get((self._level, site))
+        if verdict is None:
+            try:
+                node = self._root(site).node
+            except ContainerError:
+                return True
+            verdict = container.sharing[self._level, site] = node is not None and not node.transient
+        return verdict  # type: ignore[no-any-return]
 
     def answers_otherwise(self, site: Any) -> bool:
         """Tell whether an override in force here changes what *site* asks for."""
@@ -489,7 +524,7 @@ class Scope(Closing):
         self.check_open()
         there = home_kept(service)
         if there is not None and there is not self and not there.closed:
-            raise ContainerError(f"this {type(service).__qualname__} belongs to {there.name} already")
+            raise ContainerError(f"this {type(service).__qualname__} belongs to {there.title} already")
         bind(service, self)
         return service
 

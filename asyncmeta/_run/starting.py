@@ -79,4 +79,16 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
             if not (problem.kind == "argument" and node.asked_with_arguments):
                 raise problem_error(graph, node, problem)
     container.root_for(container, container.root_class)
-    return [node for node in reached if node.level == CONTAINER_LEVEL and node.kind != CONTAINER and not starts(container, node)]
+    return [
+        node
+        for node in reached
+        if node.level == CONTAINER_LEVEL
+        and node.kind != CONTAINER
+        and not starts(container, node)
+        and not needs_arguments(node)
+    ]
+
+
+def needs_arguments(node: Node) -> bool:
+    """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
+    return any(problem.kind == "argument" for problem in (node.constructed or node).problems)

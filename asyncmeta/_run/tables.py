@@ -28,6 +28,10 @@ class Tables(Watching):
 
     __slots__ = ()
 
+    def _first_scope(self, context: Any = None, /, *, level: str | None = None) -> Any:
+        """Open a scope where no quicker way to do it stands in `scope` yet."""
+        raise NotImplementedError
+
     # --- looking up ---
 
     def new_tables(self) -> None:
@@ -41,6 +45,7 @@ class Tables(Watching):
         self.tables = [{} for _ in range(count)]
         self.tables_nowait = [{} for _ in range(count)]
         self.generations.extend((table, len(graph.moved)) for table in self.tables)
+        self.sharing = {}
         self.aside = [{} for _ in range(count)]
         self.sizes = list(graph.slots)
         self.classes = [None] * count
@@ -48,6 +53,7 @@ class Tables(Watching):
         self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
         self.scope = self._first_scope  # type: ignore[method-assign]  # a slot of containers, which is the quicker way
         self.getters.cool()
+        self.injections.cool()
 
     def declared(self) -> None:
         """Something was registered: what is not built is looked up anew."""
@@ -185,6 +191,7 @@ class Tables(Watching):
                     table.clear()
                 self.enters.clear()
                 self.getters.cool()
+                self.injections.cool()
                 if self.ready_class is not None:
                     self.ready_class.__await__ = answering_by_context  # type: ignore[method-assign]  # its own class
 

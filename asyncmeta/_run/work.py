@@ -17,7 +17,7 @@ from .._names import Place, arrow
 from .._solve.nodes import START, Node, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
-from .asked import Asked, asking, builds_of, main_node
+from .asked import builds_of
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle
@@ -217,27 +217,13 @@ async def perform_watched(
 # --- scoped values ----------------------------------------------------------------------------------
 
 
-async def run_plan(plan: Plan, scope: Any, asked: Asked | None = None) -> Any:
+async def run_plan(plan: Plan, scope: Any) -> Any:
     """Build what *plan* needs in *scope* and the scopes around it, and return the root's value."""
-    if scope.container.watch is not None:
-        return await _run_watched(plan, scope, asked or Asked.by(plan))
     for unit in plan.units:
         node = unit.node
         assert node is not None
         await scoped_value(unit, scope.home(node), node)
     return await carry_out(plan.unit, scope)
-
-
-async def _run_watched(plan: Plan, scope: Any, asked: Asked) -> Any:
-    """The same, with what each value is built for at hand."""
-    for unit in plan.units:
-        node = unit.node
-        assert node is not None
-        with asking(asked.facts(node)):
-            await scoped_value(unit, scope.home(node), node)
-    made = main_node(plan.unit)
-    with asking(asked.facts(made) if made is not None else asked.caller):
-        return await carry_out(plan.unit, scope)
 
 
 async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_locked) -> Any:

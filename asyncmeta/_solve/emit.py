@@ -191,15 +191,20 @@ class _Emitter:
         if self.private and level == self.level:
             self.ops(unit, held, level)
             return
+        if not unit.awaits:
+            # Built in one step: no other task can find it half-way, and a factory that asks for itself is found by its frame.
+            with self.w.indent(f"if ({held} := {values}[{slot}]) is UNSET:"):
+                self.ops(unit, held, level)
+                self.w.line(f"{values}[{slot}] = {held}")
+            return
         with self.w.indent(f"while ({held} := {values}[{slot}]) is FLIGHT:"):
             self.call(f"await join({scope}, {slot}, {self.name('n', node, self.source.nodes)})", node, None)
         with self.w.indent(f"if {held} is UNSET:"):
             self.w.line(f"{values}[{slot}] = FLIGHT")
             self.ops(unit, held, level)
             self.w.line(f"{values}[{slot}] = {held}")
-            if unit.awaits:
-                with self.w.indent(f"if {scope}.w:"):
-                    self.w.line(f"settle({scope}, {slot}, {held})")
+            with self.w.indent(f"if {scope}.w:"):
+                self.w.line(f"settle({scope}, {slot}, {held})")
 
     def ops(self, unit: Unit, target: str, level: int) -> None:
         last = len(unit.ops) - 1
@@ -247,7 +252,8 @@ class _Emitter:
             result = plan.unit.result
             if result.how == VALUE_OF and not plan.unit.ops and result.node is not None and result.node.level == self.level:
                 held = self.name("s", result.node)
-                with w.indent(f"if ({held} := v[{result.node.slot}]) is not UNSET and {held} is not FLIGHT:"):
+                ready = f"({held} := v[{result.node.slot}]) is not UNSET"
+                with w.indent(f"if {ready} and {held} is not FLIGHT:" if plan.units[-1].awaits else f"if {ready}:"):
                     w.line(f"return {held}")
             self.outer(used)
             if (plan.awaits or plan.generators) and self.level != CONTAINER_LEVEL:

@@ -11,9 +11,8 @@ from .._declare.marked import Form
 from .emit import Source, _Emitter
 from .nodes import Node
 from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
-from .writer import SourceWriter
 
-__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "fits", "shape_of"]
+__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "fits", "is_held", "shape_of", "wrapper_order"]
 
 #: The constant that stands for what one container has bound: its place is taken by an object.
 BOUND = "bound"
@@ -246,13 +245,11 @@ class _CallEmitter(_Emitter):
     def unpack(self, at: int) -> None:
         source = self.source
         source.bound = (*self.specials, *source.singletons, *source.calls, *source.constants)
-        line = self.w.lines[at - 1]
-        margin = "    " * (1 + len(line) - len(line.lstrip())) if line.strip() else "    "
         names = ", ".join(source.bound)
         if not source.bound:
-            self.w.lines[at - 1] = f"{margin}# nothing has to be made for it"
+            self.w.lines[at - 1] = "    # nothing has to be made for it"
         else:
-            self.w.lines[at - 1] = f'{margin}{names}{"," if len(source.bound) == 1 else ""} = "{BOUND}".values'
+            self.w.lines[at - 1] = f'    {names}{"," if len(source.bound) == 1 else ""} = "{BOUND}".values'
 
     def hot(self, fills: Sequence[Fill]) -> CallSource:
         """Write a wrapper that makes everything itself; nobody else sees what it makes."""
@@ -360,6 +357,3 @@ def wrapper_order(form: Form) -> list[int]:
     order = (_POSITIONAL, _NORMAL, _MANY, _KEYWORD, _MANY_BY_NAME)
     return [number for kind in order for number, one in enumerate(form.taken) if one.shown is kind]
 
-
-def plain_writer() -> SourceWriter:
-    return SourceWriter()

@@ -17,11 +17,13 @@ from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
     CONSTANT,
+    CONTAINER,
     CONTEXT,
     LATE,
     LIST,
     MAKE,
     MAYBE,
+    SCOPE,
     START,
     Absent,
     Ambiguous,
@@ -142,13 +144,14 @@ class Graph(Lookup):
         site = Site(ask, node.view, parameter.name, None, node)
         try:
             return self.serve(site)
-        except Absent:
+        except Absent as met:
             if default is not MISSING:
                 return Target(CONSTANT, value=default, free=True)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
                 return Target(CONSTANT, value=None, free=True)
             own = any(self._shadower(site, key) is not None for key in (ask.inner or ask).keys)
-            problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, self.hint_for(ask.key)))
+            hint = str(met) or self.hint_for(ask.key)
+            problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, hint))
         except Ambiguous as met:
             problems.append(ambiguity(met.registration, parameter.name))
         except Several:
@@ -164,9 +167,9 @@ class Graph(Lookup):
         site = Site(ask, self.view_of(cls), name, attribute.place, node)
         try:
             target = self.serve(site)
-        except Absent:
+        except Absent as met:
             if not ask.optional:
-                problems.append(Problem("missing", ask.key, name, self.hint_for(ask.key)))
+                problems.append(Problem("missing", ask.key, name, str(met) or self.hint_for(ask.key)))
             return
         except Ambiguous as met:
             problems.append(ambiguity(met.registration, name))
@@ -197,12 +200,14 @@ class Graph(Lookup):
         if ask.kind == "factory":
             assert ask.inner is not None
             served = self.serve_or_default(Site(ask.inner, site.view, site.name, site.place, site.user))
+            if served.node is not None and served.node.kind in (CONTEXT, CONTAINER, SCOPE):
+                raise Absent(f"a Factory calls what makes a value, and {served.node.name} is made by nothing that was registered")
             if served.node is not None:
                 served.node.asked_with_arguments = True
                 if served.node.constructed is not None:
                     served.node.constructed.asked_with_arguments = True
                 return Target(MAKE, node=served.node)
-            raise Absent
+            raise Absent("a Factory makes one value of one key")
         for key in ask.keys:
             if not is_hashable(key):
                 continue

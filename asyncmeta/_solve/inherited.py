@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.registry import Registration, Registry
 from .generics import Binding
 from .graph import Graph
-from .nodes import CONTAINER, CONTEXT, NODE, SCOPE, Edge, Node, Problem, Site, Target
+from .nodes import CONTAINER, CONTEXT, NODE, SCOPE, Edge, Node, Site, Target
 
 __all__ = ["InheritedGraph"]
 
@@ -104,6 +103,10 @@ class InheritedGraph(Graph):
         """Tell whether the child itself serves *key*."""
         return super()._search(None, key, None) is not None
 
+    def forget_missing(self, key: Hashable) -> None:
+        super().forget_missing(key)
+        self.parent.forget_missing(key)
+
     def serve(self, site: Site) -> Target:
         user = site.user
         if user is None:
@@ -164,7 +167,7 @@ class InheritedGraph(Graph):
         node.needs = tuple([
             other for edge in edges if edge.target.how not in ("late", "make") for other in edge.target.each()
         ])  # fmt: skip
-        node.problems: tuple[Problem, ...] = origin.problems
+        node.problems = origin.problems
         node.edges = edges
         self.expansions += 1
         return edges

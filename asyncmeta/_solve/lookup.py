@@ -184,6 +184,12 @@ class Lookup:
             found = known[key] = self._search(view, key, None)
             return found
 
+    def forget_missing(self, key: Hashable) -> None:
+        """Keep nothing about a key that nothing serves: who asks at will, asks for no end of them."""
+        known = self._found[None]
+        if known.get(key, self) is None:
+            del known[key]
+
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
         layers = self.layers_of(view)
         over = len(self.over)

@@ -159,7 +159,7 @@ class Several(Exception):
 
 
 class Absent(Exception):
-    """Nothing provides what a site asks for; never leaves this wing."""
+    """Nothing provides what a site asks for; its text says why, where there is more to say.  Never leaves this package."""
 
 
 def ambiguity(registration: Registration, edge: str = "") -> Problem:

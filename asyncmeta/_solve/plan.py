@@ -199,7 +199,11 @@ class _Expansion:
 
     def with_arguments(self, node: Node, given: dict[str, Any]) -> Unit:
         """Return a unit that makes *node* anew, with *given* in the place of what nothing provides."""
-        return self._unit(None, self._made(node, given))
+        if node.kind != START:
+            return self._unit(None, self._made(node, given))
+        assert node.constructed is not None
+        self.ops.append(Op(node, (self._made(node.constructed, given),), ()))
+        return self._unit(None, Ref(TEMP, what=len(self.ops) - 1))
 
     def _unit(self, node: Node | None, result: Ref) -> Unit:
         return Unit(node, tuple(self.ops), result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from .. import ScopeError
+from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.registry import Registration
 from .._run.load import legend
 from .._run.roots import Root, root_of
@@ -93,6 +94,9 @@ def source_of(graph: Graph, key: Hashable, *, opening: bool = False) -> str:
     level, root = _root(graph, key)
     plan = root.plan
     heading = f"# level: {graph.levels[level]}"
+    if level == CONTAINER_LEVEL and root.node is not None:
+        what = printable(root.node.name)
+        return f"{heading}\n# {what} is built once, call by call, without source of its own; a get then returns the built value\n"
     if plan.size > LARGEST:
         return f"{heading}\n# {plan.size} calls: more than {LARGEST} are carried out one by one, without source of their own\n"
     if opening:
@@ -102,8 +106,6 @@ def source_of(graph: Graph, key: Hashable, *, opening: bool = False) -> str:
     else:
         source = emit_root(plan, level)
     notes = [f"# {name}: {printable(meaning)}" for name, meaning in legend(source)]
-    if level == 0 and plan.singletons:
-        notes.append("# container values are built once, call by call; this is what a get of them runs afterwards")
     return "\n".join([heading, *notes, source.text])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ class StartReport:
         return json.dumps(
             {
                 "seconds": self._seconds,
-                "sum": sum(timing.ran for timing in self._builds),
+                "sum": math.fsum(timing.ran for timing in self._builds),
                 "builds": [
                     {
                         "key": timing.key,
@@ -146,7 +147,7 @@ class StartReport:
         return "\n".join(lines)
 
     def _summary(self) -> str:
-        ran = sum(timing.ran for timing in self._builds)
+        ran = math.fsum(timing.ran for timing in self._builds)
         count = len(self._builds)
         return f"started {count} {'value' if count == 1 else 'values'} in {self._seconds:.3f} s; one after another: {ran:.3f} s"
 

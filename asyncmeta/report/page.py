@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ def start_page(builds: Sequence[Any], critical: Sequence[Any], seconds: float) -
         seconds: From the call of ``start()`` to its end.
     """
     whole = max([seconds, *(timing.finished for timing in builds)]) or 1.0
-    ran = sum(timing.ran for timing in builds)
+    ran = math.fsum(timing.ran for timing in builds)
     marked = {id(timing) for timing in critical}
     title = f"Started {len(builds)} {'value' if len(builds) == 1 else 'values'} in {seconds:.3f} s"
     body = [

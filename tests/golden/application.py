@@ -98,6 +98,11 @@ async def make_page(header: Header, other: Header) -> Page:
     return Page()
 
 
+@inject_dependency("stamp", on=Parts, lifetime="transient")
+def make_stamp(settings: Settings, database: Database) -> str:
+    return SECRET
+
+
 @inject_dependency(Report, on=Parts, lifetime="scoped")
 async def make_report(*, session: Session, page: Page, title: str = SECRET) -> Report:
     return Report()

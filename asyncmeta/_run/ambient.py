@@ -1,0 +1,54 @@
+"""Which scope or container is the one around the running code?  Read by injected functions, never by `get`."""
+
+from __future__ import annotations
+
+import contextvars
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scope import Scope
+
+__all__ = ["AMBIENT", "Ambient", "ambient", "current"]
+
+AMBIENT: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("asyncmeta_ambient", default=None)
+
+
+def current() -> Scope | None:
+    """Return the ambient scope, or the ambient container (which is a scope, too); None where there is neither."""
+    return AMBIENT.get()
+
+
+class Ambient:
+    """Makes a scope the ambient one for a block, in the task that enters it and the tasks started inside."""
+
+    __slots__ = ("_before", "_scope", "_token")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._before: Scope | None = None
+        self._token: contextvars.Token[Scope | None] | None = None
+
+    def __enter__(self) -> Scope:
+        self._before = AMBIENT.get()
+        self._token = AMBIENT.set(self._scope)
+        return self._scope
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None = None, exc: BaseException | None = None, tb: TracebackType | None = None, /
+    ) -> None:
+        token, self._token = self._token, None
+        if token is None:
+            return
+        try:
+            AMBIENT.reset(token)
+        except ValueError:
+            # Left in another context than it was entered in: a fixture's two halves.  What this one sees, if anything,
+            # is what was copied.
+            if AMBIENT.get() is self._scope:
+                AMBIENT.set(self._before)
+
+
+def ambient(scope: Scope) -> Ambient:
+    """Return a context manager that makes *scope* the ambient one: ``with ambient(scope):``."""
+    return Ambient(scope)

@@ -1,0 +1,165 @@
+"""The container of a provider list, and the container of a child: what it lacks, its parent has."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
+
+from .._declare.lifetimes import CONTAINER_LEVEL
+from .._declare.makers import maker_of
+from .._declare.registry import Registration
+from .._names import Place
+from .._solve.graph import Graph
+from .._solve.inherited import InheritedGraph
+from .._solve.nodes import Node, Site
+from ..errors import ContainerError
+from .closing import Closing
+from .container import Container
+from .ending import OPEN
+
+__all__ = ["UP", "Heir", "Provided"]
+
+
+class Provided(Container):
+    """
+    A container on a graph that others may share: the values that its providers give are not part of that.
+
+    It is not checked when it is made: what is never asked for may be wrong, as in Ascender.
+    """
+
+    __slots__ = ("_given", "door", "heirs")
+
+    def __init__(self, graph: Graph, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> None:
+        """
+        Args:
+            graph: What the providers mean.
+            given: Nodes of values, and the values.
+        """
+        self._given = given
+        self.door: Any = None  #: weak reference to how it shows itself, None where it never did
+        self.heirs: weakref.WeakSet[Heir] | None = None  #: children that are in use
+        self._begin(Container.base, None, graph, check=False)
+        self.name = "an injector"
+
+    def _open(self) -> None:
+        super()._open()
+        self.built.update(zip(*self._given, strict=True))
+
+    def _begin_closing(self) -> None:
+        super()._begin_closing()
+        # No value is closed before anything that uses it: children go first, those that have nothing to close at once.
+        for heir in list(self.heirs or ()):
+            if heir.state == OPEN and (heir.x is not None or heir.tasks or heir.flights or heir.n or heir.kids):
+                self.kids.add(heir)
+            elif heir.state == OPEN:
+                heir._close_sync(None)
+
+
+#: Closing's own slot, which a property of children stands before.
+_FINALIZERS = Closing.__dict__["x"]
+
+
+class Heir(Provided):
+    """
+    The container of a child.  What its graph leaves to the parent is built, kept and closed there.
+
+    A child with something to close is known to its parent, which closes it first; one without can be dropped.
+    """
+
+    __slots__ = ("parent",)
+
+    graph: InheritedGraph
+
+    def __init__(self, graph: InheritedGraph, parent: Container, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> None:
+        self.parent = parent
+        super().__init__(graph, given)
+        if isinstance(parent, Provided):
+            if parent.heirs is None:
+                parent.heirs = weakref.WeakSet()
+            parent.heirs.add(self)
+
+    @property
+    def x(self) -> Any:
+        """The finalizers."""
+        return _FINALIZERS.__get__(self, Heir)
+
+    @x.setter
+    def x(self, finalizers: Any) -> None:
+        _FINALIZERS.__set__(self, finalizers)
+        if finalizers is not None:
+            self.parent.kids.add(self)
+
+    def _end(self) -> None:
+        super()._end()
+        self.parent.kids.discard(self)
+
+    def check_open(self) -> None:
+        super().check_open()
+        self.parent.check_open()
+
+    # --- whose is what ---
+
+    def has(self, node: Node) -> bool:
+        return node in self.built or (not self.graph.owns(node) and self.parent.has(node))
+
+    def has_all(self, nodes: Iterable[Node]) -> bool:
+        return all(map(self.has, nodes))
+
+    def built_value(self, node: Node) -> Any:
+        try:
+            return self.built[node]
+        except KeyError:
+            return self.parent.built_value(node)
+
+    def holder(self, node: Node) -> Container:
+        return self if self.graph.owns(node) else self.parent.holder(node)
+
+    # --- asking ---
+
+    def _is_left(self, token: Any) -> bool:
+        """Tell whether *token* is the parent's affair, and leave it to it from now on."""
+        node = self._root(token).node
+        if node is None or node.level != CONTAINER_LEVEL or self.graph.owns(node) or type(token) is Site:
+            return False
+        parent = self.parent
+        self.keep_root(self, token, lambda scope: parent.get(token), lambda scope: parent.get_nowait(token))
+        return True
+
+    async def _get_cold(self, token: Any) -> Any:
+        if not self.overridden and self._is_left(token):
+            return await self.parent.get(token)
+        return await super()._get_cold(token)
+
+    def _get_nowait_cold(self, token: Any) -> Any:
+        if not self.overridden and self._is_left(token):
+            return self.parent.get_nowait(token)
+        return super()._get_nowait_cold(token)
+
+    def getter(self, token: Any, /) -> Any:
+        self._root(token)
+
+        def getter() -> Coroutine[Any, Any, Any]:
+            return self.get(token)
+
+        return getter
+
+    def overlay(self, overrides: Any, /, *, new: bool = False) -> Any:
+        raise _no_overrides()
+
+    def override(self, overrides: Any, /, *, everywhere: bool = False, new: bool = False) -> Any:
+        raise _no_overrides()
+
+
+def _no_overrides() -> ContainerError:
+    return ContainerError("a child cannot be overridden: override its root, or make another child of the same parent")
+
+
+def _parent_of(container: Container) -> Container:
+    """Return what a copy of the parent's registration takes for its container."""
+    assert isinstance(container, Heir)
+    return container.parent
+
+
+#: See `InheritedGraph`.
+UP = Registration(_parent_of, maker_of(_parent_of), "singleton", Place("", 0))

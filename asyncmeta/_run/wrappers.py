@@ -1,0 +1,308 @@
+"""Which code does an injected function run?  At first one that hands everything on, then one for its container."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import weakref
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+from .._compat import annotations_of
+from .._declare.keys import INJECTED, MISSING
+from .._declare.makers import ASYNC, ASYNC_GENERATOR
+from .._declare.marked import Form, without_marked
+from .._solve.emit import LARGEST, wants_scope
+from .._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, fits, shape_of, wrapper_order
+from .._solve.nodes import Node
+from ..errors import FactoryError, GraphError, ScopeError
+from .ambient import AMBIENT
+from .cells import LOCK
+from .finalizers import as_list, settle_errors, unwind, unwind_sync, yields_twice
+from .load import Loaded, loaded
+from .work import undone
+
+__all__ = ["Injections", "Wrapper"]
+
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+class Bound:
+    """
+    What one container has bound for one function: a constant of the function's code.
+
+    Held by the code itself, so that a coroutine that was made and not yet started keeps what belongs to its code.
+    """
+
+    __slots__ = ("container", "home", "lines", "values")
+
+    def __init__(self, container: Any, values: tuple[Any, ...], lines: Any) -> None:
+        self.container = container
+        self.home = container  #: what has to be the ambient one
+        self.values: tuple[Any, ...] | None = values  #: None where it is out of date
+        self.lines = lines
+
+    def drop(self) -> None:
+        """Send every call elsewhere that comes from now on, also one whose coroutine is made already."""
+        self.values, self.home = None, self
+
+
+class Injections:
+    """The injected functions that have code of their own for one container."""
+
+    __slots__ = ("_hot",)
+
+    def __init__(self) -> None:
+        self._hot: weakref.WeakSet[Wrapper] = weakref.WeakSet()
+
+    def add(self, wrapper: Wrapper) -> None:
+        self._hot.add(wrapper)
+
+    def cool(self) -> None:
+        """Let every injected function look again."""
+        for wrapper in list(self._hot):
+            wrapper.cool()
+        self._hot.clear()
+
+
+class Written:
+    """The code of a form for the containers of one application, and what it stands on."""
+
+    __slots__ = ("code", "loaded", "singletons", "source", "stamp")
+
+    def __init__(self, stamp: Any, code: CodeType, loaded: Loaded, source: CallSource, singletons: tuple[Node, ...]) -> None:
+        self.stamp = stamp  #: the table of roots as it was: another one means that something was registered
+        self.code = code
+        self.loaded = loaded
+        self.source = source
+        self.singletons = singletons
+
+
+# --- the codes of a form ---------------------------------------------------------------------------------
+
+_COLD: dict[Any, CodeType] = {}
+
+
+def _renamed(code: CodeType, form: Form) -> CodeType:
+    """Return *code* with the parameters' own names, which never were part of the source."""
+    names = {f"p{number}": one.name for number, one in enumerate(form.taken)}
+    by_name = {f"k{number}": one.name for number, one in enumerate(form.taken)}
+    taken = set(names.values())
+    local: list[str] = []
+    for name in code.co_varnames:
+        own = names.get(name)
+        if own is None:
+            own = name
+            while own in taken:
+                own += "'"
+        local.append(own)
+
+    def const(value: Any) -> Any:
+        if type(value) is str:
+            return by_name.get(value, value)
+        return tuple(map(const, value)) if type(value) is tuple else value
+
+    return code.replace(co_varnames=tuple(local), co_consts=tuple(map(const, code.co_consts)))
+
+
+def _cold_code(form: Form) -> CodeType:
+    """Return the code of a wrapper that leaves everything to ``run``; compiled once for all forms of one shape."""
+    shape = shape_of(form)
+    code = _COLD.get(shape)
+    if code is None:
+        code = _COLD[shape] = _keep(loaded(emit_cold(form)))
+    return _renamed(code, form)
+
+
+_KEPT: list[Loaded] = []
+
+
+def _keep(made: Loaded) -> CodeType:
+    _KEPT.append(made)  # with its lines in linecache
+    return made.code
+
+
+# --- the function -----------------------------------------------------------------------------------------
+
+
+class Wrapper:
+    """A function that is handed out in another's place, and the code that it has for a container."""
+
+    __slots__ = ("__weakref__", "bound", "cold", "form", "function", "home", "others", "wrapper")
+
+    def __init__(self, function: Any, form: Form, home: Any) -> None:
+        self.function = function
+        self.form = form
+        self.home = home  #: a container or scope; None for the ambient one
+        self.others = 0  #: calls for another container since it has code for one
+        self.bound: Bound | None = None
+        self.cold = _cold_code(form)
+        self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
+
+    def fill_of(self, container: Any, number: int) -> Fill:
+        """Return what fills a marked parameter in calls for which a scope may be opened."""
+        raise NotImplementedError
+
+    def make(self, run: Any) -> Any:
+        """Return the wrapper; *run* does everything for it, and it keeps that, and with it this, alive."""
+        form, function = self.form, self.function
+        names = {
+            **_HELPERS,
+            "__name__": getattr(function, "__module__", None) or __name__,
+            "run": run,
+            "function": function,
+        }
+        wrapper = types.FunctionType(self.cold, names)
+        assigned = functools.WRAPPER_ASSIGNMENTS
+        plain = isinstance(function, (types.FunctionType, types.MethodType))
+        functools.update_wrapper(wrapper, function, [name for name in assigned if name != "__annotations__"], ("__dict__",) if plain else ())
+        if not plain and not isinstance(function, type):
+            wrapper.__name__ = wrapper.__qualname__ = form.name
+        order = [form.taken[number] for number in wrapper_order(form)]
+        defaults = [(one, INJECTED if one.marked else one.default) for one in order]
+        by_place = [value for one, value in defaults if one.shown in _BY_PLACE and value is not MISSING]
+        by_name = {one.name: value for one, value in defaults if one.shown is _BY_NAME and value is not MISSING}
+        wrapper.__defaults__ = tuple(by_place) or None
+        wrapper.__kwdefaults__ = by_name or None
+        signature = form.signature(function)
+        if isinstance(function, type):
+            wrapper.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+        else:
+            wrapper.__annotations__ = without_marked(annotations_of(function), form)
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # functions take any attribute
+        self.wrapper = weakref.ref(wrapper)
+        return wrapper
+
+    def heat(self, container: Any) -> None:
+        """Give the function code for *container*, where everything that it stands on is built."""
+        with LOCK:
+            if container.closed or container.observed or container.overridden or container.interpreted:
+                return
+            written = self.written(container)
+            if written is None or not container.has_all(written.singletons):
+                return
+            wrapper = self.wrapper()
+            if wrapper is None:
+                return
+            source = written.source
+            values: list[Any] = []
+            for name in source.bound:
+                if name in source.singletons:
+                    values.append(container.built_value(source.singletons[name]))
+                elif name in ("container", "scope"):
+                    values.append(container if name == "container" else container.scope)
+                else:
+                    values.append(written.loaded.names[name])
+            bound = Bound(container, tuple(values), source.lines)
+            self.cool()
+            self.bound, self.others = bound, 0
+            consts = tuple([bound if type(one) is str and one == BOUND else one for one in written.code.co_consts])
+            wrapper.__code__ = written.code.replace(co_consts=consts)
+            container.injections.add(self)
+
+    def written(self, container: Any) -> Written | None:
+        """Return the code for the containers of an application; None where it has to be done step by step."""
+        graph = container.graph
+        fills: list[Fill] = []
+        try:
+            for number in self.form.marked:
+                fills.append(self.fill_of(container, number))
+        except (GraphError, ScopeError):
+            return None
+        if self.form.codes is None:
+            self.form.codes = weakref.WeakKeyDictionary()
+        codes = self.form.codes.setdefault(graph, {})
+        ambient = self.home is None
+        found: Written | None = codes.get(ambient)
+        if found is not None and found.stamp is graph.roots and not container.pins:
+            return found
+        plans = [fill.plan for fill in fills if fill.plan is not None]
+        waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
+        scoped = (
+            not fits(fills)
+            or any(wants_scope(plan) or plan.concurrent for plan in plans)
+            or sum(plan.size for plan in plans) > LARGEST
+            or (not waits and any(plan.awaits for plan in plans))
+        )
+        source = emit_call(self.form, fills, scoped=scoped, ambient=ambient)
+        made = loaded(source)
+        nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
+        needed = tuple(nodes) if not scoped else tuple(source.singletons.values())
+        written = Written(graph.roots, _renamed(made.code, self.form), made, source, needed)
+        if not container.pins:
+            codes[ambient] = written
+        return written
+
+    def cool(self) -> None:
+        """Forget the code for a container: the next call looks again."""
+        bound, self.bound = self.bound, None
+        wrapper = self.wrapper()
+        if wrapper is not None:
+            wrapper.__code__ = self.cold
+        if bound is not None:
+            bound.drop()
+
+
+# --- what generated code calls -----------------------------------------------------------------------------
+
+
+def _failed(bound: Bound, error: BaseException) -> None:
+    """Note what was being built when a step failed."""
+    raised = undone(bound.container, error, bound.lines)[0]
+    if raised is not error:
+        raise raised from None
+
+
+async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
+    """Tear down what was set up, before the error of a step or of the function goes on."""
+    raised = undone(bound.container, error, bound.lines)[0]
+    settle_errors(await unwind(as_list(finalizers), raised), raised)
+    if raised is not error:
+        raise raised from None
+
+
+def _undo_now(bound: Bound, finalizers: Any, error: BaseException) -> None:
+    raised = undone(bound.container, error, bound.lines)[0]
+    settle_errors(unwind_sync(as_list(finalizers), raised), raised)
+    if raised is not error:
+        raise raised from None
+
+
+async def _leave_all(finalizers: list[Any]) -> None:
+    settle_errors(await unwind(finalizers, None), None)
+
+
+def _leave_all_now(finalizers: list[Any]) -> None:
+    settle_errors(unwind_sync(finalizers, None), None)
+
+
+async def _twice(generator: Any) -> None:
+    """A generator has yielded a second time."""
+    try:
+        await generator.aclose()
+    finally:
+        settle_errors([FactoryError(yields_twice(generator))], None)
+
+
+def _twice_now(generator: Any) -> None:
+    try:
+        generator.close()
+    finally:
+        settle_errors([FactoryError(yields_twice(generator))], None)
+
+
+_HELPERS: dict[str, Any] = {
+    "INJECTED": INJECTED,
+    "here": AMBIENT.get,
+    "failed": _failed,
+    "undo": _undo,
+    "undo_now": _undo_now,
+    "leave_all": _leave_all,
+    "leave_all_now": _leave_all_now,
+    "settle_errors": settle_errors,
+    "twice": _twice,
+    "twice_now": _twice_now,
+}

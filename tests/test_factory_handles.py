@@ -1,0 +1,640 @@
+"""Rule 6: ``Factory[T]``, which makes a new value at each call."""
+
+import asyncio
+import copy
+import pickle
+from typing import Annotated
+
+import pytest
+from helpers import Journal, fresh_app, outcome, problems
+
+from asyncmeta import (
+    All,
+    AsyncDependencyDescriptor,
+    AsyncDependencyError,
+    AsyncServiceBase,
+    BuildTimeoutError,
+    CaptiveDependencyError,
+    ClosedError,
+    Container,
+    Factory,
+    FinalizationErrors,
+    GraphErrors,
+    Inject,
+    Lazy,
+    MissingDependencyError,
+    Scope,
+)
+
+
+class Database:
+    pass
+
+
+class Report:
+    """Needs a run-time argument, an injected dependency and an optional argument."""
+
+    def __init__(self, month: int, database: Database, *, year: int = 2020):
+        self.month, self.database, self.year = month, database, year
+
+
+def reporting_app():
+    """Return an application in which "make" is the handle."""
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+    App.register_dependency(Report, Report)
+
+    def make(make: Factory[Report]):
+        return make
+
+    App.register_dependency("make", make)
+    return App
+
+
+# --- arguments ----------------------------------------------------------------------------------------
+
+
+async def test_arguments_by_name_and_the_rest_injected():
+    """
+    What nothing provides is an argument of the call, by name; everything else is injected.
+    """
+    async with Container(reporting_app()) as container:
+        make = await container.get("make")
+        report = await make(month=5)
+        database = await container.get(Database)
+
+    assert (report.month, report.year) == (5, 2020)
+    assert report.database is database
+
+
+async def test_a_parameter_with_a_default_may_be_given():
+    """
+    A parameter that nothing provides and that has a default is an argument that may be left out.
+    """
+    async with Container(reporting_app()) as container:
+        report = await (await container.get("make"))(month=5, year=1999)
+
+    assert (report.month, report.year) == (5, 1999)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "'month' is missing"),
+        ({"mnth": 5}, "'mnth' is no argument of it, did you mean 'month'? and 'month' is missing"),
+        ({"month": 5, "day": 1}, "'day' is no argument of it"),
+        ({"month": 5, "database": None}, "'database' is no argument of it"),
+    ],
+)
+async def test_arguments_are_checked_when_called(arguments, said):
+    """
+    An unknown or missing argument is a TypeError that names it, the factory, its place and what may be given.
+    """
+    async with Container(reporting_app()) as container:
+        make = await container.get("make")
+        failures = [await outcome(make(**arguments))]
+        try:
+            make.nowait(**arguments)
+        except Exception as error:
+            failures.append(error)
+
+    assert len(failures) == 2
+    for failure in failures:
+        assert isinstance(failure, TypeError)
+        assert said in str(failure)
+        assert "Factory of Report" in str(failure)
+        assert "test_factory_handles.py:" in str(failure)
+        assert str(failure).endswith("its arguments are: month, year")
+
+
+async def test_values_of_arguments_are_opaque():
+    """
+    Arguments are handed over as they are, whatever their type: nothing is cast, compared or kept.
+    """
+
+    class Hostile:
+        def __eq__(self, other):
+            raise AssertionError
+
+        __hash__ = None
+
+        def __bool__(self):
+            raise AssertionError
+
+    async with Container(reporting_app()) as container:
+        make = await container.get("make")
+        for value in (None, Hostile(), [], "five"):
+            assert (await make(month=value)).month is value
+
+
+async def test_arguments_of_every_kind_of_factory():
+    """
+    Functions, coroutines, generators and methods take arguments as classes do; unannotated ones by their names.
+    """
+
+    async def coroutine(month, database: Database):
+        return month, database
+
+    def generator(month: int, database: Database):
+        yield month, database
+
+    async def async_generator(month, /, database: Database):
+        yield month, database
+
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+    for name, factory in {"c": coroutine, "g": generator, "a": async_generator}.items():
+        App.register_dependency(name, factory)
+
+        def user(make: Factory[Annotated[object, Inject(name)]]):
+            return make
+
+        App.register_dependency(f"make {name}", user)
+
+    async with Container(App) as container:
+        database = await container.get(Database)
+        for name in "cga":
+            assert await (await container.get(f"make {name}"))(month=name) == (name, database)
+
+
+async def test_an_argument_is_no_problem_of_the_check_where_a_factory_asks():
+    """
+    The parameter that nothing provides is a problem where nobody asks for a Factory of it, and none where somebody does.
+    """
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+    App.register_dependency(Report, Report)
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    async with Container(reporting_app()) as container:
+        container.check()
+
+    assert isinstance(problems(caught.value)[0], MissingDependencyError)
+
+
+async def test_a_plain_get_says_which_argument_is_missing():
+    """
+    Asked for plainly, a key that needs an argument says which, and how it is given.
+    """
+    async with Container(reporting_app()) as container:
+        failure = await outcome(container.get(Report))
+
+    assert isinstance(failure, MissingDependencyError)
+    assert "month is an argument: ask for Factory[Report], and call it with month=..." in str(failure)
+
+
+async def test_start_leaves_out_what_needs_arguments():
+    """
+    start() builds everything but what only a Factory can make.
+    """
+    async with Container(reporting_app()) as container:
+        report = await container.start()
+
+    assert {timing.key for timing in report.builds} >= {"Database", '"make"'}
+    assert "Report" not in [timing.key for timing in report.builds]
+
+
+# --- a new value ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped", "transient"])
+async def test_a_new_value_whatever_its_lifetime(lifetime):
+    """
+    Each call makes a new value; the one that is shared under the key is another, and is not touched.
+    """
+    App = fresh_app()
+    App.register_dependency(Database, Database, lifetime=lifetime)
+
+    def user(make: Factory[Database]):
+        return make
+
+    App.register_dependency("make", user, lifetime="scoped")
+
+    async with Container(App) as container, container.scope() as scope:
+        make = await scope.get("make")
+        made = [await make(), await make(), make.nowait(), await scope.get(Database), await scope.get(Database)]
+
+    distinct = 5 if lifetime == "transient" else 4
+    assert len(set(map(id, made))) == distinct
+
+
+async def test_what_it_takes_is_shared_as_its_lifetime_says():
+    """
+    Only the value itself is made anew: its singletons and scoped values are the shared ones, its transients are its own.
+    """
+    App = fresh_app()
+    for lifetime in ("singleton", "scoped", "transient"):
+        App.register_dependency(lifetime, object, lifetime=lifetime)
+    App.register_dependency("made", lambda singleton, scoped, transient: (singleton, scoped, transient))
+
+    def user(make: Factory[Annotated[object, Inject("made")]]):
+        return make
+
+    App.register_dependency("make", user, lifetime="scoped")
+
+    async with Container(App, check=False) as container, container.scope() as scope:
+        make = await scope.get("make")
+        one, other = await make(), await make()
+        shared = await scope.gather("singleton", "scoped")
+
+    assert [a is b for a, b in zip(one, other, strict=True)] == [True, True, False]
+    assert one[:2] == shared
+
+
+async def test_calls_at_once_are_calls_of_their_own():
+    """
+    Tasks that call at the same time get a value each: nothing is shared, nothing waits.
+    """
+    App, meeting = fresh_app(), asyncio.Barrier(5)
+
+    async def value(number):
+        await meeting.wait()
+        return number
+
+    App.register_dependency("value", value)
+
+    def user(make: Factory[Annotated[object, Inject("value")]]):
+        return make
+
+    App.register_dependency("make", user)
+
+    async with Container(App) as container:
+        make = await container.get("make")
+        made = await asyncio.wait_for(asyncio.gather(*(make(number=number) for number in range(5))), 5)
+
+    assert made == list(range(5))
+
+
+async def test_a_service_is_made_started_and_stopped():
+    """
+    A service class made by a Factory is started for each value, has its attributes, and is stopped with the holder.
+    """
+    journal = Journal()
+
+    class Service(AsyncServiceBase):
+        database = AsyncDependencyDescriptor(Database)
+
+        def __init__(self, number: int = 0):
+            self.number = number
+
+        async def on_startup(self):
+            journal.append(f"+{self.number}")
+
+        async def on_shutdown(self):
+            journal.append(f"-{self.number}")
+
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+
+    def user(make: Factory[Service]):
+        return make
+
+    App.register_dependency("make", user)
+
+    async with Container(App) as container:
+        make = await container.get("make")
+        one, two = await make(number=1), await make(number=2)
+        shared = await container.get(Service)
+        databases = [await service.database for service in (one, two, shared)]
+        homes = {Scope.of(service) for service in (one, two)}
+
+    assert len({id(service) for service in (one, two, shared)}) == 3
+    assert len(set(map(id, databases))) == 1
+    assert homes == {container}
+    assert journal == ["+1", "+2", "+0", "-0", "-2", "-1"]
+
+
+async def test_an_open_generic_is_made_with_its_argument():
+    """
+    Factory[Repo[User]] makes repositories of users; type[T] is no argument of the call.
+    """
+    from typing import Generic, TypeVar
+
+    T = TypeVar("T")
+
+    class Repo(Generic[T]):
+        def __init__(self, cls: type[T], table: str):
+            self.cls, self.table = cls, table
+
+    App = fresh_app()
+    App.register_dependency(Repo, Repo)
+
+    def user(make: Factory[Repo[Database]]):
+        return make
+
+    App.register_dependency("make", user)
+
+    async with Container(App) as container:
+        make = await container.get("make")
+        repo = await make(table="databases")
+        refused = await outcome(make(table="databases", cls=int))
+
+    assert (repo.cls, repo.table) == (Database, "databases")
+    assert isinstance(refused, TypeError)
+
+
+# --- whose it is ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_made_is_closed_with_the_holder_of_the_handle():
+    """
+    A value made through a handle is closed with the scope or container that holds the handle, in reverse order.
+    """
+    App, journal = fresh_app(), Journal()
+
+    async def session(name):
+        with journal.noting(name):
+            yield name
+
+    App.register_dependency("session", session)
+
+    def user(make: Factory[Annotated[object, Inject("session")]]):
+        return make
+
+    App.register_dependency("of the container", user)
+    App.register_dependency("of the scope", user, lifetime="scoped")
+
+    async with Container(App) as container:
+        async with container.scope() as scope:
+            outer, inner = await scope.gather("of the container", "of the scope")
+            await outer(name="outer")
+            await inner(name="inner 1")
+            await inner(name="inner 2")
+            await inner(name="inner 3")
+        journal.append("scope closed")
+
+    assert journal.closed == ["inner 3", "inner 2", "inner 1", "outer"]
+    assert journal.index("scope closed") < journal.index("-outer")
+
+
+async def test_a_closed_holder_s_handle_is_closed():
+    """
+    Calling a handle whose scope or container is closed is a ClosedError.
+    """
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+
+    def user(make: Factory[Database]):
+        return make
+
+    App.register_dependency("make", user)
+    App.register_dependency("scoped make", user, lifetime="scoped")
+
+    container = Container(App)
+    async with container.scope() as scope:
+        make, scoped = await scope.gather("make", "scoped make")
+    closed_scope = await outcome(scoped())
+    await make()
+    await container.aclose()
+
+    assert isinstance(closed_scope, ClosedError)
+    assert isinstance(await outcome(make()), ClosedError)
+    with pytest.raises(ClosedError):
+        make.nowait()
+
+
+async def test_a_failing_call_leaves_what_was_made_to_the_holder():
+    """
+    What the factory raises passes unchanged; what a failing call had already set up is closed with the holder.
+    """
+    App, journal, own = fresh_app(), Journal(), ValueError("bad month")
+
+    def part():
+        with journal.noting("part"):
+            yield "part"
+
+    def value(part, month):
+        raise own
+
+    App.register_dependency("part", part, lifetime="transient")
+    App.register_dependency("value", value)
+
+    def user(make: Factory[Annotated[object, Inject("value")]]):
+        return make
+
+    App.register_dependency("make", user)
+
+    async with Container(App) as container:
+        failure = await outcome((await container.get("make"))(month=13))
+
+    assert failure is own
+    assert journal == ["+part", "-part"]
+
+
+async def test_errors_of_finalizers_are_the_holder_s():
+    """
+    What the finalizer of a made value raises is raised by closing the holder.
+    """
+    App = fresh_app()
+
+    def value():
+        yield "value"
+        raise OSError("disk full")
+
+    App.register_dependency("value", value)
+
+    def user(make: Factory[Annotated[object, Inject("value")]]):
+        return make
+
+    App.register_dependency("make", user)
+    container = Container(App)
+    make = await container.get("make")
+    await make()
+    await make()
+
+    failure = await outcome(container.aclose())
+
+    assert isinstance(failure, FinalizationErrors)
+    assert len(failure.exceptions) == 2
+
+
+async def test_a_captive_is_judged_by_what_the_factory_takes():
+    """
+    A singleton may hold the Factory of a scoped value that takes singletons, and not of one that takes a scoped value.
+    """
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+    App.register_dependency("harmless", lambda: object(), lifetime="scoped")
+    App.register_dependency("scoped", object, lifetime="scoped")
+    App.register_dependency("captor", lambda scoped: object(), lifetime="transient")
+
+    def harmless(make: Factory[Annotated[object, Inject("harmless")]]):
+        return make
+
+    def harmful(make: Factory[Annotated[object, Inject("captor")]]):
+        return make
+
+    App.register_dependency("make", harmless)
+    async with Container(App) as container:
+        made = await (await container.get("make"))()
+
+    App.register_dependency("make", harmful)
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    assert type(made) is object
+    assert isinstance(problems(caught.value)[0], CaptiveDependencyError)
+
+
+async def test_a_factory_breaks_a_circle():
+    """
+    A Factory parameter is called later, so it may close a circle of dependencies.
+    """
+
+    class Node:
+        def __init__(self, make: Factory["Node"], depth: int = 0):
+            self.make, self.depth = make, depth
+
+    App = fresh_app()
+    App.register_dependency(Node, Node)
+    Node.__init__.__annotations__["make"] = Factory[Node]
+
+    async with Container(App) as container:
+        root = await container.get(Node)
+        child = await root.make(depth=1)
+        grandchild = await child.make(depth=2)
+
+    assert [root.depth, child.depth, grandchild.depth] == [0, 1, 2]
+
+
+# --- the handle -----------------------------------------------------------------------------------------
+
+
+async def test_without_awaiting():
+    """
+    nowait(**arguments) makes values that need no awaiting, and refuses others before anything is begun.
+    """
+    App, begun = reporting_app(), []
+
+    async def slow():
+        begun.append(1)
+
+    App.register_dependency("slow", slow)
+
+    def user(make: Factory[Annotated[object, Inject("slow")]]):
+        return make
+
+    App.register_dependency("make slow", user)
+
+    async with Container(App) as container:
+        make, make_slow = await container.gather("make", "make slow")
+        report = make.nowait(month=3)
+        with pytest.raises(AsyncDependencyError, match="slow"):
+            make_slow.nowait()
+
+    assert (report.month, type(report.database)) == (3, Database)
+    assert begun == []
+
+
+def test_without_a_loop():
+    """
+    In a program without a loop nowait() makes values, and the plain closing closes them.
+    """
+    App, journal = fresh_app(), Journal()
+
+    def value(name):
+        with journal.noting(name):
+            yield name
+
+    App.register_dependency("value", value)
+
+    def user(make: Factory[Annotated[object, Inject("value")]]):
+        return make
+
+    App.register_dependency("make", user)
+    App.register_dependency("scoped make", user, lifetime="scoped")
+
+    with Container(App) as container, container.scope() as scope:
+        container.get_nowait("make").nowait(name="one")
+        scope.get_nowait("scoped make").nowait(name="two")
+
+    assert journal == ["+one", "+two", "-two", "-one"]
+
+
+async def test_every_way_of_asking_for_one():
+    """
+    A Factory can be a parameter, an attribute, inside of Lazy, optional, or asked of the container; a token names its key.
+    """
+    App = reporting_app()
+    App.register_dependency("report", Report)
+
+    class Service(AsyncServiceBase):
+        attribute = AsyncDependencyDescriptor(Factory[Report])
+
+        def __init__(
+            self,
+            named: Annotated[Factory[Report], Inject("report")],
+            late: Lazy[Factory[Report]],
+            absent: Factory[int] | None,
+            default: Factory[int] = 3,
+        ):
+            self.named, self.late, self.rest = named, late, (absent, default)
+
+    App.register_dependency(Service, Service)
+
+    async with Container(App) as container:
+        service = await container.get(Service)
+        handles = [service.named, await service.late, await service.attribute, await container.get(Factory[Report])]
+        months = [(await make(month=number)).month for number, make in enumerate(handles)]
+
+    assert months == [0, 1, 2, 3]
+    assert service.rest == (None, 3)
+
+
+@pytest.mark.parametrize("asked", [Factory[All[Database]], Factory[Container], Factory[str]])
+def test_a_factory_of_what_nobody_makes_is_a_problem(asked):
+    """
+    A Factory of the container, of a context value, of a list or of nothing is found by the check.
+    """
+    App = fresh_app(context=[str])
+    App.register_dependency(Database, Database, multi=True)
+
+    def user(make: asked):
+        return make
+
+    App.register_dependency("user", user, lifetime="scoped")
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    assert isinstance(problems(caught.value)[0], MissingDependencyError)
+
+
+async def test_thread_and_time_limit_hold_for_it():
+    """
+    in_thread= and timeout= of a registration hold for each value that a Factory makes.
+    """
+    App = fresh_app()
+
+    async def slow(number):
+        if number:
+            await asyncio.Event().wait()
+        return number
+
+    App.register_dependency("slow", slow, timeout=0.02)
+
+    def user(make: Factory[Annotated[object, Inject("slow")]]):
+        return make
+
+    App.register_dependency("make", user)
+
+    async with Container(App) as container:
+        make = await container.get("make")
+        quick, late = await make(number=0), await outcome(make(number=1))
+
+    assert quick == 0
+    assert isinstance(late, BuildTimeoutError)
+
+
+async def test_a_handle_says_what_it_makes_and_stays_here():
+    """
+    A handle's repr names its key; it is bound to its container and refuses to be copied or pickled.
+    """
+    async with Container(reporting_app()) as container:
+        make = await container.get("make")
+
+        assert repr(make) == "<Factory Report>"
+        for take_away in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="belongs to the container"):
+                take_away(make)
