@@ -476,8 +476,10 @@ STARTS = """
     class Shop(AsyncServiceBase):
         @inject_dependency("first")
         async def first(self):
-            yield 1
-            closed.append("first")
+            try:
+                yield 1
+            finally:
+                closed.append("first")
 
         @inject_dependency("second")
         async def second(self, first): return 1

@@ -226,14 +226,14 @@ async def test_what_it_takes_is_shared_as_its_lifetime_says():
     App = fresh_app()
     for lifetime in ("singleton", "scoped", "transient"):
         App.register_dependency(lifetime, object, lifetime=lifetime)
-    App.register_dependency("made", lambda singleton, scoped, transient: (singleton, scoped, transient))
+    App.register_dependency("made", lambda singleton, scoped, transient: (singleton, scoped, transient), lifetime="scoped")
 
     def user(make: Factory[Annotated[object, Inject("made")]]):
         return make
 
     App.register_dependency("make", user, lifetime="scoped")
 
-    async with Container(App, check=False) as container, container.scope() as scope:
+    async with Container(App) as container, container.scope() as scope:
         make = await scope.get("make")
         one, other = await make(), await make()
         shared = await scope.gather("singleton", "scoped")
@@ -483,12 +483,12 @@ async def test_a_factory_breaks_a_circle():
     """
 
     class Node:
-        def __init__(self, make: Factory["Node"], depth: int = 0):
+        def __init__(self, make: "Factory[Node]", depth: int = 0):
             self.make, self.depth = make, depth
 
     App = fresh_app()
     App.register_dependency(Node, Node)
-    Node.__init__.__annotations__["make"] = Factory[Node]
+    Node.__init__.__annotations__["make"] = Factory[Node]  # the name is local to this test
 
     async with Container(App) as container:
         root = await container.get(Node)

@@ -297,8 +297,9 @@ async def test_elements_of_every_kind():
     """
     App, journal = fresh_app(), Journal()
 
-    class Service(AsyncServiceBase):
-        name = "service"
+    class Service(Check, AsyncServiceBase):
+        def __init__(self):
+            super().__init__("service")
 
         async def on_startup(self):
             journal.append("+service")

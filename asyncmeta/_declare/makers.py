@@ -29,7 +29,8 @@ _MANAGERS = (
     contextlib.asynccontextmanager(_NOTHING).__code__,
 )
 
-_COROUTINE, _GENERATOR, _ASYNC_GENERATOR = inspect.CO_COROUTINE, inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
+_AWAITED = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
+_GENERATOR, _ASYNC_GENERATOR = inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 
 
 _NOTHING_BOUND: tuple[int, frozenset[str]] = (0, frozenset())
@@ -142,6 +143,6 @@ def _kind_of(call: Any, code: types.CodeType) -> str:
     flags = code.co_flags
     if flags & _ASYNC_GENERATOR:
         return ASYNC_GENERATOR
-    if flags & (_COROUTINE | inspect.CO_ITERABLE_COROUTINE) or inspect.iscoroutinefunction(call):
+    if flags & _AWAITED or (hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)):
         return ASYNC
     return GENERATOR if flags & _GENERATOR else SYNC

@@ -312,7 +312,7 @@ def _same_factory(one: Registration, other: Registration) -> bool:
 
 def registry_of(cls: Any) -> Registry | None:
     """Return the registry of a service class; None for everything else."""
-    if not isinstance(cls, type):
+    if cls is None or not isinstance(cls, type):
         return None
     found = type.__getattribute__(cls, "__dict__").get("__asyncmeta__")
     return found if isinstance(found, Registry) else None

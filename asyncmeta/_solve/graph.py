@@ -191,15 +191,14 @@ class Graph(Lookup):
         ask = site.ask
         if ask.kind == "lazy":
             assert ask.inner is not None
-            inner = Site(ask.inner, site.view, site.name, site.place, site.user)
-            served = self.serve_or_default(inner)
+            served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user))
             return Target(LATE, nodes=served.each(), site=inner)
         if ask.kind == "all":
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
         if ask.kind == "factory":
             assert ask.inner is not None
-            served = self.serve_or_default(Site(ask.inner, site.view, site.name, site.place, site.user))
+            served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user))
             if served.node is not None and served.node.kind in (CONTEXT, CONTAINER, SCOPE):
                 raise Absent(f"a Factory calls what makes a value, and {served.node.name} is made by nothing that was registered")
             if served.node is not None:
@@ -224,6 +223,16 @@ class Graph(Lookup):
         if ask.fallback is not MISSING:
             return Target(CONSTANT, value=ask.fallback)
         raise Absent
+
+    def _serve_later(self, site: Site) -> tuple[Target, Site]:
+        """Return what serves a handle's site, and the site as it is: where the asker shadows nothing, it may mean itself."""
+        try:
+            return self.serve_or_default(site), site
+        except Absent:
+            if self._shadower(site, site.ask.key) is None:
+                raise
+        site = Site(site.ask, site.view, site.name, site.place)
+        return self.serve_or_default(site), site
 
     def serve_or_default(self, site: Site) -> Target:
         """Return what serves *site*, None as a constant where nothing does and None is allowed."""

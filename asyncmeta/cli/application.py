@@ -72,7 +72,9 @@ def items_named(items: Iterable[Item], wanted: str) -> list[Item]:
     """
     items = list(items)
     exact = [item for item in items if item.id == wanted]
-    found = exact or [item for item in items if wanted in _names_of(item)]
+    of_these = {key for item in exact for key in _keys_of(item)}
+    # Another one of the same key is one of another layer and has an id of its own; another key of that name is meant as well.
+    found = exact + [item for item in items if wanted in _names_of(item) and of_these.isdisjoint(_keys_of(item))]
     if not found:
         names = close_to(wanted, dict.fromkeys(name for item in items for name in (item.id, item.name)))
         meant = f"; did you mean {' or '.join(names)}?" if names else ""

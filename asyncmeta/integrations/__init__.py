@@ -1,0 +1,1 @@
+"""One room for each outside library; each sees only the front door."""
