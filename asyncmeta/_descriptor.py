@@ -121,6 +121,11 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     if not TYPE_CHECKING:
 
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            # Asked by pydantic for an annotated field, also where it takes arbitrary types.
+            raise DeclarationError(f"a dependency is no field of a model; write ClassVar: ClassVar[{cls.__name__}[...]]")
+
         def __await__(self) -> Any:
             kind = type(self).__name__
             raise DeclarationError(

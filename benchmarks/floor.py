@@ -77,7 +77,7 @@ async def call(graph: Call) -> AsyncIterator[Batch]:
         value = None
         start = perf_counter()
         for _ in repeat(None, times):
-            value = await handle(5, pool, config, Basket(pool))
+            value = await handle(5, pool, config, Basket(pool, config))
         return perf_counter() - start, value
 
     yield batch

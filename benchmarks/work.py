@@ -115,7 +115,7 @@ class Request(Graph):
 
 
 class Call(Graph):
-    """What one call takes: an async singleton, a sync one, and a scoped value that stands on the first."""
+    """What one call takes: an async singleton, a sync one, and a scoped value that stands on both."""
 
     def declare(self, base: Any) -> None:
         class Config(base):
@@ -127,8 +127,10 @@ class Call(Graph):
                 self.taken = 0
 
         class Basket(base):
-            def __init__(self, pool: Pool) -> None:
+            def __init__(self, pool: Pool, config: Config) -> None:
                 self.pool = pool
+                self.config = config
+                self.items: list[str] = []
 
         async def open_pool() -> Pool:
             return Pool()

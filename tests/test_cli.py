@@ -1,5 +1,6 @@
 """What does the command line say, and with which exit code?"""
 
+import itertools
 import json
 import os
 import re
@@ -10,8 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from doc_pages import blocks
 
-from asyncmeta import StartReport
 from asyncmeta.cli import main
 
 HERE = Path(__file__).parent
@@ -700,11 +701,45 @@ def test_no_command_shows_a_secret(monkeypatch, capsys, tmp_path):
     assert [text for text in said if "hunter2" in text] == []
 
 
-def test_the_report_that_is_printed_is_that_of_the_container(module, capsys):
+def test_start_counts_and_sums(module, capsys):
     """
-    The first line of start is that of a StartReport.
+    The first line of start sets the time of the clock beside the sum of all factories.
     """
     _, out, _ = run(capsys, "start", f"{module(SOUND)}:Shop")
 
     assert re.match(r"started 2 values in \d+\.\d{3} s; one after another: \d+\.\d{3} s\n", out)
-    assert isinstance(StartReport([], 0.0).to_text(), str)
+
+
+def test_the_page_of_the_documentation_shows_what_is_printed(tmp_path, monkeypatch, capsys):
+    """
+    Each command of the how-to page prints what stands below it; only times may differ.
+    """
+    page = blocks(ROOT / "docs" / "howto" / "command-line.rst")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("COLUMNS", "80")
+    for block in page:
+        if block.language == "python":
+            monkeypatch.delitem(sys.modules, block.file.removesuffix(".py"), raising=False)
+            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+
+    compared = 0
+    for command, shown in itertools.pairwise(page):
+        if command.language != "shell":
+            continue
+        said = ""
+        for line in command.text.strip().splitlines():
+            code, said, err = run(capsys, *line.removeprefix("asyncmeta ").split())
+            assert (code in (0, 1), err) == (True, "")
+        assert timeless(said) == timeless(shown.text)
+        compared += 1
+    for name in ("shop", "changed"):
+        sys.modules.pop(name, None)
+
+    assert compared == 6
+
+
+def timeless(text):
+    """Return *text* without the times, the bars that draw them and the marks that follow from them."""
+    text = re.sub(r"(?m)\s*[#=█▒]* *\d+\.\d+ s(?: \*)?$", "", text.strip())
+    return re.sub(r"\d+\.\d+ s", "", text)

@@ -296,8 +296,12 @@ def test_no_value_is_shown():
     App.register_dependency("user", lambda registered, provided: 1)
     shown = picture(App)
 
-    for form in (shown.to_text, shown.to_mermaid, shown.to_dot, shown.to_json, shown.to_html):
-        assert secret not in form()
+    with Container(App).overlay({"default": secret}) as overlaid:
+        over = diagram(overlaid)
+
+    for one in (shown, over):
+        for form in (one.to_text, one.to_mermaid, one.to_dot, one.to_json, one.to_html):
+            assert secret not in form()
 
 
 # --- layout -------------------------------------------------------------------------------------------

@@ -8,16 +8,19 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from .._compat import annotations_of, type_parameters_of
-from .keys import MISSING, Ask, ask_for
+from .keys import MISSING, Ask, Missing, ask_for
 
 __all__ = ["Parameter", "evaluator_for", "parameters_of_class", "parameters_of_function", "plain_parameters", "returned_by"]
 
 POSITIONAL = 0  #: positional-only
 NORMAL = 1
 KEYWORD = 2  #: keyword-only
+
+#: A default that is not passed: leaving the argument out is the only way to have it.
+OMITTED: Final = Missing()
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08
 
@@ -237,7 +240,7 @@ def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
     """Return the parameters of *cls*'s constructor; none where it is written in C without a signature."""
     call = constructor_of(cls)
     if call is None:
-        return ()
+        return _parameters_of_metaclass(cls)
     function = inspect.unwrap(call)
     if not isinstance(function, types.FunctionType):
         try:
@@ -251,6 +254,26 @@ def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
         # A generated __init__ (dataclass, attrs) repeats texts that base classes of other modules wrote.
         found = tuple(_reread(parameter, function, cls) for parameter in found)
     return found
+
+
+def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
+    """Return what the metaclass's own call takes, where that makes the instances and is written in C (msgspec); else nothing."""
+    signed = None if type(cls).__call__ is type.__call__ else getattr(cls, "__signature__", None)
+    if not isinstance(signed, inspect.Signature):
+        return ()
+    module = sys.modules.get(cls.__module__)
+    evaluate = evaluator_for(vars(module) if module is not None else {})
+    found = []
+    for given in signed.parameters.values():
+        if given.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY):
+            continue
+        default: Any = MISSING
+        if given.default is not inspect.Parameter.empty:
+            # What stands there may be a mark of the metaclass's. A descriptor is kept: that it became a field is told.
+            default = given.default if hasattr(type(given.default), "ask_in") else OMITTED
+        written = {} if given.annotation is inspect.Parameter.empty else {given.name: given.annotation}
+        found.append(_parameter(given.name, KEYWORD, written, default, evaluate))
+    return tuple(found)
 
 
 def _unbound(new: Any) -> Any:

@@ -92,7 +92,7 @@ class Form:
                 default = inspect.Parameter.empty if one.default is MISSING else one.default
                 annotation = inspect.Parameter.empty if one.annotation is MISSING else _evaluated(function, one)
                 shown.append(inspect.Parameter(one.name, one.kind, default=default, annotation=annotation))
-        returned = inspect.Signature.empty
+        returned: Any = inspect.Signature.empty
         if isinstance(function, type):
             returned = function
         else:
@@ -129,11 +129,16 @@ def _innermost(function: Any) -> Any:
     return function
 
 
+def _called(thing: Any) -> Any:
+    """Return the function that a call of an object with ``__call__`` runs, None where it has none in Python."""
+    return getattr(type(thing), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one
+
+
 def _kind(function: Any) -> str:
     inner = _innermost(function)
     if isinstance(inner, type):
         return SYNC
-    call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else getattr(type(inner), "__call__", None)
+    call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else _called(inner)
     code = getattr(call, "__code__", None)
     kind = SYNC if code is None else _kind_of(call, code)
     assert kind in (SYNC, ASYNC, GENERATOR, ASYNC_GENERATOR)
@@ -153,7 +158,7 @@ def _below(function: Any) -> types.FunctionType | None:
     elif isinstance(inner, types.MethodType):
         inner = inner.__func__
     elif not isinstance(inner, types.FunctionType):
-        inner = getattr(type(inner), "__call__", None)
+        inner = _called(inner)
     inner = inspect.unwrap(inner) if inner is not None else None
     return inner if isinstance(inner, types.FunctionType) else None
 
@@ -167,7 +172,7 @@ def _taken(function: Any) -> Iterator[Taken]:
         annotation = written.get(parameter.name, parameter.annotation)
         if annotation is inspect.Parameter.empty:
             annotation = MISSING
-        default = MISSING if parameter.default in (inspect.Parameter.empty,) or parameter.default is INJECTED else parameter.default
+        default = MISSING if parameter.default is inspect.Parameter.empty or parameter.default is INJECTED else parameter.default
         marked = (
             annotation is not MISSING
             and parameter.kind not in (_MANY, _MANY_BY_NAME)

@@ -226,26 +226,31 @@ def read_providers(providers: Any, place: Place | None = None, *, injector: bool
 
 def _flat(providers: Sequence[Any], place: Place) -> Iterator[tuple[str, Any]]:
     """Give each class and dictionary with its position, "2" or "2[0][1]"; iterative, so that no depth is too deep."""
-    open_lists: list[Sequence[Any]] = [providers]
+    lists: list[Sequence[Any]] = [providers]
     positions = [-1]
-    while open_lists:
+    inside = {id(providers)}
+    while lists:
         positions[-1] += 1
-        here = open_lists[-1]
+        here = lists[-1]
         if positions[-1] >= len(here):
-            open_lists.pop()
+            inside.discard(id(lists.pop()))
             positions.pop()
             continue
         entry = here[positions[-1]]
-        spot = str(positions[0]) + "".join([f"[{position}]" for position in positions[1:]])
         if isinstance(entry, type | Mapping):
-            yield spot, entry
+            yield _position(positions), entry
         elif isinstance(entry, list | tuple):
-            if any(entry is one for one in open_lists):
-                raise DeclarationError(f"provider {spot} is a list that contains itself", str(place))
-            open_lists.append(entry)
+            if id(entry) in inside:
+                raise DeclarationError(f"provider {_position(positions)} is a list that contains itself", str(place))
+            inside.add(id(entry))
+            lists.append(entry)
             positions.append(-1)
         else:
-            raise DeclarationError(f"provider {spot} is {_called(entry)}{_meant(entry)}", str(place))
+            raise DeclarationError(f"provider {_position(positions)} is {_called(entry)}{_meant(entry)}", str(place))
+
+
+def _position(positions: list[int]) -> str:
+    return str(positions[0]) + "".join([f"[{position}]" for position in positions[1:]])
 
 
 def _called(thing: object) -> str:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextvars
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from typing import Any
 
 __all__ = ["AMBIENT", "Ambient", "ambient", "current"]
 
-AMBIENT: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("asyncmeta_ambient", default=None)
+AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
 
 
-def current() -> Scope | None:
+def current() -> Any:
     """Return the ambient scope, or the ambient container (which is a scope, too); None where there is neither."""
     return AMBIENT.get()
 
@@ -24,12 +21,12 @@ class Ambient:
 
     __slots__ = ("_before", "_scope", "_token")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Any) -> None:
         self._scope = scope
-        self._before: Scope | None = None
-        self._token: contextvars.Token[Scope | None] | None = None
+        self._before: Any = None
+        self._token: contextvars.Token[Any] | None = None
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Any:
         self._before = AMBIENT.get()
         self._token = AMBIENT.set(self._scope)
         return self._scope
@@ -49,6 +46,6 @@ class Ambient:
                 AMBIENT.set(self._before)
 
 
-def ambient(scope: Scope) -> Ambient:
+def ambient(scope: Any) -> Ambient:
     """Return a context manager that makes *scope* the ambient one: ``with ambient(scope):``."""
     return Ambient(scope)

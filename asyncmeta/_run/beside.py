@@ -19,12 +19,13 @@ __all__ = ["build_beside"]
 class Beside(Keeper):
     """The task of one scoped value."""
 
-    __slots__ = ("done", "unit")
+    __slots__ = ("done", "leaving", "unit")
 
     def __init__(self, unit: Unit, scope: Any) -> None:
         assert unit.node is not None
         super().__init__(scope, unit.node.name, stays=unit.async_generators)
         self.unit = unit
+        self.leaving = False  #: tears down: a cancellation now would cut a finalizer
         #: done when the value is there, or is not; the task may go on, to leave what it has entered
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -38,7 +39,8 @@ class Beside(Keeper):
                 await asyncio.shield(other.done)
             await scoped_value(self.unit, self.owner, node, self.push)
         except BaseException as error:
-            await self.leave_all(error)
+            self.leaving = True
+            self.owner.container.owed.extend(await self.leave_all(error))
             if not self.done.done():
                 if isinstance(error, asyncio.CancelledError):
                     self.done.cancel()
@@ -110,7 +112,7 @@ async def _settle(besides: Iterable[Beside]) -> None:
     """See to it that none of *besides* goes on building, and take what each has to say."""
     cancelled: asyncio.CancelledError | None = None
     for beside in besides:
-        if not beside.done.done() and beside.task is not None:
+        if not beside.done.done() and beside.task is not None and not beside.leaving:
             beside.task.cancel()
         while not beside.done.done():
             try:

@@ -60,7 +60,7 @@ class Build:
     """The building of one container value, by a task or in place, for any number of callers."""
 
     __slots__ = (
-        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "task", "waiters"
+        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "stopped", "task", "waiters"
     )  # fmt: skip
 
     def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -71,6 +71,7 @@ class Build:
         self.waiters: dict[Any, None] = {}  #: each is told by ``told(build)``; a bare future is set
         self.done = False
         self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
+        self.stopped = False  #: its task was cancelled, or is tearing down: a cancellation now would cut a finalizer
         self.outcome: Outcome | None = None
         self.began = 0.0
         self.finished = 0.0
@@ -99,6 +100,13 @@ class Build:
             self.waiters.pop(waiter, None)
             if not self.waiters and not self.done and self.task is not None and not self.abandoned:
                 self.abandoned = True
+                self.stop()
+
+    def stop(self) -> None:
+        """Cancel its task, once."""
+        with LOCK:
+            if self.task is not None and not self.stopped:
+                self.stopped = True
                 cancel_task(self.task)
 
 

@@ -42,12 +42,6 @@ class _Gone:
 GONE: Final = _Gone()
 
 
-class _ByThreads(dict[int, Any]):
-    """The waiters of a scope that was entered with a plain ``with``: its values may be claimed by several threads."""
-
-    __slots__ = ()
-
-
 class Closing:
     """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
 
@@ -109,10 +103,8 @@ class Closing:
             raise ClosedError(f"{self.name} is closed")
         self.p.check_open()
 
-    @property
-    def by_threads(self) -> bool:
-        """Whether several threads may claim its values."""
-        return isinstance(self.w, _ByThreads)
+    #: Whether several threads may claim its values; see `ByThreads`.
+    by_threads = False
 
     # --- entering and closing ---
 
@@ -123,8 +115,8 @@ class Closing:
 
     def __enter__(self) -> Self:
         self.check_open()
-        if self._level != CONTAINER_LEVEL and self.w is None:
-            self.w = _ByThreads()
+        if self._level != CONTAINER_LEVEL and not self.by_threads:
+            self.__class__ = class_by_threads(type(self))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -290,6 +282,8 @@ class Closing:
             with LOCK:
                 if over():
                     return
+                if self.w is None:
+                    self.w = {}
                 self.w.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
             event.wait()
 
@@ -303,6 +297,43 @@ class Closing:
             waiting = self.w.pop(key, ())
         for told in waiting:
             told(None)
+
+
+class ByThreads:
+    """
+    Mixed into the class of a scope that was entered with a plain ``with``.
+
+    Any number of threads may use it, each value is claimed under the lock, and nothing in it is awaited: a build that
+    waits for its loop would be waited for by blocking that loop.  Generated code, which claims without a lock, is for
+    the others.
+    """
+
+    __slots__ = ()
+
+    by_threads = True
+
+    def get(self, token: Any, /) -> Any:
+        return self._get_cold(token)  # type: ignore[attr-defined]  # this and the rest: mixed into scopes
+
+    async def __aenter__(self) -> Any:
+        raise ContainerError(f"{self.name} was entered with a plain `with`, and a scope is entered one way")  # type: ignore[attr-defined]
+
+    def _enter_flight(self) -> None:
+        with LOCK:
+            super()._enter_flight()  # type: ignore[misc]
+
+    def _leave_flight(self) -> None:
+        with LOCK:
+            super()._leave_flight()  # type: ignore[misc]
+
+
+def class_by_threads(cls: Any) -> Any:
+    """Return what a scope of *cls* becomes when it is entered with a plain ``with``."""
+    found = cls.__dict__.get("_by_threads")
+    if found is None:
+        found = type("Scope", (ByThreads, cls), {"__slots__": (), "__module__": cls.__module__})
+        cls._by_threads = found
+    return found
 
 
 def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:

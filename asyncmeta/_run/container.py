@@ -101,6 +101,7 @@ class Container(Tables):
         self.observed = False
         self.watch = self.watcher = None
         self.overridden = 0
+        self.owed = []
         self.everywhere = []
         self.retiring = False
         self.built = {}  #: container values
@@ -331,15 +332,13 @@ class Container(Tables):
             inner = self._class_of(between)(None, around=inner) if between > 1 else self._class_of(1)(None)
         if inner is around:
             return self._class_of(wanted)(context, around=around)
-        spanning = scope_class(SpanningScope, self, wanted, self.tables[wanted], self.tables_nowait[wanted])
-        spanning = observed_class(spanning) if self.observed else spanning
-        return spanning(context, around=inner).spanning(around)
+        return self._class_of(wanted, SpanningScope)(context, around=inner).spanning(around)
 
-    def _class_of(self, level: int) -> Any:
-        found = self.classes[level]
+    def _class_of(self, level: int, base: type[Scope] = Scope) -> Any:
+        found = self.classes.get((level, base))
         if found is None:
-            found = scope_class(Scope, self, level, self.tables[level], self.tables_nowait[level])
-            found = self.classes[level] = observed_class(found) if self.observed else found
+            found = scope_class(base, self, level, self.tables[level], self.tables_nowait[level])
+            found = self.classes[level, base] = observed_class(found) if self.observed else found
         return found
 
     if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
 from .asked import Asked, asking
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
-from .finalizers import push_locked
+from .finalizers import push_locked, settle_errors
 from .keeping import Keeper
 from .work import carry_out, made_now
 
@@ -343,7 +343,9 @@ def _settle_failed(build: Build, error: BaseException | None) -> None:
     if half is not None and container.instance is None and container.has(half):
         container.forget({half})  # a service that did not start is made anew by the next try
     if isinstance(error, asyncio.CancelledError) and container.refuses(build):
-        error = ClosedError(f"{container.name} was closed while {build.node.name} was being built")
+        closed = ClosedError(f"{container.name} was closed while {build.node.name} was being built")
+        closed.__context__ = error.__context__  # what finalizers raised meanwhile
+        error = closed
     elif build.abandoned:
         error = None
     with LOCK:
@@ -399,7 +401,8 @@ class Holder(Keeper):
             value = await carry_out(self.unit, container, self.push)
         except BaseException as error:
             # What was entered here is left here and now: nobody has seen it.
-            await self.leave_all(error)
+            build.stopped = True
+            self._tell(await self.leave_all(error), error)
             _settle_failed(build, error)
             return
         build.finished = time.perf_counter()
@@ -407,7 +410,8 @@ class Holder(Keeper):
         del value
         if not settled:
             closed = ClosedError(f"the container of {container.name} is closed")
-            await self.leave_all(None, closed)
+            build.stopped = True
+            self._tell(await self.leave_all(None), closed)
             _settle_failed(build, closed)
             return
         if self.parts:
@@ -415,6 +419,14 @@ class Holder(Keeper):
                 container.tasks.discard(self.task)
                 container.holders.add(self.task)
             await self.obey()
+
+    def _tell(self, raised: list[BaseException], error: BaseException) -> None:
+        """See to it that what a tear-down raised is told: with the error that caused it, or when the container closes."""
+        build = self.build
+        if not build.waiters or build.abandoned or build.container.refuses(build):
+            build.container.owed.extend(raised)
+        else:
+            settle_errors(raised, error)
 
     async def loop_ends(self) -> None:
         # Everything of the container retires, in order, led by whoever is told first.

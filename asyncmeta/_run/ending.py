@@ -54,6 +54,7 @@ class Ending(Scope):
         "moves",  # how much of graph.moved is caught up with
         "name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
         "observed",
+        "owed",  # what tear-downs raised that nobody could be told of: told when the container closes
         "overridden",  # how many overrides are in force
         "pins",  # keys that are built and that nothing serves any more -> what is built
         "q",  # what is asked for -> its root for get_nowait
@@ -73,7 +74,7 @@ class Ending(Scope):
 
     built: dict[Node, Any]
     checks: bool
-    classes: list[Any]
+    classes: dict[tuple[int, type[Scope]], Any]  #: of its scopes, by level and kind
     closing: asyncio.Task[Any] | None
     enters: dict[Any, Any]
     flights: dict[Node, Build]
@@ -90,6 +91,7 @@ class Ending(Scope):
     aside: list[dict[Any, Any]]
     everywhere: list[Any]
     observed: bool
+    owed: list[BaseException]
     overridden: int
     pins: dict[Any, Node]
     ready_class: type[Ready] | None
@@ -248,8 +250,8 @@ class Ending(Scope):
         raised: list[BaseException] = []
         loop = asyncio.get_running_loop()
         while self.tasks:
-            for task in list(self.tasks):
-                task.cancel()
+            for build in list(self.flights.values()):
+                build.stop()
             await _swallowing(asyncio.wait(list(self.tasks)))
         while self.flights:  # built in place, in another thread
             with LOCK:
@@ -262,6 +264,7 @@ class Ending(Scope):
         await self._close_kids(raised)
         finalizers, self.x = as_list(self.x), None
         raised[:0] = await unwind(self._watched(finalizers), error)
+        raised[:0], self.owed = self.owed, []
         self._end()
         return raised
 
@@ -309,6 +312,7 @@ class Ending(Scope):
                     raised.append(met)
             finalizers, self.x = as_list(self.x), None
             raised[:0] = unwind_sync(self._watched(finalizers), error)
+            raised[:0], self.owed = self.owed, []
         finally:
             EXITING.reset(token)
             self._end()

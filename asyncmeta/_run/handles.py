@@ -8,11 +8,12 @@ from types import FrameType
 from typing import Any
 
 from .._declare.keys import Factory, Lazy
-from .._names import name_of
-from .._solve.nodes import Node, Site
+from .._names import close_to, name_of
+from .._solve.nodes import ARGUMENT, Node, Site
+from .._solve.plan import Unit, unit_with_arguments
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
 
-__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle"]
+__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle", "made_unit"]
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
@@ -163,6 +164,32 @@ class Made(Factory[Any]):
 
     def __reduce__(self) -> str:
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
+
+
+def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
+    """
+    Return the unit that makes *node* anew with the arguments of one call.
+
+    Raises:
+        TypeError: One is unknown, or one is missing.
+    """
+    container = scope.container
+    scope.check_open()
+    edges = container.graph.expand(node.constructed or node)
+    needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
+    takes = needed | {edge.name for edge in edges if edge.target.free}
+    unknown = [name for name in arguments if name not in takes]
+    absent = [name for name in needed if name not in arguments]
+    if unknown or absent:
+        said = []
+        if unknown:
+            near = close_to(unknown[0], takes)
+            said.append(f"{unknown[0]!r} is no argument of it{f', did you mean {near[0]!r}?' if near else ''}")
+        if absent:
+            said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
+        known = ", ".join(sorted(takes)) or "none"
+        raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
+    return unit_with_arguments(container.graph, node, arguments)
 
 
 def factory_handle(scope: Any, node: Node | None) -> Made:

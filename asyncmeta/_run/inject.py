@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 
 import typing_extensions as te
 
-from .._declare.keys import INJECTED, MISSING
+from .._declare.keys import MISSING
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import _MANAGERS as MANAGERS, ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .._declare.marked import Form, form_of
@@ -22,7 +22,7 @@ from .._solve.plan import Plan
 from ..errors import DeclarationError, GraphError, MissingDependencyError, ScopeError
 from .ambient import current
 from .closing import Closing
-from .wrappers import Wrapper
+from .wrappers import UNFILLED, Wrapper
 
 __all__ = ["Injecting", "inject"]
 
@@ -33,7 +33,7 @@ _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 _MANY, _MANY_BY_NAME = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 #: What made a context manager of a generator function: that one is filled, and made one again.
-_MANAGERS = dict(zip(MANAGERS, (contextlib.contextmanager, contextlib.asynccontextmanager), strict=True))
+_MANAGERS: dict[Any, Any] = dict(zip(MANAGERS, (contextlib.contextmanager, contextlib.asynccontextmanager), strict=True))
 
 #: After so many calls for another container than the one that a function has code for, it gets code for that one.
 _PATIENCE = 16
@@ -53,8 +53,14 @@ class Injection(Wrapper):
 
     def made(self) -> Any:
         """Return the function that is handed out."""
+        return self.make(self.runner())
+
+    def runner(self) -> Any:
         run = {SYNC: self.run, ASYNC: self.run_async, GENERATOR: self.run_generator, ASYNC_GENERATOR: self.run_stream}
-        return self.make(run[self.form.kind])
+        return run[self.form.kind]
+
+    def wrapper_run(self, *values: Any) -> Any:
+        return self.runner()(*values)
 
     # --- without code of its own ---
 
@@ -105,7 +111,7 @@ class Injection(Wrapper):
 
     def missing(self, values: Sequence[Any]) -> list[int]:
         """Return the numbers of the marked parameters that were not passed by hand."""
-        return [number for number in self.form.marked if values[number] is INJECTED]
+        return [number for number in self.form.marked if values[number] is UNFILLED]
 
     def around(self) -> Any:
         """
@@ -226,6 +232,10 @@ class Injection(Wrapper):
             found: list[GraphError] = []
             try:
                 token = self.token(number)
+            except GraphError as error:
+                errors[str(error)] = error
+                continue
+            try:
                 container.root_at(len(graph.levels) - 1, token)
             except MissingDependencyError as error:
                 if self.unprovided(error, (number,)) is None:
@@ -315,9 +325,7 @@ class _Filling:
         injection.ran(home)
         return values
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         if self.scope is not None:
             await self.scope.__aexit__(exc_type, exc, tb)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .finalizers import EXITING, Held, leave, push_locked, settle_errors, withdraw
+from .finalizers import EXITING, Held, leave, push_locked, withdraw
 
 __all__ = ["Keeper", "Part"]
 
@@ -34,7 +34,7 @@ class Keeper:
 
     async def loop_ends(self) -> None:
         """Somebody from outside cancels the task: the loop ends."""
-        await self.leave_all(None)
+        self.owner.container.owed.extend(await self.leave_all(None))
 
     async def obey(self) -> None:
         """Leave what is commanded until nothing is left."""
@@ -52,18 +52,16 @@ class Keeper:
                 EXITING.set((*EXITING.get(), self.owner.container))
                 await part.run()
 
-    async def leave_all(self, error: BaseException | None, also: BaseException | None = None) -> None:
-        """Leave everything at once; what that raises is kept with the error that caused it."""
+    async def leave_all(self, error: BaseException | None) -> list[BaseException]:
+        """Leave everything at once, because of *error*; return what that raised."""
         raised: list[BaseException] = []
         while self.parts:
             part = self.parts[-1]
             await part.run(error)
             withdraw(self.owner, part)
-            if part.raised is not None:
+            if part.raised is not None and part.raised is not error:
                 raised.append(part.raised)
-        cause = error if error is not None else also
-        if raised and cause is not None:
-            settle_errors([one for one in raised if one is not cause], cause)
+        return raised
 
 
 class Part(Held):

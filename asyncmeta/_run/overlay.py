@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from .._declare.entries import value_registration
 from .._declare.keys import token_key
@@ -267,8 +267,13 @@ class OverlayScope(Scope):
         return self.level_  # type: ignore[no-any-return]
 
     @property
-    def by_threads(self) -> bool:
+    def by_threads(self) -> bool:  # type: ignore[override]  # of scopes a fact of their class
         return self.below.by_threads  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        self.below.__enter__()
+        return self
 
     def home(self, node: Node) -> Any:
         view = self.at(node.level)

@@ -13,17 +13,17 @@ from typing_extensions import TypeForm
 from .._compat import get_running_loop
 from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
-from .._names import close_to, name_of
+from .._names import name_of
 from .._solve.emit import LARGEST, emit_root
-from .._solve.nodes import ARGUMENT, Node
-from .._solve.plan import Plan, Unit, unit_with_arguments
+from .._solve.nodes import Node
+from .._solve.plan import Plan
 from ..errors import AsyncDependencyError, CircularDependencyError, ContainerError, ScopeError, WrongLoopError
 from .asked import Asked, asking
 from .beside import build_beside
 from .cells import UNSET, holdings
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
-from .handles import home_kept
+from .handles import home_kept, made_unit
 from .inject import Injecting
 from .load import bound, constant_root, loaded
 from .work import adopt_made, adopts, bind, binds, run_plan
@@ -189,6 +189,8 @@ class Scope(Injecting):
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan = root.plan
         container = self.container
+        if self.by_threads:
+            self._check_sync(plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan, asked)
         if plan.code is None:
@@ -282,6 +284,9 @@ class Scope(Injecting):
             builds = builds or not (there or node is None)
             if unit.awaits and not (unit.threaded and get_running_loop() is None) and not there:
                 awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
+                if self.by_threads:
+                    why, advice = "has to be awaited, and the scope was entered with a plain `with`", "Enter it with `async with`"
+                    raise AsyncDependencyError(awaited.name, (), str(awaited.place), why, advice)
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place))
         if builds and not self.by_threads:
             loop, here = self.container.loop, get_running_loop()
@@ -398,42 +403,24 @@ class Scope(Injecting):
 
     async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
-        unit = self._made_unit(node, arguments)
+        unit = made_unit(self, node, arguments)
         container = self.container
         plan = container.plan_of_unit(unit)
         asked = container.asked_by(plan)
         if not container.has_all(plan.singletons):
             await build_missing(container, plan.singletons, asked=asked)
+        if self.by_threads:
+            self._check_sync(plan)
         return await self._run_plan(plan, asked)
 
     def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
-        plan = self.container.plan_of_unit(self._made_unit(node, arguments))
+        plan = self.container.plan_of_unit(made_unit(self, node, arguments))
         asked = self.container.asked_by(plan)
         self.container.build_now(plan.singletons, asked)
         self._check_sync(plan)
         self._refuse_itself(plan)
         return self._now(self._run_plan(plan, asked), node.key)
-
-    def _made_unit(self, node: Node, arguments: dict[str, Any]) -> Unit:
-        container = self.container
-        self.check_open()
-        inner = node.constructed or node
-        edges = container.graph.expand(inner)
-        needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
-        takes = needed | {edge.name for edge in edges if edge.target.free}
-        unknown = [name for name in arguments if name not in takes]
-        absent = [name for name in needed if name not in arguments]
-        if unknown or absent:
-            said = []
-            if unknown:
-                near = close_to(unknown[0], takes)
-                said.append(f"{unknown[0]!r} is no argument of it{f', did you mean {near[0]!r}?' if near else ''}")
-            if absent:
-                said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
-            known = ", ".join(sorted(takes)) or "none"
-            raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
-        return unit_with_arguments(container.graph, node, arguments)
 
     # --- what the cold paths ask ---
 

@@ -82,10 +82,7 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
     return [
         node
         for node in reached
-        if node.level == CONTAINER_LEVEL
-        and node.kind != CONTAINER
-        and not starts(container, node)
-        and not needs_arguments(node)
+        if node.level == CONTAINER_LEVEL and node.kind != CONTAINER and not starts(container, node) and not needs_arguments(node)
     ]
 
 

@@ -48,7 +48,7 @@ class Tables(Watching):
         self.sharing = {}
         self.aside = [{} for _ in range(count)]
         self.sizes = list(graph.slots)
-        self.classes = [None] * count
+        self.classes = {}
         self.r, self.q = self.tables[0], self.tables_nowait[0]
         self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
         self.scope = self._first_scope  # type: ignore[method-assign]  # a slot of containers, which is the quicker way

@@ -14,7 +14,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
 from .._declare.registry import registry_of
 from .._names import Place, arrow
-from .._solve.nodes import START, Node, place_of
+from .._solve.nodes import START, Node, keeps_nothing, place_of
 from .._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from .asked import builds_of
@@ -56,10 +56,7 @@ def bind(instance: Any, scope: Any) -> None:
         object.__setattr__(instance, HOME, scope)
     except (AttributeError, TypeError):
         cls = type(instance)
-        raise DeclarationError(
-            f"{cls.__qualname__} has dependencies as attributes, but its instances cannot keep anything (__slots__ without "
-            "__dict__); leave slots out, or take the dependencies in the constructor"
-        ) from None
+        raise DeclarationError(keeps_nothing(cls)) from None
 
 
 def binds(node: Node) -> bool:
@@ -241,6 +238,8 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
     building = True
     hidden = IN_FORCE.set((NONE,)) if scope.container.overridden else None  # no shared value keeps a fake
     try:
+        if node.constructed is not None:
+            await half_again(scope, node)
         value = await carry_out(unit, scope, push)
     except BaseException as error:
         forget_half(scope, node)
@@ -284,6 +283,13 @@ def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None
         outcome = Outcome(None if isinstance(error, asyncio.CancelledError) else error)
         for told in waiting:
             told(outcome)
+
+
+async def half_again(scope: Any, node: Node) -> None:
+    """Construct a service anew whose start another task has given up while this one waited for it."""
+    half = node.constructed
+    if half is not None and half.slot >= 0 and scope.v[half.slot] is UNSET:
+        await scoped_value(scope.container.unit(half), scope, half)
 
 
 def forget_half(scope: Any, node: Node) -> None:

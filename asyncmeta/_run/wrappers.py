@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 from .._compat import annotations_of
-from .._declare.keys import INJECTED, MISSING
+from .._declare.keys import MISSING
 from .._declare.makers import ASYNC, ASYNC_GENERATOR
 from .._declare.marked import Form, without_marked
 from .._solve.emit import LARGEST, wants_scope
@@ -24,30 +25,64 @@ from .finalizers import as_list, settle_errors, unwind, unwind_sync, yields_twic
 from .load import Loaded, loaded
 from .work import undone
 
-__all__ = ["Injections", "Wrapper"]
+__all__ = ["UNFILLED", "Injections", "Wrapper"]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
+class _Unfilled:
+    """The type of UNFILLED."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNFILLED"
+
+
+#: The default of a marked parameter whose value has to be asked for or made.
+UNFILLED: Final = _Unfilled()
+
+#: What no ambient container is.
+_NOBODY: Final = object()
+
+_SERIAL = itertools.count(1)
+
+
 class Bound:
     """
-    What one container has bound for one function: a constant of the function's code.
+    What one container has bound for one function: names among the function's globals, and defaults.
 
-    Held by the code itself, so that a coroutine that was made and not yet started keeps what belongs to its code.
+    A constant of the code that uses the names.  So they stay as long as a call runs that code, and no longer; a coroutine
+    that was made and not started keeps what belongs to its code.
     """
 
-    __slots__ = ("container", "home", "lines", "values")
+    __slots__ = ("container", "defaults", "lines", "names", "serial", "space")
 
-    def __init__(self, container: Any, values: tuple[Any, ...], lines: Any) -> None:
+    def __init__(self, container: Any, space: dict[str, Any], names: dict[str, Any], defaults: dict[int, Any], lines: Any) -> None:
         self.container = container
-        self.home = container  #: what has to be the ambient one
-        self.values: tuple[Any, ...] | None = values  #: None where it is out of date
+        self.space = space
+        self.serial = next(_SERIAL)
+        self.names = {name: f"{name}_{self.serial}" for name in names}
+        self.defaults = defaults
         self.lines = lines
+        space.update({self.names[name]: value for name, value in names.items()})
+
+    def code(self, code: CodeType) -> CodeType:
+        """Return *code* with this and its names in it."""
+        consts = [self if type(one) is str and one == BOUND else one for one in code.co_consts]
+        if self not in consts:
+            consts.append(self)
+        return code.replace(co_consts=tuple(consts), co_names=tuple(self.names.get(name, name) for name in code.co_names))
 
     def drop(self) -> None:
-        """Send every call elsewhere that comes from now on, also one whose coroutine is made already."""
-        self.values, self.home = None, self
+        """No container is the one that this is for: calls that have begun to find out ask anew."""
+        if "home" in self.names:
+            self.space[self.names["home"]] = _NOBODY
+
+    def __del__(self) -> None:
+        for name in self.names.values():
+            self.space.pop(name, None)
 
 
 class Injections:
@@ -142,6 +177,17 @@ class Wrapper:
         self.cold = _cold_code(form)
         self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
 
+    def again(self, bound: Bound, *values: Any) -> Any:
+        """Do a call without the code that it came to; what this had among its defaults was not passed by hand."""
+        known = bound.defaults
+        return self.wrapper_run(*[
+            UNFILLED if number in known and known[number] is value else value for number, value in enumerate(values)
+        ])  # fmt: skip
+
+    def wrapper_run(self, *values: Any) -> Any:
+        """Do a call without code of its own; *values* are in the order of the function's parameters."""
+        raise NotImplementedError
+
     def fill_of(self, container: Any, number: int) -> Fill:
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         raise NotImplementedError
@@ -153,20 +199,16 @@ class Wrapper:
             **_HELPERS,
             "__name__": getattr(function, "__module__", None) or __name__,
             "run": run,
+            "again": self.again,
             "function": function,
         }
         wrapper = types.FunctionType(self.cold, names)
-        assigned = functools.WRAPPER_ASSIGNMENTS
+        assigned = [name for name in functools.WRAPPER_ASSIGNMENTS if name != "__annotations__"]
         plain = isinstance(function, (types.FunctionType, types.MethodType))
-        functools.update_wrapper(wrapper, function, [name for name in assigned if name != "__annotations__"], ("__dict__",) if plain else ())
+        functools.update_wrapper(wrapper, function, assigned, ("__dict__",) if plain else ())
         if not plain and not isinstance(function, type):
             wrapper.__name__ = wrapper.__qualname__ = form.name
-        order = [form.taken[number] for number in wrapper_order(form)]
-        defaults = [(one, INJECTED if one.marked else one.default) for one in order]
-        by_place = [value for one, value in defaults if one.shown in _BY_PLACE and value is not MISSING]
-        by_name = {one.name: value for one, value in defaults if one.shown is _BY_NAME and value is not MISSING}
-        wrapper.__defaults__ = tuple(by_place) or None
-        wrapper.__kwdefaults__ = by_name or None
+        self.give_defaults(wrapper, {})
         signature = form.signature(function)
         if isinstance(function, type):
             wrapper.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
@@ -175,6 +217,22 @@ class Wrapper:
         wrapper.__signature__ = signature  # type: ignore[attr-defined]  # functions take any attribute
         self.wrapper = weakref.ref(wrapper)
         return wrapper
+
+    def give_defaults(self, wrapper: Any, known: Mapping[int, Any]) -> None:
+        """Give the wrapper the function's defaults; a marked parameter has what is *known* of it."""
+        taken = self.form.taken
+        by_place: list[Any] = []
+        by_name: dict[str, Any] = {}
+        for number in wrapper_order(self.form):
+            one = taken[number]
+            value = known.get(number, UNFILLED) if one.marked else one.default
+            if value is not MISSING or number in known:
+                if one.shown in _BY_PLACE:
+                    by_place.append(value)
+                elif one.shown is _BY_NAME:
+                    by_name[one.name] = value
+        wrapper.__defaults__ = tuple(by_place) or None
+        wrapper.__kwdefaults__ = by_name or None
 
     def heat(self, container: Any) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""
@@ -188,19 +246,21 @@ class Wrapper:
             if wrapper is None:
                 return
             source = written.source
-            values: list[Any] = []
+            names: dict[str, Any] = {}
             for name in source.bound:
                 if name in source.singletons:
-                    values.append(container.built_value(source.singletons[name]))
-                elif name in ("container", "scope"):
-                    values.append(container if name == "container" else container.scope)
+                    names[name] = container.built_value(source.singletons[name])
+                elif name == "scope":
+                    names[name] = container.scope
                 else:
-                    values.append(written.loaded.names[name])
-            bound = Bound(container, tuple(values), source.lines)
+                    names[name] = container if name in ("container", "home") else written.loaded.names[name]
+            defaults = {**source.constants_at, **{at: container.built_value(node) for at, node in source.held_at.items()}}
             self.cool()
-            self.bound, self.others = bound, 0
-            consts = tuple([bound if type(one) is str and one == BOUND else one for one in written.code.co_consts])
-            wrapper.__code__ = written.code.replace(co_consts=consts)
+            self.bound = Bound(container, wrapper.__globals__, names, defaults, source.lines)
+            self.others = 0
+            # In this order: with the old code a default counts as passed by hand, and is the right value.
+            self.give_defaults(wrapper, defaults)
+            wrapper.__code__ = self.bound.code(written.code)
             container.injections.add(self)
 
     def written(self, container: Any) -> Written | None:
@@ -230,7 +290,7 @@ class Wrapper:
         source = emit_call(self.form, fills, scoped=scoped, ambient=ambient)
         made = loaded(source)
         nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
-        needed = tuple(nodes) if not scoped else tuple(source.singletons.values())
+        needed = tuple(nodes) if not scoped else (*source.singletons.values(), *source.held_at.values())
         written = Written(graph.roots, _renamed(made.code, self.form), made, source, needed)
         if not container.pins:
             codes[ambient] = written
@@ -242,6 +302,7 @@ class Wrapper:
         wrapper = self.wrapper()
         if wrapper is not None:
             wrapper.__code__ = self.cold
+            self.give_defaults(wrapper, {})
         if bound is not None:
             bound.drop()
 
@@ -295,7 +356,7 @@ def _twice_now(generator: Any) -> None:
 
 
 _HELPERS: dict[str, Any] = {
-    "INJECTED": INJECTED,
+    "UNFILLED": UNFILLED,
     "here": AMBIENT.get,
     "failed": _failed,
     "undo": _undo,

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from .generics import is_open
 from .graph import Graph
-from .nodes import LATE, MAKE, START, Edge, Node, Problem, place_of
+from .nodes import LATE, MAKE, START, Edge, Node, Problem, keeps_nothing, place_of
 
 __all__ = ["check_nodes", "check_whole", "declared_nodes", "grouped", "missing_error", "problem_error", "reached_from"]
 
@@ -195,9 +195,13 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
 
 
 def _fields(node: Node, errors: list[GraphError]) -> None:
-    """Find descriptors that a dataclass has turned into fields."""
+    """Find descriptors that a dataclass has turned into fields, or whose instances cannot keep them."""
     cls = node.maker.cls
-    if cls is None or "__dataclass_fields__" not in cls.__dict__ or node.kind == START:
+    if cls is None or node.kind == START:
+        return
+    if node.late and cls.__dictoffset__ == 0 and not hasattr(cls, "_asyncmeta_scope"):
+        errors.append(GraphError(f"{keeps_nothing(cls)} ({place_of(node)})"))
+    if "__dataclass_fields__" not in cls.__dict__:
         return
     fields = {field.name for field in sys.modules["dataclasses"].fields(cls)}
     for name in attributes_of(cls):

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .._declare.marked import Form
 from .emit import Source, _Emitter
@@ -16,6 +17,9 @@ __all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "fits", "is_
 
 #: The constant that stands for what one container has bound: its place is taken by an object.
 BOUND = "bound"
+
+# Marked parameters have defaults: a built container value itself, so that it costs a call nothing, and UNFILLED where
+# something has to be made.  (Looking at every parameter, "was it passed?", costs a tenth of a short call each time.)
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 _NORMAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -30,12 +34,14 @@ _STEP = {GENERATOR: ("next(x)", "StopIteration"), ASYNC_GENERATOR: ("await x.__a
 class CallSource(Source):
     """Source of a wrapper; parameters are `p0`, `p1`, and `k2` where one is passed by name, until they get their own names."""
 
-    __slots__ = ("bound", "names")
+    __slots__ = ("bound", "constants_at", "held_at", "names")
 
     def __init__(self) -> None:
         super().__init__()
-        self.bound: tuple[str, ...] = ()  #: the locals that the bound values go to, in order
+        self.bound: tuple[str, ...] = ()  #: the names that stand for what a container has bound
         self.names: dict[str, str] = {}  #: our identifier -> the parameter's name
+        self.held_at: dict[int, Node] = {}  #: parameters whose default is a built container value
+        self.constants_at: dict[int, Any] = {}  #: parameters whose default is the function's own
 
 
 class Fill:
@@ -94,7 +100,7 @@ class _CallEmitter(_Emitter):
 
     def all_given(self) -> str:
         """Return the arguments of `run`: what the caller passed, in the function's own order."""
-        return ", ".join("INJECTED" if one.shown is None else f"p{at}" for at, one in enumerate(self.form.taken))
+        return ", ".join("UNFILLED" if one.shown is None else f"p{at}" for at, one in enumerate(self.form.taken))
 
     def arguments(self) -> str:
         """Return the arguments of the function itself."""
@@ -114,13 +120,12 @@ class _CallEmitter(_Emitter):
     def cold(self) -> CallSource:
         w = self.w
         with w.indent(self.head()):
-            self.elsewhere()
+            self.elsewhere(f"run({self.all_given()})")
         self.source.text = w.text()
         return self.source
 
-    def elsewhere(self) -> None:
+    def elsewhere(self, made: str) -> None:
         """Write the call of what does it without code of its own."""
-        made = f"run({self.all_given()})"
         kind = self.form.kind
         if kind == ASYNC_GENERATOR:
             self.stream(made)
@@ -179,9 +184,12 @@ class _CallEmitter(_Emitter):
         for fill in fills:
             for unit in fill.plan.units if fill.plan is not None else ():
                 users.setdefault(id(unit), []).append(fill.number)
+        self.name_directly(fills, users)
         written: set[int] = set()
         for fill in fills:
             plan = fill.plan
+            if self.by_default(fill):
+                continue
             own = self.condition([fill.number])
             here: str | None = None  #: the condition of the block that is being written
             blocks: list[tuple[str, list[Unit | None]]] = []
@@ -193,9 +201,10 @@ class _CallEmitter(_Emitter):
                         blocks.append((needed, []))
                         here = needed
                     blocks[-1][1].append(unit)
-            if here != own:
-                blocks.append((own, []))
-            blocks[-1][1].append(None)
+            if plan is None or plan.unit.ops or not self.is_named_directly(fill):
+                if here != own:
+                    blocks.append((own, []))
+                blocks[-1][1].append(None)
             for condition, parts in blocks:
                 if condition:
                     with self.w.indent(f"if {condition}:"):
@@ -203,10 +212,38 @@ class _CallEmitter(_Emitter):
                 else:
                     self.parts(parts, fill)
 
+    def name_directly(self, fills: Sequence[Fill], users: dict[int, list[int]]) -> None:
+        """Let a scoped value that only one parameter leads to be made in that parameter's own place."""
+        for fill in fills:
+            result = None if fill.plan is None else fill.plan.unit.result
+            if result is None or result.how != VALUE_OF or result.node is None or result.node.level == CONTAINER_LEVEL:
+                continue
+            unit = result.node.unit
+            if users.get(id(unit)) == [fill.number]:
+                self.named["s", id(result.node)] = f"p{fill.number}"
+
+    def is_named_directly(self, fill: Fill) -> bool:
+        assert fill.plan is not None
+        node = fill.plan.unit.result.node
+        return node is not None and self.named.get(("s", id(node))) == f"p{fill.number}"
+
+    def by_default(self, fill: Fill) -> bool:
+        """Tell, and note, that a parameter's value stands among the defaults."""
+        if self.form.taken[fill.number].shown is None:
+            return False
+        if fill.plan is None:
+            self.source.constants_at[fill.number] = fill.constant
+            return True
+        node = fill.plan.unit.result.node
+        if is_held(fill.plan) and node is not None:
+            self.source.held_at[fill.number] = node
+            return True
+        return False
+
     def condition(self, numbers: list[int]) -> str:
         if any(self.form.taken[number].shown is None for number in numbers):
             return ""  # nobody can have passed it
-        return " or ".join(f"p{number} is INJECTED" for number in numbers)
+        return " or ".join(f"p{number} is UNFILLED" for number in numbers)
 
     def parts(self, parts: list[Unit | None], fill: Fill) -> None:
         for unit in parts:
@@ -231,34 +268,35 @@ class _CallEmitter(_Emitter):
             self.temps[unit, number] = local
             self.op(op, unit, local, 1)
         if not direct:
-            self.w.line(f"{target} = {self.expression(unit.result, unit, 1)}")
+            text = self.expression(unit.result, unit, 1)
+            if text != target:
+                self.w.line(f"{target} = {text}")
 
-    def guard(self) -> int:
-        """Write what sends a call elsewhere, and the line that is completed when all names are known."""
-        w = self.w
-        with w.indent(f'if here() is not "{BOUND}".home:' if self.ambient else f'if "{BOUND}".values is None:'):
-            self.elsewhere()
-            if self.form.kind == ASYNC_GENERATOR:
-                w.line("return")
-        return w.line("")
+    def guard(self) -> None:
+        """Write what sends a call elsewhere that is for another container."""
+        if self.ambient:
+            self.specials["home"] = None
+            with self.w.indent("if here() is not home:"):
+                self.elsewhere(f'again("{BOUND}", {self.all_given()})')
+                if self.form.kind == ASYNC_GENERATOR:
+                    self.w.line("return")
 
-    def unpack(self, at: int) -> None:
+    def done(self) -> CallSource:
         source = self.source
         source.bound = (*self.specials, *source.singletons, *source.calls, *source.constants)
-        names = ", ".join(source.bound)
-        if not source.bound:
-            self.w.lines[at - 1] = "    # nothing has to be made for it"
-        else:
-            self.w.lines[at - 1] = f'    {names}{"," if len(source.bound) == 1 else ""} = "{BOUND}".values'
+        source.text = self.w.text()
+        return source
 
     def hot(self, fills: Sequence[Fill]) -> CallSource:
         """Write a wrapper that makes everything itself; nobody else sees what it makes."""
         w = self.w
-        units = {id(unit): unit for fill in fills if fill.plan is not None for unit in (*fill.plan.units, fill.plan.unit)}
-        ops = [op for unit in units.values() for op in unit.ops]
+        plans = [fill.plan for fill in fills if fill.plan is not None]
+        shared = {id(unit): unit for plan in plans for unit in plan.units}
+        # Two parameters may ask for the same: what each makes for itself counts for each.
+        ops = [op for unit in (*shared.values(), *(plan.unit for plan in plans)) for op in unit.ops]
         self.finalizers = [op.node for op in ops if op.node.kind in (GENERATOR, ASYNC_GENERATOR)]
         with w.indent(self.head()):
-            at = self.guard()
+            self.guard()
             if not ops:
                 self.fill(fills)
                 self.call_it(last=True)
@@ -271,9 +309,7 @@ class _CallEmitter(_Emitter):
                 self.call_it(last=True)
             else:
                 self.around(fills)
-            self.unpack(at)
-        self.source.text = w.text()
-        return self.source
+        return self.done()
 
     def around(self, fills: Sequence[Fill]) -> None:
         """Write the filling and the call with what tears down afterwards."""
@@ -310,24 +346,22 @@ class _CallEmitter(_Emitter):
         waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
         self.specials["scope"] = None
         with w.indent(self.head()):
-            at = self.guard()
+            self.guard()
             with w.indent(f"{'async with' if waits else 'with'} scope() as s:"):
                 for fill in fills:
+                    if self.by_default(fill):
+                        continue
                     condition = self.condition([fill.number])
                     if condition:
                         w.line(f"if {condition}:")
                     margin = "    " if condition else ""
                     if fill.plan is None:
                         text = "None" if fill.constant is None else self.constant(fill.constant)
-                    elif is_held(fill.plan):
-                        text = self.expression(fill.plan.unit.result, fill.plan.unit, 1)
                     else:
                         text = f"{'await s.get' if waits else 's.get_nowait'}({self.constant(fill.asked)})"
                     w.line(f"{margin}p{fill.number} = {text}")
                 self.call_it(last=True)
-            self.unpack(at)
-        self.source.text = w.text()
-        return self.source
+        return self.done()
 
 
 def emit_call(form: Form, fills: Sequence[Fill], *, scoped: bool, ambient: bool) -> CallSource:
@@ -356,4 +390,3 @@ def wrapper_order(form: Form) -> list[int]:
     """Return the numbers of the parameters that can be passed, in the wrapper's order."""
     order = (_POSITIONAL, _NORMAL, _MANY, _KEYWORD, _MANY_BY_NAME)
     return [number for kind in order for number, one in enumerate(form.taken) if one.shown is kind]
-

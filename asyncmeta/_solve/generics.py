@@ -8,7 +8,7 @@ import typing
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
-from .._declare.annotations import Parameter
+from .._declare.annotations import Parameter, evaluator_for
 from .._declare.keys import MISSING, Ask
 from .._names import name_of
 
@@ -126,9 +126,10 @@ def _bound(candidate: Any, cls: type | None, origin: Any, arguments: tuple[Any, 
     if cls is not None and cls is not origin and variables_of(cls):
         # A class that is registered under its base: its own variables are those that it hands to the base.
         handed = _handed_up(cls, origin)
-        pairs = zip(handed or (), arguments, strict=False)
-        if not all(_match(pattern, argument, binding) for pattern, argument in pairs):
-            return None
+        if handed is not None:
+            binding = {}
+            if not all(_match(pattern, argument, binding) for pattern, argument in zip(handed, arguments, strict=True)):
+                return None
     return binding
 
 
@@ -196,13 +197,15 @@ def _bound_of(variable: Any) -> Any:
     if isinstance(bound, str):
         module = sys.modules.get(variable.__module__)
         try:
-            return eval(bound, vars(module) if module is not None else {})
+            return evaluator_for(vars(module) if module is not None else {})(bound)
         except Exception:
             return None
     return bound
 
 
 def _fits(argument: Any, bound: Any) -> bool:
+    if argument is Any:
+        return True
     if _is_union(argument):
         return all(_fits(member, bound) for member in typing.get_args(argument))
     if _is_union(bound):

@@ -10,7 +10,7 @@ from typing import Any
 from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
-from .._declare.registry import Registration, Registry, attributes_of, registry_of
+from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
 from .generics import bound_parameters, variables_of
 from .lookup import Lookup
@@ -146,6 +146,8 @@ class Graph(Lookup):
             return self.serve(site)
         except Absent as met:
             if default is not MISSING:
+                if isinstance(default, Attribute):
+                    self._refuse_field(node, parameter.name, problems)
                 return Target(CONSTANT, value=default, free=True)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
                 return Target(CONSTANT, value=None, free=True)
@@ -157,6 +159,17 @@ class Graph(Lookup):
         except Several:
             problems.append(Problem("missing", ask.key, parameter.name, several_hint(ask.key), close=False))
         return Target(ARGUMENT, value=parameter.name)
+
+    @staticmethod
+    def _refuse_field(node: Node, name: str, problems: list[Problem]) -> None:
+        """Tell that a constructor takes a descriptor: what makes fields of annotations (attrs, msgspec) has made one of it."""
+        cls = node.maker.cls
+        if cls is not None and "__dataclass_fields__" not in cls.__dict__:  # of these the check tells
+            why = (
+                f"{name_of(cls)}.{name} is a dependency, but it was made a field; write ClassVar: "
+                f"{name}: ClassVar[AsyncDependencyDescriptor[...]]"
+            )
+            problems.append(Problem("plain", node.key, name, why))
 
     def _attribute(self, node: Node, cls: type, name: str, attribute: Any, late: list[Edge], problems: list[Problem]) -> None:
         try:

@@ -86,6 +86,8 @@ class Lookup:
         #: grows when what serves a key changes: the key, the node before, and the one after (None where nothing can follow)
         self.moved: list[tuple[Hashable, Node, Node | None]] = []
         self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
+        #: what rooms above keep for as long as the graph lives
+        self.kept: dict[str, Any] = {}
         self._stale = False
         self.expansions = 0  #: how often edges were looked up
         self._forget()

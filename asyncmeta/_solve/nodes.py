@@ -15,7 +15,7 @@ from .generics import Binding
 
 __all__ = [
     "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
-    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target", "ambiguity", "place_of", "several_hint",
+    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target", "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
 
 # Kinds of nodes beside the kinds of makers.
@@ -172,6 +172,14 @@ def several_hint(key: Hashable) -> str:
     name = name_of(key)
     asked = f"All[{name}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name})]"
     return f"{name} is registered with multi=True: ask for {asked}"
+
+
+def keeps_nothing(cls: type) -> str:
+    """Return the text for a class with dependencies as attributes whose instances have no place for what they fetch."""
+    return (
+        f"{cls.__qualname__} has dependencies as attributes, but its instances cannot keep anything (__slots__ without "
+        "__dict__); leave slots out (of msgspec: dict=True), or take the dependencies in the constructor"
+    )
 
 
 def place_of(node: Node) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._declare.annotations import KEYWORD
+from .._declare.annotations import KEYWORD, OMITTED
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
 from .._declare.registry import PLAIN
@@ -246,9 +246,10 @@ class _Expansion:
         """Return the op of a node that takes no transient values."""
         none: list[Node] = []
         args = [self._reference(edge.target, none) for edge in edges if edge.kind != KEYWORD]
-        names = tuple([edge.name for edge in edges if edge.kind == KEYWORD])
+        named = [edge for edge in edges if edge.kind == KEYWORD and edge.target.value is not OMITTED]
+        names = tuple([edge.name for edge in named])
         if names:
-            args += [self._reference(edge.target, none) for edge in edges if edge.kind == KEYWORD]
+            args += [self._reference(edge.target, none) for edge in named]
         return Op(node, tuple(args), names)
 
     def _edges(self, node: Node, given: dict[str, Any] | None) -> tuple[Edge, ...]:
@@ -258,7 +259,8 @@ class _Expansion:
             if given is not None and edge.name in given:
                 fresh.append(Edge(edge.name, edge.kind, Target(CONSTANT, value=given[edge.name])))
             elif edge.target.how != ARGUMENT:
-                fresh.append(edge)
+                if edge.target.value is not OMITTED:
+                    fresh.append(edge)
             else:
                 problem = next(problem for problem in node.problems if problem.edge == edge.name)
                 raise problem_error(self.graph, node, problem)

@@ -193,9 +193,10 @@ class Injector:
             raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
         self._holder.check_open()
         graph = self._graph()
-        known = _SITES.get(graph)
-        if known is None:
-            known = _SITES[graph] = {}
+        if (self._holder._level, token) in graph.roots and not only_self:
+            return token  # it was served before, and what is registered is never taken back
+        # What was asked for before: containers know by such an object that it is the same question.
+        known: dict[Hashable, Site] = graph.kept.setdefault("asked of injectors", {})
         site = known.get(token)
         if site is None:
             ask = ask_for(token)
@@ -294,10 +295,6 @@ class Injector:
             if stop is not None:
                 with LOCK:
                     push(container, stop)
-
-
-#: What was asked for before, by graph: containers know by such an object that it is the same question.
-_SITES: weakref.WeakKeyDictionary[Graph, dict[Hashable, Site]] = weakref.WeakKeyDictionary()
 
 
 def _read_options(options: Any) -> tuple[bool, bool, bool]:

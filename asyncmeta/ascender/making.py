@@ -59,7 +59,6 @@ class _Shapes:
 
 
 _ROOT_SHAPES = _Shapes()
-_SHAPES: weakref.WeakKeyDictionary[Graph, _Shapes] = weakref.WeakKeyDictionary()
 
 
 def _graph_of(own: Registry, below: Registry | None, parent: Graph | None) -> Graph:
@@ -78,9 +77,7 @@ def _made(providers: Any, parent: Container | None, below: Registry | None = Non
     shape = None
     values: list[Any] = []
     if shaped is not None:
-        shapes = _ROOT_SHAPES if above is None else _SHAPES.get(above)
-        if shapes is None:
-            shapes = _SHAPES[above] = _Shapes()  # type: ignore[index]  # not the root's
+        shapes = _ROOT_SHAPES if above is None else _shapes_of(above)
         values = shaped[1]
         key = (id(below), *shaped[0])
         shape = shapes.known.get(key)
@@ -92,6 +89,13 @@ def _made(providers: Any, parent: Container | None, below: Registry | None = Non
         own.add_all(read_providers(providers, place, injector=True))
         shape, values = _Shape(_graph_of(own, below, above), ()), []
     return _begun(shape.graph, parent, (shape.nodes, values))
+
+
+def _shapes_of(graph: Graph) -> _Shapes:
+    found = graph.kept.get("children")
+    if found is None:
+        found = graph.kept["children"] = _Shapes()
+    return found
 
 
 def _begun(graph: Graph, parent: Container | None, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> Injector:

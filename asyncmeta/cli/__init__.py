@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands after the program's name; None takes it from the process.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is shown as an escape
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is shown as an escape
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:

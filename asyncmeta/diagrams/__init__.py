@@ -24,8 +24,7 @@ class Diagram(Facts):
     """
     What an application declares and reaches, to be shown.
 
-    A picture of the moment in which it was made.  It holds names and places, never values, and every form of it
-    escapes them.
+    A picture of the moment in which it was made.  Every form of it shows names and places, escaped, and never a value.
     """
 
     __slots__ = ()

@@ -1,0 +1,36 @@
+"""What do tests need?  An order without sleeps, records of what was built, the exploration of interleavings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from .exploring import Explored, explore
+from .records import Recording, recording, registrations
+from .steps import Sequencer
+
+__all__ = ["Explored", "OverrideFixture", "Recording", "Sequencer", "explore", "recording", "registrations"]
+
+_Providers: TypeAlias = Sequence["type[Any] | Mapping[str, Any] | _Providers"]
+
+
+class OverrideFixture(Protocol):
+    """What the pytest fixture ``override`` is."""
+
+    def __call__(
+        self, overrides: Mapping[Any, object] | _Providers, /, *, everywhere: bool = False, new: bool = False
+    ) -> None:
+        """
+        Put *overrides* in force until the test ends.
+
+        They end in reverse order, in the test's own task, before the container closes.
+
+        Args:
+            overrides: A mapping from tokens to values, or a provider list.
+            everywhere: Put them in force for every task and thread; what a fixture asks for always is.
+            new: Take keys that nothing provides.
+
+        Raises:
+            MissingDependencyError: Nothing provides a key, and *new* is not said.
+            GraphErrors: What is affected does not fit together any more.
+        """

@@ -1,0 +1,1 @@
+"""The pages that we write, opened in a real browser."""

@@ -1,0 +1,1 @@
+"""The source documents, claim by claim."""

@@ -1,0 +1,1235 @@
+"""Functions whose marked parameters are filled: by a container, by a scope, by the ambient one."""
+
+import asyncio
+import contextvars
+import dataclasses
+import functools
+import gc
+import inspect
+import sys
+import threading
+import typing
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, Any
+
+import pytest
+from helpers import Journal, collected, fresh_app, guarded, leaves, problems
+
+from asyncmeta import (
+    INJECTED,
+    All,
+    AsyncDependencyDescriptor,
+    AsyncDependencyError,
+    AsyncServiceBase,
+    ClosedError,
+    Container,
+    DeclarationError,
+    Factory,
+    FactoryError,
+    FinalizationErrors,
+    From,
+    GraphErrors,
+    Inject,
+    Lazy,
+    Scope,
+    ScopeError,
+    Token,
+    inject_dependency,
+    injected,
+)
+from asyncmeta._run.ambient import Ambient, ambient, current
+
+CALLS = range(5)  #: the first calls are done step by step, the later ones by code of their own
+
+
+class Pool:
+    pass
+
+
+class Config:
+    pass
+
+
+class Basket:
+    def __init__(self, pool: Pool, config: Config):
+        self.pool, self.config = pool, config
+
+
+class Session:
+    pass
+
+
+class World:
+    """An application with two singletons, a scoped value, and a scoped async generator; and what happened in it."""
+
+    def __init__(self, *, fails_closing: bool = False):
+        self.journal = Journal()
+        self.app = fresh_app()
+        journal = self.journal
+
+        @inject_dependency(Pool, on=self.app)
+        async def open_pool():
+            journal.append("+pool")
+            return Pool()
+
+        inject_dependency(on=self.app)(Config)
+        inject_dependency(on=self.app, lifetime="scoped")(Basket)
+
+        @inject_dependency(Session, on=self.app, lifetime="scoped")
+        async def open_session(pool: Pool) -> AsyncIterator[Session]:
+            with journal.noting("session"):
+                try:
+                    yield Session()
+                except BaseException as error:
+                    journal.append(f"!{type(error).__name__}")
+                    raise
+            if fails_closing:
+                raise OSError("cannot close")
+
+
+# --- who passes what ------------------------------------------------------------------------------------
+
+
+async def test_the_caller_passes_the_rest_and_the_container_fills():
+    """
+    Unmarked parameters come from the caller, by position or name; marked ones are filled, the first time and ever after.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def handler(number: int, pool: From[Pool], basket: From[Basket] = INJECTED, *, limit: int = 10):
+            return number, pool, basket, limit
+
+        pool = await container.get(Pool)
+        baskets = []
+        for number in CALLS:
+            assert (await handler(number))[:2] == (number, pool)
+            assert (await handler(number=number))[0] == number
+            *_, basket, limit = await handler(number, limit=number)
+            assert limit == number
+            assert basket.pool is pool
+            baskets.append(basket)
+
+    assert len({id(basket) for basket in baskets}) == len(CALLS)
+
+
+async def test_what_is_passed_by_hand_wins():
+    """
+    A marked parameter that is passed, by name or in its place, is not filled, whatever is passed; nothing is built for it.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(number: int, pool: From[Pool] = INJECTED, session: From[Session] = INJECTED):
+            return pool, session
+
+        for _ in CALLS:
+            world.journal.clear()
+            for mine in (None, 0, "mine", [], Pool):
+                assert await handler(1, mine, mine) == (mine, mine)
+                assert await handler(1, session=mine, pool=mine) == (mine, mine)
+                assert (await handler(1, session=mine))[1] is mine
+            assert world.journal.built in ([], ["pool"])
+            pool, session = await handler(1, mine)
+            assert pool is Pool
+            assert isinstance(session, Session)
+
+
+async def test_marked_parameters_before_others_leave_their_places():
+    """
+    Where a marked parameter stands before an unmarked one, the caller's positions are those of the unmarked ones.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def on_message(pool: From[Pool], text: str, config: From[Config], times: int = 1):
+            return pool, text, config, times
+
+        for _ in CALLS:
+            pool, text, config, times = await on_message("hello", 3)
+            assert (text, times) == ("hello", 3)
+            assert isinstance(pool, Pool)
+            assert isinstance(config, Config)
+            assert (await on_message("hello", config=5))[2] == 5
+            with pytest.raises(TypeError, match="positional argument"):
+                await on_message(pool, "hello", config)
+
+
+async def test_every_kind_of_parameter_is_handed_on():
+    """
+    Positional-only, keyword-only, ``*args`` and ``**kwargs`` reach the function as they were passed.
+    """
+    async with Container(World().app) as container:
+
+        def shape(first, pool: From[Pool], /, second, *rest, config: From[Config], third=3, **more):
+            return first, second, rest, third, more, type(pool), type(config)
+
+        await container.get(Pool)
+        shape = container.inject(shape)
+        for _ in CALLS:
+            assert shape(1, 2) == (1, 2, (), 3, {}, Pool, Config)
+            assert shape(1, 2, 4, 5, third=6, pool=7, x=8) == (1, 2, (4, 5), 6, {"pool": 7, "x": 8}, Pool, Config)
+            assert shape(1, second=2, config=None)[-1] is type(None)
+
+
+async def test_names_that_generated_code_uses_itself():
+    """
+    A parameter may have any name: also one of those that the generated code has for its own.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def handler(x, s, r, run, function, error, inner, *, p1, session: From[Session], a1: From[Pool], g=7):
+            return x, s, r, run, function, error, inner, p1, g, type(session), type(a1)
+
+        for _ in CALLS:
+            assert await handler(1, 2, 3, 4, 5, 6, inner=7, p1=8) == (1, 2, 3, 4, 5, 6, 7, 8, 7, Session, Pool)
+            assert (await handler(x=1, s=2, r=3, run=4, function=5, error=6, inner=7, p1=8, g=9))[8] == 9
+
+
+async def test_a_wrong_call_is_a_type_error_with_the_functions_own_name():
+    """
+    What is missing or unknown is told as for the function itself, before anything is built.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(number: int, session: From[Session]):
+            return number
+
+        for _ in CALLS:
+            with pytest.raises(TypeError, match=r"handler\(\) missing 1 required positional argument: 'number'"):
+                await handler()
+            with pytest.raises(TypeError, match=r"handler\(\) got an unexpected keyword argument 'nubmer'"):
+                await handler(nubmer=1)
+            world.journal.clear()
+            with pytest.raises(TypeError):
+                handler()
+            assert world.journal == []
+            await handler(1)
+
+
+async def test_a_default_counts_where_nothing_provides():
+    """
+    A marked parameter with a default, or one that may be None, takes that where nothing provides it; INJECTED is none.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def handler(
+            a: Annotated[Any, Inject("unknown")] = 5,
+            b: From[Session | None] = INJECTED,
+            c: From[Journal | None] = 7,
+            d: From[Pool] = None,
+        ):
+            return a, type(b), c, type(d)
+
+        @container.inject
+        def plain(a: Annotated[Any, Inject("unknown")] = 5, c: Annotated[Any, Inject("unknown", fallback=8)] = 7):
+            return a, c
+
+        for _ in CALLS:
+            assert await handler() == (5, Session, None, Pool)
+            assert plain() == (5, 8)
+
+        with pytest.raises(GraphErrors, match=r'nothing provides "unknown", needed by without\.a \('):
+
+            @container.inject
+            async def without(a: Annotated[Any, Inject("unknown")] = INJECTED):
+                return a
+
+
+# --- kinds of functions ------------------------------------------------------------------------------------
+
+
+async def test_a_sync_function_is_filled_without_awaiting():
+    """
+    A sync function gets what is built or can be built in place; what would have to be awaited is told by name.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        def plain(number: int, pool: From[Pool], basket: From[Basket]):
+            return number, pool, basket
+
+        @container.inject
+        def cannot(session: From[Session]):
+            return session
+
+        with pytest.raises(AsyncDependencyError, match="Pool"):
+            plain(1)
+        pool = await container.get(Pool)
+        for number in CALLS:
+            assert plain(number)[:2] == (number, pool)
+            assert plain(number)[2] is not plain(number)[2]
+            with pytest.raises(AsyncDependencyError, match="Session"):
+                cannot()
+            assert cannot(5) == 5
+
+
+def test_sync_programs_need_no_loop():
+    """
+    With a plain ``with`` sync functions are filled, and what they had set up is torn down after each call, in reverse.
+    """
+    journal = Journal()
+    app = fresh_app()
+
+    def resource(name: str, *needs: Any) -> Any:
+        @inject_dependency(name, on=app, lifetime="scoped")
+        @contextmanager
+        def opened(*args: Any) -> Iterator[str]:
+            with journal.noting(name):
+                yield name
+
+        opened.__wrapped__.__annotations__.update({f"p{at}": need for at, need in enumerate(needs)})
+
+    resource("one")
+
+    @inject_dependency("two", on=app, lifetime="scoped")
+    def two(one: Annotated[Any, Inject("one")]) -> Iterator[str]:
+        with journal.noting("two"):
+            yield "two"
+
+    with Container(app) as container:
+
+        @container.inject
+        def job(number: int, two: Annotated[str, Inject("two")], one: Annotated[str, Inject("one")]):
+            journal.append(f"job {one} {two}")
+            return number
+
+        for number in CALLS:
+            journal.clear()
+            assert job(number) == number
+            assert journal == ["+one", "+two", "job one two", "-two", "-one"]
+
+
+async def test_a_scope_lives_as_long_as_the_call():
+    """
+    What a call has set up is torn down when the call is over, and not before.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(session: From[Session]):
+            await asyncio.sleep(0)
+            world.journal.append("call")
+            return "done"
+
+        await container.get(Pool)
+        for _ in CALLS:
+            world.journal.clear()
+            assert await handler() == "done"
+            assert world.journal == ["+session", "call", "-session"]
+
+
+async def test_a_streaming_function_keeps_its_scope_until_it_ends():
+    """
+    An async generator's scope is closed when the generator is exhausted or closed early; what it is sent and thrown arrives.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def stream(count: int, session: From[Session]):
+            for number in range(count):
+                try:
+                    got = yield number
+                except KeyError as error:
+                    got = error
+                world.journal.append(got)
+
+        await container.get(Pool)
+        assert inspect.isasyncgenfunction(stream)
+        for _ in CALLS:
+            world.journal.clear()
+            assert [number async for number in stream(2)] == [0, 1]
+            assert world.journal == ["+session", None, None, "-session"]
+
+            world.journal.clear()
+            running = stream(5)
+            assert await anext(running) == 0
+            assert await running.asend("sent") == 1
+            error = KeyError("thrown")
+            assert await running.athrow(error) == 2
+            assert world.journal == ["+session", "sent", error]
+            await running.aclose()
+            assert world.journal[3:] == ["!GeneratorExit", "-session"] or world.journal[3:] == ["-session", "!GeneratorExit"]
+
+            with pytest.raises(ValueError, match="mine"):
+                running = stream(1)
+                await anext(running)
+                await running.athrow(ValueError("mine"))
+
+
+def test_a_generator_keeps_its_scope_until_it_ends():
+    """
+    The same of a sync generator, whose return value arrives as well.
+    """
+    journal = Journal()
+    app = fresh_app()
+
+    @inject_dependency("thing", on=app, lifetime="scoped")
+    def thing() -> Iterator[str]:
+        with journal.noting("thing"):
+            yield "thing"
+
+    with Container(app) as container:
+
+        @container.inject
+        def numbers(count: int, thing: Annotated[str, Inject("thing")]):
+            for number in range(count):
+                journal.append((yield number))
+            return thing
+
+        def all_of(count):
+            journal.append((yield from numbers(count)))
+
+        assert inspect.isgeneratorfunction(numbers)
+        for _ in CALLS:
+            journal.clear()
+            assert list(all_of(2)) == [0, 1]
+            assert journal == ["+thing", None, None, "-thing", "thing"]
+            journal.clear()
+            running = numbers(5)
+            assert (next(running), running.send("sent")) == (0, 1)
+            running.close()
+            assert journal == ["+thing", "sent", "-thing"]
+
+
+async def test_methods_of_every_kind():
+    """
+    Methods, static methods (in either order) and class methods get their ``self``, ``cls`` and what is marked.
+    """
+
+    class Controller:
+        @injected
+        async def method(self, number: int, pool: From[Pool] = INJECTED):
+            return self, number, type(pool)
+
+        @staticmethod
+        @injected
+        async def static(number: int, pool: From[Pool] = INJECTED):
+            return number, type(pool)
+
+        @injected
+        @staticmethod
+        async def outside(number: int, pool: From[Pool] = INJECTED):
+            return number, type(pool)
+
+        @classmethod
+        @injected
+        async def of_class(cls, number: int, pool: From[Pool] = INJECTED):
+            return cls, number, type(pool)
+
+        @injected()
+        async def with_brackets(self, pool: From[Pool]):
+            return type(pool)
+
+        async def plain(self, number: int, pool: From[Pool]):
+            return self, number, type(pool)
+
+    async with Container(World().app) as container:
+        controller = Controller()
+        bound = container.inject(controller.plain)
+        for _ in CALLS:
+            assert await controller.method(1) == (controller, 1, Pool)
+            assert await Controller.static(2) == (2, Pool)
+            assert await controller.outside(3) == (3, Pool)
+            assert await controller.of_class(4) == (Controller, 4, Pool)
+            assert await controller.with_brackets() is Pool
+            assert await bound(5) == (controller, 5, Pool)
+
+
+async def test_classes_partials_and_callable_objects():
+    """
+    A dataclass, a class, a partial and an object with ``__call__`` are filled like functions.
+    """
+
+    @dataclasses.dataclass
+    class Job:
+        number: int
+        pool: From[Pool] = INJECTED
+        limit: int = dataclasses.field(default=3, kw_only=True)
+
+    class Plain:
+        def __init__(self, number, pool: From[Pool]):
+            self.number, self.pool = number, pool
+
+    class Called:
+        async def __call__(self, number, pool: From[Pool]):
+            return number, pool
+
+    async def function(first, second, pool: From[Pool], config: From[Config]):
+        return first, second, pool, config
+
+    async with Container(World().app) as container:
+        pool = await container.get(Pool)
+        job, plain, called = container.inject(Job), container.inject(Plain), container.inject(Called())
+        partial = container.inject(functools.partial(function, 1, config="mine"))
+        for number in CALLS:
+            made = job(number, limit=9)
+            assert (type(made), made.number, made.pool, made.limit) == (Job, number, pool, 9)
+            assert job(number).limit == 3
+            assert job(number, "mine").pool == "mine"
+            assert (plain(number).number, plain(number).pool) == (number, pool)
+            assert await called(number) == (number, pool)
+            assert await partial(2) == (1, 2, pool, "mine")
+
+
+async def test_context_manager_functions_are_filled_underneath():
+    """
+    A function decorated with ``asynccontextmanager`` or ``contextmanager`` keeps its scope open for the block.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        @asynccontextmanager
+        async def working(number: int, session: From[Session]) -> AsyncIterator[int]:
+            yield number
+
+        await container.get(Pool)
+        for _ in CALLS:
+            world.journal.clear()
+            async with working(3) as number:
+                assert number == 3
+                assert world.journal == ["+session"]
+            assert world.journal == ["+session", "-session"]
+
+
+def test_what_cannot_be_called_is_refused():
+    """
+    Something that is no function is a DeclarationError; a function that marks nothing comes back as it is.
+    """
+
+    def plain(number: int) -> int:
+        return number
+
+    container = Container(fresh_app())
+    with pytest.raises(DeclarationError, match="callable"):
+        container.inject(3)
+    with pytest.raises(DeclarationError, match="callable"):
+        injected(3)
+
+    assert container.inject(plain) is plain
+    assert injected(plain) is plain
+
+
+# --- what others see -----------------------------------------------------------------------------------------
+
+
+def test_the_signature_shows_what_the_caller_passes():
+    """
+    ``inspect.signature``, the annotations and the kind of function are those of what is left.
+    """
+
+    async def handler(
+        first: int, /, pool: From[Pool], second: str = "x", *args: int, config: From[Config] = INJECTED, third: "int" = 3
+    ) -> str:
+        "Say something."
+        return ""
+
+    wrapped = injected(handler)
+
+    assert str(inspect.signature(wrapped)) == "(first: int, /, second: str = 'x', *args: int, third: int = 3) -> str"
+    assert inspect.getfullargspec(wrapped).kwonlyargs == ["third"]
+    assert set(wrapped.__annotations__) == {"first", "second", "args", "third", "return"}
+    assert inspect.iscoroutinefunction(wrapped)
+    assert asyncio.iscoroutinefunction(wrapped) if sys.version_info < (3, 14) else True
+    assert (wrapped.__name__, wrapped.__doc__, wrapped.__module__) == ("handler", "Say something.", __name__)
+    assert wrapped.__qualname__ == handler.__qualname__
+    assert wrapped.__wrapped__ is handler
+    assert typing.get_type_hints(wrapped) == {"first": int, "second": str, "args": int, "third": int, "return": str}
+
+
+async def test_signature_and_kind_stay_when_code_changes():
+    """
+    Whatever code the function runs, it looks the same from outside.
+    """
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def handler(number: int, session: From[Session] = INJECTED, limit: int = 3):
+            return number
+
+        seen = set()
+        for _ in CALLS:
+            await handler(1)
+            code = handler.__code__
+            seen.add((str(inspect.signature(handler)), inspect.iscoroutinefunction(handler), code.co_varnames[: code.co_argcount]))
+
+    assert seen == {("(number: int, limit: int = 3)", True, ("number", "limit"))}
+
+
+def test_markers_are_seen_around_names_that_come_later():
+    """
+    A marked parameter may name, as text, a class that is written further down.
+    """
+    names: dict[str, Any] = {}
+    text = """
+from __future__ import annotations
+from asyncmeta import From, Inject, injected, INJECTED
+from typing import Annotated
+@injected
+def handler(
+    number: Number, thing: From[Thing], other: Annotated[Thing | None, Inject("nothing")], m: From[models.Thing] = INJECTED
+):
+    return number, thing, other, m
+class Thing: pass
+class models:
+    Thing = Thing
+Number = int
+"""
+    exec(text, names)
+    app = fresh_app()
+    inject_dependency(on=app)(names["Thing"])
+
+    assert list(inspect.signature(names["handler"]).parameters) == ["number"]
+    with Container(app) as container:
+        for number in CALLS:
+            thing = container.get_nowait(names["Thing"])
+            assert names["handler"](number) == (number, thing, None, thing)
+
+
+# --- handles, lists, contexts -------------------------------------------------------------------------------------
+
+
+async def test_every_way_of_asking_works():
+    """
+    Lazy, Factory, All, Container, Scope, tokens, strings and generics are filled as constructor parameters are.
+    """
+    app = fresh_app()
+    token = Token[int]("token")
+    app.register_value(token, 5)
+    app.register_value("text", "value")
+    inject_dependency(on=app)(Config)
+    app.register_dependency("many", lambda: 1, multi=True)
+    app.register_dependency("many", lambda: 2, multi=True)
+
+    class Report:
+        def __init__(self, config: Config):
+            self.config = config
+
+    inject_dependency(on=app, lifetime="transient")(Report)
+
+    async with Container(app) as container:
+
+        @container.inject
+        async def handler(
+            lazy: From[Lazy[Config]],
+            make: From[Factory[Report]],
+            many: Annotated[list[int], Inject("many")],
+            none: All[Pool],
+            here: From[Container],
+            scope: From[Scope],
+            number: Annotated[int, Inject(token)],
+            text: Annotated[str, Inject("text")],
+        ):
+            return await lazy, await make(), many, none, here, scope, number, text
+
+        scopes = []
+        config = await container.get(Config)
+        for _ in CALLS:
+            got, report, many, none, here, scope, number, text = await handler()
+            assert report.config is config
+            assert (got, many, none, here, number, text) == (config, [1, 2], [], container, 5, "value")
+            assert scope.closed
+            assert scope not in scopes
+            scopes.append(scope)
+            many.append(3)
+
+
+async def test_services_with_attributes_get_a_scope_of_the_call():
+    """
+    A service whose attributes are fetched late fetches them in the call's own scope, which is closed afterwards.
+    """
+    world = World()
+
+    class Users(AsyncServiceBase, lifetime="scoped"):
+        session = AsyncDependencyDescriptor(Session)
+        basket = AsyncDependencyDescriptor(Basket)
+
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(users: From[Users], session: From[Session], pool: From[Pool]):
+            assert await users.session is session
+            return users
+
+        await container.get(Pool)
+        for _ in CALLS:
+            world.journal.clear()
+            users = await handler()
+            assert world.journal == ["+session", "-session"]
+            with pytest.raises(ClosedError):
+                await users.basket
+
+
+async def test_no_scope_where_nothing_asks_for_one():
+    """
+    A call of plain values makes no scope at all once the function has code of its own; nor does one of singletons ever.
+    """
+
+    def scopes_of(container):
+        return [one for one in gc.get_objects() if isinstance(one, Scope) and one.container is container and one is not container]
+
+    async with Container(World().app) as container:
+
+        @container.inject
+        async def singletons(pool: From[Pool], config: From[Config]):
+            return scopes_of(container)
+
+        @container.inject
+        async def scoped(session: From[Session], basket: From[Basket]):
+            return scopes_of(container)
+
+        for _ in CALLS:
+            assert await singletons() == []
+        for _ in range(2):
+            assert len(await scoped()) == 1
+        for _ in CALLS:
+            assert await scoped() == []
+
+
+async def test_context_values_are_missed_as_in_any_scope():
+    """
+    A call's own scope has no context; what a scope was opened with is found by functions that this scope fills.
+    """
+
+    class Request:
+        pass
+
+    app = fresh_app(context=[Request])
+    request = Request()
+
+    async def handler(request: From[Request]):
+        return request
+
+    async def perhaps(request: From[Request | None]):
+        return request
+
+    async with Container(app) as container:
+        alone, optional = container.inject(handler), container.inject(perhaps)
+        for _ in CALLS:
+            with pytest.raises(ScopeError, match=r"without .*Request"):
+                await alone()
+            assert await optional() is None
+        async with container.scope({Request: request}) as scope:
+            inside = scope.inject(handler)
+            for _ in CALLS:
+                assert await inside() is request
+
+
+async def test_a_scope_gives_its_own_values():
+    """
+    A function filled by a scope gets that scope's values, and closes nothing; after the scope's end it is ClosedError.
+    """
+    world = World()
+    async with Container(world.app) as container:
+        async with container.scope() as scope:
+
+            @scope.inject
+            async def handler(number: int, session: From[Session], pool: From[Pool]):
+                return number, session, pool
+
+            @scope.inject
+            def plain(basket: From[Basket]):
+                return basket
+
+            session = await scope.get(Session)
+            for number in CALLS:
+                assert await handler(number) == (number, session, session and await scope.get(Pool))
+                assert plain() is await scope.get(Basket)
+            assert world.journal.closed == []
+        with pytest.raises(ClosedError):
+            await handler(1)
+        with pytest.raises(ClosedError):
+            plain()
+        assert await handler(1, 2, 3) == (1, 2, 3)
+
+
+async def test_levels_between_are_opened_and_closed_with_the_call():
+    """
+    In an application of several levels a call has them all; a scope of an outer level opens the inner one.
+    """
+    journal = Journal()
+    app = fresh_app(scopes=("session", "request"))
+
+    def level(name, lifetime):
+        async def opened() -> AsyncIterator[object]:
+            with journal.noting(name):
+                yield object()
+
+        app.register_dependency(name, opened, lifetime=lifetime)
+
+    level("outer", "session")
+    level("inner", "request")
+
+    async def handler(inner: Annotated[Any, Inject("inner")], outer: Annotated[Any, Inject("outer")]):
+        return outer
+
+    async with Container(app) as container:
+        alone = container.inject(handler)
+        for _ in CALLS:
+            journal.clear()
+            await alone()
+            assert sorted(journal) == ["+inner", "+outer", "-inner", "-outer"]
+        async with container.scope(level="session") as session:
+            outer = await session.get("outer")
+            inside = session.inject(handler)
+            for _ in CALLS:
+                journal.clear()
+                assert await inside() is outer
+                assert journal == ["+inner", "-inner"]
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_function_raises_passes_and_everything_is_torn_down():
+    """
+    The function's own exception, or its cancellation, reaches the caller as it is; finalizers see it and cannot stop it.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(error: BaseException, session: From[Session]):
+            raise error
+
+        await container.get(Pool)
+        for kind in (ValueError, KeyError, asyncio.CancelledError, StopAsyncIteration, *[OSError] * 3):
+            world.journal.clear()
+            error = kind("mine")
+            with pytest.raises(kind) as caught:
+                await handler(error)
+            assert caught.value is error
+            assert not getattr(error, "__notes__", None)
+            assert world.journal.closed == ["session"]
+            assert f"!{kind.__name__}" in world.journal
+
+
+async def test_a_failing_finalizer_is_told():
+    """
+    What a finalizer raises after the call is FinalizationErrors; beside the function's own exception it is in a note.
+    """
+    world = World(fails_closing=True)
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(error: BaseException | None, session: From[Session]):
+            if error is not None:
+                raise error
+            return "fine"
+
+        for _ in CALLS:
+            with pytest.raises(FinalizationErrors) as caught:
+                await handler(None)
+            assert [str(one) for one in caught.value.exceptions] == ["cannot close"]
+
+
+async def test_a_failing_factory_is_noted_and_what_was_set_up_is_torn_down():
+    """
+    The factory's exception carries a note of what was being built; earlier resources of the call are closed.
+    """
+    world = World()
+    app = world.app
+
+    @inject_dependency("bad", on=app, lifetime="scoped")
+    def bad(session: Session):
+        raise OSError("no")
+
+    @inject_dependency("sometimes", on=app, lifetime="scoped")
+    def sometimes(session: Session):
+        if world.journal.count("-session") >= 3:
+            raise OSError("now")
+        return 5
+
+    async with Container(app) as container:
+
+        @container.inject
+        async def handler(thing: Annotated[Any, Inject("sometimes")], mine: int = 3):
+            return thing
+
+        @container.inject
+        async def never(thing: Annotated[Any, Inject("bad")]):
+            return thing
+
+        for _ in range(3):
+            assert await handler() == 5
+        for _ in CALLS:
+            with pytest.raises(OSError, match="now") as caught:
+                await handler()
+            assert any("while building" in note and "sometimes" in note for note in caught.value.__notes__)
+            with pytest.raises(OSError, match="no"):
+                await never()
+        assert world.journal.count("+session") == world.journal.count("-session") == 3 + 2 * len(CALLS)
+
+
+@pytest.mark.parametrize("yields", [0, 2])
+async def test_generators_that_do_not_yield_once_are_named(yields):
+    """
+    A factory that never yields, or yields twice, is a FactoryError that names it.
+    """
+    app = fresh_app()
+    switch = {"yields": 1}
+
+    @inject_dependency("thing", on=app, lifetime="scoped")
+    async def careless() -> AsyncIterator[int]:
+        for number in range(switch["yields"]):
+            yield number
+
+    async with Container(app) as container:
+
+        @container.inject
+        async def handler(thing: Annotated[int, Inject("thing")]):
+            return thing
+
+        for _ in CALLS:
+            switch["yields"] = 1
+            await handler()
+            switch["yields"] = yields
+            with pytest.raises((FactoryError, FinalizationErrors)) as caught:
+                await handler()
+            assert any("careless" in str(one) and isinstance(one, FactoryError) for one in leaves(caught.value))
+
+
+def test_the_check_tells_everything_at_once():
+    """
+    ``container.inject`` checks what the function asks for, all of it, and names the parameters.
+    """
+
+    class Needs:
+        def __init__(self, missing: Pool):
+            pass
+
+    app = fresh_app()
+    inject_dependency(on=app, lifetime="transient")(Needs)
+    container = Container(app, check=False)
+
+    def handler(number, a: From[Needs], b: Annotated[Any, Inject("nothing")], c: "From[Unwritten]"):  # noqa: F821
+        pass
+
+    with pytest.raises(GraphErrors) as caught:
+        container.inject(handler)
+
+    texts = [str(one) for one in problems(caught.value)]
+    assert len(texts) == 3
+    assert any("Pool" in text and "Needs.missing" in text for text in texts)
+    assert any("handler.b" in text and "test_injected.py:" in text for text in texts)
+    assert any("handler.c cannot be read" in text and "Unwritten" in text for text in texts)
+
+
+# --- the ambient one --------------------------------------------------------------------------------------------
+
+
+@injected
+async def ask(number: int, pool: From[Pool] = INJECTED):
+    """Return what it is given."""
+    return number, pool
+
+
+async def test_the_container_around_the_call_is_the_ambient_one():
+    """
+    Inside of ``async with`` the container fills, in this task and in those started there; outside nobody does.
+    """
+    assert current() is None
+    with pytest.raises(ScopeError, match=r"ask .*needs pool"):
+        await ask(1)
+    assert await ask(1, 2) == (1, 2)
+    async with Container(World().app) as outer:
+        pool = await outer.get(Pool)
+        for number in CALLS:
+            assert await ask(number) == (number, pool)
+        async with Container(World().app) as inner:
+            assert current() is inner
+            other = await inner.get(Pool)
+            for _ in range(40):  # also when its code was another container's
+                assert await ask(1) == (1, other)
+            assert await asyncio.create_task(ask(2)) == (2, other)
+            with ambient(outer):
+                assert await ask(1) == (1, pool)
+            assert await ask(1) == (1, other)
+        for number in CALLS:
+            assert await ask(number) == (number, pool)
+    assert current() is None
+    with pytest.raises(ScopeError):
+        await ask(1)
+
+
+async def test_an_ambient_scope_gives_its_own_values():
+    """
+    Where a scope is ambient its values are used, and nothing is opened or closed.
+    """
+    world = World()
+
+    @injected
+    async def handler(session: From[Session], pool: From[Pool]):
+        return session
+
+    async with Container(world.app) as container, container.scope() as scope:
+        for _ in CALLS:
+            assert await handler() is not await scope.get(Session)
+        with ambient(scope):
+            for _ in CALLS:
+                assert await handler() is await scope.get(Session)
+
+
+async def test_tasks_of_two_containers_do_not_see_each_other():
+    """
+    Tasks that run side by side, each in its own container's block, are filled by their own.
+    """
+    turns = []
+
+    async def work(name):
+        async with Container(World().app) as container:
+            pool = await container.get(Pool)
+            for _ in range(30):
+                assert await ask(1) == (1, pool)
+                turns.append(name)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(work("a"), work("b"))
+
+    assert turns[:4] == ["a", "b", "a", "b"]
+
+
+def test_leaving_in_another_context_is_tolerated():
+    """
+    A block that ends in another context than it began in (a fixture's two halves) leaves that context clean.
+    """
+    container = Container(World().app)
+    block = Ambient(container)
+    here, there = contextvars.copy_context(), contextvars.copy_context()
+
+    here.run(block.__enter__)
+    copied = here.copy()
+    copied.run(block.__exit__)
+    there.run(block.__exit__)
+
+    assert copied.run(current) is None
+    assert here.run(current) is container
+    assert there.run(current) is None
+
+
+# --- what changes later --------------------------------------------------------------------------------------------
+
+
+async def test_new_registrations_reach_functions_injected_before():
+    """
+    What is registered later counts from the next call on, however often the function was called before.
+    """
+    world = World()
+
+    async def handler(basket: From[Basket], extra: Annotated[Any, Inject("extra")] = None):
+        return basket, extra
+
+    async with Container(world.app) as container:
+        for function in (container.inject(handler), injected(handler)):
+            for _ in CALLS:
+                basket, extra = await function()
+                assert type(basket) is Basket
+                assert extra is None
+        world.app.register_dependency(Basket, lambda: "other", lifetime="scoped")
+        world.app.register_value("extra", 5)
+        for again in (container.inject(handler), function):
+            for _ in CALLS:
+                assert await again() == ("other", 5)
+
+
+async def test_after_closing_functions_are_refused_and_work_again_when_it_is_entered_again():
+    """
+    Between closing and being entered again a call is ClosedError, even by code of its own; then it works as before.
+    """
+    world = World()
+    container = Container(world.app)
+
+    @container.inject
+    async def handler(number: int, pool: From[Pool]):
+        return number, pool
+
+    @container.inject
+    def plain(config: From[Config]):
+        return config
+
+    pools = []
+    for _ in range(3):
+        async with container:
+            for number in CALLS:
+                assert (await handler(number))[0] == number
+                assert type(plain()) is Config
+            pools.append((await handler(1))[1])
+        for _ in CALLS:
+            with pytest.raises(ClosedError):
+                await handler(1)
+            with pytest.raises(ClosedError):
+                plain()
+        assert await handler(1, None) == (1, None)
+
+    assert len({id(pool) for pool in pools}) == 3
+
+
+async def test_overrides_reach_injected_functions():
+    """
+    Inside of an override a call gets the override's values, and afterwards the real ones; others do not see it.
+    """
+    world = World()
+    fake = Pool()
+
+    async def handler(pool: From[Pool], basket: From[Basket]):
+        return pool, basket.pool
+
+    async with Container(world.app) as container:
+        pool = await container.get(Pool)
+        functions = [container.inject(handler), injected(handler)]
+        for _ in range(2):
+            for function in functions:
+                for _ in CALLS:
+                    assert await function() == (pool, pool)
+            async with container.override({Pool: fake}):
+                for function in functions:
+                    for _ in CALLS:
+                        assert await function() == (fake, fake)
+        overlaid = []
+        async with container.overlay({Pool: fake}) as overlay:
+            overlaid.append(overlay.inject(handler))
+            for _ in CALLS:
+                assert await overlaid[0]() == (fake, fake)
+                assert await functions[0]() == (pool, pool)
+        with pytest.raises(ClosedError):
+            await overlaid[0]()
+
+
+async def test_calls_in_flight_outlive_a_change():
+    """
+    A call that is under way, or whose coroutine is made, ends with what it began with while something is registered.
+    """
+    world = World()
+    gate = asyncio.Event()
+
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(wait: bool, basket: From[Basket], session: From[Session], pool: From[Pool]):
+            if wait:
+                await gate.wait()
+            return basket.pool, pool
+
+        for _ in CALLS:
+            await handler(False)
+        pool = await container.get(Pool)
+        waiting = asyncio.create_task(handler(True))
+        await asyncio.sleep(0)
+        made = handler(False)
+        world.app.register_dependency("new", lambda: 1)
+        collected()
+        for _ in CALLS:
+            assert await handler(False) == (pool, pool)
+        gate.set()
+        assert await waiting == (pool, pool)
+        assert await made == (pool, pool)
+        assert world.journal.count("+session") == world.journal.count("-session")
+
+
+async def test_injected_calls_build_shared_values_once():
+    """
+    Calls that come at the same time share one build of a singleton.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(pool: From[Pool], session: From[Session]):
+            return pool, session
+
+        results = await asyncio.gather(*[handler() for _ in range(20)])
+
+    assert len({pool for pool, _ in results}) == 1
+    assert len({session for _, session in results}) == 20
+    assert world.journal.count("+pool") == 1
+
+
+def test_threads_may_call_a_sync_function():
+    """
+    Threads that call at the same time each get scoped values of their own and the same singletons.
+    """
+    app = fresh_app()
+    inject_dependency(on=app)(Pool)
+    inject_dependency(on=app)(Config)
+    inject_dependency(on=app, lifetime="scoped")(Basket)
+    results = []
+    with Container(app) as container:
+
+        @container.inject
+        def plain(pool: From[Pool], basket: From[Basket]):
+            return pool, basket
+
+        threads = [threading.Thread(target=lambda: results.extend(plain() for _ in range(20))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert len(results) == 80
+    assert len({pool for pool, _ in results}) == 1
+    assert len({basket for _, basket in results}) == 80
+
+
+async def test_functions_and_containers_are_not_kept_alive():
+    """
+    A container holds the functions that it fills weakly, and a function for the ambient one holds no closed container.
+    """
+
+    def make(inject):
+        @inject
+        async def handler(pool: From[Pool], session: From[Session]):
+            return pool
+
+        return handler
+
+    ambient_one = make(injected)
+    container = Container(World().app)
+    async with container:
+        function = make(container.inject)
+        for _ in CALLS:
+            await function()
+            await ambient_one()
+        gone = weakref.ref(function)
+        del function
+        collected()
+        assert gone() is None
+    gone = weakref.ref(container)
+    del container
+    collected()
+
+    assert gone() is None
+
+
+@guarded
+async def test_cancelling_a_call_closes_what_it_holds():
+    """
+    A call that is cancelled while its function waits tears everything down, and is cancelled.
+    """
+    world, inside = World(), asyncio.Event()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(session: From[Session]):
+            inside.set()
+            await asyncio.Event().wait()
+
+        await container.get(Pool)
+        for _ in CALLS:
+            world.journal.clear()
+            inside.clear()
+            task = asyncio.create_task(handler())
+            await inside.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert "-session" in world.journal
