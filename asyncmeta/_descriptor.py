@@ -16,7 +16,7 @@ from ._declare.registry import Attribute, registry_of
 from ._names import name_of, place_of_caller
 from ._run.cells import UNSET
 from ._run.container import Container
-from ._run.handles import Cell, home_kept
+from ._run.handles import Cell, home_kept, put
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor"]
@@ -174,7 +174,7 @@ class Fetching(Cell):
             return self._fetch_shared()
         if self._value is UNSET and self._is_found():
             # Others who ask meanwhile find this very cell.
-            _put(instance, self._attribute.name, self)
+            put(instance, self._attribute.name, self)
         return self._fetch_once()
 
     async def _fetch_shared(self) -> Any:
@@ -218,15 +218,7 @@ class Fetching(Cell):
         container = self._scope.container
         if container.keeps_fetched() and self._is_found():
             key = (type(self._instance), self._attribute)
-            _put(self._instance, self._attribute.name, container.ready(value, self._scope, key))
-
-
-def _put(instance: Any, name: str, handle: Lazy[Any]) -> None:
-    """Leave *handle* in the instance's own dictionary, where it is found before the descriptor."""
-    try:
-        object.__setattr__(instance, name, handle)
-    except (AttributeError, TypeError):  # no dictionary: it is fetched each time
-        return
+            put(self._instance, self._attribute.name, container.ready(value, self._scope, key))
 
 
 def home_of(instance: Any) -> Any:

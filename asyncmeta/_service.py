@@ -96,8 +96,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             if isinstance(thing, AsyncDependencyDescriptor):
                 registry.attributes[attribute] = thing
         enter_body(registry, body, namespace)
-        for registration in listed:
-            registry.add(registration, replace=True)
+        registry.add_all(listed)
         type.__setattr__(cls, "__asyncmeta__", registry)
         return cls
 
@@ -150,9 +149,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
 
     def register_providers(cls, providers: Sequence[Any]) -> None:
         """Register the entries of a provider list, or none of them where one is wrong."""
-        registry = _registry(cls)
-        for registration in read_providers(providers):
-            registry.add(registration, replace=True)
+        _registry(cls).add_all(read_providers(providers))
 
 
 def _registry(cls: Any) -> Registry:

@@ -99,9 +99,16 @@ def test_every_good_order_is_stored_as_it_was_written(shop: Shop) -> None:
     """
     price = {code: product["price"] for code, product in shelves().items()}
     expected = [
-        (row["order"], row["customer"], row["product"], int(row["quantity"]),
-         int(row["quantity"]) * price[row["product"]], row["placed"])
-        for line, row in rows().items() if line not in REFUSED
+        (
+            row["order"],
+            row["customer"],
+            row["product"],
+            int(row["quantity"]),
+            int(row["quantity"]) * price[row["product"]],
+            row["placed"],
+        )
+        for line, row in rows().items()
+        if line not in REFUSED
     ]
 
     with opened(shop[1]) as connection:
@@ -144,9 +151,7 @@ def test_every_stored_order_is_mailed_once(shop: Shop) -> None:
     assert {mail["number"]: mail["recipient"] for mail in mails} == orders
     assert len(mails) == len(orders)
     assert all(mail["sent"] == 1 for mail in mails)
-    assert [(mail["To"], mail["Subject"]) for mail in spooled] == [
-        (mail["recipient"], mail["subject"]) for mail in mails
-    ]
+    assert [(mail["To"], mail["Subject"]) for mail in spooled] == [(mail["recipient"], mail["subject"]) for mail in mails]
 
 
 def test_a_refused_order_is_told_and_leaves_no_trace(shop: Shop) -> None:
@@ -276,17 +281,19 @@ def test_hostile_cells_are_refused_or_stored_as_they_are(tmp_path: Path) -> None
     """
     orders = tmp_path / "orders.csv"
     with orders.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([
-            ["order", "customer", "product", "quantity", "placed"],
-            ["../../A-1", "ada@example.org", "PEN-F", "1", "2024-03-01"],
-            ["A-2'); DROP TABLE orders; --", "ada@example.org", "PEN-F", "1", "2024-03-01"],
-            ["A-3", "ada@example.org\nBcc: eve@example.org", "PEN-F", "1", "2024-03-01"],
-            ["A-4", "ada@example.org", "PEN-F", "9" * 5000, "2024-03-01"],
-            ["A-5", "ada@example.org", "PEN-F", "\u0661", "2024-03-01"],
-            ["A-6", "ada@example.org"],
-            ["A-7\nBcc: eve@example.org\x1b[31m", "ada@example.org", "PEN-F", "1", "2024-03-01"],
-            ["A-8", "@", "PEN-F", "1", "2024-03-01"],
-        ])
+        csv.writer(file).writerows(
+            [
+                ["order", "customer", "product", "quantity", "placed"],
+                ["../../A-1", "ada@example.org", "PEN-F", "1", "2024-03-01"],
+                ["A-2'); DROP TABLE orders; --", "ada@example.org", "PEN-F", "1", "2024-03-01"],
+                ["A-3", "ada@example.org\nBcc: eve@example.org", "PEN-F", "1", "2024-03-01"],
+                ["A-4", "ada@example.org", "PEN-F", "9" * 5000, "2024-03-01"],
+                ["A-5", "ada@example.org", "PEN-F", "\u0661", "2024-03-01"],
+                ["A-6", "ada@example.org"],
+                ["A-7\nBcc: eve@example.org\x1b[31m", "ada@example.org", "PEN-F", "1", "2024-03-01"],
+                ["A-8", "@", "PEN-F", "1", "2024-03-01"],
+            ]
+        )
     database = tmp_path / "shop.sqlite3"
 
     done = run("--orders", orders, "--database", database, "--environment", "production")

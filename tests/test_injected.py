@@ -33,6 +33,7 @@ from asyncmeta import (
     GraphErrors,
     Inject,
     Lazy,
+    Observer,
     Scope,
     ScopeError,
     Token,
@@ -1103,6 +1104,39 @@ async def test_overrides_reach_injected_functions():
                 assert await functions[0]() == (pool, pool)
         with pytest.raises(ClosedError):
             await overlaid[0]()
+
+
+async def test_an_observed_container_tells_of_each_call():
+    """
+    While a container is observed nothing is left untold: calls are done step by step; afterwards they are quick again.
+    """
+    world = World()
+
+    class Heard(Observer):
+        def __init__(self):
+            self.told = []
+
+        def build_end(self, event):
+            self.told.append(event.key)
+
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(basket: From[Basket], pool: From[Pool]):
+            return basket
+
+        for _ in CALLS:
+            await handler()
+        heard = Heard()
+        with container.observe(heard):
+            for _ in CALLS:
+                await handler()
+        told = len(heard.told)
+        for _ in CALLS:
+            await handler()
+
+    assert heard.told == ["Basket"] * len(CALLS)
+    assert len(heard.told) == told
 
 
 async def test_calls_in_flight_outlive_a_change():

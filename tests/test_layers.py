@@ -45,9 +45,7 @@ FACE = """
     injected
 """.split()
 #: Promised for a later version; each name leaves this line when it is there.
-LATER = set(
-    "Overrides Provider Providers".split()
-)
+LATER = set("Overrides Provider Providers".split())
 
 
 class Import(NamedTuple):
@@ -241,9 +239,7 @@ def test_the_front_door_brings_only_typing_extensions():
         "print(*sorted(set(sys.modules) - before))"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True)
 
     brought = done.stdout.split()
     assert "asyncmeta" in brought

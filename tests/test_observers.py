@@ -557,8 +557,6 @@ async def test_generated_code_is_the_same_byte_for_byte():
     assert container.watch is None
 
 
-
-
 def test_nothing_is_called_when_nothing_is_installed(monkeypatch):
     """
     Without middleware, observers and a limit for slow builds, no room of observing is entered.

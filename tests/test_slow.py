@@ -50,7 +50,7 @@ async def test_a_slow_build_is_warned_of_while_it_waits(warned):
     line = inspect.getsourcelines(waiting_app)[1]
     assert record.getMessage().startswith('"slow" (tests/test_slow.py:')
     assert " is still being built after 0.0" in record.getMessage()
-    assert f'; the path that waits: "shop" (tests/test_slow.py:' in record.getMessage()
+    assert '; the path that waits: "shop" (tests/test_slow.py:' in record.getMessage()
     assert record.path == ['"shop"', '"store"', '"slow"']
     assert record.key == '"slow"'
     assert record.seconds >= 0.01

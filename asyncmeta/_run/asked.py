@@ -80,11 +80,12 @@ class Asked:
         around: What asks for what nobody of *users* takes.
     """
 
-    __slots__ = ("_around", "_facts", "_users", "caller")
+    __slots__ = ("_around", "_facts", "_plan", "_users", "caller")
 
     def __init__(self, users: Mapping[Node, Sequence[Node]], around: Asked | None = None) -> None:
         self._users = users
         self._around = around
+        self._plan: Plan | None = None
         #: what the get itself is part of building
         current = CURRENT.get() if around is None else around
         self.caller: Build | None = current.caller if isinstance(current, Asked) else current
@@ -92,6 +93,8 @@ class Asked:
 
     def facts(self, node: Node) -> Build:
         """Return the facts of *node*'s build, to come or going on."""
+        if self._plan is not None:
+            self._read(self._plan)
         way: dict[Node, None] = {}
         here: Node | None = node
         while here is not None and here not in self._facts and here not in way:
@@ -114,14 +117,19 @@ class Asked:
 
     @classmethod
     def by(cls, plan: Plan) -> Asked:
-        """Return what asks for what in *plan*."""
+        """Return what asks for what in *plan*, which is read when something of it is built."""
+        asked = cls({})
+        asked._plan = plan
+        return asked
+
+    def _read(self, plan: Plan) -> None:
         users: dict[Node, list[Node]] = {}
         for unit in (*plan.units, plan.unit):
             user = main_node(unit)
             if user is not None:
                 for other in unit.shared:
                     users.setdefault(other, []).append(user)
-        return cls(users)
+        self._users, self._plan = users, None
 
 
 def main_node(unit: Unit) -> Node | None:

@@ -146,8 +146,7 @@ class Container(Tables):
         extra: tuple[Registry, ...] = ()
         if providers:
             extra = (Registry(None),)
-            for registration in read_providers(providers):
-                extra[0].add(registration, replace=True)
+            extra[0].add_all(read_providers(providers))
         if overrides is not None:
             plain = Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
             return Graph(

@@ -13,7 +13,7 @@ from .._solve.nodes import ARGUMENT, Node, Site
 from .._solve.plan import Unit, unit_with_arguments
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
 
-__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle", "made_unit"]
+__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle", "made_unit", "put"]
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
@@ -25,6 +25,19 @@ def home_kept(instance: Any) -> Any:
         return object.__getattribute__(instance, HOME)
     except AttributeError:
         return None
+
+
+def put(instance: Any, name: str, value: Any) -> bool:
+    """Keep *value* in an instance, whatever its own ``__setattr__`` says; False where it has no place for it."""
+    try:
+        object.__setattr__(instance, name, value)
+    except (AttributeError, TypeError):
+        try:
+            # Before Python 3.13 object's own is refused on a class with a setattr in C (msgspec).
+            object.__getattribute__(instance, "__dict__")[name] = value
+        except (AttributeError, TypeError):
+            return False
+    return True
 
 
 class Cell(Lazy[Any]):

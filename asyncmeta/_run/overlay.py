@@ -63,8 +63,7 @@ def overrides_registry(overrides: Any, graph: Graph) -> Registry:
                 registry.add(registration, replace=True)
         return registry
     if isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes):
-        for registration in read_providers(overrides, place):
-            registry.add(registration, replace=True)
+        registry.add_all(read_providers(overrides, place))
         return registry
     raise DeclarationError(
         f"overrides are a mapping from tokens to values, or a provider list; not a {name_of(type(overrides))}", str(place)

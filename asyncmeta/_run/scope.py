@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from .._compat import get_running_loop
 from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
-from .._names import name_of
 from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import Node
 from .._solve.plan import Plan
-from ..errors import AsyncDependencyError, CircularDependencyError, ContainerError, ScopeError, WrongLoopError
+from ..errors import ContainerError, ScopeError
 from .asked import Asked, asking
 from .beside import build_beside
-from .cells import UNSET, holdings
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
 from .inject import Injecting
 from .load import bound, constant_root, loaded
+from .now import check_now, had_now, refuse_itself
 from .work import adopt_made, adopts, bind, binds, run_plan
 
 if TYPE_CHECKING:
@@ -190,7 +188,7 @@ class Scope(Injecting):
         plan = root.plan
         container = self.container
         if self.by_threads:
-            self._check_sync(plan)
+            check_now(self, plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan, asked)
         if plan.code is None:
@@ -271,58 +269,9 @@ class Scope(Injecting):
             value = container.built_value(node)
             container.keep_root(self, token, constant_root(value), lambda scope: value)
             return value
-        self._check_sync(plan)
-        self._refuse_itself(plan)
-        return self._now(self._run_plan(plan, container.asked_by(plan)), token)
-
-    def _check_sync(self, plan: Plan) -> None:
-        """Refuse what has to be awaited, or belongs to another thread, before anything of it is begun."""
-        builds = bool(plan.unit.ops)
-        for unit in (*plan.units, plan.unit):
-            node = unit.node
-            there = node is not None and self.home(node).v[node.slot] is not UNSET
-            builds = builds or not (there or node is None)
-            if unit.awaits and not (unit.threaded and get_running_loop() is None) and not there:
-                awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
-                if self.by_threads:
-                    why, advice = "has to be awaited, and the scope was entered with a plain `with`", "Enter it with `async with`"
-                    raise AsyncDependencyError(awaited.name, (), str(awaited.place), why, advice)
-                raise AsyncDependencyError(awaited.name, (), str(awaited.place))
-        if builds and not self.by_threads:
-            loop, here = self.container.loop, get_running_loop()
-            if loop is not None and loop is not here and loop.is_running():
-                raise WrongLoopError(
-                    f"{self.name} builds in the thread of its event loop only; in another thread open a scope of its own: "
-                    "with container.scope() as scope"
-                )
-
-    def _refuse_itself(self, plan: Plan) -> None:
-        """
-        Refuse a factory that runs in place and asks for what it is just making: generated code marks only what awaits.
-
-        Raises:
-            CircularDependencyError: It does.
-        """
-        if self.by_threads:
-            return  # there every slot that is being built is marked
-        held = holdings()
-        for unit in plan.units if held else ():
-            node = unit.node
-            assert node is not None
-            thing = (self.home(node), node.slot)
-            if thing in held and thing[0].v[node.slot] is UNSET:
-                inner = tuple(held.values())[list(held).index(thing) :]
-                raise CircularDependencyError(node.name, (*inner, node.name), str(node.place))
-
-    @staticmethod
-    def _now(work: Coroutine[Any, Any, Any], token: Any) -> Any:
-        """Run a coroutine that has nothing to wait for."""
-        try:
-            work.send(None)
-        except StopIteration as stop:
-            return stop.value
-        work.close()
-        raise AsyncDependencyError(name_of(token), (), "", "met something that has to be awaited")
+        check_now(self, plan)
+        refuse_itself(self, plan)
+        return had_now(self._run_plan(plan, container.asked_by(plan)), token)
 
     @overload
     def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
@@ -410,7 +359,7 @@ class Scope(Injecting):
         if not container.has_all(plan.singletons):
             await build_missing(container, plan.singletons, asked=asked)
         if self.by_threads:
-            self._check_sync(plan)
+            check_now(self, plan)
         return await self._run_plan(plan, asked)
 
     def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
@@ -418,9 +367,9 @@ class Scope(Injecting):
         plan = self.container.plan_of_unit(made_unit(self, node, arguments))
         asked = self.container.asked_by(plan)
         self.container.build_now(plan.singletons, asked)
-        self._check_sync(plan)
-        self._refuse_itself(plan)
-        return self._now(self._run_plan(plan, asked), node.key)
+        check_now(self, plan)
+        refuse_itself(self, plan)
+        return had_now(self._run_plan(plan, asked), node.key)
 
     # --- what the cold paths ask ---
 

@@ -20,7 +20,7 @@ from ..errors import AsyncDependencyError, CircularDependencyError, DeclarationE
 from .asked import builds_of
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
-from .handles import HOME, factory_handle, home_kept, late_handle
+from .handles import HOME, factory_handle, home_kept, late_handle, put
 from .observing import Watch
 from .overriding import IN_FORCE, NONE
 from .threads import carry_out_special
@@ -52,11 +52,8 @@ def function_of(node: Node) -> Any:
 
 def bind(instance: Any, scope: Any) -> None:
     """Tell an instance which scope made it."""
-    try:
-        object.__setattr__(instance, HOME, scope)
-    except (AttributeError, TypeError):
-        cls = type(instance)
-        raise DeclarationError(keeps_nothing(cls)) from None
+    if not put(instance, HOME, scope):
+        raise DeclarationError(keeps_nothing(type(instance)))
 
 
 def binds(node: Node) -> bool:

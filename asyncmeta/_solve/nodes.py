@@ -15,7 +15,8 @@ from .generics import Binding
 
 __all__ = [
     "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
-    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target", "ambiguity", "keeps_nothing", "place_of", "several_hint",
+    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
+    "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
 
 # Kinds of nodes beside the kinds of makers.
@@ -195,4 +196,5 @@ def place_of(node: Node) -> Place:
     file = getattr(module, "__file__", None)
     if line and file:
         return Place(file, line)
-    return init or node.place
+    # The constructor of a dataclass is generated and stands in no file.
+    return node.place if init is None or init.file.startswith("<") else init

@@ -109,7 +109,8 @@ async def test_a_build_that_nobody_waits_for_is_cancelled():
     assert journal == ["+set up", "-set up", "+set up", "-set up", "+value", "-value"]
 
 
-async def test_a_newcomer_waits_for_the_end_of_a_dying_build():
+@pytest.mark.parametrize("asked", ["value", "user", "both"])
+async def test_a_newcomer_waits_for_the_end_of_a_dying_build(asked):
     """
     There are never two factories of one key at once: who asks while a cancelled build ends waits and begins anew.
     """
@@ -131,13 +132,18 @@ async def test_a_newcomer_waits_for_the_end_of_a_dying_build():
         finally:
             running[0] -= 1
 
+    async def use(value):
+        return value
+
     App.register_dependency("value", make)
+    App.register_dependency("user", use)
+    App.register_dependency("both", lambda user, value: user)
     async with Container(App) as container:
         first = asyncio.create_task(container.get("value"))
         await settled()
         first.cancel()
         await dying.wait()
-        newcomer = asyncio.create_task(container.get("value"))
+        newcomer = asyncio.create_task(container.get(asked))
         await settled()
         waited = not newcomer.done()
         end.set()

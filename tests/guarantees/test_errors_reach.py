@@ -4,9 +4,9 @@ import asyncio
 import traceback
 
 import pytest
-from helpers import Journal, fresh_app, outcome, settled
+from helpers import Journal, fresh_app, leaves, outcome, settled
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, BuildTimeoutError, Container
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, BuildTimeoutError, ClosedError, Container
 
 
 class Stop(BaseException):
@@ -205,6 +205,44 @@ async def test_transient_resources_of_a_failed_root_are_closed():
             assert journal == ["+part", "+part"]
 
         assert journal == ["+part", "+part", "-part", "-part"]
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "is closed"])
+async def test_transient_resources_of_a_singleton_that_was_not_made_are_closed(how):
+    """
+    What was made for a singleton whose build failed, was cancelled, or met the closing is closed once, errors and all.
+    """
+    App, journal, error = fresh_app(), Journal(), KeyError("part")
+
+    async def part():
+        with journal.noting("part"):
+            try:
+                yield "part"
+            finally:
+                if how == "is closed":
+                    raise error
+
+    async def whole(part):
+        if how == "fails":
+            raise ValueError("whole")
+        await asyncio.Event().wait()
+        yield [part]
+
+    App.register_dependency("part", part, lifetime="transient")
+    App.register_dependency("whole", whole)
+    container = Container(App)
+    task = asyncio.create_task(container.get("whole"))
+    await settled()
+    if how == "is cancelled":
+        task.cancel()
+        await settled()
+    closing = await outcome(container.aclose())
+    end = await outcome(task)
+
+    assert journal == ["+part", "-part"]
+    assert isinstance(end, {"fails": ValueError, "is cancelled": asyncio.CancelledError, "is closed": ClosedError}[how])
+    if how == "is closed":
+        assert error in [*leaves(closing), *leaves(end)]
 
 
 async def test_an_attribute_that_failed_can_be_awaited_again():

@@ -35,7 +35,12 @@ async def test_the_facts_are_fields_of_structlog():
             await container.get("b")
 
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["event"].partition(" after")[0] for line in lines] == ['building "a" for "b"', 'built "a"', 'building "b"', 'built "b"']
+    assert [line["event"].partition(" after")[0] for line in lines] == [
+        'building "a" for "b"',
+        'built "a"',
+        'building "b"',
+        'built "b"',
+    ]
     seconds = lines[1].pop("asyncmeta_seconds")
     assert seconds >= 0
     assert lines[1] == {

@@ -92,7 +92,9 @@ def test_the_model_holds_without_a_loop(lookers, monkeypatch):
     test_values.test_sync_graphs_work_without_a_loop()
 
 
-@pytest.mark.parametrize("test", [thing for name, thing in vars(test_closing).items() if name.startswith("test_")], ids=lambda test: test.__name__)
+@pytest.mark.parametrize(
+    "test", [thing for name, thing in vars(test_closing).items() if name.startswith("test_")], ids=lambda test: test.__name__
+)
 def test_schedules_end_as_they_may(test, monkeypatch):
     """
     Random schedules with failures, cancellations and closings end as they may when everything is looked on.
