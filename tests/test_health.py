@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from helpers import fresh_app, guarded, outcome
+from helpers import fresh_app, guarded, outcome, settled
 
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container, WrongLoopError, inject_dependency
 
@@ -171,8 +171,7 @@ async def test_a_cancelled_caller_cancels_the_probes():
     async with Container(app_with(x=waiting)) as container:
         await container.get("x")
         task = asyncio.create_task(container.health())
-        while len(asyncio.all_tasks()) < 3:
-            await asyncio.sleep(0)
+        await settled()
         task.cancel()
         assert isinstance(await outcome(task), asyncio.CancelledError)
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -45,7 +45,7 @@ FACE = """
     injected
 """.split()
 #: Promised for a later version; each name leaves this line when it is there.
-LATER = set("Overrides Provider Providers".split())
+LATER: set[str] = set()
 
 
 class Import(NamedTuple):

@@ -513,8 +513,7 @@ async def test_one_build_for_many_tasks_is_run_through_it_once():
 
     async with Container(app, middleware=[waiting]) as container:
         tasks = [asyncio.create_task(container.get("x")) for _ in range(3)]
-        while not journal:
-            await asyncio.sleep(0)
+        await settled()
         tasks[0].cancel()
         assert isinstance(await outcome(tasks[0]), asyncio.CancelledError)
         gate.set()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from helpers import fresh_app, guarded, in_threads, outcome
+from helpers import fresh_app, guarded, in_threads, outcome, settled
 
 from asyncmeta import (
     AsyncServiceBase,
@@ -169,8 +169,7 @@ async def test_what_fails_is_told():
             await outcome(container.get("broken"))
             await container.get("unclosed")
             task = asyncio.create_task(container.get("hanging"))
-            while '"hanging"' not in hearing.of("build_begin"):
-                await asyncio.sleep(0)
+            await settled()
             task.cancel()
             await outcome(task)
 

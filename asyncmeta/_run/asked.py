@@ -51,12 +51,12 @@ class Build:
 CURRENT: contextvars.ContextVar[Build | Asked | None] = contextvars.ContextVar("asyncmeta_build", default=None)
 
 
-class asking:  # reads as a word: with asking(build)
-    """For a block, or from the entering of a context on: what is built is built as, or for, *build*."""
+class asking:
+    """For a block, or from the entering of a context on: what is built is built for *build*, or for what it says."""
 
     __slots__ = ("build", "token")
 
-    def __init__(self, build: Build | None) -> None:
+    def __init__(self, build: Build | Asked) -> None:
         self.build = build
 
     def __enter__(self) -> None:
