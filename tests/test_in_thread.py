@@ -710,7 +710,7 @@ async def test_transient_values_do_not_wait_for_each_other():
         await gate.someone()
         first.cancel()
         await outcome(first)
-        second = await container.get("model")
+        second = await asyncio.wait_for(container.get("model"), LIMIT / 2)
         gate.go.set()
 
     assert second == 2
@@ -833,9 +833,7 @@ async def test_what_was_left_alone_is_forgotten_when_it_has_ended():
             gates[-1].go.set()
         await asyncio.get_running_loop().shutdown_default_executor()
         await settled()
-        kept = container.x
-
-    assert not kept
+        assert container.x is None or container.x == []
 
 
 async def test_nothing_of_a_run_is_kept_alive():

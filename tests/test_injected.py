@@ -189,6 +189,7 @@ async def test_names_that_generated_code_uses_itself():
         for _ in CALLS:
             assert await handler(1, 2, 3, 4, 5, 6, inner=7, p1=8) == (1, 2, 3, 4, 5, 6, 7, 8, 7, Session, Pool)
             assert (await handler(x=1, s=2, r=3, run=4, function=5, error=6, inner=7, p1=8, g=9))[8] == 9
+            assert len(set(handler.__code__.co_varnames)) == len(handler.__code__.co_varnames)
 
 
 async def test_a_wrong_call_is_a_type_error_with_the_functions_own_name():
@@ -242,6 +243,33 @@ async def test_a_default_counts_where_nothing_provides():
             @container.inject
             async def without(a: Annotated[Any, Inject("unknown")] = INJECTED):
                 return a
+
+
+async def test_two_parameters_may_ask_for_the_same():
+    """
+    A transient value is made for each parameter, a shared one is one; each resource is closed once, in reverse.
+    """
+    journal = Journal()
+    app = fresh_app()
+    serials = iter(range(1000))
+
+    @inject_dependency("each", on=app, lifetime="transient")
+    async def each() -> AsyncIterator[int]:
+        number = next(serials)
+        with journal.noting(str(number)):
+            yield number
+
+    async with Container(app) as container:
+
+        @container.inject
+        async def handler(a: Annotated[int, Inject("each")], b: Annotated[int, Inject("each")]):
+            return a, b
+
+        for number in CALLS:
+            journal.clear()
+            a, b = await handler()
+            assert (a, b) == (2 * number, 2 * number + 1)
+            assert journal == [f"+{a}", f"+{b}", f"-{b}", f"-{a}"]
 
 
 # --- kinds of functions ------------------------------------------------------------------------------------
@@ -1073,6 +1101,69 @@ async def test_after_closing_functions_are_refused_and_work_again_when_it_is_ent
         assert await handler(1, None) == (1, None)
 
     assert len({id(pool) for pool in pools}) == 3
+
+
+async def test_a_call_that_was_made_before_closing_is_refused_by_the_ambient_one():
+    """
+    A coroutine made by code of its own and awaited after its container is closed is ClosedError.
+    """
+    container = Container(World().app)
+    with ambient(container):
+        async with container:
+            for _ in CALLS:
+                await ask(1)
+            made = ask(1)
+        with pytest.raises(ClosedError):
+            await made
+
+
+async def test_changes_leave_nothing_behind():
+    """
+    What a function had bound before something was registered is forgotten; nothing piles up in it.
+    """
+    world = World()
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(basket: From[Basket], session: From[Session]):
+            return basket
+
+        sizes = set()
+        for number in range(10):
+            for _ in CALLS:
+                await handler()
+            sizes.add(len(handler.__globals__))
+            world.app.register_value(f"new {number}", number)
+        await handler()
+
+    assert len(sizes) == 1
+
+
+async def test_an_override_may_need_a_scope_where_none_was_needed():
+    """
+    A singleton that is overridden by a scoped factory is made for the call, and closed with it.
+    """
+    world = World()
+    journal = Journal()
+
+    async def open_fake() -> AsyncIterator[str]:
+        with journal.noting("fake"):
+            yield "fake"
+
+    async with Container(world.app) as container:
+
+        @container.inject
+        async def handler(pool: From[Pool]):
+            journal.append("call")
+            return pool
+
+        for _ in CALLS:
+            await handler()
+        async with container.override([{"provide": Pool, "use_factory": open_fake, "lifetime": "scoped"}]):
+            for _ in CALLS:
+                journal.clear()
+                assert await handler() == "fake"
+                assert journal == ["+fake", "call", "-fake"]
 
 
 async def test_overrides_reach_injected_functions():

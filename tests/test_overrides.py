@@ -533,3 +533,40 @@ async def test_a_body_that_raises_ends_the_override():
             async with container.override({Clock: "fake"}):
                 raise KeyError
         assert (await container.get(Clock)).name == "real"
+
+
+@pytest.mark.parametrize("way", ["request", "scope", "scope from before"])
+async def test_what_an_overlay_builds_in_a_scope_is_closed_before_what_it_stands_on(way):
+    """
+    A scoped value of the overlay is closed before the shared scoped values that it uses, whoever closes the scope.
+    """
+    steps = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("base", lifetime="scoped")
+        @staticmethod
+        async def base():
+            yield "base"
+            steps.append("-base")
+
+        @inject_dependency("user", lifetime="scoped")
+        @staticmethod
+        async def user(base: Annotated[str, Inject("base")], clock: Annotated[str, Inject("clock")]):
+            yield clock
+            steps.append("-user")
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        before = container.scope()
+        block = container.override({"clock": "fake"})
+        await block.__aenter__()
+        if way == "request":
+            async with container.request("user") as user:
+                assert user == "fake"
+        else:
+            scope = container.scope() if way == "scope" else before
+            assert await scope.get("user") == "fake"
+            await scope.aclose()
+        await block.__aexit__(None, None, None)
+
+    assert steps == ["-user", "-base"]

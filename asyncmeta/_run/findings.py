@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container as Contains
 from typing import Any
 
-from .._declare.registry import layers_of, registry_of
+from .._declare.registry import Registration, layers_of, registry_of
 from .._names import name_of
 from .._solve.checks import declared_nodes, reached_from
 from .._solve.graph import Graph
@@ -20,14 +20,14 @@ def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
     starts, _ = declared_nodes(graph)
     reached = reached_from(graph, starts)
     return CheckReport(
-        _replaced(graph),
+        _replaced(graph, {node.registration for node in reached}),
         _unused(starts, reached),
         [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
     )
 
 
-def _replaced(graph: Graph) -> list[str]:
+def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
     found = []
     above: dict[Any, Any] = {}
     for layer in graph.layers:
@@ -37,7 +37,10 @@ def _replaced(graph: Graph) -> list[str]:
             over = above.setdefault(key, entry)
             if over is not entry:
                 found.append(f"{name_of(key)} ({entry.place}) by {over.place}")
-        found.extend(f"{name_of(old.key)} ({old.place}) by {new.place}" for old, new in layer.replaced)
+        for old, new in layer.replaced:
+            # What others do to the shared layer is their business, unless this application uses it.
+            if layer is not graph.shared or len(graph.layers) == 1 or new in used:
+                found.append(f"{name_of(old.key)} ({old.place}) by {new.place}")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.keys import Factory, Lazy
 from .._names import close_to, name_of
-from .._solve.nodes import ARGUMENT, Node, Site
+from .._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from .._solve.plan import Unit, unit_with_arguments
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
 
@@ -190,7 +190,7 @@ def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
     scope.check_open()
     edges = container.graph.expand(node.constructed or node)
     needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
-    takes = needed | {edge.name for edge in edges if edge.target.free}
+    takes = needed | {edge.name for edge in edges if edge.target.how == DEFAULT}
     unknown = [name for name in arguments if name not in takes]
     absent = [name for name in needed if name not in arguments]
     if unknown or absent:

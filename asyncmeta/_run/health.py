@@ -55,8 +55,9 @@ async def _ask(container: Any, node: Node, seconds: float) -> Health:
     """Ask one value, within *seconds*."""
     began = time.perf_counter()
     state, said = "ok", None
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             said = await _answer(node, container.built_value(node))
     except TimeoutError as error:
         state, said = ("timed out", None) if limit.expired() else ("failed", _described(error))

@@ -346,7 +346,7 @@ def inject(function: Any, home: Any = None) -> Any:
         raise DeclarationError(f"a function to inject into has to be callable; {name_of(type(function))} is not")
     manager = _MANAGERS.get(getattr(function, "__code__", None))
     if manager is not None:
-        return manager(inject(function.__wrapped__, home))
+        return manager(inject(function.__wrapped__, home))  # pyright: ignore[reportFunctionMemberAccess]  # contextlib sets it
     form = form_of(function)
     if not form.marked:
         return function

@@ -19,7 +19,7 @@ from .._solve.nodes import Ambiguous, Node
 from .._solve.overlaid import OverlaidGraph
 from .._solve.plan import Unit, unit_of
 from ..errors import ClosedError, DeclarationError, GraphError
-from .cells import UNSET
+from .cells import LOCK, UNSET
 from .container import Container
 from .ending import IS_CLOSED
 from .finalizers import Held, as_list, needs_await, push
@@ -243,7 +243,7 @@ class Overlay(Container):
 class OverlayScope(Scope):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("below", "closes_below", "level_")
+    __slots__ = ("below", "closes_below", "end", "level_")
 
     warns_open = False
     interpreted = True
@@ -258,7 +258,8 @@ class OverlayScope(Scope):
         self.x = self.w = self.kids = None
         self.n = 0
         # Whichever ends first, the scope or the overlay, closes what is here.
-        push(below, ViewEnd(self))
+        self.end = ViewEnd(self)
+        push(below, self.end)
         self.p.kids = self.p.kids if self.p.kids is not None else set()
 
     @property
@@ -291,7 +292,16 @@ class OverlayScope(Scope):
 
     def _leave_flight(self) -> None:
         super()._leave_flight()
+        self._end_first()
         self.below._leave_flight()
+
+    def _end_first(self) -> None:
+        """Let this be closed before everything that the scope holds by now: what was just built here may stand on it."""
+        with LOCK:
+            there = self.below.x
+            if type(there) is list and there[-1] is not self.end and self.end in there:
+                there.remove(self.end)
+                there.append(self.end)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self._close(exc)

@@ -38,8 +38,9 @@ async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
     seconds = node.registration.options.timeout
     assert seconds is not None
     own: BaseException | None = None  # what the factory itself raised
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             try:
                 value = await (made if node.kind == ASYNC else made.__anext__())
             except BaseException as error:

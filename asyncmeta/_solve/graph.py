@@ -19,6 +19,7 @@ from .nodes import (
     CONSTANT,
     CONTAINER,
     CONTEXT,
+    DEFAULT,
     LATE,
     LIST,
     MAKE,
@@ -140,7 +141,7 @@ class Graph(Lookup):
                 why = f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}"
                 problems.append(Problem("plain", node.key, parameter.name, why))
                 return Target(ARGUMENT, value=parameter.name)
-            return Target(CONSTANT, value=default, free=not parameter.fixed)
+            return Target(CONSTANT if parameter.fixed else DEFAULT, value=default)
         site = Site(ask, node.view, parameter.name, None, node)
         try:
             return self.serve(site)
@@ -148,9 +149,9 @@ class Graph(Lookup):
             if default is not MISSING:
                 if isinstance(default, Attribute):
                     self._refuse_field(node, parameter.name, problems)
-                return Target(CONSTANT, value=default, free=True)
+                return Target(DEFAULT, value=default)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
-                return Target(CONSTANT, value=None, free=True)
+                return Target(DEFAULT, value=None)
             own = any(self._shadower(site, key) is not None for key in (ask.inner or ask).keys)
             hint = str(met) or self.hint_for(ask.key)
             problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, hint))

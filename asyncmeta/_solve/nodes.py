@@ -14,7 +14,7 @@ from .._names import Place, name_of, place_of_function
 from .generics import Binding
 
 __all__ = [
-    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
+    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
     "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
     "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
@@ -27,6 +27,7 @@ START = "start"  #: a service whose on_startup is awaited; its only edge is the 
 
 # How a parameter or attribute is served.
 NODE, CONSTANT, LATE, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "late", "make", "list", "maybe", "argument"
+DEFAULT = "default"  #: nothing provides it: a constant, in place of which the caller of a Factory may hand in another
 
 
 class Site:
@@ -45,7 +46,7 @@ class Site:
 class Target:
     """What serves an edge, or a call of ``get``."""
 
-    __slots__ = ("free", "how", "node", "nodes", "site", "value")
+    __slots__ = ("how", "node", "nodes", "site", "value")
 
     def __init__(
         self,
@@ -55,14 +56,12 @@ class Target:
         nodes: tuple[Node, ...] = (),
         value: Any = None,
         site: Site | None = None,
-        free: bool = False,
     ) -> None:
         self.how = how
         self.node = node  #: NODE, MAYBE, MAKE
         self.nodes = nodes  #: LIST
-        self.value = value  #: CONSTANT; the fallback of MAYBE; the name of ARGUMENT
+        self.value = value  #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT
         self.site = site  #: LATE: what the handle asks for when it is awaited
-        self.free = free  #: nothing provides it: who calls a Factory may hand in another value
 
     def each(self) -> tuple[Node, ...]:
         """Return the nodes that it leads to."""

@@ -9,7 +9,7 @@ from .._declare.registry import Registration, Registry
 from .checks import reached_from
 from .generics import Binding
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, Edge, Node
+from .nodes import ARGUMENT, CONSTANT, DEFAULT, Edge, Node
 
 __all__ = ["OverlaidGraph"]
 
@@ -123,7 +123,7 @@ class OverlaidGraph(Graph):
 
     def _asks(self, node: Node) -> bool:
         """Tell whether a parameter of *node* that takes its default asks for an overridden key."""
-        if not any(edge.target.how in (CONSTANT, ARGUMENT) for edge in node.edges or ()):
+        if not any(edge.target.how in (CONSTANT, DEFAULT, ARGUMENT) for edge in node.edges or ()):
             return False
         asks = (parameter.ask for parameter in self.below._parameters(node))
         return any(ask is not None and not self.keys.isdisjoint(ask.keys) for ask in asks)

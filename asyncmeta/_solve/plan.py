@@ -10,7 +10,7 @@ from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
 from .._declare.registry import PLAIN
 from .checks import problem_error
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target
+from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target
 
 __all__ = ["Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
 
@@ -275,7 +275,7 @@ class _Expansion:
         if how == NODE:
             assert target.node is not None
             return self._node_reference(target.node, waiting)
-        if how == CONSTANT:
+        if how in (CONSTANT, DEFAULT):
             return Ref(CONST, what=target.value)
         if how == LATE:
             return Ref(HANDLE, what=target.site)

@@ -76,7 +76,7 @@ def not_attacked():
 
 def sources():
     """Return the text of all generated functions."""
-    ours = [entry for name, entry in list(linecache.cache.items()) if name.startswith("<asyncmeta") and len(entry) > 2]
+    ours = [entry for name, entry in linecache.cache.copy().items() if name.startswith("<asyncmeta") and len(entry) > 2]
     return "\n".join("".join(entry[2]) for entry in ours)
 
 

@@ -1,0 +1,1 @@
+"""Integrations, tested against the real libraries."""
