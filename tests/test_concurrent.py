@@ -45,7 +45,7 @@ async def test_concurrent_values_are_built_side_by_side():
 
     async with Container(App) as container, container.scope() as scope:
         task = asyncio.create_task(scope.get("ab"))
-        while steps != ["+a", "+b"]:
+        while steps != ["+a", "+b"]:  # noqa: ASYNC110  # each turn lets the tasks take a step
             await asyncio.sleep(0)
         gates["b"].set()
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def test_a_cancelled_get_leaves_nothing_behind():
 
     async with Container(App) as container, container.scope() as scope:
         task = asyncio.create_task(scope.get("slow"))
-        while not steps:
+        while not steps:  # noqa: ASYNC110  # each turn lets the tasks take a step
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -137,7 +137,7 @@ async def test_gather_builds_concurrent_values_side_by_side():
 
     async with Container(App) as container, container.scope() as scope:
         task = asyncio.create_task(scope.gather("a", "b"))
-        while steps != ["+a", "+b"]:
+        while steps != ["+a", "+b"]:  # noqa: ASYNC110  # each turn lets the tasks take a step
             await asyncio.sleep(0)
         for gate in gates.values():
             gate.set()

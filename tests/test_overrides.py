@@ -17,6 +17,7 @@ from asyncmeta import (
     Inject,
     Lazy,
     MissingDependencyError,
+    Observer,
     inject_dependency,
 )
 
@@ -570,3 +571,24 @@ async def test_what_an_overlay_builds_in_a_scope_is_closed_before_what_it_stands
         await block.__aexit__(None, None, None)
 
     assert steps == ["-user", "-base"]
+
+
+async def test_observers_are_told_of_overrides():
+    """
+    An observer hears of the keys that are overridden, when the block begins and when it ends.
+    """
+    heard = []
+
+    class Hears(Observer):
+        def override_begin(self, event):
+            heard.append(("begin", event.key))
+
+        def override_end(self, event):
+            heard.append(("end", event.key))
+
+    async with Container(application()) as container:
+        container.observe(Hears())
+        async with container.override({Clock: "fake", Config: "config"}):
+            heard.append("inside")
+
+    assert heard == [("begin", "Clock, Config"), "inside", ("end", "Clock, Config")]

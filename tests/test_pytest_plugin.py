@@ -64,8 +64,8 @@ App.register_dependency(Store, Store)
 HEAD = """
 import asyncio
 import pytest
-import app
-from app import App, Clock, Fake, STEPS, Store
+import plugged_app
+from plugged_app import App, Clock, Fake, STEPS, Store
 
 mark = {mark}
 
@@ -79,8 +79,8 @@ def running(pytester, runner):
     """Return what runs a test module, given as text, under a runner."""
     options, ini, mark = RUNNERS[runner]
 
-    def run_tests(text, root="asyncmeta_root = app:App"):
-        pytester.makepyfile(app=APPLICATION)
+    def run_tests(text, root="asyncmeta_root = plugged_app:App"):
+        pytester.makepyfile(plugged_app=APPLICATION)
         pytester.makeini(f"[pytest]\npythonpath = .\nfilterwarnings = error\n{root}\n{ini}")
         pytester.makepyfile(test_it=HEAD.format(mark=mark) + text)
         return pytester.runpytest_inprocess(*LOAD, "-p", "no:cacheprovider", *options)
@@ -373,7 +373,7 @@ async def test_shared(container, registrations):
     result.assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("where", ["app", "app:Nothing", "nowhere:App"])
+@pytest.mark.parametrize("where", ["plugged_app", "plugged_app:Nothing", "nowhere:App"])
 def test_a_wrong_root_is_told(run_once, where):
     """
     An ini option that names nothing is an error that says so.

@@ -142,7 +142,7 @@ class _Injected:
         return "INJECTED"
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # copy, inspect and frameworks probe for these
+        if name.startswith("_"):  # copy, inspect and frameworks probe for these
             raise AttributeError(name)
         raise DeclarationError(
             f"a parameter with the default INJECTED is filled by @injected or container.inject(), "

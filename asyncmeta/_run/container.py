@@ -35,8 +35,7 @@ from .work import bind
 from .wrappers import Injections
 
 if TYPE_CHECKING:
-    from .scope import Opening as Opens
-    from .scope import Service
+    from .scope import Opening as Opens, Service
 
 __all__ = ["Container"]
 

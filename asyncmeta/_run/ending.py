@@ -54,8 +54,8 @@ class Ending(Scope):
         "moves",  # how much of graph.moved is caught up with
         "name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
         "observed",
-        "owed",  # what tear-downs raised that nobody could be told of: told when the container closes
         "overridden",  # how many overrides are in force
+        "owed",  # what tear-downs raised that nobody could be told of: told when the container closes
         "pins",  # keys that are built and that nothing serves any more -> what is built
         "q",  # what is asked for -> its root for get_nowait
         "ready_class",

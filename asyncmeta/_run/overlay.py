@@ -23,6 +23,7 @@ from .cells import LOCK, UNSET
 from .container import Container
 from .ending import IS_CLOSED
 from .finalizers import Held, as_list, needs_await, push
+from .observing import override_began, override_ended
 from .overriding import IN_FORCE, NONE
 from .scope import Scope
 
@@ -370,6 +371,7 @@ class Overriding:
             else:
                 self._reset = IN_FORCE.set((*IN_FORCE.get(), overlay))
             origin.begin_override()
+            override_began(origin, overlay.graph.over[0].entries)
         return overlay
 
     def _end(self) -> None:
@@ -385,6 +387,7 @@ class Overriding:
                 except ValueError:  # the block ends in another context than it began in (fixtures): the mark `ended` does the work
                     IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one is not overlay))
             overlay.origin.end_override()
+            override_ended(overlay.origin, overlay.graph.over[0].entries)
 
     async def __aenter__(self) -> Overlay:
         return self._begin()

@@ -1,8 +1,10 @@
 """Random schedules: whatever callers, cancellations and failures meet, closing is exact and nothing hangs."""
 
 import asyncio
+import sys
 import warnings
 
+import pytest
 from helpers import leaves
 from hypothesis import given, strategies as st
 
@@ -45,7 +47,7 @@ PLANS = plans()
 PICKS = st.integers(0, 59)
 
 
-def drive(graph, plan, faults=(), closing_faults=(), stubborn=()):
+def drive(graph, plan, faults=(), closing_faults=(), stubborn=(), task_factory=None):
     """Run a plan on a graph and judge it."""
     count = len(graph.nodes)
     faults = {pick % count: times for pick, times in faults}
@@ -61,6 +63,7 @@ def drive(graph, plan, faults=(), closing_faults=(), stubborn=()):
         warnings.simplefilter("ignore", ResourceWarning)  # scopes that are still open when the container closes
         # Not asyncio.run, which would wait for ever for what hangs.
         loop = asyncio.new_event_loop()
+        loop.set_task_factory(task_factory)
         try:
             loop.run_until_complete(driver.run(plan))
         finally:
@@ -129,3 +132,18 @@ def test_factories_that_survive_their_cancellation(graph, plan, stubborn):
     The same holds when a factory ignores that its build was cancelled: what it makes after all is closed, too.
     """
     drive(graph, plan, stubborn=stubborn)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+@examples(80)
+@given(
+    graphs(most=12),
+    PLANS,
+    st.lists(st.tuples(PICKS, st.integers(1, 3)), max_size=2),
+    st.lists(PICKS, max_size=3),
+)
+def test_tasks_that_begin_at_once(graph, plan, faults, closing_faults):
+    """
+    The same holds where tasks run their first step when they are made.
+    """
+    drive(graph, plan, faults, closing_faults, task_factory=asyncio.eager_task_factory)

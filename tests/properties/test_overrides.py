@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 
 import pytest
+from helpers import leaves
 from hypothesis import given, strategies as st
 
 from asyncmeta import ClosedError, Container
@@ -355,15 +356,19 @@ class OverridingDriver(Driver):
         super().handed(value)
 
     def judge_actor(self, actor):
-        if actor.what in (OVERRIDE, OVERLAY) and not actor.cancelled and not actor.task.cancelled():
-            error = actor.task.exception()
-            if isinstance(error, ClosedError):
-                assert self.closing, f"{actor!r} met a closed container, but nobody closed it"
-                return
-            if error is not None:
-                raise error
+        if actor.what not in (OVERRIDE, OVERLAY):
+            super().judge_actor(actor)
             return
-        super().judge_actor(actor)
+        if actor.task.cancelled():
+            assert actor.cancelled, f"nobody cancelled {actor!r}"
+            return
+        error = actor.task.exception()
+        if error is None:
+            assert not actor.cancelled, f"{actor!r} was cancelled and goes on as if it was not"
+            return
+        assert isinstance(error, ClosedError) and self.closing, f"{actor!r} ended with {error!r}"
+        # Who had met the closed container before keeps that error, and the cancellation at the end of its chain.
+        assert not actor.cancelled or any(isinstance(one, asyncio.CancelledError) for one in leaves(error))
 
     def judge(self):
         self.judge_era()
