@@ -60,7 +60,8 @@ class Build:
     """The building of one container value, by a task or in place, for any number of callers."""
 
     __slots__ = (
-        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "stopped", "task", "waiters"
+        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "stopped", "task",
+        "waiters",
     )  # fmt: skip
 
     def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:

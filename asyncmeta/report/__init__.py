@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -83,6 +82,8 @@ class StartReport:
     def to_json(self) -> str:
         """Return the report as JSON; all times in seconds."""
         critical = {id(timing) for timing in self.critical_path}
+        import json  # two milliseconds that only a report is worth
+
         return json.dumps(
             {
                 "seconds": self._seconds,
@@ -247,6 +248,8 @@ class HealthReport:
 
     def to_json(self) -> str:
         """Return the report as JSON; all times in seconds."""
+        import json  # two milliseconds that only a report is worth
+
         return json.dumps(
             {
                 "ok": self.ok,
