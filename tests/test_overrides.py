@@ -592,3 +592,18 @@ async def test_observers_are_told_of_overrides():
             heard.append("inside")
 
     assert heard == [("begin", "Clock, Config"), "inside", ("end", "Clock, Config")]
+
+
+async def test_a_scoped_value_first_heard_of_inside_is_the_scopes_own():
+    """
+    A scoped service that nobody has asked for before can be had in an override, and is the scope's, not the overlay's.
+    """
+
+    class Unheard(AsyncServiceBase, lifetime="scoped"): ...
+
+    async with Container(application()) as container, container.scope() as before:
+        async with container.override({Clock: "fake"}):
+            async with container.scope() as scope:
+                assert await scope.get(Unheard) is await scope.get(Unheard)
+            inside = await before.get(Unheard)
+        assert await before.get(Unheard) is inside

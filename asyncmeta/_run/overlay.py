@@ -280,11 +280,8 @@ class OverlayScope(Scope):
         view = self.at(node.level)
         overlay = self.container
         if overlay.owns(node):
-            missing = overlay.graph.slots[node.level] - len(view.v)
-            if missing > 0:
-                view.v.extend([UNSET] * missing)
-            return view
-        return view.below.home(node)
+            return with_slots(view, overlay.graph, node)
+        return with_slots(view.below.home(node), overlay.graph.graph_of(node), node)
 
     def _enter_flight(self) -> None:
         # What it builds of the scope's own counts there, too.
@@ -324,6 +321,15 @@ class OverlayScope(Scope):
     def _gone(self) -> None:
         super()._gone()
         self.container.views.pop(self.below, None)
+
+
+def with_slots(scope: Any, graph: Graph, node: Node) -> Any:
+    """Return *scope*, with a slot for the value of *node*: which may be of later than the scope itself."""
+    values = scope.v
+    if type(values) is list and len(values) <= node.slot:
+        with LOCK:
+            values.extend([UNSET] * (graph.slots[node.level] - len(values)))
+    return scope
 
 
 class ViewEnd(Held):

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from .._names import plural
-from .._run.container import Container
 from .judging import Life, Witness
 from .records import containers, observing_all
 from .turning import CANCEL, FAIL, GO, Stuck, TurningLoop, Waiting, turning_sleep

@@ -134,8 +134,8 @@ class Witness(Observer):
 
 def _frame(generator: Any) -> FrameType | None:
     """Return the frame of a generator, None when it has ended."""
-    frame = generator.ag_frame if isinstance(generator, AsyncGeneratorType) else generator.gi_frame
-    return frame  # type: ignore[no-any-return]  # what either has
+    frame: FrameType | None = generator.ag_frame if isinstance(generator, AsyncGeneratorType) else generator.gi_frame
+    return frame
 
 
 def after_yield(frame: FrameType) -> tuple[bool, bool, bool]:
@@ -152,12 +152,13 @@ def after_yield(frame: FrameType) -> tuple[bool, bool, bool]:
     if function is not None and here is not None and None not in here:
         way = [function, *_way(function, here)]
     guarded = followed = repeated = False
-    for around, inner in zip(way, way[1:], strict=False):
+    for around, inner in itertools.pairwise(way):
         repeated = repeated or isinstance(around, ast.For | ast.AsyncFor | ast.While)
         if isinstance(around, ast.With | ast.AsyncWith):
             guarded = guarded or inner in around.body
         elif isinstance(around, ast.Try | ast.TryStar):
-            guarded = guarded or bool((inner in around.body and around.handlers) or (around.finalbody and inner not in around.finalbody))
+            caught = inner in around.body and around.handlers
+            guarded = guarded or bool(caught or (around.finalbody and inner not in around.finalbody))
         for field in ("body", "orelse", "finalbody"):
             block = getattr(around, field, ())
             if isinstance(block, list) and inner in block:

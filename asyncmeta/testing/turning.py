@@ -100,7 +100,7 @@ class TurningLoop(asyncio.BaseEventLoop):
         self.own.add(task)
         return task
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]  # the future is wanted only
         future = super().run_in_executor(executor, func, *args)
         self._jobs.add(future)
         future.add_done_callback(self._jobs.discard)
@@ -193,7 +193,8 @@ class TurningLoop(asyncio.BaseEventLoop):
         if not isinstance(task, asyncio.Task):
             return None
         frames = list(_frames(task.get_coro()))
-        theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_ASYNCIO) and frame.f_code is not _turn.__code__]
+        names = [(frame, frame.f_code.co_filename) for frame in frames if frame.f_code is not _turn.__code__]
+        theirs = [frame for frame, name in names if not name.startswith(_ASYNCIO)]
         if not theirs or theirs[-1].f_code.co_filename.startswith(_OURS):
             return None
         inner = [frame for frame in frames if frame.f_code is not _turn.__code__][-1]
@@ -244,7 +245,7 @@ def _frames(awaited: Any) -> Iterator[FrameType]:
             frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
         else:
             # What stands between (`__anext__` of a generator, `__await__` of a coroutine) says nothing of itself.
-            kinds = CoroutineType | AsyncGeneratorType | GeneratorType
+            kinds = (CoroutineType, AsyncGeneratorType, GeneratorType)
             frame, inner = None, next((one for one in gc.get_referents(awaited) if isinstance(one, kinds)), None)
         if frame is not None:
             yield frame

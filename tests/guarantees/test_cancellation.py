@@ -570,6 +570,48 @@ async def test_a_service_that_was_half_started_is_made_anew(how, lifetime):
     assert service is started[1]
 
 
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+@pytest.mark.parametrize("asked", ["itself", "a user"])
+@pytest.mark.parametrize("comes", [0, 1, 5])
+async def test_who_waits_for_a_service_that_is_not_started_gets_a_new_one(comes, asked, lifetime):
+    """
+    The task that starts a service is cancelled: who asks for it, early or late, gets one that was started once.
+    """
+    steps, constructed, started = Steps(), [], []
+
+    class Service(AsyncServiceBase, lifetime=lifetime):
+        def __init__(self):
+            constructed.append(self)
+
+        async def on_startup(self):
+            started.append(self)
+            if len(started) == 1:
+                await steps.wait()
+
+    def use(service: Service):
+        return service
+
+    App = fresh_app()
+    App.register_dependency("user", use, lifetime=lifetime)
+    async with Container(App) as container, container.scope() as scope:
+        first = asyncio.create_task(scope.get(Service))
+        await settled(5)
+        if not comes:
+            first.cancel()  # it dies while the other one comes
+        second = asyncio.create_task(scope.get(Service if asked == "itself" else "user"))
+        if comes:
+            await settled(comes)
+            first.cancel()
+        await settled()
+        steps.go()  # a singleton's start goes on for the one who waits
+        service = await second
+        end = await outcome(first)
+
+    assert isinstance(end, asyncio.CancelledError)
+    assert service is started[-1]
+    assert len(set(started)) == len(started) == len(constructed)
+
+
 async def test_no_task_is_left_after_cancellations():
     """
     After all waiters were cancelled no task of the container goes on.

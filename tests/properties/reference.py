@@ -171,3 +171,5 @@ def check_sharing(world):
         elif what in ("broken", "closed"):
             alive.pop(home, None)
     assert all(count == 1 for count in users.values())
+    again = [record for record, count in Counter(world.told("begin")).items() if count > 1]
+    assert not again, f"{again!r} were begun twice: a service that did not start is made anew"

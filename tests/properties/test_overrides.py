@@ -275,7 +275,7 @@ def test_held_values_answer_by_the_context(graph, picks, orders):
         async with Container(world.app) as container, container.scope({"where": "one"}) as scope:
             home = reference.scope()
             held = []
-            for which, pick, before in orders:
+            for _which, pick, before in orders:
                 number = pick % len(graph.nodes)
                 record, model = (await scope.get(world.tokens[number])).record, home.get(number)
                 twins.match(record, model)
