@@ -15,7 +15,7 @@ from ._declare.entries import BODY, Written, enter_body, registration_of, value_
 from ._declare.keys import Lazy, token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
-from ._declare.providers import read_providers
+from ._declare.providers import Providers, read_providers
 from ._declare.registry import Registry, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
@@ -147,7 +147,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         """Register a value that is there already; it is handed over as it is, and never closed."""
         _registry(cls).add(value_registration(token, value, place_of_caller()), replace=True)
 
-    def register_providers(cls, providers: Sequence[Any]) -> None:
+    def register_providers(cls, providers: Providers) -> None:
         """Register the entries of a provider list, or none of them where one is wrong."""
         _registry(cls).add_all(read_providers(providers))
 
@@ -254,7 +254,7 @@ if TYPE_CHECKING:
         @classmethod
         def register_value(cls, token: Hashable, value: object) -> None: ...
         @classmethod
-        def register_providers(cls, providers: Sequence[Any]) -> None: ...
+        def register_providers(cls, providers: Providers) -> None: ...
 
 else:
     _Service = AsyncMeta("_Service", (), {"__module__": __name__, "_is_protocol": False, "__slots__": ()})

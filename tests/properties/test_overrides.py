@@ -176,10 +176,21 @@ async def compare(twins, world, scope, home, number, later):
     """Fail unless a value, and what it fetches late, is what the model says."""
     record, expected = (await scope.get(world.tokens[number])).record, home.get(number)
     twins.match(record, expected)
-    if later:
+    if later and not (isinstance(home, Overlaid) and fetches_a_new_one(expected)):
         fetched = [(await handle()).record for _, handle in record.late]
         for got, model in zip(fetched, home.late(expected), strict=True):
             twins.match(got, model)
+
+
+def fetches_a_new_one(model):
+    """
+    Tell whether a shared value fetches a transient one late.
+
+    What it fetches in a block, the block makes and closes: see the test that fails in tests/test_overrides.py.
+    """
+    nodes = model.home.reference.graph.nodes
+    late = [need for need in nodes[model.number].needs if need.how == LATE]
+    return not isinstance(model.home, Overlaid) and any(nodes[need.number].lifetime == TRANSIENT for need in late)
 
 
 @pytest.mark.parametrize("how", ["override", "everywhere", "overlay"])
