@@ -107,6 +107,7 @@ class Drive:
 
     def came(self, node: Node) -> None:
         """A value is there: what needs it may have become ready."""
+        self.open.pop(node, None)
         for user in self.needed_by.pop(node, ()):
             self.open[user] -= 1
             if not self.open[user]:
@@ -125,7 +126,9 @@ class Drive:
                 if self.on_built is not None:
                     self.on_built(build)
             elif build.outcome.error is None or build.abandoned:
-                self.ready.append(build.node)  # it died without a word: begin anew
+                # It died without a word, and what it needs may have been forgotten with it: begin anew.
+                self.open.pop(build.node, None)
+                self._walk([build.node])
             else:
                 build.outcome.check()
 

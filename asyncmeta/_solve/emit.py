@@ -201,6 +201,12 @@ class _Emitter:
             self.call(f"await join({scope}, {slot}, {self.name('n', node, self.source.nodes)})", node, None)
         with self.w.indent(f"if {held} is UNSET:"):
             self.w.line(f"{values}[{slot}] = FLIGHT")
+            half = node.constructed
+            if half is not None and half.slot >= 0:
+                # Another task may have given up this very instance while we waited.
+                with self.w.indent(f"if {values}[{half.slot}] is not {self.name('s', half)}:"):
+                    self.call(f"await half_again({scope}, {self.name('n', node, self.source.nodes)})", node, node)
+                    self.w.line(f"{self.name('s', half)} = {values}[{half.slot}]")
             self.ops(unit, held, level)
             self.w.line(f"{values}[{slot}] = {held}")
             with self.w.indent(f"if {scope}.w:"):

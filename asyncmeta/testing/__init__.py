@@ -17,9 +17,7 @@ _Providers: TypeAlias = Sequence["type[Any] | Mapping[str, Any] | _Providers"]
 class OverrideFixture(Protocol):
     """What the pytest fixture ``override`` is."""
 
-    def __call__(
-        self, overrides: Mapping[Any, object] | _Providers, /, *, everywhere: bool = False, new: bool = False
-    ) -> None:
+    def __call__(self, overrides: Mapping[Any, object] | _Providers, /, *, everywhere: bool = False, new: bool = False) -> None:
         """
         Put *overrides* in force until the test ends.
 

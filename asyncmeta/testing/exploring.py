@@ -94,6 +94,7 @@ def explore(scenario: Callable[[], Coroutine[Any, Any, object]], /, *, runs: int
             if done >= (runs or MOST):
                 raise RuntimeError(f"there are more than {MOST} interleavings; explore(scenario, runs=...) takes a choice of them")
             _run(scenario, choices, witness)
+            choices.finish()
             done += 1
     return Explored(done)
 
@@ -119,28 +120,41 @@ class Choices:
     def pick(self, waiting: list[Waiting], ways: list[list[str]]) -> tuple[int, str]:
         raise NotImplementedError
 
+    def finish(self) -> None:
+        """The run is over."""
+
 
 class _Unsteady(RuntimeError):
     """Two runs that began alike went on differently."""
+
+    def __init__(self, before: int, now: int) -> None:
+        super().__init__(
+            f"the scenario is not deterministic: two runs of it began alike, then there were {before} ways to go on in one "
+            f"and {now} in the other"
+        )
 
 
 class _Listed(Choices):
     """The choices begin in a given way, and go on with the first one each time."""
 
-    def __init__(self, begin: list[int]) -> None:
+    def __init__(self, begin: list[tuple[int, int]]) -> None:
         super().__init__()
         self.begin = begin
-        self.taken: list[tuple[int, int]] = []  #: which one, of how many
+        self.taken: list[tuple[int, int]] = []  #: which one, of how many; as *begin* is
 
     def pick(self, waiting: list[Waiting], ways: list[list[str]]) -> tuple[int, str]:
         # Those without a fault come first: so the plain run is the first one.
         found = [(number, how) for how in (GO, FAIL, CANCEL) for number, of_one in enumerate(ways) if how in of_one]
         here = len(self.taken)
-        choice = self.begin[here] if here < len(self.begin) else 0
-        if choice >= len(found):
-            raise _Unsteady(f"the scenario is not deterministic: another run of it had more ways to go on from {waiting[0].place}")
-        self.taken.append((choice, len(found)))
+        choice, count = self.begin[here] if here < len(self.begin) else (0, len(found))
+        if count != len(found):
+            raise _Unsteady(count, len(found))
+        self.taken.append((choice, count))
         return found[choice]
+
+    def finish(self) -> None:
+        if len(self.taken) < len(self.begin):
+            raise _Unsteady(self.begin[len(self.taken)][1], 0)
 
 
 class _Drawn(Choices):
@@ -160,14 +174,14 @@ class _Drawn(Choices):
 
 def _everything() -> Iterator[Choices]:
     """Give every run that there is: depth first, each one a change of the last thing that can be changed."""
-    begin: list[int] | None = []
+    begin: list[tuple[int, int]] | None = []
     while begin is not None:
         choices = _Listed(begin)
         yield choices
         taken = choices.taken
         while taken and taken[-1][0] + 1 >= taken[-1][1]:
             taken.pop()
-        begin = [*(number for number, _ in taken[:-1]), taken[-1][0] + 1] if taken else None
+        begin = [*taken[:-1], (taken[-1][0] + 1, taken[-1][1])] if taken else None
 
 
 def _some(runs: int, seed: int) -> Iterator[Choices]:
@@ -216,6 +230,7 @@ def _run(scenario: Callable[[], Coroutine[Any, Any, object]], choices: Choices, 
         finally:
             witness.life = None
             loop.clear_away()
+            life.abandon()
         told = error if wrong else None
         del loop, life, error
         gc.collect()

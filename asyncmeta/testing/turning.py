@@ -192,13 +192,13 @@ class TurningLoop(asyncio.BaseEventLoop):
         task = getattr(handle._callback, "__self__", None)
         if not isinstance(task, asyncio.Task):
             return None
-        frames = list(_frames(task.get_coro()))
-        names = [(frame, frame.f_code.co_filename) for frame in frames if frame.f_code is not _turn.__code__]
-        theirs = [frame for frame, name in names if not name.startswith(_ASYNCIO)]
+        frames = [frame for frame in _frames(task.get_coro()) if frame.f_code is not _turn.__code__]
+        theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_ASYNCIO)]
+        if not theirs and task in self.own:
+            theirs = frames[:1]  # `create_task(sleep(1))`: all of it is asyncio's, but not its idea
         if not theirs or theirs[-1].f_code.co_filename.startswith(_OURS):
             return None
-        inner = [frame for frame in frames if frame.f_code is not _turn.__code__][-1]
-        return Waiting(handle, task, theirs[-1], inner)
+        return Waiting(handle, task, theirs[-1], frames[-1])
 
     # --- ending ---
 
@@ -206,10 +206,9 @@ class TurningLoop(asyncio.BaseEventLoop):
         """Say of each task that has not ended where it waits."""
         said = []
         for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            frames = [frame for frame in _frames(task.get_coro()) if not frame.f_code.co_filename.startswith(_ASYNCIO)]
-            theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_OURS)] or frames
-            code = theirs[-1].f_code if theirs else None
-            where = "" if code is None else f" at {Place(code.co_filename, theirs[-1].f_lineno)}"
+            frames = [frame for frame in _frames(task.get_coro()) if frame.f_code is not _turn.__code__]
+            theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith((_ASYNCIO, _OURS))] or frames[:1]
+            where = f" at {Place(theirs[-1].f_code.co_filename, theirs[-1].f_lineno)}" if theirs else ""
             name = task.get_name() if task not in self.own else task.get_coro().__qualname__  # type: ignore[union-attr]
             said.append(f"{name.rpartition('<locals>.')[2]} waits{where}")
         return said

@@ -93,7 +93,12 @@ def test_the_model_holds_without_a_loop(lookers, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "test", [thing for name, thing in vars(test_closing).items() if name.startswith("test_")], ids=lambda test: test.__name__
+    "test",
+    [
+        pytest.param(thing, marks=getattr(thing, "pytestmark", []), id=name)
+        for name, thing in vars(test_closing).items()
+        if name.startswith("test_")
+    ],
 )
 def test_schedules_end_as_they_may(test, monkeypatch):
     """
