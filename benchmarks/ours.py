@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import repeat
 from time import perf_counter
 from typing import Any
@@ -32,6 +32,13 @@ def request_app(graph: Request) -> type[AsyncServiceBase]:
 @asynccontextmanager
 async def cached(graph: Request) -> AsyncIterator[Batch]:
     """W1 through ``get``."""
+    async with cached_in(graph) as (_, batch):
+        yield batch
+
+
+@asynccontextmanager
+async def cached_in(graph: Request) -> AsyncIterator[tuple[Container, Batch]]:
+    """Give the container, too."""
     Pool = graph.Pool
     async with Container(request_app(graph)) as container:
 
@@ -42,7 +49,7 @@ async def cached(graph: Request) -> AsyncIterator[Batch]:
                 value = await container.get(Pool)
             return perf_counter() - start, value
 
-        yield batch
+        yield container, batch
 
 
 @asynccontextmanager
@@ -58,6 +65,44 @@ async def getter(graph: Request) -> AsyncIterator[Batch]:
                 value = await get_pool()
             return perf_counter() - start, value
 
+        yield batch
+
+
+@asynccontextmanager
+async def cached_beside_an_override(graph: Request) -> AsyncIterator[Batch]:
+    """W1 while another task overrides something that is not asked for here."""
+    began, end = asyncio.Event(), asyncio.Event()
+    async with cached_in(graph) as (container, batch):
+
+        async def elsewhere() -> None:
+            async with container.override({graph.Config: None}):
+                began.set()
+                await end.wait()
+
+        task = asyncio.create_task(elsewhere())
+        await began.wait()
+        yield batch
+        end.set()
+        await task
+
+
+@asynccontextmanager
+async def cached_after_an_override(graph: Request) -> AsyncIterator[Batch]:
+    """W1 when an override was in force, for everybody, and has ended."""
+    async with cached_in(graph) as (container, batch):
+        await batch(1)
+        async with container.override({graph.Pool: None}, everywhere=True):
+            await batch(1)
+        yield batch
+
+
+@asynccontextmanager
+async def cached_beside_overlays(graph: Request) -> AsyncIterator[Batch]:
+    """W1 beside a hundred tenants, each with a pool of its own."""
+    async with cached_in(graph) as (container, batch), AsyncExitStack() as tenants:
+        for number in range(100):
+            tenant = await tenants.enter_async_context(container.overlay({graph.Pool: number}))
+            assert await tenant.get(graph.Pool) == number
         yield batch
 
 

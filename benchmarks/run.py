@@ -12,12 +12,12 @@ from typing import Any
 
 import asyncmeta
 
-from . import attributes, cached, calls, imports, memory, requests, scale, transients, waiting
+from . import attributes, cached, calls, imports, memory, overrides, requests, scale, transients, waiting
 from .measure import Row, Scenario, in_process
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for module in (cached, requests, calls, transients, attributes, scale, waiting, memory, imports)
+    for module in (cached, requests, calls, transients, attributes, overrides, scale, waiting, memory, imports)
     for scenario in module.SCENARIOS
 }
 

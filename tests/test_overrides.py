@@ -525,6 +525,37 @@ async def test_the_quick_ways_come_back():
         assert container.tables[0][Clock] is before
 
 
+async def test_a_quick_get_sees_the_override_that_begins():
+    """
+    While something is overridden elsewhere, gets that have become quick still see overrides of their own, and for everybody.
+    """
+    async with Container(application()) as container:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def elsewhere():
+            async with container.override({Config: None}):
+                inside.set()
+                await go_on.wait()
+
+        real = await container.get(Clock)
+        task = asyncio.create_task(elsewhere())
+        await inside.wait()
+        for _ in range(3):
+            assert await container.get(Clock) is real
+        async with container.override({Clock: "mine"}):
+            assert await container.get(Clock) == "mine"
+            go_on.set()
+            await task
+            assert await container.get(Clock) == "mine"
+        assert await container.get(Clock) is real
+        async with container.override({Config: None}):
+            assert await asyncio.create_task(container.get(Clock)) is real
+            async with container.override({Clock: "everybody's"}, everywhere=True):
+                assert await container.get(Clock) == "everybody's"
+            assert await container.get(Clock) is real
+        assert await container.get(Clock) is real
+
+
 async def test_a_body_that_raises_ends_the_override():
     """
     The override ends with its block however the block ends.

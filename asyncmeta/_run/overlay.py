@@ -127,8 +127,8 @@ class Overlay(Container):
         for entry in graph.over[0].entries.values():
             for registration in entry if isinstance(entry, list) else (entry,):
                 found.append(graph.node(registration, None, len(graph.layers) - 1))
-        for node in graph.below.expanded_nodes():
-            if graph._is_affected(node) and node.rank >= 0 and node.kind not in ("context", "container", "scope"):
+        for node in graph.affected():
+            if node.rank >= 0 and node.kind not in ("context", "container", "scope"):
                 found.append(
                     graph.node(node.registration, None if node.view is None else node.owner, node.rank, node.key, node.binding)
                 )

@@ -16,7 +16,7 @@ from .closing import FLIGHT_CODES
 from .drive import build_missing_now
 from .ending import OPEN
 from .handles import Ready, answering_by_context
-from .overriding import IN_FORCE, NONE, active_for
+from .overriding import IN_FORCE, NONE, active_for, looking_first
 from .roots import Root, root_of
 from .watching import Watching
 
@@ -156,11 +156,17 @@ class Tables(Watching):
                     self.tables_nowait[level][token] = root_nowait
 
     def root_aside(self, scope: Any, token: Any) -> Any:
-        """Return the root of *token* that was set aside when an override came into force, or None."""
-        try:
-            return self.aside[scope._level].get(token) if scope.r is self.tables[scope._level] else None
-        except TypeError:  # unhashable: told by the ordinary way
-            return None
+        """Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker."""
+        with LOCK:
+            if not self.overridden or scope.r is not self.tables[scope._level]:
+                return None
+            try:
+                root = self.aside[scope._level].get(token)
+            except TypeError:  # unhashable: told by the ordinary way
+                return None
+            if root is not None:
+                scope.r[token] = looking_first(self, token, root)
+            return root
 
     def keeps_fetched(self) -> bool:
         """Tell whether instances and handles may keep what they fetch: nothing of an override is ever kept."""

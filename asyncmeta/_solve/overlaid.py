@@ -32,8 +32,9 @@ class OverlaidGraph(Graph):
         self.below = below
         self.keys = frozenset(overrides.entries)
         self.new = new
-        self._affected: set[Node] = set()
+        self._affected: dict[Node, None] = {}
         self._affected_of = -1  #: how many nodes were expanded below when that was worked out
+        self._reached: set[Node] = set()  #: nodes all of whose edges are known, those further down included
         self._own: set[Node] = set()
         super().__init__(
             below.layers[len(below.over) :],
@@ -50,6 +51,7 @@ class OverlaidGraph(Graph):
 
     def declared(self) -> None:
         self._affected_of = -1
+        self._reached.clear()
         super().declared()
 
     def refresh(self) -> None:
@@ -91,34 +93,52 @@ class OverlaidGraph(Graph):
 
     # --- what is affected ---
 
+    def affected(self) -> list[Node]:
+        """Return everything known of the graph below that is downstream of an override."""
+        self._expand_from(self.below.expanded_nodes())
+        if self._affected_of != self.below.known():
+            self._work_out()
+        return list(self._affected)
+
     def _is_affected(self, node: Node) -> bool:
         """Tell whether *node*, of the graph below, is downstream of an override."""
         below = self.below
         if below.given and node is below.app_node():
             return False  # the user holds it
-        if node not in below.sound:
-            reached_from(below, [node])
+        self._expand_from((node,))
         if self._affected_of != below.known():
             self._work_out()
         return node in self._affected
+
+    def _expand_from(self, nodes: Iterable[Node]) -> None:
+        """See to it that all edges below *nodes* are known."""
+        sound, reached = self.below.sound, self._reached
+        unknown = [node for node in nodes if node not in sound and node not in reached]
+        if unknown:
+            reached.update(reached_from(self.below, unknown))
 
     def _work_out(self) -> None:
         """Find everything downstream of the overridden keys, by the users of each node."""
         below = self.below
         users = below.users()
-        pending = [node for node in below.expanded_nodes() if not self.keys.isdisjoint(node.registration.keys)]
-        found: set[Node] = set()
+        keys = self.keys
+        pending = [
+            node
+            for node in below.expanded_nodes()
+            if (it := node.registration).key in keys or (it.also and not keys.isdisjoint(it.also))
+        ]
+        found: dict[Node, None] = {}
         if self.new:
             pending_users = [node for node in below.expanded_nodes() if self._asks(node)]
-            found.update(pending_users)
+            found.update(dict.fromkeys(pending_users))
             pending += pending_users
         while pending:
             for user in users.get(pending.pop(), ()):
                 if user not in found:
-                    found.add(user)
+                    found[user] = None
                     pending.append(user)
         if below.given:
-            found.discard(below.app_node())
+            found.pop(below.app_node(), None)
         self._affected, self._affected_of = found, below.known()
 
     def _asks(self, node: Node) -> bool:
