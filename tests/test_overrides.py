@@ -270,6 +270,54 @@ async def test_everywhere_is_in_force_for_everybody():
         assert (await container.get(Clock)).name == "real"
 
 
+async def test_everywhere_inside_of_an_override_of_ones_own():
+    """
+    What is overridden for everybody inside of an override that only some see is seen by both, each above what they saw.
+    """
+    async with Container(application()) as container:
+        begin, end = asyncio.Event(), asyncio.Event()
+
+        async def other():
+            await begin.wait()
+            during = await container.get(Store)
+            begin.clear()
+            end.set()
+            await begin.wait()
+            return during, await container.get(Store)
+
+        task = asyncio.create_task(other())
+        await asyncio.sleep(0)
+        async with container.override({Config: "mine"}):
+            async with container.override({Clock: "everybody's"}, everywhere=True):
+                store = await container.get(Store)
+                assert (store.clock, store.config) == ("everybody's", "mine")
+                begin.set()
+                await end.wait()
+            assert (await container.get(Store)).clock.name == "real"
+            begin.set()
+        during, after = await task
+
+        assert during.clock == "everybody's"
+        assert isinstance(during.config, Config)
+        assert after.clock.name == "real"
+        assert not container.overridden
+
+
+async def test_a_block_that_its_container_outlives_not():
+    """
+    A block in which the container is closed ends with it: entered again, the container has no override in force.
+    """
+    container = Container(application())
+    async with container:
+        async with container.override({Clock: "fake"}, everywhere=True):
+            assert await container.get(Clock) == "fake"
+            with pytest.warns(ResourceWarning):
+                await container.aclose()
+    async with container:
+        assert (await container.get(Clock)).name == "real"
+        assert (container.overridden, container.everywhere) == (0, [])
+
+
 async def test_open_scopes_follow():
     """
     A scope that is open gives its overridden values inside of the block and its own afterwards.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -354,62 +354,90 @@ class ViewEnd(Held):
 class Overriding:
     """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
 
-    __slots__ = ("_container", "_everywhere", "_in_force", "_new", "_overlay", "_overrides", "_reset")
+    __slots__ = ("_container", "_everywhere", "_in_force", "_new", "_overlays", "_overrides", "_reset", "_running")
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
         container.check_open()
         self._container, self._overrides = container, overrides
         self._in_force, self._everywhere, self._new = in_force, everywhere, new
-        self._overlay: Overlay | None = None
+        self._overlays: list[Overlay] = []  #: the last one is what is seen here
+        self._running = False
         self._reset: contextvars.Token[tuple[Any, ...]] | None = None
 
     def _begin(self) -> Overlay:
-        if self._overlay is not None:
+        if self._overlays:
             raise ClosedError("this block was entered before; make a new one")
         container = self._container
-        below = container.active() or container if self._in_force else container
-        overlay = self._overlay = Overlay(below, self._overrides, new=self._new)
-        if self._in_force:
-            overlay.in_force = True
-            origin = overlay.origin
-            if self._everywhere:
-                origin.everywhere.append(overlay)
-            else:
-                self._reset = IN_FORCE.set((*IN_FORCE.get(), overlay))
-            origin.begin_override()
-            override_began(origin, overlay.graph.over[0].entries)
+        if not self._in_force:
+            return self._over(container)
+        origin: Container = container.origin if isinstance(container, Overlay) else container
+        here = container.active() or container
+        if self._everywhere:
+            # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
+            common = next((one for one in reversed(container.everywhere) if not one.ended), container)
+            overlay = self._over(common)
+            if here is not common:
+                self._put_in_force(self._over(here))
+            origin.everywhere.append(overlay)
+        else:
+            self._put_in_force(self._over(here))
+        self._running = True
+        origin.begin_override()
+        override_began(origin, self._keys())
+        return self._overlays[-1]
+
+    def _over(self, below: Container) -> Overlay:
+        overlay = Overlay(below, self._overrides, new=self._new)
+        overlay.in_force = self._in_force
+        self._overlays.append(overlay)
         return overlay
 
+    def _put_in_force(self, overlay: Overlay) -> None:
+        self._reset = IN_FORCE.set((*IN_FORCE.get(), overlay))
+
+    def _keys(self) -> Iterable[Any]:
+        return self._overlays[0].graph.over[0].entries
+
     def _end(self) -> None:
-        overlay = self._overlay
-        assert overlay is not None
-        if self._in_force and not overlay.ended:
+        if not self._running:
+            return
+        self._running = False
+        origin = self._overlays[0].origin
+        for overlay in self._overlays:
             overlay.ended = True
-            if overlay in overlay.origin.everywhere:
-                overlay.origin.everywhere.remove(overlay)
-            if self._reset is not None:
-                try:
-                    IN_FORCE.reset(self._reset)
-                except ValueError:  # the block ends in another context than it began in (fixtures): the mark `ended` does the work
-                    IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one is not overlay))
-            overlay.origin.end_override()
-            override_ended(overlay.origin, overlay.graph.over[0].entries)
+            if overlay in origin.everywhere:
+                origin.everywhere.remove(overlay)
+        if self._reset is not None:
+            try:
+                IN_FORCE.reset(self._reset)
+            except ValueError:  # the block ends in another context than it began in (fixtures): the mark `ended` does the work
+                IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one not in self._overlays))
+        origin.end_override()
+        override_ended(origin, self._keys())
 
     async def __aenter__(self) -> Overlay:
         return self._begin()
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end()
-        assert self._overlay is not None
-        await self._overlay._close(exc)
+        first, *more = self._overlays
+        try:
+            for overlay in more:
+                await overlay._close(exc)
+        finally:
+            await first._close(exc)
 
     def __enter__(self) -> Overlay:
         return self._begin()
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end()
-        assert self._overlay is not None
-        self._overlay._close_sync(exc)
+        first, *more = self._overlays
+        try:
+            for overlay in more:
+                overlay._close_sync(exc)
+        finally:
+            first._close_sync(exc)
 
 
 def _refuse_unknown(graph: Graph, registry: Registry) -> None:
