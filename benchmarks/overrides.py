@@ -53,9 +53,7 @@ def enter() -> dict[str, list[float]]:
             return {
                 "override": await measure(container, lambda: container.override(fakes), lambda _: container.get(last)),
                 "overlay": await measure(container, lambda: container.overlay(fakes), lambda tenant: tenant.get(last)),
-                "below all": await measure(
-                    container, lambda: container.override({first: first()}), lambda _: container.get(last)
-                ),
+                "below all": await measure(container, lambda: container.override({first: first()}), lambda _: container.get(last)),
             }
 
     built: Any = None

@@ -1,5 +1,6 @@
 """The pytest plugin: one life of a container for each test, in the test's own task, whoever runs it."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -7,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from doc_pages import blocks
 
 pytest_plugins = ["pytester"]
 
@@ -424,6 +426,29 @@ def test_lives():
 """)
 
     result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("runner", ["asyncio auto", "anyio"])
+def test_the_tests_of_the_documentation_pass(runner, pytester):
+    """
+    The tests that the how-to page shows pass, when they are run as its files.
+    """
+    options, _, mark = RUNNERS[runner]
+    found = blocks(ROOT / "docs" / "howto" / "test-with-pytest.rst")
+    files = {}
+    for block in found:
+        files[block.file] = files.get(block.file, "") + "\n\n" + block.text
+    (ini,) = (block.text for block in found if block.language == "ini")
+    if runner == "anyio":  # as the page says
+        ini = "\n".join(line for line in ini.splitlines() if not line.startswith("asyncio_"))
+        pytester.makeconftest("import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
+        files["test_shop.py"] = re.sub(r"^( *)(async def test_)", rf"\1@{mark}\n\1\2", files["test_shop.py"], flags=re.MULTILINE)
+    pytester.makefile(".ini", pytest=ini + "\npythonpath = .\nfilterwarnings = error")
+    pytester.makepyfile(shop=files["shop.py"], test_shop=files["test_shop.py"])
+
+    result = pytester.runpytest_inprocess(*LOAD, "-p", "no:cacheprovider", *options)
+
+    result.assert_outcomes(passed=11)
 
 
 def test_pytest_finds_the_plugin():

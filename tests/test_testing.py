@@ -2,15 +2,17 @@
 
 import asyncio
 import gc
+import re
 import threading
 import warnings
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import pytest
 from helpers import fresh_app, guarded, settled
 
-from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, Inject, inject_dependency
+from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, Inject, inject_dependency, testing
 from asyncmeta.testing import Explored, Recording, Sequencer, explore, recording, registrations
 
 # --- Sequencer ---------------------------------------------------------------------------------------
@@ -1004,3 +1006,17 @@ def test_a_coroutine_is_refused():
     with pytest.raises(TypeError, match="the async function itself"):
         explore(coroutine)
     coroutine.close()
+
+
+# --- what is promised --------------------------------------------------------------------------------
+
+
+def test_every_name_is_in_the_reference():
+    """
+    Every public name of the room is there, and has its entry in the reference.
+    """
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "testing.rst").read_text(encoding="utf-8")
+    entries = re.findall(r"^\.\. auto\w+:: (?:asyncmeta\.testing\.)?(\w+)", page, re.MULTILINE)
+
+    assert sorted(entries) == testing.__all__ == sorted(testing.__all__)
+    assert [name for name in testing.__all__ if not hasattr(testing, name)] == []

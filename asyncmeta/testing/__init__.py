@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
+from .._declare.providers import Overrides
 from .exploring import Explored, explore
 from .records import Recording, recording, registrations
 from .steps import Sequencer
 
 __all__ = ["Explored", "OverrideFixture", "Recording", "Sequencer", "explore", "recording", "registrations"]
 
-_Providers: TypeAlias = Sequence["type[Any] | Mapping[str, Any] | _Providers"]
-
 
 class OverrideFixture(Protocol):
     """What the pytest fixture ``override`` is."""
 
-    def __call__(self, overrides: Mapping[Any, object] | _Providers, /, *, everywhere: bool = False, new: bool = False) -> None:
+    def __call__(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> None:
         """
         Put *overrides* in force until the test ends.
 

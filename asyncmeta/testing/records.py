@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from .._declare.registry import registry_of
@@ -60,8 +60,7 @@ class _Recorder(Observer):
     finalize_failed = finalize_end
 
 
-@contextmanager
-def recording(container: Container | None = None, /) -> Iterator[Recording]:
+def recording(container: Container | None = None, /) -> AbstractContextManager[Recording, None]:
     """
     Record what is built and closed inside of the block.
 
@@ -76,6 +75,11 @@ def recording(container: Container | None = None, /) -> Iterator[Recording]:
 
     .. versionadded:: 0.1.0
     """
+    return _recording(container)  # type: ignore[return-value]  # contextlib's own says that it might swallow exceptions
+
+
+@contextmanager
+def _recording(container: Container | None) -> Iterator[Recording]:
     record = Recording()
     with observing_all(_Recorder(record)) if container is None else container.observe(_Recorder(record)):
         yield record
@@ -135,8 +139,7 @@ def containers() -> list[Container]:
 # --- registering -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def registrations() -> Iterator[None]:
+def registrations() -> AbstractContextManager[None, None]:
     """
     Restore the shared layer at the end of the block: what was registered on it inside is gone, what was there is back.
 
@@ -146,6 +149,11 @@ def registrations() -> Iterator[None]:
 
     .. versionadded:: 0.1.0
     """
+    return _registrations()  # type: ignore[return-value]  # as above
+
+
+@contextmanager
+def _registrations() -> Iterator[None]:
     registry = registry_of(AsyncServiceBase)
     assert registry is not None
     before = dict(registry.entries), list(registry.replaced), list(registry.waiting)
