@@ -40,7 +40,7 @@ from asyncmeta import (
     inject_dependency,
     injected,
 )
-from asyncmeta._run.ambient import Ambient, ambient, current
+from asyncmeta._run.ambient import Ambient, current
 
 CALLS = range(5)  #: the first calls are done step by step, the later ones by code of their own
 
@@ -981,7 +981,7 @@ async def test_the_container_around_the_call_is_the_ambient_one():
             for _ in range(40):  # also when its code was another container's
                 assert await ask(1) == (1, other)
             assert await asyncio.create_task(ask(2)) == (2, other)
-            with ambient(outer):
+            with outer.ambient():
                 assert await ask(1) == (1, pool)
             assert await ask(1) == (1, other)
         for number in CALLS:
@@ -1004,7 +1004,7 @@ async def test_an_ambient_scope_gives_its_own_values():
     async with Container(world.app) as container, container.scope() as scope:
         for _ in CALLS:
             assert await handler() is not await scope.get(Session)
-        with ambient(scope):
+        with scope.ambient():
             for _ in CALLS:
                 assert await handler() is await scope.get(Session)
 
@@ -1108,7 +1108,7 @@ async def test_a_call_that_was_made_before_closing_is_refused_by_the_ambient_one
     A coroutine made by code of its own and awaited after its container is closed is ClosedError.
     """
     container = Container(World().app)
-    with ambient(container):
+    with container.ambient():
         async with container:
             for _ in CALLS:
                 await ask(1)

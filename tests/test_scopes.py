@@ -346,6 +346,24 @@ async def test_context_values_are_handed_in():
         assert await scope.get("handler") == (request, "ada")
 
 
+async def test_a_scope_says_what_context_it_takes():
+    """
+    ``takes`` tells which values may be handed to the scopes that are opened here: those declared, until they are there.
+    """
+
+    class Session: ...
+
+    class Request: ...
+
+    App = fresh_app(scopes=("session", "request"), context={"session": [Session], "request": [Request]})
+    async with Container(App) as container:
+        assert container.takes(Session) and container.takes(Request) and not container.takes("user")
+        async with container.scope({Session: Session()}, level="session") as session:
+            assert session.takes(Request) and not session.takes(Session)
+            async with session.scope({Request: Request()}) as request:
+                assert not request.takes(Request)
+
+
 async def test_none_is_a_context_value():
     """
     A context value may be None or falsy, which is not the same as absent.

@@ -6,7 +6,7 @@ import contextvars
 from types import TracebackType
 from typing import Any
 
-__all__ = ["AMBIENT", "Ambient", "ambient", "current"]
+__all__ = ["AMBIENT", "Ambient", "current"]
 
 AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
 
@@ -44,8 +44,3 @@ class Ambient:
             # is what was copied.
             if AMBIENT.get() is self._scope:
                 AMBIENT.set(self._before)
-
-
-def ambient(scope: Any) -> Ambient:
-    """Return a context manager that makes *scope* the ambient one: ``with ambient(scope):``."""
-    return Ambient(scope)

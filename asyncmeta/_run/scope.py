@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
@@ -16,6 +16,7 @@ from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import Node
 from .._solve.plan import Plan
 from ..errors import ContainerError, ScopeError
+from .ambient import Ambient
 from .asked import Asked, asking
 from .beside import build_beside
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
@@ -436,6 +437,30 @@ class Scope(Injecting):
         """
         self.check_open()
         return self.container.open_scope(self, context, level)  # type: ignore[no-any-return]
+
+    def takes(self, token: Hashable, /) -> bool:
+        """
+        Tell whether scopes that are opened here take a value for *token*: the application declares it as context.
+
+        For those who open scopes for others, such as a web framework's middleware: what is not declared is an error.
+
+        .. versionadded:: 0.1.0
+        """
+        node = self.container.graph.context_nodes.get(token)
+        return node is not None and node.level > self._level
+
+    def ambient(self) -> AbstractContextManager[Self]:
+        """
+        Return a context manager inside of which injected functions are filled by this scope, or container.
+
+        It counts for the task that enters it and for the tasks and threads that are started inside with its context;
+        blocks may lie inside of each other.  It closes nothing.  A container's ``async with`` does this by itself; a
+        scope's does not, for it may be open in one task for many others.
+
+        .. versionadded:: 0.1.0
+        """
+        self.check_open()
+        return Ambient(self)
 
     @overload
     def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Opening[Any]: ...
