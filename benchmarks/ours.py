@@ -13,15 +13,15 @@ from .measure import Batch, Outcome
 from .work import Call, Chain, Layers, Request, SideBySide, Slow, Wide
 
 
-def request_app(graph: Request) -> type[AsyncServiceBase]:
-    """Register the request's classes and factories on a class of their own."""
+def request_app(graph: Request, *, concurrent: bool = False) -> type[AsyncServiceBase]:
+    """Register the request's classes and factories on a class of their own; the session's generator in a task of its own."""
 
     class App(AsyncServiceBase):
         pass
 
     inject_dependency(on=App)(graph.Config)
     inject_dependency(graph.Pool, on=App)(graph.open_pool)
-    inject_dependency(graph.Session, on=App, lifetime="scoped")(graph.open_session)
+    inject_dependency(graph.Session, on=App, lifetime="scoped", concurrent=concurrent)(graph.open_session)
     inject_dependency(on=App, lifetime="scoped")(graph.Users)
     inject_dependency(on=App, lifetime="scoped")(graph.Orders)
     inject_dependency(on=App, lifetime="scoped")(graph.Service)
@@ -107,8 +107,30 @@ async def cached_beside_overlays(graph: Request) -> AsyncIterator[Batch]:
 
 
 @asynccontextmanager
-async def request(graph: Request) -> AsyncIterator[Batch]:
+async def request(graph: Request, *, concurrent: bool = False) -> AsyncIterator[Batch]:
     """W2: a scope, and the handler in it."""
+    Handler = graph.Handler
+    async with Container(request_app(graph, concurrent=concurrent)) as container:
+
+        async def batch(times: int) -> Outcome:
+            handler = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                async with container.scope() as scope:
+                    handler = await scope.get(Handler)
+            return perf_counter() - start, handler
+
+        yield batch
+
+
+def request_own_task(graph: Request) -> Any:
+    """W2 with a generator that is entered and left in a task of its own."""
+    return request(graph, concurrent=True)
+
+
+@asynccontextmanager
+async def request_asking_tasks(graph: Request) -> AsyncIterator[Batch]:
+    """W2, where the scope notes its task, and its one generator is preceded by a look at which task this is."""
     Handler = graph.Handler
     async with Container(request_app(graph)) as container:
 
@@ -117,7 +139,9 @@ async def request(graph: Request) -> AsyncIterator[Batch]:
             start = perf_counter()
             for _ in repeat(None, times):
                 async with container.scope() as scope:
-                    handler = await scope.get(Handler)
+                    task = asyncio.current_task()
+                    if task is asyncio.current_task():
+                        handler = await scope.get(Handler)
             return perf_counter() - start, handler
 
         yield batch

@@ -45,4 +45,22 @@ SCENARIOS = (
         expected=SEVEN,
         limit=1.2,
     ),
+    contest(
+        "request-own-task",
+        "request, its generator in a task",
+        "What does a request cost whose generator runs in a task of its own (`concurrent=True`), over one without?",
+        Request,
+        ours.request,
+        ours.request_own_task,
+        expected=SEVEN,
+    ),
+    contest(
+        "request-asking-tasks",
+        "request, asking for the task",
+        "And what would it cost to look at every opening, and before every generator, which task this is?",
+        Request,
+        ours.request,
+        ours.request_asking_tasks,
+        expected=SEVEN,
+    ),
 )
