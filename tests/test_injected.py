@@ -1009,6 +1009,40 @@ async def test_an_ambient_scope_gives_its_own_values():
                 assert await handler() is await scope.get(Session)
 
 
+async def test_calls_in_an_ambient_scope_follow_what_changes():
+    """
+    In a scope, too, every call sees what is passed by hand, overridden, registered anew and closed; defaults hold.
+    """
+    world = World()
+    pools = []
+
+    @injected
+    async def handler(first, *more, pool: From[Pool], session: From[Session], name: From[str] = "nobody"):
+        pools.append(pool)
+        return first, more, session, name
+
+    async with Container(world.app) as container:
+        real = await container.get(Pool)
+        async with container.scope() as scope:
+            session = await scope.get(Session)
+            with scope.ambient():
+                for number in CALLS:
+                    assert await handler(number) == (number, (), session, "nobody")
+                    assert await handler(number, 2, pool="by hand") == (number, (2,), session, "nobody")
+                    assert await handler(number, session=None) == (number, (), None, "nobody")
+                    async with container.override({Pool: "fake"}):
+                        await handler(number)
+                assert pools == [real, "by hand", real, "fake"] * len(CALLS)
+                world.app.register_value(str, "Ada")
+                for number in CALLS:
+                    assert await handler(number) == (number, (), session, "Ada")
+        with pytest.raises(ClosedError), scope.ambient():
+            assert False
+        async with container.scope() as other:
+            with other.ambient():
+                assert (await handler(1))[2] is not session
+
+
 async def test_tasks_of_two_containers_do_not_see_each_other():
     """
     Tasks that run side by side, each in its own container's block, are filled by their own.

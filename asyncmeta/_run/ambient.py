@@ -19,15 +19,13 @@ def current() -> Any:
 class Ambient:
     """Makes a scope the ambient one for a block, in the task that enters it and the tasks started inside."""
 
-    __slots__ = ("_before", "_scope", "_token")
+    __slots__ = ("_scope", "_token")
 
     def __init__(self, scope: Any) -> None:
         self._scope = scope
-        self._before: Any = None
         self._token: contextvars.Token[Any] | None = None
 
     def __enter__(self) -> Any:
-        self._before = AMBIENT.get()
         self._token = AMBIENT.set(self._scope)
         return self._scope
 
@@ -43,4 +41,5 @@ class Ambient:
             # Left in another context than it was entered in: a fixture's two halves.  What this one sees, if anything,
             # is what was copied.
             if AMBIENT.get() is self._scope:
-                AMBIENT.set(self._before)
+                before = token.old_value
+                AMBIENT.set(None if before is contextvars.Token.MISSING else before)

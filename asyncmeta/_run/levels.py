@@ -67,7 +67,14 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     return type(
         "Scope",
         (base,),
-        {"__slots__": (), "__init__": __init__, "_level": level, "q": table_nowait, "__module__": Scope.__module__},
+        {
+            "__slots__": (),
+            "__init__": __init__,
+            "_level": level,
+            "q": table_nowait,
+            "innermost": level == len(graph.levels) - 1,
+            "__module__": Scope.__module__,
+        },
     )
 
 
