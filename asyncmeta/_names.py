@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from types import FrameType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType, UnionType
+from typing import Any, NamedTuple, Union
 
 __all__ = [
     "Place",
@@ -78,10 +78,24 @@ def name_of(key: Any) -> str:
         name = type.__getattribute__(key, "__qualname__")
         return shortened(str(name).rpartition("<locals>.")[2])
     try:
-        text = repr(key)
+        text = _name_of_form(key) or repr(key)
     except Exception:  # a hostile __repr__ must not hide the error that is being told
         text = f"<{type(key).__name__}>"
     return shortened(text.replace("typing.", ""))
+
+
+def _name_of_form(key: Any) -> str:
+    """Return what to call ``Repo[User]`` and ``User | None``: by the names of their classes; nothing for other keys."""
+    args = getattr(key, "__args__", ())
+    if type(args) is not tuple or not args or hasattr(key, "__metadata__"):
+        return ""
+    names = ["None" if arg is type(None) else "..." if arg is ... else name_of(arg) for arg in args]
+    origin = getattr(key, "__origin__", UnionType)
+    if origin is UnionType or origin is Union:
+        return " | ".join(names)
+    if not isinstance(origin, type) or origin is Callable:
+        return ""
+    return f"{name_of(origin)}[{', '.join(names)}]"
 
 
 def name_of_callable(call: Any) -> str:

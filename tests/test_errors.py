@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import traceback
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -193,6 +194,28 @@ async def test_near_misses_cross_kinds_of_token():
         await Container(App).get("database")
 
     assert "Database" in caught.value.close_to
+
+T = TypeVar("T")
+
+
+async def test_generic_forms_are_called_by_the_names_of_their_classes():
+    """
+    A generic form is called in text as it is written, without the modules of its parts.
+    """
+
+    class Repo(Generic[T]): ...
+
+    class User: ...
+
+    for form, name in (
+        (Repo[User], "Repo[User]"),
+        (dict[str, list[Repo[User]]], "dict[str, list[Repo[User]]]"),
+        (Repo[User] | int, "Repo[User] | int"),
+        (tuple[User, ...], "tuple[User, ...]"),
+    ):
+        with pytest.raises(MissingDependencyError) as caught:
+            await Container(fresh_app()).get(form)
+        assert str(caught.value).startswith(f"nothing provides {name}\n"), caught.value
 
 
 async def test_a_string_token_is_cut_in_texts():
