@@ -93,7 +93,7 @@ def _name_of_form(key: Any) -> str:
     origin = getattr(key, "__origin__", UnionType)
     if origin is UnionType or origin is Union:
         return " | ".join(names)
-    if not isinstance(origin, type) or origin is Callable:
+    if origin is Callable or not isinstance(origin, type):
         return ""
     return f"{name_of(origin)}[{', '.join(names)}]"
 
