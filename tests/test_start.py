@@ -92,6 +92,56 @@ async def test_after_start_everything_can_be_had_at_once():
     assert container.get_nowait("thing") is await container.get("thing")
 
 
+async def test_start_leaves_what_is_shadowed():
+    """
+    What a higher layer or an override stands before is not built, unless that asks for it.
+    """
+    built = []
+
+    class Real(AsyncServiceBase):
+        pass
+
+    class Fakes(AsyncServiceBase):
+        pass
+
+    for name in ("mailer", "clock", "store"):
+        Real.register_dependency(name, lambda name=name: built.append(f"real {name}"))
+    Fakes.register_dependency("mailer", lambda: built.append("fake mailer"))
+    Fakes.register_dependency("store", lambda store: built.append("store around it"))
+
+    class Profile(Fakes, Real):
+        pass
+
+    async with Container(Profile, overrides={"clock": "stopped"}) as container:
+        report = await container.start()
+
+    assert sorted(built) == ["fake mailer", "real store", "store around it"]
+    assert sorted(bare(timing.key) for timing in report.builds) == ["Profile", "clock", "mailer", "store", "store"]
+
+
+async def test_start_builds_what_answers_one_key_of_several():
+    """
+    A value that is shadowed under one of its keys is built for the others; every value of a list is built.
+    """
+    built = []
+
+    class Base(AsyncServiceBase):
+        pass
+
+    class App(Base):
+        pass
+
+    Base.register_dependency("store", lambda: built.append("store"), also=["archive"])
+    App.register_dependency("store", lambda: built.append("new store"))
+    Base.register_dependency("step", lambda: built.append("first"), multi=True)
+    App.register_dependency("step", lambda: built.append("second"), multi=True)
+
+    async with Container(App) as container:
+        await container.start()
+
+    assert sorted(built) == ["first", "new store", "second", "store"]
+
+
 async def test_start_of_some_builds_only_these():
     """
     Start with tokens builds what these need, and nothing else.

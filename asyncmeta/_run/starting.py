@@ -73,7 +73,7 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
     nodes, problems = declared_nodes(graph)
     for error in problems:
         raise error
-    reached = reached_from(graph, nodes)
+    reached = reached_from(graph, [node for node in nodes if answers(graph, node)])
     for node in reached:
         for problem in node.problems:
             if not (problem.kind == "argument" and node.asked_with_arguments):
@@ -84,6 +84,20 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
         for node in reached
         if node.level == CONTAINER_LEVEL and node.kind != CONTAINER and not starts(container, node) and not needs_arguments(node)
     ]
+
+
+def answers(graph: Any, node: Node) -> bool:
+    """
+    Tell whether the application gets *node* for one of its keys.
+
+    What a higher layer or an override shadows is built only where something reaches it all the same, as the
+    registration that shadows it may: a profile that has another mailer must not open the real one.
+    """
+    for key in node.registration.keys:
+        found = graph.find(None, key)
+        if found is node or (isinstance(found, tuple) and node in found):
+            return True
+    return node is graph.app_node()
 
 
 def needs_arguments(node: Node) -> bool:
