@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -504,7 +505,7 @@ async def test_a_cancelled_run_leaves_no_text_half_written(tmp_path: Path, monke
 
     async def add(self, row, analysis):
         if row.text == "two":
-            await whole(self, row, analysis._replace(sentiment=None))
+            await whole(self, row, replace(analysis, sentiment=None))
             half.set()
             await asyncio.Event().wait()
         await whole(self, row, analysis)

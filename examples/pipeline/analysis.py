@@ -1,6 +1,6 @@
 """What is to be said about one text; all that an endpoint needs."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from asyncmeta import All, AsyncDependencyDescriptor, AsyncServiceBase
 
@@ -9,7 +9,8 @@ from .sentiment import EnglishSentiment, Sentiment, SentimentModel
 from .steps import Preparation, Step
 
 
-class Analysis(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Analysis:
     """What the models say about a text."""
 
     text: str  #: as it was after the last step

@@ -53,7 +53,7 @@ class Results:
         if analysis.sentiment:
             await self._connection.execute(
                 "INSERT INTO sentiments (file, line, mood, score) VALUES (?, ?, ?, ?)",
-                (self._file, row.line, *analysis.sentiment),
+                (self._file, row.line, analysis.sentiment.mood, analysis.sentiment.score),
             )
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from asyncmeta import AsyncServiceBase, inject_dependency
 
 CLEAR = 0.05  #: a score nearer to 0 says nothing; the value that VADER's authors give
 
 
-class Sentiment(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sentiment:
     """What the model says."""
 
     mood: str  #: "positive", "negative" or "neutral"
