@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ pytest.importorskip("vaderSentiment", reason="needs vaderSentiment")
 from helpers import guarded, settled
 
 from asyncmeta import All, AsyncServiceBase, Container, inject_dependency
+from asyncmeta.testing import recording
 from examples.pipeline.analysis import Analyser, TextAnalysis
 from examples.pipeline.app import Outcome, Pipeline, ResearchPipeline, run
 from examples.pipeline.database import Results
@@ -457,6 +459,22 @@ async def test_the_bound_is_kept_and_used(tmp_path: Path) -> None:
     assert most == 3
     assert sorted(judged) == sorted(texts)
     assert [row.text for row, _ in outcome.stored] == texts
+
+
+@guarded
+async def test_each_text_has_a_scope_and_a_transaction_of_its_own(tmp_path: Path) -> None:
+    """
+    For each text a desk is made and a transaction begun and ended; the models and the analyser are made once.
+    """
+    texts = written(tmp_path, ["one", "two", "three"])
+
+    with recording() as seen:
+        await run(FakePipeline, Settings(texts, tmp_path / "results.sqlite3", at_once=2))
+
+    made = Counter(seen.built)
+    assert made["Desk"] == 3
+    assert made["Results"] == seen.closed.count("Results") == 3 + 1  # one more forgets what was there
+    assert made["LanguageModel"] == made["SentimentModel"] == made["Analyser"] == made["Database"] == 1
 
 
 @guarded
