@@ -278,6 +278,10 @@ def _last(error: BaseException | None) -> BaseException | None:
     return error
 
 
+class _Ended(Exception):
+    """There is nothing more to hear for an application that has said its last word."""
+
+
 class _Lifespan:
     """
     A container around an application's own start-up and shutdown, whether the application has any or not.
@@ -319,6 +323,8 @@ class _Lifespan:
         """Let the application live; where it knows no lifespan, or is done with it at once, stand in for it."""
         try:
             await app(scope, self._pass_on, self._hold)
+        except _Ended:
+            return
         except Exception:
             if self._heard or self._started:
                 raise
@@ -330,6 +336,9 @@ class _Lifespan:
             await self._receive()  # the shutdown
 
     async def _pass_on(self) -> Message:
+        if self._answer is not None:
+            # It listens on, as Sanic does when its start-up has failed.  The server waits for us, we would wait for it.
+            raise _Ended
         self._heard += 1
         return {"type": "lifespan.startup"} if self._heard == 1 else await self._receive()
 

@@ -215,6 +215,31 @@ async def test_what_an_application_without_lifespan_raises_is_logged(caplog):
 
 
 @guarded
+@pytest.mark.parametrize("last", ["startup.failed", "shutdown.complete"])
+async def test_an_application_that_listens_on_after_its_last_word(last):
+    """
+    Where an application has ended but does not return, as Sanic after a failed start-up, nobody waits for ever.
+    """
+
+    async def app(connection, receive, send):
+        while True:
+            message = await receive()
+            answer = last if message["type"].endswith(last.partition(".")[0]) else "startup.complete"
+            await send({"type": f"lifespan.{answer}"})
+
+    world = World()
+    server = Server(world.wrap(app))
+
+    told = await server.start()
+    if last == "shutdown.complete":
+        told = await server.stop()
+    await server.task
+
+    assert told == {"type": f"lifespan.{last}"}
+    assert world.journal == ["+pool", "-pool"]
+
+
+@guarded
 async def test_an_application_that_fails_before_it_hears_but_after_it_spoke_is_no_ignorant_one():
     """
     Only who raises before any message is taken for one that speaks no lifespan.
