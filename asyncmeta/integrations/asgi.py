@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, Literal
 
 from .. import Container, Scope, Token
@@ -216,13 +217,9 @@ class _Life:
             return
         self._open = False
         error = left or self.failure or self._shortcoming()
-        before = _last(error)
         try:
-            await self._scope.__aexit__(None if error is None else type(error), error, None)
-            # The body's exception goes on by itself, with all that finalizers raised at its end; ours goes nowhere.
-            after = _last(error)
-            if error is not left and after is not None and after is not before:
-                raise after
+            with nullcontext() if error is left else going_nowhere(error):
+                await self._scope.__aexit__(None if error is None else type(error), error, None)
         except BaseException:
             self._held = False  # a success that was none
             raise
@@ -267,6 +264,20 @@ def _header(start: Message, name: bytes) -> bytes:
         if key.lower() == name:
             return value  # type: ignore[no-any-return]
     return b""
+
+
+@contextmanager
+def going_nowhere(error: BaseException | None) -> Iterator[None]:
+    """
+    Raise what a scope's finalizers raise in the block, where *error*, with which the scope ends, has been answered already.
+
+    A scope leaves it at the end of the chain of an exception that goes on by itself; this one does not.
+    """
+    before = _last(error)
+    yield
+    after = _last(error)
+    if after is not None and after is not before:
+        raise after
 
 
 def _last(error: BaseException | None) -> BaseException | None:
