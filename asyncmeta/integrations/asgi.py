@@ -94,6 +94,7 @@ class ContainerMiddleware:
         app: The application.
         container: The container, or what makes one for each lifespan; it runs in the server's loop.
         start: Whether singletons are built at start-up; else when they are first needed.
+        connections: Whether connections have scopes; else something inside opens them, and this is about the lifespan only.
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
         context: Gives more context values for a connection.
@@ -107,6 +108,7 @@ class ContainerMiddleware:
         container: Container | Callable[[], Container],
         *,
         start: bool = True,
+        connections: bool = True,
         level: str | None = None,
         websocket_level: str | None = None,
         context: Callable[[Connection], Mapping[Any, object]] | None = None,
@@ -119,7 +121,7 @@ class ContainerMiddleware:
         self._make = container if not isinstance(container, Container) else None
         self._container = container if isinstance(container, Container) else None
         self._start = start
-        self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level}
+        self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status

@@ -367,6 +367,26 @@ async def test_singletons_may_wait_until_they_are_needed():
 
 
 @guarded
+async def test_connections_may_be_somebody_elses():
+    """
+    With ``connections=False`` there is the lifespan only, and connections are passed on untouched.
+    """
+    seen = []
+
+    async def app(connection, receive, send):
+        seen.append(KEY in connection)
+
+    world = World()
+    server = Server(world.wrap(app, connections=False))
+    async with server.running():
+        await server.http().run()
+        await server.websocket().run()
+
+    assert seen == [False] * 3
+    assert world.journal == ["+pool", "-pool"]
+
+
+@guarded
 async def test_the_state_of_the_lifespan_holds_the_container():
     """
     Where the server offers a state, the application's own start-up finds the container in it; it is ambient, too.
