@@ -358,6 +358,9 @@ async def test_a_scope_says_what_context_it_takes():
     App = fresh_app(scopes=("session", "request"), context={"session": [Session], "request": [Request]})
     async with Container(App) as container:
         assert container.takes(Session) and container.takes(Request) and not container.takes("user")
+        assert container.takes(Session, level="session") and not container.takes(Session, level="scoped")
+        assert container.takes(Request, level="request") and container.takes(Request, level="scoped")
+        assert not container.takes(Request, level="session") and not container.takes(Request, level="unknown")
         async with container.scope({Session: Session()}, level="session") as session:
             assert session.takes(Request) and not session.takes(Session)
             async with session.scope({Request: Request()}) as request:

@@ -438,16 +438,25 @@ class Scope(Injecting):
         self.check_open()
         return self.container.open_scope(self, context, level)  # type: ignore[no-any-return]
 
-    def takes(self, token: Hashable, /) -> bool:
+    def takes(self, token: Hashable, /, *, level: str | None = None) -> bool:
         """
         Tell whether scopes that are opened here take a value for *token*: the application declares it as context.
 
         For those who open scopes for others, such as a web framework's middleware: what is not declared is an error.
 
+        Args:
+            token: What would be handed over.
+            level: The level that it would be handed to; if not given, any level inside of this scope.
+
         .. versionadded:: 0.1.0
         """
-        node = self.container.graph.context_nodes.get(token)
-        return node is not None and node.level > self._level
+        graph = self.container.graph
+        node = graph.context_nodes.get(token)
+        if node is None or node.level <= self._level:
+            return False
+        if level is None or graph.levels[node.level] == level:
+            return True
+        return level == "scoped" and node.level == len(graph.levels) - 1
 
     def ambient(self) -> AbstractContextManager[Self]:
         """

@@ -6,8 +6,10 @@ Every framework that speaks ASGI is wrapped in the same way, and none is importe
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, Literal
 
 from .. import Container, Scope, Token
@@ -27,16 +29,24 @@ CONNECTION: Final = Token[MutableMapping[str, Any]]("asgi.connection")
 KEY: Final = "asyncmeta"
 
 _LIFE: Final = "asyncmeta.life"
+_LOGGER: Final = logging.getLogger("asyncmeta")
 
 
 class ErrorResponse(Exception):
-    """What finalizers see where the application made a response of an exception by itself: the request failed."""
+    """
+    What finalizers see of a request that failed without an exception that we could see.
 
-    def __init__(self, status: int) -> None:
+    The application answered with an error by itself, closed a websocket with 1011, or never completed its response, as
+    some frameworks do when the client goes away.
+    """
+
+    def __init__(self, status: int | None) -> None:
         super().__init__(status)
-        self.status = status
+        self.status = status  #: of the response, or the code of a websocket's end; None where the response is not complete
 
     def __str__(self) -> str:
+        if self.status is None:
+            return "the application did not complete its response"
         return f"the application answered with status {self.status}"
 
 
@@ -44,11 +54,13 @@ def failed(connection: Connection, error: BaseException) -> None:
     """
     Note that a connection's handler failed, where its framework is about to turn the exception into a response.
 
-    The scope of the connection ends with *error*, so that finalizers roll back.
+    The scope of the connection ends with *error*, so that finalizers roll back.  Where there is no scope, or it has ended,
+    nothing happens.
     """
     life: _Life | None = connection.get(_LIFE)
-    if life is not None:
+    while life is not None:
         life.failure = error
+        life = life.around
 
 
 class ContainerMiddleware:
@@ -62,21 +74,27 @@ class ContainerMiddleware:
     when it is first asked and is left open.
 
     *A connection's life.*  Each ``http`` and each ``websocket`` connection has a scope, in the connection's mapping under
-    `KEY`, and ambient for injected functions.  `CONNECTION` is given to it where the application declares that.
+    `KEY`, and ambient for injected functions.  `CONNECTION` is given to it where the application declares that for its
+    level.  A connection that has a scope of the same container already is passed on as it is.
 
     *When a scope ends.*  That of a websocket: when the application is done with the connection.  That of a request: when
     the response is complete, and before it is sent; what fails then (a session that cannot commit) becomes a failed
     request instead of a success that was none.  A response that streams keeps its scope until the application is done,
-    and so do all with ``ends="after"``: background work that follows the response finds it open.
+    and so do all with ``ends="after"``: background work that follows the response finds it open.  To tell them apart the
+    start of a response waits for its first part, but for event streams; a first part as long as the response's
+    ``content-length`` completes it.
 
     *Failure.*  Finalizers see the exception that left the application, the one given to `failed`, or an
-    `ErrorResponse` where the status is *error_status* or above.  When a client goes away they see what the framework
-    makes of that: mostly a cancellation.
+    `ErrorResponse` where the status is *error_status* or above, where a websocket is closed with 1011, and where a request
+    is left without a complete response.  When a client goes away they see what the framework makes of that: mostly a
+    cancellation, or a response that is not complete.  What finalizers raise is raised, also where the application has
+    answered the failure already.
 
     Args:
         app: The application.
         container: The container, or what makes one for each lifespan; it runs in the server's loop.
         start: Whether singletons are built at start-up; else when they are first needed.
+        connections: Whether connections have scopes; else something inside opens them, and this is about the lifespan only.
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
         context: Gives more context values for a connection.
@@ -90,6 +108,7 @@ class ContainerMiddleware:
         container: Container | Callable[[], Container],
         *,
         start: bool = True,
+        connections: bool = True,
         level: str | None = None,
         websocket_level: str | None = None,
         context: Callable[[Connection], Mapping[Any, object]] | None = None,
@@ -102,7 +121,7 @@ class ContainerMiddleware:
         self._make = container if not isinstance(container, Container) else None
         self._container = container if isinstance(container, Container) else None
         self._start = start
-        self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level}
+        self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
@@ -118,90 +137,162 @@ class ContainerMiddleware:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self._lifespan(scope, receive, send)
-        elif kind in self._levels and KEY not in scope:
+            await _Lifespan(receive, send).run(self._renewed, self.app, scope, start=self._start)
+        elif kind in self._levels and (KEY not in scope or scope[KEY].container is not self.container):
             await self._connection(scope, receive, send, self._levels[kind])
         else:
             await self.app(scope, receive, send)  # a kind unknown to us, or one that is wrapped already
 
-    # --- a connection ---
-
     async def _connection(self, connection: Connection, receive: Receive, send: Send, level: str | None) -> None:
         container = self.container
-        context: dict[Any, object] | None = {CONNECTION: connection} if container.takes(CONNECTION) else None
+        context: dict[Any, object] | None = None
+        if container.takes(CONNECTION, level=level or "scoped"):
+            context = {CONNECTION: connection}
         if self._context is not None:
             context = {**(context or {}), **self._context(connection)}
         scope = container.scope(context, level=level)
-        life = _Life(scope, send, self._error_status)
+        around = {name: connection[name] for name in (KEY, _LIFE) if name in connection}  # another container's
+        http = connection["type"] == "http"
+        life = _Life(scope, send, self._error_status, due=http, around=around.get(_LIFE))
         connection[KEY], connection[_LIFE] = scope, life
-        early = self._early and connection["type"] == "http"
         await scope.__aenter__()
         try:
             with scope.ambient():
-                await self.app(connection, receive, life.send_early if early else life.send)
+                await self.app(connection, receive, life.send_early if http and self._early else life.send)
         except BaseException as error:
             await life.end(error)
             raise
-        await life.end(None)
-        await life.flush()
+        else:
+            await life.end(None)
+            await life.flush()
+        finally:
+            # The application's own mapping is written on, not a copy: what stands around us looks into it, too.
+            connection.update(around)
 
-    # --- the application ---
-
-    async def _lifespan(self, scope: Connection, receive: Receive, send: Send) -> None:
+    def _renewed(self) -> Container:
+        """Return the container for a lifespan that begins."""
         if self._make is not None:
-            self._container = self._make()
-        container = self.container
-        if "state" in scope:
-            scope["state"][KEY] = container
-        await _Lifespan(container, receive, send).run(self.app, scope, start=self._start)
+            self._container = None
+        return self.container
 
 
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
-    __slots__ = ("_error_status", "_held", "_open", "_scope", "_send", "_status", "failure")
+    __slots__ = ("_due", "_error_status", "_held", "_open", "_scope", "_send", "_start", "around", "failure")
 
-    def __init__(self, scope: Scope, send: Send, error_status: int) -> None:
+    def __init__(self, scope: Scope, send: Send, error_status: int, *, due: bool, around: _Life | None) -> None:
         self._scope, self._send, self._error_status = scope, send, error_status
-        self._status = 0
-        self._held: Message | None = None  #: the start of a response that can still be taken back
         self._open = True
+        self._due = due  #: a response is awaited, and not yet complete
+        self._start: Message | None = None  #: the start of the response
+        self._held = False  #: it was not sent yet, and can be taken back
+        self.around = around  #: the life of another container's scope of the same connection
         self.failure: BaseException | None = None  #: what a handler raised and its framework answered
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
+        self._note(message)
         await self._send(message)
 
     async def send_early(self, message: Message) -> None:
         """Hold the start back until it is known whether the response streams; if not, end the scope before it goes out."""
-        kind = message["type"]
-        if kind == "http.response.start":
-            self._status = message["status"]
-            self._held = message
-            return
-        if self._held is not None:
-            streams = kind != "http.response.body" or message.get("more_body", False) or self._held.get("trailers", False)
-            if not streams:
+        self._note(message)
+        if self._held:
+            if not self._due:
                 await self.end(None)
             await self.flush()
+        elif message["type"] == "http.response.start" and not _header(message, b"content-type").startswith(b"text/event-stream"):
+            self._held = True
+            return
         await self._send(message)
 
     async def flush(self) -> None:
         """Send what is held back."""
-        held, self._held = self._held, None
-        if held is not None:
-            await self._send(held)
+        if self._held:
+            self._held = False
+            assert self._start is not None
+            await self._send(self._start)
 
-    async def end(self, error: BaseException | None) -> None:
-        """End the scope, if it is open, with what went wrong."""
+    async def end(self, left: BaseException | None) -> None:
+        """End the scope, if it is open, with what went wrong; *left* is what the application raised."""
         if not self._open:
             return
         self._open = False
-        error = error or self.failure
-        if error is None and self._status >= self._error_status:
-            error = ErrorResponse(self._status)
-        await self._scope.__aexit__(None if error is None else type(error), error, None)
+        error = left or self.failure or self._shortcoming()
+        try:
+            with nullcontext() if error is left else going_nowhere(error):
+                await self._scope.__aexit__(None if error is None else type(error), error, None)
+        except BaseException:
+            self._held = False  # a success that was none
+            raise
+
+    def _shortcoming(self) -> ErrorResponse | None:
+        """Return what is wrong with the response."""
+        if self._start is not None and self._start["status"] >= self._error_status:
+            return ErrorResponse(self._start["status"])
+        return ErrorResponse(None) if self._due else None
+
+    def _note(self, message: Message) -> None:
+        """Take note of how the connection fares."""
+        kind = message["type"]
+        if kind.endswith("http.response.start"):  # "websocket.", too: one may be refused with a response
+            if not self._held:
+                self._start = message
+        elif kind == "websocket.close":
+            if message.get("code") == 1011 and self.failure is None:  # RFC 6455: "an unexpected condition"
+                self.failure = ErrorResponse(1011)
+        elif self._due and self._completes(kind, message):
+            self._due = False
+
+    def _completes(self, kind: str, message: Message) -> bool:
+        """Tell whether the response ends with *message*."""
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        if kind not in _BODY or self._start is None or self._start.get("trailers", False):
+            return False
+        if not message.get("more_body", False):
+            return True
+        # Some frameworks send every response in parts, of which the last one is empty.
+        return self._held and _header(self._start, b"content-length") == b"%d" % len(message.get("body", b""))
+
+
+#: Messages with a part of the response's body, or all of it; the latter two are extensions of servers.
+_BODY: Final = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+
+
+def _header(start: Message, name: bytes) -> bytes:
+    """Return a header of a response; nothing where it is not there."""
+    for key, value in start.get("headers", ()):
+        if key.lower() == name:
+            return value  # type: ignore[no-any-return]
+    return b""
+
+
+@contextmanager
+def going_nowhere(error: BaseException | None) -> Iterator[None]:
+    """
+    Raise what a scope's finalizers raise in the block, where *error*, with which the scope ends, has been answered already.
+
+    A scope leaves it at the end of the chain of an exception that goes on by itself; this one does not.
+    """
+    before = _last(error)
+    yield
+    after = _last(error)
+    if after is not None and after is not before:
+        raise after
+
+
+def _last(error: BaseException | None) -> BaseException | None:
+    """Return the end of an exception's chain of contexts."""
+    seen = set()
+    while error is not None and error.__context__ is not None and id(error) not in seen:
+        seen.add(id(error))
+        error = error.__context__
+    return error
+
+
+class _Ended(Exception):
+    """There is nothing more to hear for an application that has said its last word."""
 
 
 class _Lifespan:
@@ -212,20 +303,24 @@ class _Lifespan:
     the end when it is closed.
     """
 
-    __slots__ = ("_answer", "_container", "_heard", "_receive", "_send", "_started")
+    __slots__ = ("_answer", "_heard", "_receive", "_send", "_started")
 
-    def __init__(self, container: Container, receive: Receive, send: Send) -> None:
-        self._container, self._receive, self._send = container, receive, send
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
         self._heard = 0  #: how many messages of the server the application has heard
         self._started = False  #: the server was told that all is up
         self._answer: Message | None = None  #: how the application ended, which the server hears when the container is closed
 
-    async def run(self, app: Application, scope: Connection, *, start: bool) -> None:
+    async def run(self, make: Callable[[], Container], app: Application, scope: Connection, *, start: bool) -> None:
         await self._receive()  # the start-up message: it is passed on later
         try:
-            async with self._container:
+            # Made here: what was raised before a message is received would mean that we do not know this protocol.
+            container = make()
+            if "state" in scope:
+                scope["state"][KEY] = container
+            async with container:
                 if start:
-                    await self._container.start()
+                    await container.start()
                 await self._live(app, scope)
         except Exception as error:
             if self._answer is None or not self._answer["type"].endswith(".failed"):
@@ -241,16 +336,22 @@ class _Lifespan:
         """Let the application live; where it knows no lifespan, or is done with it at once, stand in for it."""
         try:
             await app(scope, self._pass_on, self._hold)
+        except _Ended:
+            return
         except Exception:
-            if self._heard:
+            if self._heard or self._started:
                 raise
-            # It does not speak this protocol, and said so as ASGI wants it: by raising.
+            # It does not speak this protocol, and says so as ASGI wants it: by raising.  That may hide a mistake of its own.
+            _LOGGER.info("the application takes no lifespan; it raised", exc_info=True)
         if not self._started and self._answer is None:
             await self._tell_started({"type": "lifespan.startup.complete"})
         if self._answer is None and self._heard < 2:
             await self._receive()  # the shutdown
 
     async def _pass_on(self) -> Message:
+        if self._answer is not None:
+            # It listens on, as Sanic does when its start-up has failed.  The server waits for us, we would wait for it.
+            raise _Ended
         self._heard += 1
         return {"type": "lifespan.startup"} if self._heard == 1 else await self._receive()
 

@@ -1,0 +1,243 @@
+"""
+A container for Django, with asynchronous and synchronous views.
+
+In the settings stand where the container is, and the middleware that opens a scope for each request::
+
+    ASYNCMETA_CONTAINER = "shop.services.container"
+    MIDDLEWARE = ["asyncmeta.integrations.django.ContainerMiddleware", ...]
+
+and in ``asgi.py``, so that the container starts and stops with the server::
+
+    application = get_asgi_application()
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core import asgi as django_asgi  # type: ignore[import-untyped]
+from django.http import FileResponse, HttpRequest, HttpResponseBase, StreamingHttpResponse  # type: ignore[import-untyped]
+from django.utils.module_loading import import_string  # type: ignore[import-untyped]
+from typing_extensions import get_type_hints
+
+from .. import Container, Scope, injected as injected_function
+from . import asgi
+from .asgi import ErrorResponse, going_nowhere
+
+__all__ = ["ContainerMiddleware", "get_asgi_application", "injected"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _container() -> Container:
+    """Return the container that the settings name."""
+    named = settings.ASYNCMETA_CONTAINER
+    container = import_string(named) if isinstance(named, str) else named
+    if not isinstance(container, Container):
+        raise TypeError(f"ASYNCMETA_CONTAINER is a Container or the dotted path of one, not a {type(container).__name__}")
+    return container
+
+
+def get_asgi_application() -> asgi.ContainerMiddleware:
+    """
+    Return Django's ASGI application, inside of the settings' container.
+
+    The container is entered and its singletons are built when the server starts; it is closed when the server stops.
+    Scopes of requests are opened by `ContainerMiddleware`, among Django's own middleware.
+
+    .. versionadded:: 0.1.0
+    """
+    application: Any = django_asgi.get_asgi_application()
+    return asgi.ContainerMiddleware(application, _container(), connections=False)
+
+
+class ContainerMiddleware:
+    """
+    Opens a scope for each request, as ``request.asyncmeta``; views that are `injected` are filled by it.
+
+    It is middleware of Django's, for asynchronous and synchronous applications: in the first, what has to be awaited can be
+    had; in the second, many threads share the container, and nothing is awaited.  What stands after it in the settings is
+    inside of the scope.
+
+    The scope ends when the response is made and before it is sent; a finalizer that fails makes Django answer 500 instead.
+    The scope of a response that streams ends with the stream.  Finalizers see what a view raised, whatever response Django
+    makes of that, an `asgi.ErrorResponse` for a status of 500 and above, and a cancellation where the client has gone.
+    Where the application declares ``context=[HttpRequest]``, the scope is given the request.
+
+    .. versionadded:: 0.1.0
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.container = _container()
+        self._awaits = iscoroutinefunction(get_response)
+        if self._awaits:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        takes = self.container.takes(HttpRequest, level="scoped")
+        life = _Life(self.container.scope({HttpRequest: request} if takes else None), awaits=self._awaits)
+        request.asyncmeta = life.scope  # pyright: ignore[reportAttributeAccessIssue]  # requests carry what middleware adds
+        request._asyncmeta_life = life  # pyright: ignore[reportAttributeAccessIssue]
+        return self._aanswer(request, life) if self._awaits else self._answer(request, life)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Note what a view raised: Django makes a response of it."""
+        request._asyncmeta_life.failure = exception  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _answer(self, request: HttpRequest, life: _Life) -> HttpResponseBase:
+        life.scope.__enter__()
+        try:
+            with life.scope.ambient():
+                response: Any = self.get_response(request)
+        except BaseException as error:
+            life.end(error)
+            raise
+        if _streams(response) and not response.is_async:
+            response.streaming_content = _Stream(response.streaming_content, life)
+        else:
+            life.note(response)
+            life.end(None)
+        return response
+
+    async def _aanswer(self, request: HttpRequest, life: _Life) -> HttpResponseBase:
+        await life.scope.__aenter__()
+        try:
+            with life.scope.ambient():
+                response: Any = await self.get_response(request)
+        except BaseException as error:
+            await life.aend(error)
+            raise
+        if _streams(response) and response.is_async:
+            response.streaming_content = _AsyncStream(response.streaming_content, life)
+        else:
+            life.note(response)
+            await life.aend(None)
+        return response
+
+
+def injected(view: Callable[P, R]) -> Callable[P, R]:
+    """
+    Fill the marked parameters of a view, ``From[T]`` or ``Annotated[T, Inject(...)]``, from its request's scope.
+
+    For an asynchronous view this is `asyncmeta.injected`.  A synchronous one runs in a thread where the application is
+    asynchronous: there its values are awaited in the loop before it begins, so that they may need awaiting, too.
+
+    .. versionadded:: 0.1.0
+    """
+    filled = injected_function(view)
+    if iscoroutinefunction(view):
+        return filled
+    visible = inspect.signature(filled).parameters
+    marked = [name for name in inspect.signature(view).parameters if name not in visible]
+
+    @functools.cache
+    def tokens() -> dict[str, Any]:
+        # Of these alone: others may be for type checkers only.
+        written: Any = view
+        written = SimpleNamespace(__annotations__={name: written.__annotations__[name] for name in marked})
+        return get_type_hints(written, getattr(view, "__globals__", None), include_extras=True)
+
+    @functools.wraps(filled)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        life = next((life for one in args[:2] if (life := getattr(one, "_asyncmeta_life", None)) is not None), None)
+        if life is None or not life.awaits:
+            return filled(*args, **kwargs)
+        names = [name for name in marked if name not in kwargs]
+        values = async_to_sync(life.scope.gather)(*(tokens()[name] for name in names))
+        return filled(*args, **{**kwargs, **dict(zip(names, values, strict=True))})
+
+    return call
+
+
+def _streams(response: HttpResponseBase) -> bool:
+    """Tell whether the application's code still runs while *response* is sent."""
+    return isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse)
+
+
+class _Life:
+    """The end of a request's scope: once, with what went wrong."""
+
+    def __init__(self, scope: Scope, *, awaits: bool) -> None:
+        self.scope, self.awaits = scope, awaits
+        self.failure: BaseException | None = None  #: what Django has answered
+
+    def note(self, response: HttpResponseBase) -> None:
+        if self.failure is None and response.status_code >= 500:
+            self.failure = ErrorResponse(response.status_code)
+
+    def end(self, left: BaseException | None) -> None:
+        """End the scope; *left* goes on by itself."""
+        error = left or self.failure
+        with nullcontext() if error is left else going_nowhere(error):
+            self.scope.__exit__(None if error is None else type(error), error, None)
+
+    async def aend(self, left: BaseException | None) -> None:
+        error = left or self.failure
+        with nullcontext() if error is left else going_nowhere(error):
+            await self.scope.__aexit__(None if error is None else type(error), error, None)
+
+
+class _Stream:
+    """The parts of a response that is made while it is sent; the scope ends with the last one, or when it is closed."""
+
+    def __init__(self, parts: Any, life: _Life) -> None:
+        self._parts, self._life = parts, life
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            with self._life.scope.ambient():
+                return next(self._parts)
+        except StopIteration:
+            self._life.end(None)
+            raise
+        except BaseException as error:
+            self._life.end(error)
+            raise
+
+    def close(self) -> None:
+        """Called by Django when the server is done with the response."""
+        if not self._life.scope.closed:
+            self._life.failure = self._life.failure or ErrorResponse(None)  # the client has gone
+            self._life.end(None)
+
+
+class _AsyncStream:
+    """The same, awaited."""
+
+    def __init__(self, parts: Any, life: _Life) -> None:
+        self._parts, self._life = parts, life
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            with self._life.scope.ambient():
+                return await anext(self._parts)
+        except StopAsyncIteration:
+            await self._life.aend(None)
+            raise
+        except BaseException as error:
+            await self._life.aend(error)
+            raise
+
+    def close(self) -> None:
+        """Called by Django, in a thread, when the server is done with the response."""
+        if not self._life.scope.closed:
+            self._life.failure = self._life.failure or ErrorResponse(None)
+            async_to_sync(self._life.aend)(None)
