@@ -265,9 +265,7 @@ class Life:
                 parent = await stack.enter_async_context(self.container.scope(level=self._level))
             return await self._serve_in(parent.scope(values(parent.takes)), handle, error_of)
 
-    async def _serve_in(
-        self, scope: Scope, handle: Callable[[], Awaitable[R]], error_of: Callable[[R], Exception | None]
-    ) -> R:
+    async def _serve_in(self, scope: Scope, handle: Callable[[], Awaitable[R]], error_of: Callable[[R], Exception | None]) -> R:
         request = _Request(self)
         await scope.__aenter__()
         token = _REQUEST.set(request)
@@ -342,9 +340,7 @@ class Life:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         left = [*self._known.values(), *self._new]
         self._known.clear()
         self._new.clear()
