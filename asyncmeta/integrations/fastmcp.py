@@ -1,0 +1,103 @@
+"""
+A container that lives as long as a FastMCP server, and a scope for each request to it.
+
+For ``FastMCP`` 4 (extra ``fastmcp``), which is built on the ``mcp`` SDK: what is said of sessions there holds here, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastmcp import Context, FastMCP
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+
+from .. import Container
+from .mcp import KEY, ErrorResult, Life, inject
+
+__all__ = ["KEY", "ContainerLifespan", "ErrorResult", "inject"]
+
+
+class ContainerLifespan:
+    """
+    The lifespan of a server: ``FastMCP("shop", lifespan=ContainerLifespan(Container(App)))``.
+
+    *The server's life.*  The container is entered when the server starts, in the task of its lifespan, its singletons are
+    built, and it is closed in the same task when the server stops.  FastMCP enters the lifespan once, however many
+    connections there are.  What the lifespan yields is a dictionary that holds the container under `KEY`.
+
+    *A request's life.*  Each request, such as a tool call, has a scope of the innermost level, ambient for injected
+    functions and given up when the server is done with it; a call that comes of another call shares its scope.  It takes
+    FastMCP's ``Context`` as a context value where the application declares it.
+
+    *Failure.*  Finalizers see what the function raised where it is decorated with `inject`, else what FastMCP makes of it;
+    an `ErrorResult` where a tool returns an error.  A client that cancels a request, or goes away, cancels its handler:
+    they see that.  What finalizers raise fails the request.
+
+    *Sessions.*  With *session_level*, values of that level live as long as the client's session.  Since protocol version
+    2026-07-28 there are no sessions: each request is on its own, and has such values for itself.
+
+    Args:
+        container: The container, or what makes one each time the server starts.
+        start: Whether singletons are built when the server starts; else when they are first needed.
+        session_level: The level of a client's session, if the application has one.
+        context: Gives more context values for a request.
+    """
+
+    def __init__(
+        self,
+        container: Container | Callable[[], Container],
+        *,
+        start: bool = True,
+        session_level: str | None = None,
+        context: Callable[[Context], Mapping[Any, object]] | None = None,
+    ) -> None:
+        self._container = container
+        self._start = start
+        self._level = session_level
+        self._context = context
+
+    @asynccontextmanager
+    async def __call__(self, server: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
+        container = self._container if isinstance(self._container, Container) else self._container()
+        async with container:
+            if self._start:
+                await container.start()
+            async with Life(container, self._level) as life:
+                middleware = _InScope(life, self._context)
+                server.add_middleware(middleware)
+                try:
+                    yield {KEY: container}
+                finally:
+                    server.middleware.remove(middleware)
+
+
+class _InScope(Middleware):
+    """Serves a request in a scope."""
+
+    def __init__(self, life: Life, context: Callable[[Context], Mapping[Any, object]] | None) -> None:
+        self._life = life
+        self._context = context
+
+    async def on_initialize(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        result = await call_next(context)
+        if context.fastmcp_context is not None:
+            self._life.begin_session(context.fastmcp_context.session)
+        return result
+
+    async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        if context.method == "initialize":
+            return await call_next(context)
+        ctx = context.fastmcp_context
+
+        def values(taken: Callable[[Any], bool]) -> dict[Any, object]:
+            found: dict[Any, object] = {Context: ctx} if ctx is not None and taken(Context) else {}
+            return found if ctx is None or self._context is None else {**found, **self._context(ctx)}
+
+        def error_of(result: Any) -> Exception | None:
+            return ErrorResult(str(context.message.name)) if getattr(result, "is_error", False) else None
+
+        # Outside of a request, as in a test that calls a tool directly, there is a context, but no session.
+        client = ctx.session if ctx is not None and ctx.request_context is not None else None
+        return await self._life.serve(client, values, lambda: call_next(context), error_of)

@@ -1,0 +1,250 @@
+"""
+A scope for each GraphQL operation: an extension of Strawberry's schema (extra ``strawberry``).
+
+The container's own life is that of the application that serves the schema: see `asyncmeta.integrations.asgi`.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple
+
+import strawberry
+from strawberry.extensions import SchemaExtension
+from strawberry.types import ExecutionContext
+
+from .. import Container, Scope, ScopeError, injected
+
+__all__ = ["KEY", "ContainerExtension", "SyncContainerExtension", "inject"]
+
+#: Under this name the context of an operation holds its scope: an item of a dictionary, an attribute of another object.
+KEY: Final = "asyncmeta"
+
+_OPERATION: Final = "asyncmeta_operation"
+_INFO: Final = "asyncmeta_info"
+
+
+class _Extension(SchemaExtension):
+    _sync = False
+
+    def __init__(self, container: Container, *, context: Callable[[ExecutionContext], Mapping[Any, object]] | None = None) -> None:
+        self._container = container
+        self._context = context
+        self._failure: BaseException | None = None
+
+    def _scope(self) -> Scope:
+        """Make the scope of the operation, and put it into its context."""
+        execution = self.execution_context
+        values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext) else {}
+        if self._context is not None:
+            values.update(self._context(execution))
+        scope = self._container.scope(values)
+        operation = _Operation(scope, self._sync)
+        if execution.context is None:
+            execution.context = {}
+        other = _found(execution.context, _OPERATION)
+        if other is not None and not other.scope.closed:
+            # A websocket has one context for all that it carries, and another operation is under way.
+            execution.context = copy.copy(execution.context)
+        for name, thing in ((KEY, scope), (_OPERATION, operation)):
+            if isinstance(execution.context, MutableMapping):
+                execution.context[name] = thing
+            else:
+                setattr(execution.context, name, thing)
+        return scope
+
+    def on_stream_result(self, result: Any) -> Iterator[None]:
+        self._note(result)
+        yield
+
+    def _note(self, result: Any) -> None:
+        """Take note of the first error in a result."""
+        if self._failure is None:
+            for error in getattr(result, "errors", None) or ():
+                self._failure = getattr(error, "original_error", None) or error
+                break
+
+    def _outcome(self) -> BaseException | None:
+        """Return what is wrong with an operation that came to its end."""
+        self._note(self.execution_context.result)
+        return self._failure
+
+
+class _Operation(NamedTuple):
+    """What an injected resolver has to know of its operation."""
+
+    scope: Scope
+    sync: bool  #: nothing can be awaited in it
+
+
+def _found(context: Any, name: str) -> Any:
+    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+
+
+def _last(error: BaseException | None) -> BaseException | None:
+    """Return the end of an exception's chain of contexts, where what finalizers raise is put."""
+    seen: set[int] = set()
+    while error is not None and error.__context__ is not None and id(error) not in seen:
+        seen.add(id(error))
+        error = error.__context__
+    return error
+
+
+class ContainerExtension(_Extension):
+    """
+    Opens a scope for each operation: ``Schema(query=Query, extensions=[lambda: ContainerExtension(container)])``.
+
+    Strawberry makes an extension for each operation, so it is given as a function that makes one.
+
+    *When a scope begins and ends.*  It is open from before the operation is parsed until its result is complete, and closed
+    before that is returned; that of a subscription is open until the subscription ends.  Resolvers that run side by side
+    share its values.  It is found in the operation's context under `KEY`, and by resolvers that are decorated with
+    `inject`.  `ExecutionContext` is given to it where the application declares that.
+
+    *Failure.*  An error of any resolver fails the operation, although GraphQL answers with the data of the others: finalizers
+    see the first one.  A subscription that its client ends early is seen as what its transport does with it: `GeneratorExit`
+    or a cancellation.  What finalizers raise becomes an error of the result.
+
+    Args:
+        container: The container; somebody else opens and closes it.
+        context: Gives more context values for an operation.
+    """
+
+    async def on_operation(self) -> AsyncIterator[None]:
+        scope = self._scope()
+        await scope.__aenter__()
+        try:
+            yield
+        except BaseException as left:
+            await scope.__aexit__(type(left), left, None)
+            raise
+        error = self._outcome()
+        before = _last(error)
+        await scope.__aexit__(None if error is None else type(error), error, None)
+        added = _last(error)
+        if added is not None and added is not before:
+            raise added
+
+
+class SyncContainerExtension(_Extension):
+    """
+    `ContainerExtension` for ``execute_sync``, where nothing can be awaited.
+
+    Resolvers are sync, and get what is built, or can be built without awaiting.
+    """
+
+    _sync = True
+
+    def on_operation(self) -> Iterator[None]:
+        scope = self._scope()
+        scope.__enter__()
+        try:
+            yield
+        except BaseException as left:
+            scope.__exit__(type(left), left, None)
+            raise
+        error = self._outcome()
+        before = _last(error)
+        scope.__exit__(None if error is None else type(error), error, None)
+        added = _last(error)
+        if added is not None and added is not before:
+            raise added
+
+
+def inject(fn: Any, /) -> Any:
+    """
+    Fill the marked parameters of a resolver, ``From[T]``, from the scope of its operation; the schema does not show them.
+
+    It stands *below* ``@strawberry.field``, ``mutation`` or ``subscription``.  Resolvers may be async or sync functions; those
+    of subscriptions are async generators.  A sync one gets values that have to be awaited, too, but under ``execute_sync``.
+
+    Example:
+        >>> @strawberry.type
+        ... class Query:
+        ...     @strawberry.field
+        ...     @inject
+        ...     async def price(self, name: str, prices: From[Prices]) -> int:
+        ...         return prices.of(name)
+
+    .. versionadded:: 0.1.0
+    """
+    filled = injected(fn)
+    shown = inspect.signature(filled)
+    own = next((name for name, parameter in shown.parameters.items() if _is_info(parameter.annotation)), None)
+
+    def operation_of(given: dict[str, Any]) -> _Operation:
+        info = given[own] if own is not None else given.pop(_INFO)
+        operation = _found(info.context, _OPERATION)
+        if operation is None:
+            raise ScopeError(f"no scope for {fn.__qualname__}: give ContainerExtension to the schema's extensions")
+        return operation  # type: ignore[no-any-return]
+
+    if inspect.isasyncgenfunction(fn):
+        call = _streaming(filled, operation_of)
+    elif inspect.iscoroutinefunction(fn):
+        call = _awaiting(filled, operation_of)
+    else:
+        call = _returning(fn, filled, operation_of)
+    functools.update_wrapper(call, filled)
+    call.__annotations__ = dict(filled.__annotations__)  # without those of marked parameters
+    if own is None:
+        hidden = inspect.Parameter(_INFO, inspect.Parameter.KEYWORD_ONLY, annotation=strawberry.Info)
+        call.__signature__ = shown.replace(parameters=[*shown.parameters.values(), hidden])
+        call.__annotations__[_INFO] = strawberry.Info
+    return call
+
+
+def _streaming(filled: Any, operation_of: Callable[[dict[str, Any]], _Operation]) -> Any:
+    async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        scope = operation_of(kwargs).scope
+        async with aclosing(filled(*args, **kwargs)) as items:
+            # It is filled at its first step.  Between steps whoever iterates must not see our scope.
+            with scope.ambient():
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            yield item
+            async for item in items:
+                yield item
+
+    return call
+
+
+def _awaiting(filled: Any, operation_of: Callable[[dict[str, Any]], _Operation]) -> Any:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with operation_of(kwargs).scope.ambient():
+            return await filled(*args, **kwargs)
+
+    return call
+
+
+def _returning(fn: Any, filled: Any, operation_of: Callable[[dict[str, Any]], _Operation]) -> Any:
+    @functools.wraps(fn)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    awaited = injected(run)
+
+    async def in_scope(scope: Scope, args: Any, kwargs: Any) -> Any:
+        with scope.ambient():
+            return await awaited(*args, **kwargs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        operation = operation_of(kwargs)
+        if not operation.sync:
+            return in_scope(operation.scope, args, kwargs)
+        with operation.scope.ambient():
+            return filled(*args, **kwargs)
+
+    return call
+
+
+def _is_info(annotation: Any) -> bool:
+    kind = typing.get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, strawberry.Info)
