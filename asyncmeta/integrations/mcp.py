@@ -24,6 +24,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.session import ServerSession
 
 from .. import Container, Scope, injected
+from .asgi import going_nowhere
 
 __all__ = ["KEY", "ContainerLifespan", "ErrorResult", "Life", "inject"]
 
@@ -355,17 +356,5 @@ class Life:
 
 async def _end(scope: Scope, error: BaseException | None) -> None:
     """Close *scope* with what went wrong, and raise what finalizers raised."""
-    before = _last(error)
-    await scope.__aexit__(None if error is None else type(error), error, None)
-    after = _last(error)
-    if after is not before and after is not None:
-        raise after
-
-
-def _last(error: BaseException | None) -> BaseException | None:
-    """Return the end of an exception's chain of contexts, where what finalizers raise is put."""
-    seen: set[int] = set()
-    while error is not None and error.__context__ is not None and id(error) not in seen:
-        seen.add(id(error))
-        error = error.__context__
-    return error
+    with going_nowhere(error):
+        await scope.__aexit__(None if error is None else type(error), error, None)

@@ -19,6 +19,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from .. import Container, Scope, ScopeError, injected
+from .asgi import going_nowhere
 
 __all__ = ["KEY", "ContainerExtension", "SyncContainerExtension", "inject"]
 
@@ -40,7 +41,7 @@ class _Extension(SchemaExtension):
     def _scope(self) -> Scope:
         """Make the scope of the operation, and put it into its context."""
         execution = self.execution_context
-        values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext) else {}
+        values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext, level="scoped") else {}
         if self._context is not None:
             values.update(self._context(execution))
         scope = self._container.scope(values)
@@ -86,15 +87,6 @@ def _found(context: Any, name: str) -> Any:
     return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
 
 
-def _last(error: BaseException | None) -> BaseException | None:
-    """Return the end of an exception's chain of contexts, where what finalizers raise is put."""
-    seen: set[int] = set()
-    while error is not None and error.__context__ is not None and id(error) not in seen:
-        seen.add(id(error))
-        error = error.__context__
-    return error
-
-
 class ContainerExtension(_Extension):
     """
     Opens a scope for each operation: ``Schema(query=Query, extensions=[lambda: ContainerExtension(container)])``.
@@ -124,11 +116,8 @@ class ContainerExtension(_Extension):
             await scope.__aexit__(type(left), left, None)
             raise
         error = self._outcome()
-        before = _last(error)
-        await scope.__aexit__(None if error is None else type(error), error, None)
-        added = _last(error)
-        if added is not None and added is not before:
-            raise added
+        with going_nowhere(error):
+            await scope.__aexit__(None if error is None else type(error), error, None)
 
 
 class SyncContainerExtension(_Extension):
@@ -149,11 +138,8 @@ class SyncContainerExtension(_Extension):
             scope.__exit__(type(left), left, None)
             raise
         error = self._outcome()
-        before = _last(error)
-        scope.__exit__(None if error is None else type(error), error, None)
-        added = _last(error)
-        if added is not None and added is not before:
-            raise added
+        with going_nowhere(error):
+            scope.__exit__(None if error is None else type(error), error, None)
 
 
 def inject(fn: Any, /) -> Any:
