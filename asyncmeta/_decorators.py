@@ -16,7 +16,6 @@ from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
 from ._names import Place, name_of
-from ._run.inject import inject
 from ._service import AsyncServiceBase
 from .errors import DeclarationError
 
@@ -261,6 +260,8 @@ def injected(*fns: Any) -> Any:
 
     .. versionadded:: 0.1.0
     """
+    from ._run.inject import inject  # late
+
     if not fns:
         return injected
     (fn,) = fns

@@ -16,8 +16,7 @@ from .._solve.nodes import Node
 from .cells import FLIGHT, UNSET
 from .finalizers import push
 from .handles import factory_handle, late_handle
-from .threads import carry_out_special
-from .work import absent, adopt_made, bind, function_of, half_again, join, settle, step, undo
+from .work import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
 
 __all__ = ["Loaded", "bound", "constant_root", "legend", "loaded"]
 
@@ -112,7 +111,7 @@ _HELPERS: dict[str, Any] = {
     "absent": absent,
     "adopt_made": adopt_made,
     "half_again": half_again,
-    "special": carry_out_special,
+    "special": special,
     "late_handle": late_handle,
     "factory_handle": factory_handle,
 }

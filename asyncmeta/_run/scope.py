@@ -18,11 +18,10 @@ from .._solve.plan import Plan
 from ..errors import ContainerError, ScopeError
 from .ambient import Ambient
 from .asked import Asked, asking
-from .beside import build_beside
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
-from .inject import Injecting
+from .injections import Injecting
 from .load import bound, constant_root, loaded
 from .now import check_now, had_now, refuse_itself
 from .work import adopt_made, adopts, bind, binds, run_plan
@@ -209,6 +208,8 @@ class Scope(Injecting):
         try:
             with nullcontext() if asked is None else asking(asked):
                 if plan.concurrent:
+                    from .beside import build_beside  # late
+
                     await build_beside(plan.units, self)
                 value = await run_plan(plan, self)
         except BaseException:
@@ -344,6 +345,8 @@ class Scope(Injecting):
             await build_missing(container, needed)
         units = {unit: None for token in tokens for unit in self._root(token).plan.units}
         if any(unit.concurrent for unit in units) and not self.by_threads:
+            from .beside import build_beside  # late
+
             self._enter_flight()
             try:
                 await build_beside(units, self)
