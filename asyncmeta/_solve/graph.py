@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
+from .._declare.annotations import KEYWORD, NORMAL, Parameter, constructor_of, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of
@@ -90,13 +90,18 @@ class Graph(Lookup):
         return node.edges
 
     def _plain_edges(self, node: Node, edges: list[Edge]) -> bool:
-        """Add the edges of a function that takes nothing but registered classes; False where it is any less plain."""
-        function = node.maker.function
-        if function is None or node.owner is not None or node.binding is not None or node.maker.call is not function:
+        """Add the edges of a factory that takes nothing but registered classes; False where it is any less plain."""
+        maker = node.maker
+        function, cls = maker.function, maker.cls
+        if node.owner is not None or node.binding is not None or maker.call is not (function or cls):
             return False
-        if type(node.maker) is not Maker:  # a provider list has its own rules
+        if type(maker) is not Maker:  # a provider list has its own rules
             return False
-        parameters = plain_parameters(function)
+        if cls is not None:
+            if cls is self.app or hasattr(cls, "__orig_bases__"):
+                return False
+            function = constructor_of(cls)
+        parameters = plain_parameters(function, 0 if cls is None else 1)
         if parameters is None:
             return False
         keys, view = node.registration.keys, node.view
