@@ -125,10 +125,11 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         Raises:
             DeclarationError: The factory cannot be called, the token not be hashed, or the options contradict each other.
         """
-        written = Written(
-            token, factory, lifetime=lifetime, also=also, multi=multi, timeout=timeout, in_thread=in_thread,
-            concurrent=concurrent, health=health, place=place_of_caller(),
-        )  # fmt: skip
+        options = {
+            "lifetime": lifetime, "also": also, "multi": multi, "timeout": timeout, "in_thread": in_thread,
+            "concurrent": concurrent, "health": health,
+        }  # fmt: skip
+        written = Written(token, factory, options, place_of_caller())
         if token is None:
             raise DeclarationError("register_dependency takes a token; None is none", str(written.place))
         _registry(cls).add(registration_of(written, any_token=True), replace=True)

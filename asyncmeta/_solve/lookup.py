@@ -397,7 +397,8 @@ class Lookup:
             maker = self._overridden(registration, owner)
             if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
                 owner = None
-        inside = view if maker.cls is None else self.view_of(maker.cls)
+        service = maker.cls if registry_of(maker.cls) is not None else None
+        inside = view if maker.cls is None else self.view_of(service) if service is not None else None
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
@@ -416,14 +417,14 @@ class Lookup:
             node.problems += (
                 Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
             )
-        if maker.cls is not None and registry_of(maker.cls) is not None:
-            if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
+        if service is not None:
+            if any(getattr(service, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
                 built.problems, built.binding = node.problems, binding
                 self.nodes[registration, view, built] = built  # found through the node that starts it
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
-            self.instances.setdefault(maker.cls, node)
+            self.instances.setdefault(service, node)
         self._give_slot(node)
         return node
 
