@@ -29,10 +29,10 @@ F = te.TypeVar("F", bound=Callable[..., Any])
 _Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 
 
-class _Register(Generic[T]):
-    """The decorator for a typed token: functions are checked against T by checkers, a class keeps its own type."""
+if TYPE_CHECKING:
 
-    if TYPE_CHECKING:
+    class _Register(Generic[T]):
+        """The decorator for a typed token: functions are checked against T by checkers, a class keeps its own type."""
 
         @overload
         def __call__(self, factory: type[R], /) -> type[R]: ...  # type: ignore[overload-overlap]  # a class before any callable

@@ -1,6 +1,6 @@
 """How are things called in text?  Types, tokens, factories, places, paths, near misses."""
 
-from __future__ import annotations
+# Without the annotations of the future: in texts, NamedTuple compiles each of them, which takes 0.15 ms of every start.
 
 import os
 from collections.abc import Callable, Iterable, Sequence

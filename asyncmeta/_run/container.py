@@ -23,7 +23,6 @@ from .getters import Getters
 from .handles import forget_fetched, home_kept
 from .injections import Injections
 from .levels import SpanningScope, no_level, scope_class
-from .opening import Opening, quick_enter
 from .scope import Scope
 from .tables import Tables
 from .work import bind
@@ -361,6 +360,8 @@ class Container(Tables):
 
     def opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
+        from .opening import Opening, quick_enter  # late
+
         if around is self and context is None and not self.observed and not self.overridden and len(self.graph.levels) == 2:
             try:
                 root = self.root_at(1, token)

@@ -12,9 +12,8 @@ from typing_extensions import TypeForm
 
 from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
-from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import Node
-from .._solve.plan import Plan
+from .._solve.plan import LARGEST, Plan
 from ..errors import ContainerError, ScopeError
 from .ambient import Ambient
 from .asked import Asked, asking
@@ -22,12 +21,9 @@ from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
 from .injections import Injecting
-from .load import bound, constant_root, loaded
 from .now import check_now, had_now, refuse_itself
+from .roots import Root, constant_root
 from .work import adopt_made, adopts, bind, binds, run_plan
-
-if TYPE_CHECKING:
-    from .roots import Root
 
 __all__ = ["Scope"]
 
@@ -195,10 +191,9 @@ class Scope(Injecting):
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
                 return self._run_plan(plan)
-            plan.code = loaded(emit_root(plan, self._level))
-        function = bound(
-            plan.code, container, {"live": container.kids.add if self._level == 1 else live, "landed": landed, "CLOSING": CLOSING}
-        )
+        from .load import root_function  # late
+
+        function = root_function(plan, self)
         container.keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 

@@ -15,9 +15,10 @@ from .._compat import annotations_of
 from .._declare.keys import MISSING
 from .._declare.makers import ASYNC, ASYNC_GENERATOR
 from .._declare.marked import Form, without_marked
-from .._solve.emit import LARGEST, wants_scope
+from .._solve.emit import wants_scope
 from .._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, fits, shape_of, wrapper_order
 from .._solve.nodes import Node
+from .._solve.plan import LARGEST
 from ..errors import FactoryError, GraphError, ScopeError
 from .ambient import AMBIENT
 from .cells import LOCK
