@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, UnionType
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 __all__ = [
     "Place",
