@@ -181,8 +181,7 @@ class Scope(Injecting):
 
     def _run(self, token: Any, root: Root, asked: Asked | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
-        plan = root.plan
-        container = self.container
+        plan, container = root.plan, self.container
         if self.by_threads:
             check_now(self, plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
@@ -351,9 +350,8 @@ class Scope(Injecting):
 
     async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
-        unit = made_unit(self, node, arguments)
         container = self.container
-        plan = container.plan_of_unit(unit)
+        plan = container.plan_of_unit(made_unit(self, node, arguments))
         asked = container.asked_by(plan)
         if not container.has_all(plan.singletons):
             await build_missing(container, plan.singletons, asked=asked)
