@@ -4,17 +4,15 @@ An async-first dependency-injection framework: a class declares, a container hol
 Start with `AsyncServiceBase`, `inject_dependency` and `Container`.
 """
 
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
 from ._declare.lifetimes import Lifetime
-from ._declare.providers import Overrides, Provider, Providers
 from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
 from ._run.asked import Build
 from ._run.container import Container
-from ._run.middleware import Middleware, Next
-from ._run.observing import Event, Observation, Observer
 from ._run.scope import Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
@@ -35,7 +33,12 @@ from .errors import (
     ScopeError,
     WrongLoopError,
 )
-from .report import CheckReport, HealthReport, StartReport, Timing
+
+if TYPE_CHECKING:  # loaded when they are asked for, see below
+    from ._declare.providers import Overrides, Provider, Providers
+    from ._run.middleware import Middleware, Next
+    from ._run.observing import Event, Observation, Observer
+    from .report import CheckReport, HealthReport, StartReport, Timing
 
 __version__: Final = "0.1.0"
 
@@ -85,3 +88,23 @@ __all__ = [  # in the plain order of text
     "inject_dependency",
     "injected",
 ]
+
+# Names of wings that many programs never enter; the wing is loaded when the name is first asked for.  See _run/__init__.
+_LATE: Final = {
+    "_declare.providers": ("Overrides", "Provider", "Providers"),
+    "_run.middleware": ("Middleware", "Next"),
+    "_run.observing": ("Event", "Observation", "Observer"),
+    "report": ("CheckReport", "HealthReport", "StartReport", "Timing"),
+}
+
+if not TYPE_CHECKING:  # to checkers every name would be there
+
+    def __getattr__(name: str) -> object:
+        for room, names in _LATE.items():
+            if name in names:
+                found = globals()[name] = getattr(import_module(f".{room}", __name__), name)
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -16,7 +16,6 @@ from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
 from ._names import Place, name_of
-from ._run.inject import inject
 from ._service import AsyncServiceBase
 from .errors import DeclarationError
 
@@ -30,10 +29,10 @@ F = te.TypeVar("F", bound=Callable[..., Any])
 _Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 
 
-class _Register(Generic[T]):
-    """The decorator for a typed token: functions are checked against T by checkers, a class keeps its own type."""
+if TYPE_CHECKING:
 
-    if TYPE_CHECKING:
+    class _Register(Generic[T]):
+        """The decorator for a typed token: functions are checked against T by checkers, a class keeps its own type."""
 
         @overload
         def __call__(self, factory: type[R], /) -> type[R]: ...  # type: ignore[overload-overlap]  # a class before any callable
@@ -70,7 +69,7 @@ class _Decorator:
         ):
             raise self._forgotten("was called like a class")
         # Where it is applied counts: a helper may have made it.
-        register(self._token, factories[0], self._options, Frame(sys._getframe(1), self._options))
+        register(self._token, factories[0], self._options, sys._getframe(1))
         return factories[0]
 
     def __repr__(self) -> str:
@@ -95,50 +94,49 @@ class _Decorator:
         return f"inject_dependency({token}) decorates a factory, which is missing"
 
 
-class Frame:
-    """Where a decorator was written."""
-
-    __slots__ = ("body", "module", "place")
-
-    def __init__(self, frame: types.FrameType, options: dict[str, Any]) -> None:
-        self.place = Place(frame.f_code.co_filename, frame.f_lineno)
-        self.module: str | None = frame.f_globals.get("__name__")
-        self.body: list[Written] | None = None
-        # Function bodies are optimized; class bodies and modules are not, and their f_locals costs nothing.
-        if frame.f_code.co_flags & 0x01 or "on" in options:
-            return
-        names = frame.f_locals
-        self.body = names.get(BODY)
-        if self.body is None and "__module__" in names and "__qualname__" in names:
-            raise DeclarationError(
-                f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: "
-                "derive it from AsyncServiceBase, or decorate a function outside",
-                str(self.place),
-            )
-
-
-def register(token: Any, factory: Any, options: dict[str, Any], frame: Frame) -> None:
+def body_of(frame: types.FrameType, place: Place) -> list[Written] | None:
     """
-    Register *factory* where the decorator stands.
+    Return where the class body that *frame* runs collects its registrations; None where it runs something else.
+
+    Raises:
+        DeclarationError: It is the body of a class that is no service class.
+    """
+    # Function bodies are optimized; class bodies and modules are not, and their f_locals costs nothing.
+    if frame.f_code.co_flags & 0x01:
+        return None
+    names = frame.f_locals
+    body: list[Written] | None = names.get(BODY)
+    if body is None and "__module__" in names and "__qualname__" in names:
+        raise DeclarationError(
+            f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: "
+            "derive it from AsyncServiceBase, or decorate a function outside",
+            str(place),
+        )
+    return body
+
+
+def register(token: Any, factory: Any, options: dict[str, Any], frame: types.FrameType) -> None:
+    """
+    Register *factory* where the decorator stands, which is what *frame* runs.
 
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
-    module = getattr(factory, "__module__", None) or frame.module
-    on = options.get("on", AsyncServiceBase)
-    if "on" in options:
-        options = {name: value for name, value in options.items() if name != "on"}
-    written = Written(token, factory, module=module, place=frame.place, **options)
-    if frame.body is not None:
+    place = Place(frame.f_code.co_filename, frame.f_lineno)
+    body = None if "on" in options else body_of(frame, place)
+    module = getattr(factory, "__module__", None) or frame.f_globals.get("__name__")
+    written = Written(token, factory, options, place, module)
+    if body is not None:
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):
-            raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(frame.place))
+            raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(place))
         written.body = True
-        frame.body.append(written)
+        body.append(written)
         return
+    on = options.get("on", AsyncServiceBase)
     registry = registry_of(on)
     if registry is None:
-        raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(frame.place))
+        raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(place))
     enter(registry, written)
 
 
@@ -215,17 +213,16 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
-    unknown = options.keys() - _OPTIONS
-    if unknown:
+    if options and (unknown := options.keys() - _OPTIONS):
         raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     frame = sys._getframe(1)
-    if isinstance(token, types.FunctionType | staticmethod):
+    if isinstance(token, (types.FunctionType, staticmethod)):
         if options:
             raise DeclarationError(
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",
                 f"{frame.f_code.co_filename}:{frame.f_lineno}",
             )
-        register(None, token, options, Frame(frame, options))
+        register(None, token, options, frame)
         return token
     return _Decorator(token, options, Place(frame.f_code.co_filename, frame.f_lineno))
 
@@ -261,6 +258,8 @@ def injected(*fns: Any) -> Any:
 
     .. versionadded:: 0.1.0
     """
+    from ._run.inject import inject  # late
+
     if not fns:
         return injected
     (fn,) = fns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, UnionType
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 __all__ = [
     "Place",
@@ -23,11 +23,14 @@ _LONGEST = 80
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-class Place(NamedTuple):
+class Place:
     """Where something was written."""
 
-    file: str  #: as the code object names it
-    line: int  #: counted from 1; 0 where only the file is known
+    __slots__ = ("file", "line")
+
+    def __init__(self, file: str, line: int) -> None:
+        self.file = file  #: as the code object names it
+        self.line = line  #: counted from 1; 0 where only the file is known
 
     def __str__(self) -> str:
         file = self.file

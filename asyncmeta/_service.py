@@ -15,14 +15,17 @@ from ._declare.entries import BODY, Written, enter_body, registration_of, value_
 from ._declare.keys import Lazy, token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
-from ._declare.providers import Providers, read_providers
-from ._declare.registry import Registry, checked_context, checked_scopes, layers_of, registry_of
+from ._declare.registry import Registration, Registry, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
 from ._run.container import Container
 from ._run.handles import HOME, home_kept
-from ._run.overlay import Overlay  # noqa: F401  # hands itself to the container
+from ._solve.graph import Graph
 from .errors import DeclarationError, ScopeError
+
+if TYPE_CHECKING:
+    from ._declare.providers import Providers
+    from ._run.overlay import Overriding
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
 
@@ -71,7 +74,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             _refuse_fields(name, namespace)
             _add_annotated(namespace)
             _share_nothing(namespace, made_again=isinstance(former, Registry))
-            listed = read_providers(providers, place) if providers else []
+            listed = _read_providers(providers, place) if providers else []
         except DeclarationError as error:
             raise error if error.where else DeclarationError(error.message, str(place)) from None
         try:
@@ -122,10 +125,11 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         Raises:
             DeclarationError: The factory cannot be called, the token not be hashed, or the options contradict each other.
         """
-        written = Written(
-            token, factory, lifetime=lifetime, also=also, multi=multi, timeout=timeout, in_thread=in_thread,
-            concurrent=concurrent, health=health, place=place_of_caller(),
-        )  # fmt: skip
+        options = {
+            "lifetime": lifetime, "also": also, "multi": multi, "timeout": timeout, "in_thread": in_thread,
+            "concurrent": concurrent, "health": health,
+        }  # fmt: skip
+        written = Written(token, factory, options, place_of_caller())
         if token is None:
             raise DeclarationError("register_dependency takes a token; None is none", str(written.place))
         _registry(cls).add(registration_of(written, any_token=True), replace=True)
@@ -149,7 +153,13 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
 
     def register_providers(cls, providers: Providers) -> None:
         """Register the entries of a provider list, or none of them where one is wrong."""
-        _registry(cls).add_all(read_providers(providers))
+        _registry(cls).add_all(_read_providers(providers, place_of_caller()))
+
+
+def _read_providers(providers: Any, place: Place) -> list[Registration]:
+    from ._declare.providers import read_providers  # late
+
+    return read_providers(providers, place)
 
 
 def _registry(cls: Any) -> Registry:
@@ -318,5 +328,21 @@ def _without_fetched(state: Any) -> Any:
     return {name: value for name, value in state.items() if name != HOME and not isinstance(value, Lazy)}
 
 
+# What overrides need lies in rooms above the container, which are loaded when the first of them is made.
+
+
+def _layer_of(overrides: Any, graph: Graph) -> Registry:
+    from ._run.overlay import layer_of  # late
+
+    return layer_of(overrides, graph)
+
+
+def _overriding(container: Container, overrides: Any, **how: bool) -> Overriding:
+    from ._run.overlay import Overriding  # late
+
+    return Overriding(container, overrides, **how)
+
+
+Container.layer_of, Container.overriding = _layer_of, _overriding
 Container.base = AsyncServiceBase
 Container.hooks = {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown}

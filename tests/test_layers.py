@@ -35,6 +35,24 @@ LONGEST_WITH_A_REASON = 600
 #: Rooms longer than LONGEST, with the reason why a cut would make them harder to read.
 LONG: dict[str, str] = {}
 
+#: Rooms that are loaded when they are first needed, by an import in a function, and why a program may never need them.
+#: `import asyncmeta` loads none of them; see the docstring of _run.
+LATE = {
+    "_declare.providers": "registrations are mostly written with decorators",
+    "_run.beside": "only for registrations with concurrent=True",
+    "_run.findings": "only check() reports what is no problem",
+    "_run.health": "only health() asks",
+    "_run.inject": "only where functions are filled",
+    "_run.load": "code is made for what is asked for twice in a scope",
+    "_run.middleware": "only where something stands around builds",
+    "_run.observing": "only where builds are observed, wrapped or timed",
+    "_run.opening": "only request() opens a scope for one value",
+    "_run.overlay": "overrides are for tests, tenants and experiments",
+    "_run.slow": "only with slow=, or in asyncio's debug mode",
+    "_run.starting": "only start() reports",
+    "_run.threads": "only for in_thread=True and timeout=",
+}
+
 #: What the front door promises.
 FACE = """
     All AmbiguousDependencyError AsyncDependencyDescriptor AsyncDependencyError AsyncMeta AsyncMetaError
@@ -160,9 +178,45 @@ def test_no_circles_between_modules():
 
 def test_no_import_hides_in_a_function():
     """
-    The package's own modules are imported at the top, where a circle would show.
+    The package's own modules are imported at the top, but for those named in LATE, each of which is used.
     """
-    assert [str(found) for found in IMPORTS if found.in_function] == []
+    hidden = [found for found in IMPORTS if found.in_function]
+
+    assert [str(found) for found in hidden if found.target not in LATE] == []
+    assert {found.target for found in hidden} == set(LATE)
+
+
+def test_what_is_late_is_not_loaded_before():
+    """
+    A program that declares a service and gets it loads no room that is named in LATE.
+    """
+    program = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, inject_dependency
+
+@inject_dependency("name")
+async def name():
+    return "Ada"
+
+class App(AsyncServiceBase):
+    name = AsyncDependencyDescriptor("name")
+
+async def main():
+    async with Container(App) as container:
+        app = await container.get(App)
+        async with container.scope():
+            assert await app.name == "Ada"
+
+asyncio.run(main())
+print(*sys.modules)
+"""
+
+    done = subprocess.run([sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True)
+
+    loaded = {name.removeprefix("asyncmeta.") for name in done.stdout.split() if name.startswith("asyncmeta.")}
+    assert "_run.container" in loaded
+    assert loaded & {*LATE, "report"} == set()
 
 
 def test_integrations_see_only_the_front_door():
@@ -255,3 +309,28 @@ def test_the_front_door_shows_what_is_promised():
 
     assert sorted(set(FACE) - LATER) == asyncmeta.__all__
     assert [name for name in asyncmeta.__all__ if not hasattr(asyncmeta, name)] == []
+
+
+def test_the_front_door_loads_late_what_checkers_see_at_once():
+    """
+    A name that is loaded when it is asked for is the one that type checkers are shown, and `dir` shows it before.
+    """
+    import asyncmeta
+
+    shown = {
+        name.name: f"asyncmeta.{node.module}"
+        for block in TREES["__init__"].body
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+
+    late = {name: f"asyncmeta.{room}" for room, names in asyncmeta._LATE.items() for name in names}
+    assert late == shown
+    assert {name: getattr(asyncmeta, name) for name in late} == {
+        name: getattr(sys.modules[room], name) for name, room in late.items()
+    }
+    assert set(asyncmeta.__all__) <= set(dir(asyncmeta))
+    with pytest.raises(AttributeError, match=r"module 'asyncmeta' has no attribute 'Obserer'"):
+        asyncmeta.Obserer

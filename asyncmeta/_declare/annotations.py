@@ -157,18 +157,23 @@ def parameters_of_function(
     return tuple(found)
 
 
-def plain_parameters(function: types.FunctionType) -> list[tuple[str, type]] | None:
+def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
     """
     Return names and classes where *function* takes nothing but classes by position; None where it is any less plain.
 
     What most factories are: read in one step, because a graph may have ten thousand of them.
+
+    Args:
+        skip: How many leading parameters the caller fills (``self``).
     """
+    if type(function) is not types.FunctionType:
+        return None
     code = function.__code__
     if function.__defaults__ or code.co_kwonlyargcount or hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
         return None
     written = annotations_of(function)
     found = []
-    for name in code.co_varnames[: code.co_argcount]:
+    for name in code.co_varnames[skip : code.co_argcount]:
         annotation = written.get(name)
         if type(annotation) is not type or annotation is type(None):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,51 +22,22 @@ BODY = "__asyncmeta_body__"
 class Written:
     """One use of ``@inject_dependency``, as written; becomes a registration when it is known where it stands."""
 
-    __slots__ = (
-        "also",
-        "body",
-        "concurrent",
-        "factory",
-        "health",
-        "in_thread",
-        "lifetime",
-        "module",
-        "multi",
-        "place",
-        "replace",
-        "timeout",
-        "token",
-    )
+    __slots__ = ("body", "factory", "module", "options", "place", "token")
 
     def __init__(
-        self,
-        token: Any,
-        factory: Any,
-        *,
-        lifetime: Any = None,
-        also: Any = (),
-        multi: Any = False,
-        replace: Any = False,
-        timeout: Any = None,
-        in_thread: Any = False,
-        concurrent: Any = False,
-        health: Any = None,
-        module: str | None = None,
-        place: Place | None = None,
+        self, token: Any, factory: Any, options: Mapping[str, Any], place: Place | None, module: str | None = None
     ) -> None:
         self.token = token
         self.factory = factory
-        self.lifetime = lifetime
-        self.also = also
-        self.multi = multi
-        self.replace = replace
-        self.timeout = timeout
-        self.in_thread = in_thread
-        self.concurrent = concurrent
-        self.health = health
-        self.module = module
+        self.options = options  #: those that were given, by name
         self.place = place
+        self.module = module
         self.body = False  #: stands in the body of the class it registers on
+
+    @property
+    def replace(self) -> Any:
+        """Whether it wins over another module's."""
+        return self.options.get("replace", False)
 
 
 def registration_of(
@@ -90,7 +61,7 @@ def registration_of(
         DeclarationError: Something about it is wrong; nothing is registered.
     """
     place = written.place or place_of_caller()
-
+    given = written.options
     maker: Maker | None = None
 
     def wrong(message: str) -> DeclarationError:
@@ -108,17 +79,18 @@ def registration_of(
             token = maker.cls if written.token is None else written.token
         key = _key(token, any_token)
         also: tuple[Hashable, ...] = ()
-        if written.also != ():
-            if isinstance(written.also, (str, type)) or not isinstance(written.also, Sequence):
+        if (others := given.get("also", ())) != ():
+            if isinstance(others, (str, type)) or not isinstance(others, Sequence):
                 raise DeclarationError("also is a sequence of tokens")
-            also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in written.also) if other != key))
-        if type(written.multi) is not bool or type(written.replace) is not bool:
+            also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
+        multi = given.get("multi", False)
+        if type(multi) is not bool or type(written.replace) is not bool:
             raise DeclarationError("multi and replace are True or False")
-        lives = written.lifetime
+        lives = given.get("lifetime")
         if lives is None:
             registry = registry_of(maker.cls)
             lives = lifetime if registry is None else registry.lifetime
-        options = checked_options(maker, lives, written.timeout, written.in_thread, written.concurrent, written.health)
+        options = checked_options(maker, lives, given)
         if maker.cls is not None:
             for one in (key, *also):
                 _check_class(maker.cls, one)
@@ -127,7 +99,7 @@ def registration_of(
             raise
         raise wrong(error.message) from None
     return Registration(
-        key, maker, lives, place, also=also, multi=written.multi, module=written.module, attribute=attribute, options=options
+        key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
 
 

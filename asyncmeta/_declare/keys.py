@@ -17,6 +17,7 @@ __all__ = [
     "MISSING",
     "All",
     "Ask",
+    "ByName",
     "Factory",
     "From",
     "Inject",
@@ -250,6 +251,28 @@ class Ask:
     def key(self) -> Hashable:
         """What it is about, for texts."""
         return self.inner.key if self.inner is not None else self.keys[-1]
+
+
+class ByName:
+    """
+    A key that nobody registers: it means the registered class of that name, whichever it is.
+
+    The dialect tries it where it was given a string and no key is that string.  See Ascender, "Forward references".
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByName) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((ByName, self.name))
+
+    def __repr__(self) -> str:
+        return name_of(self.name)
 
 
 def token_key(token: Any) -> Hashable:

@@ -13,12 +13,12 @@ from typing_extensions import TypedDict
 from .._names import Place, close_to, name_of, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter, constructor_of
-from .keys import INJECTED, MISSING, Ask, Factory, Inject, Lazy, ask_for, is_hashable
+from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, ask_for, is_hashable
 from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
 from .registry import Registration, registry_of
 
-__all__ = ["ByName", "Overrides", "Provider", "Providers", "read_providers", "shape_of"]
+__all__ = ["Overrides", "Provider", "Providers", "read_providers", "shape_of"]
 
 
 class Provider(TypedDict, total=False):
@@ -73,28 +73,6 @@ _WORDS = {
 }
 
 _LIFETIMES = {"singleton": "singleton", "scoped": "scoped", "transient": "transient", "request": "scoped"}
-
-
-class ByName:
-    """
-    A key that nobody registers: it means the registered class of that name, whichever it is.
-
-    The dialect tries it where it was given a string and no key is that string.  See Ascender, "Forward references".
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ByName) and self.name == other.name
-
-    def __hash__(self) -> int:
-        return hash((ByName, self.name))
-
-    def __repr__(self) -> str:
-        return name_of(self.name)
 
 
 class ProviderMaker(Maker):

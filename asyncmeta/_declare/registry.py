@@ -102,15 +102,22 @@ class Registration:
         return (self.key, *self.also)
 
 
-def checked_options(maker: Maker, lifetime: Any, timeout: Any, in_thread: Any, concurrent: Any, health: Any) -> Options:
+def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Options:
     """
     Return the options, or raise what is wrong with them.
+
+    Args:
+        given: By name, those that were written; the others are as in the plain kind.
 
     Raises:
         DeclarationError: One is of the wrong kind, or they contradict each other.
     """
     if not isinstance(lifetime, str) or not lifetime:
         raise DeclarationError(f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_kind_of(lifetime)}')
+    if not given:
+        return PLAIN
+    timeout, health = given.get("timeout"), given.get("health")
+    in_thread, concurrent = given.get("in_thread", False), given.get("concurrent", False)
     if timeout is None and not in_thread and not concurrent and health is None:
         return PLAIN
     if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0):
@@ -312,7 +319,8 @@ def _same_factory(one: Registration, other: Registration) -> bool:
 
 def registry_of(cls: Any) -> Registry | None:
     """Return the registry of a service class; None for everything else."""
-    if cls is None or not isinstance(cls, type):
+    # Services have a metaclass: what has none, which is nearly everything, is answered at once.
+    if type(cls) is type or not isinstance(cls, type):
         return None
     found = type.__getattribute__(cls, "__dict__").get("__asyncmeta__")
     return found if isinstance(found, Registry) else None

@@ -9,32 +9,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._declare.providers import Overrides, Providers, read_providers
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import name_of
 from .._solve.checks import check_whole, grouped
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER
 from ..errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
-from ..report import CheckReport, StartReport, Timing
 from .ambient import Ambient
 from .cells import LOCK
 from .ending import IS_CLOSED, IS_CLOSING, OPEN
 from .finalizers import EXITING
-from .findings import check_report
 from .getters import Getters
 from .handles import forget_fetched, home_kept
+from .injections import Injections
 from .levels import SpanningScope, no_level, scope_class
-from .middleware import Middleware
-from .observing import observed_class
-from .opening import Opening, quick_enter
 from .scope import Scope
-from .starting import start
 from .tables import Tables
 from .work import bind
-from .wrappers import Injections
 
 if TYPE_CHECKING:
+    from .._declare.providers import Overrides, Providers
+    from ..report import CheckReport, StartReport, Timing
+    from .middleware import Middleware
     from .scope import Opening as Opens, Service
 
 __all__ = ["Container"]
@@ -144,6 +140,8 @@ class Container(Tables):
         layers = layers_of(root)
         extra: tuple[Registry, ...] = ()
         if providers:
+            from .._declare.providers import read_providers  # late
+
             extra = (Registry(None),)
             extra[0].add_all(read_providers(providers))
         if overrides is not None:
@@ -240,7 +238,7 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(self, overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
+        return self.overriding(overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
 
     def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Opens[Container]:
         """
@@ -255,7 +253,7 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(self, overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
+        return self.overriding(overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
 
     # --- asking ---
 
@@ -287,6 +285,8 @@ class Container(Tables):
         Raises:
             BaseException: What the first failing factory raised; what was built stays.
         """
+        from .starting import start  # late
+
         return await start(self, tokens, concurrency, progress)
 
     def check(self) -> CheckReport:
@@ -299,6 +299,8 @@ class Container(Tables):
         Raises:
             GraphErrors: The problems, all at once.
         """
+        from .findings import check_report  # late
+
         self._check()
         return check_report(self.graph, self.built)
 
@@ -336,7 +338,11 @@ class Container(Tables):
         found = self.classes.get((level, base))
         if found is None:
             found = scope_class(base, self, level, self.tables[level], self.tables_nowait[level])
-            found = self.classes[level, base] = observed_class(found) if self.observed else found
+            if self.observed:
+                from .observing import observed_class  # late
+
+                found = observed_class(found)
+            self.classes[level, base] = found
         return found
 
     if TYPE_CHECKING:
@@ -354,6 +360,8 @@ class Container(Tables):
 
     def opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
+        from .opening import Opening, quick_enter  # late
+
         if around is self and context is None and not self.observed and not self.overridden and len(self.graph.levels) == 2:
             try:
                 root = self.root_at(1, token)

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._compat import new_task
 from .._solve.graph import Graph
@@ -20,10 +20,12 @@ from .drive import Holder
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
 from .getters import Getters
 from .handles import Ready, refusing
+from .injections import Injections
 from .keeping import Part
-from .observing import Watch
 from .scope import Scope
-from .wrappers import Injections
+
+if TYPE_CHECKING:
+    from .observing import Watch
 
 __all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Ending"]
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec
-
-import typing_extensions as te
+from typing import Any
 
 from .._declare.keys import MISSING
 from .._declare.lifetimes import CONTAINER_LEVEL
@@ -21,13 +19,9 @@ from .._solve.emit_call import Fill
 from .._solve.plan import Plan
 from ..errors import DeclarationError, GraphError, MissingDependencyError, ScopeError
 from .ambient import current
-from .closing import Closing
 from .wrappers import UNFILLED, Wrapper
 
-__all__ = ["Injecting", "inject"]
-
-P = ParamSpec("P")
-R = te.TypeVar("R")
+__all__ = ["inject"]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
@@ -374,33 +368,3 @@ def inject(function: Any, home: Any = None) -> Any:
     if home is not None:
         injection.check(home)
     return wrapper
-
-
-class Injecting(Closing):
-    """The part of a scope that fills functions."""
-
-    __slots__ = ()
-
-    #: no scope can be opened in it: a fact of the classes of such scopes
-    innermost = False
-
-    def inject(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """
-        Return *fn* with its marked parameters, ``From[T]`` or ``Annotated[T, Inject(...)]``, filled at each call.
-
-        The caller passes the others, by position or name; a marked one that is passed by hand wins.  A container opens a
-        scope for each call where something scoped is needed, and closes it when the call, or the generator, ends; a scope
-        gives its own values.  What is registered or overridden later counts from the next call on.
-
-        Args:
-            fn: A function of any kind, sync or async, also a generator; a method, a class.  A sync one gets what needs no
-                awaiting, see `get_nowait`.
-
-        Raises:
-            GraphErrors: What it asks for does not fit together; all problems at once.
-            ClosedError: This container or scope is closed.
-
-        .. versionadded:: 0.1.0
-        """
-        self.check_open()
-        return inject(fn, self)  # type: ignore[no-any-return]

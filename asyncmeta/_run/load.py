@@ -11,15 +11,16 @@ from types import FrameType
 from typing import Any
 
 from .._names import name_of
-from .._solve.emit import Source
+from .._solve.emit import Source, emit_root
 from .._solve.nodes import Node
+from .._solve.plan import Plan
 from .cells import FLIGHT, UNSET
+from .closing import CLOSING, landed, live
 from .finalizers import push
 from .handles import factory_handle, late_handle
-from .threads import carry_out_special
-from .work import absent, adopt_made, bind, function_of, half_again, join, settle, step, undo
+from .work import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
 
-__all__ = ["Loaded", "bound", "constant_root", "legend", "loaded"]
+__all__ = ["Loaded", "bound", "legend", "loaded", "root_function"]
 
 _NUMBERS = itertools.count(1)
 
@@ -82,13 +83,13 @@ def bound(code: Loaded, container: Any, more: Mapping[str, Any]) -> Any:
     return types.FunctionType(code.code, names)
 
 
-def constant_root(value: Any) -> Any:
-    """Return the root of a built container value."""
-
-    async def root(s: Any) -> Any:
-        return value
-
-    return root
+def root_function(plan: Plan, scope: Any) -> Any:
+    """Return the generated function of *plan* for scopes like *scope*, compiled when the first container asks."""
+    if plan.code is None:
+        plan.code = loaded(emit_root(plan, scope._level))
+    container = scope.container
+    counts_in = container.kids.add if scope._level == 1 else live
+    return bound(plan.code, container, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
 
 
 def legend(source: Source) -> list[tuple[str, str]]:
@@ -112,7 +113,7 @@ _HELPERS: dict[str, Any] = {
     "absent": absent,
     "adopt_made": adopt_made,
     "half_again": half_again,
-    "special": carry_out_special,
+    "special": special,
     "late_handle": late_handle,
     "factory_handle": factory_handle,
 }

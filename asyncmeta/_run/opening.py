@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import AsyncGeneratorType, TracebackType
 from typing import Any
 
-from .._solve.emit import LARGEST, emit_opening, wants_scope
-from .._solve.plan import Plan
+from .._solve.emit import emit_opening, wants_scope
+from .._solve.plan import LARGEST, Plan
 from ..errors import FactoryError
 from .finalizers import as_list, settle_errors, unwind, yields_twice
 from .load import bound, loaded

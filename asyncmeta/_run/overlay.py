@@ -27,7 +27,7 @@ from .observing import override_began, override_ended
 from .overriding import IN_FORCE, NONE
 from .scope import Scope
 
-__all__ = ["Overlay", "Overriding", "overrides_registry"]
+__all__ = ["Overlay", "Overriding", "layer_of", "overrides_registry"]
 
 _PROVIDER_KEYS = frozenset({"provide", "value", "use_value", "use_class", "use_factory", "use_existing", "deps", "inject", "multi"})
 
@@ -465,7 +465,3 @@ def _refuse_unknown(graph: Graph, registry: Registry) -> None:
         raise errors[0]
     if errors:
         raise grouped(graph, errors)
-
-
-Container.overriding = Overriding
-Container.layer_of = layer_of

@@ -28,7 +28,7 @@ from .._solve.nodes import (
 from .._solve.plan import THE_SCOPE, Plan, Ref, plan_of
 from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
 
-__all__ = ["Root", "root_of"]
+__all__ = ["Root", "constant_root", "root_of"]
 
 
 class Root:
@@ -136,3 +136,12 @@ def _outside(graph: Graph, ask: Ask, level: int, needed: int) -> ScopeError:
     return ScopeError(
         f"{name} needs {scope}, and this is {where}; open one: `async with container.scope() as scope`, then ask the scope"
     )
+
+
+def constant_root(value: Any) -> Any:
+    """Return the root of a built container value."""
+
+    async def root(s: Any) -> Any:
+        return value
+
+    return root

@@ -12,23 +12,18 @@ from typing_extensions import TypeForm
 
 from .._declare.keys import Token
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
-from .._solve.emit import LARGEST, emit_root
 from .._solve.nodes import Node
-from .._solve.plan import Plan
+from .._solve.plan import LARGEST, Plan
 from ..errors import ContainerError, ScopeError
 from .ambient import Ambient
 from .asked import Asked, asking
-from .beside import build_beside
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
-from .inject import Injecting
-from .load import bound, constant_root, loaded
+from .injections import Injecting
 from .now import check_now, had_now, refuse_itself
+from .roots import Root, constant_root
 from .work import adopt_made, adopts, bind, binds, run_plan
-
-if TYPE_CHECKING:
-    from .roots import Root
 
 __all__ = ["Scope"]
 
@@ -186,8 +181,7 @@ class Scope(Injecting):
 
     def _run(self, token: Any, root: Root, asked: Asked | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
-        plan = root.plan
-        container = self.container
+        plan, container = root.plan, self.container
         if self.by_threads:
             check_now(self, plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
@@ -196,10 +190,9 @@ class Scope(Injecting):
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
                 return self._run_plan(plan)
-            plan.code = loaded(emit_root(plan, self._level))
-        function = bound(
-            plan.code, container, {"live": container.kids.add if self._level == 1 else live, "landed": landed, "CLOSING": CLOSING}
-        )
+        from .load import root_function  # late
+
+        function = root_function(plan, self)
         container.keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 
@@ -209,6 +202,8 @@ class Scope(Injecting):
         try:
             with nullcontext() if asked is None else asking(asked):
                 if plan.concurrent:
+                    from .beside import build_beside  # late
+
                     await build_beside(plan.units, self)
                 value = await run_plan(plan, self)
         except BaseException:
@@ -344,6 +339,8 @@ class Scope(Injecting):
             await build_missing(container, needed)
         units = {unit: None for token in tokens for unit in self._root(token).plan.units}
         if any(unit.concurrent for unit in units) and not self.by_threads:
+            from .beside import build_beside  # late
+
             self._enter_flight()
             try:
                 await build_beside(units, self)
@@ -353,9 +350,8 @@ class Scope(Injecting):
 
     async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
-        unit = made_unit(self, node, arguments)
         container = self.container
-        plan = container.plan_of_unit(unit)
+        plan = container.plan_of_unit(made_unit(self, node, arguments))
         asked = container.asked_by(plan)
         if not container.has_all(plan.singletons):
             await build_missing(container, plan.singletons, asked=asked)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._declare.registry import layers_of
 from .._solve.plan import Plan
-from ..report import HealthReport
 from .asked import Asked
 from .cells import LOCK
 from .ending import OPEN, Ending
-from .health import health
-from .middleware import checked_middleware
-from .observing import Observation, Observer, Watch
-from .slow import DEBUG_FACTOR, checked_slow
+
+if TYPE_CHECKING:
+    from ..report import HealthReport
+    from .observing import Observation, Observer, Watch
 
 __all__ = ["Watching"]
 
@@ -29,9 +28,14 @@ class Watching(Ending):
 
     def watch_of(self, cls: type, middleware: Any, slow: Any) -> Watch | None:
         """Return what is to be run and timed around builds of the application *cls*; None where that is nothing."""
-        around = checked_middleware(middleware)
-        for layer in layers_of(cls):
-            around += checked_middleware(layer.middleware)
+        given = [middleware, *(layer.middleware for layer in layers_of(cls))]
+        if slow is None and all(one == () for one in given):
+            return None
+        from .middleware import checked_middleware  # late
+        from .observing import Watch
+        from .slow import checked_slow
+
+        around = tuple(one for some in given for one in checked_middleware(some))
         seconds = checked_slow(slow)
         return Watch(self, around, seconds) if around or seconds is not None else None
 
@@ -54,6 +58,8 @@ class Watching(Ending):
         Raises:
             DeclarationError: *observer* is none.
         """
+        from .observing import Watch  # late
+
         return (self.watcher or Watch(self, (), None)).observe(observer)
 
     def heed(self, watch: Watch) -> None:
@@ -70,11 +76,13 @@ class Watching(Ending):
             overlay.heed(watch)
 
     def heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
-        seconds = loop.slow_callback_duration * DEBUG_FACTOR if loop.get_debug() else None
-        watch = self.watcher
-        if seconds is not None or (watch is not None and watch.debug is not None):
+        debug, watch = loop.get_debug(), self.watcher
+        if debug or (watch is not None and watch.debug is not None):
+            from .observing import Watch  # late
+            from .slow import DEBUG_FACTOR
+
             watch = watch or Watch(self, (), None)
-            watch.debug = seconds
+            watch.debug = loop.slow_callback_duration * DEBUG_FACTOR if debug else None
             self.heed(watch)
 
     async def health(self, *, timeout: float = 5.0) -> HealthReport:
@@ -91,4 +99,6 @@ class Watching(Ending):
             ClosedError: This container is closed.
             WrongLoopError: Another living loop owns what would be asked.
         """
+        from .health import health  # late
+
         return await health(self, timeout)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL
@@ -21,9 +21,10 @@ from .asked import builds_of
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle, put
-from .observing import Watch
 from .overriding import IN_FORCE, NONE
-from .threads import carry_out_special
+
+if TYPE_CHECKING:
+    from .observing import Watch
 
 __all__ = [
     "absent",
@@ -36,6 +37,7 @@ __all__ = [
     "noted",
     "run_plan",
     "settle",
+    "special",
     "undo",
     "undone",
 ]
@@ -157,7 +159,7 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
     node = op.node
     kind = node.kind
     if op.special:
-        return await carry_out_special(node, function_of(node), args, named, scope, push)
+        return await special(node, function_of(node), args, named, scope, push)
     if kind == SYNC:
         value = function_of(node)(*args, **named)
         if binds(node):
@@ -194,9 +196,14 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
     return value
 
 
-async def perform_watched(
-    watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push
-) -> Any:
+def special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Coroutine[Any, Any, Any]:
+    """Call a factory that is no plain call: in a thread, within a time."""
+    from .threads import carry_out_special  # late
+
+    return carry_out_special(node, call, args, named, scope, push)
+
+
+async def perform_watched(watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
     """The same, told to observers and run through middleware."""
 
     def make(push: Push) -> Any:

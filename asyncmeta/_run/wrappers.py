@@ -15,9 +15,10 @@ from .._compat import annotations_of
 from .._declare.keys import MISSING
 from .._declare.makers import ASYNC, ASYNC_GENERATOR
 from .._declare.marked import Form, without_marked
-from .._solve.emit import LARGEST, wants_scope
+from .._solve.emit import wants_scope
 from .._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, fits, shape_of, wrapper_order
 from .._solve.nodes import Node
+from .._solve.plan import LARGEST
 from ..errors import FactoryError, GraphError, ScopeError
 from .ambient import AMBIENT
 from .cells import LOCK
@@ -25,7 +26,7 @@ from .finalizers import as_list, settle_errors, unwind, unwind_sync, yields_twic
 from .load import Loaded, loaded
 from .work import undone
 
-__all__ = ["UNFILLED", "Injections", "Wrapper"]
+__all__ = ["UNFILLED", "Wrapper"]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
@@ -83,24 +84,6 @@ class Bound:
     def __del__(self) -> None:
         for name in self.names.values():
             self.space.pop(name, None)
-
-
-class Injections:
-    """The injected functions that have code of their own for one container."""
-
-    __slots__ = ("_hot",)
-
-    def __init__(self) -> None:
-        self._hot: weakref.WeakSet[Wrapper] = weakref.WeakSet()
-
-    def add(self, wrapper: Wrapper) -> None:
-        self._hot.add(wrapper)
-
-    def cool(self) -> None:
-        """Let every injected function look again."""
-        for wrapper in list(self._hot):
-            wrapper.cool()
-        self._hot.clear()
 
 
 class Written:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Hashable, Iterable, Set
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.registry import Registration, Registry, attributes_of
+from .._declare.registry import attributes_of
 from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,
@@ -59,34 +59,37 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
     errors: list[GraphError] = []
     if graph.app is not graph.shared.cls:
         starts.append(graph.app_node())
-    for registration, registry, rank in graph.declared_registrations():
+    for registration, rank in graph.declared_registrations():
         if registration.rivals:
             errors.append(_worded(graph, Problem("ambiguous", registration.key, places=tuple(
                 str(one.place) for one in (*registration.rivals, registration))), None, {}))  # fmt: skip
             continue
-        errors.extend(_mixed(graph, registration, registry))
         if not is_open(registration.key):  # checked for each closed form that something asks for
             starts.append(graph.node(registration, None, rank))
+    errors.extend(_mixed(graph))
     return starts, errors
 
 
-def _mixed(graph: Graph, registration: Registration, registry: Registry) -> list[GraphError]:
-    """Find keys that a lower layer registers with multi=True and this one without, or the other way about."""
+def _mixed(graph: Graph) -> list[GraphError]:
+    """Find keys that one layer registers with multi=True and a lower one without, or the other way about."""
     errors: list[GraphError] = []
-    if registry in graph.over:
-        return errors
-    below = graph.layers[graph.layers.index(registry) + 1 :]
-    for key in registration.keys:
-        for layer in below:
-            other = layer.entries.get(key)
-            if other is None or isinstance(other, list) == registration.multi:
-                continue
-            one = other[0] if isinstance(other, list) else other
-            many, single = (registration, one) if registration.multi else (one, registration)
-            errors.append(GraphError(
-                f"{name_of(key)} is registered with multi=True at {many.place} and without at {single.place}; "
-                "one key cannot be both"
-            ))  # fmt: skip
+    for position, layer in enumerate(graph.layers):
+        if layer in graph.over:
+            continue
+        for lower in graph.layers[position + 1 :]:
+            for key in [key for key in layer.entries if key in lower.entries]:
+                entry, other = layer.entries[key], lower.entries[key]
+                if isinstance(entry, list) is isinstance(other, list):
+                    continue
+                other = other[0] if isinstance(other, list) else other
+                for one in entry if isinstance(entry, list) else (entry,):
+                    if one.rivals:
+                        continue  # told as ambiguous
+                    many, single = (one, other) if one.multi else (other, one)
+                    errors.append(GraphError(
+                        f"{name_of(key)} is registered with multi=True at {many.place} and without at {single.place}; "
+                        "one key cannot be both"
+                    ))  # fmt: skip
     return errors
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
@@ -11,10 +11,7 @@ from .nodes import START, Node, Site
 from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from .writer import SourceWriter
 
-__all__ = ["LARGEST", "Source", "emit_opening", "emit_root", "wants_scope"]
-
-#: A root with more calls than this is carried out without source of its own.
-LARGEST: Final = 256
+__all__ = ["Source", "emit_opening", "emit_root", "wants_scope"]
 
 
 class Source:

@@ -7,10 +7,10 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
+from .._declare.annotations import KEYWORD, NORMAL, Parameter, constructor_of, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
-from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of
+from .._declare.registry import Attribute, Registration, attributes_of, registry_of
 from .._names import close_to, name_of
 from .generics import bound_parameters, variables_of
 from .lookup import Lookup
@@ -90,29 +90,34 @@ class Graph(Lookup):
         return node.edges
 
     def _plain_edges(self, node: Node, edges: list[Edge]) -> bool:
-        """Add the edges of a function that takes nothing but registered classes; False where it is any less plain."""
-        function = node.maker.function
-        if function is None or node.owner is not None or node.binding is not None or node.maker.call is not function:
+        """Add the edges of a factory that takes nothing but registered classes; False where it is any less plain."""
+        maker = node.maker
+        function, cls = maker.function, maker.cls
+        if node.owner is not None or node.binding is not None or maker.call is not (function or cls):
             return False
-        if type(node.maker) is not Maker:  # a provider list has its own rules
+        if type(maker) is not Maker:  # a provider list has its own rules
             return False
-        parameters = plain_parameters(function)
+        if cls is not None:
+            if cls is self.app or hasattr(cls, "__orig_bases__"):
+                return False
+            function = constructor_of(cls)
+        parameters = plain_parameters(function, 0 if cls is None else 1)
         if parameters is None:
             return False
         keys, view = node.registration.keys, node.view
         known = self._found.get(view, _NONE)
         fresh: list[Edge] = []
-        for name, cls in parameters:
-            found = known.get(cls)
-            if type(found) is not Node or found.kind == CONTEXT or cls in keys:
-                if found is not None or cls in keys:
-                    return False
+        for name, key in parameters:
+            if key in keys:
+                return False
+            found = known.get(key)
+            if found is None:
                 try:
-                    found = self.find(view, cls)
+                    found = self.find(view, key)
                 except Ambiguous:
                     return False
-                if type(found) is not Node or found.kind == CONTEXT:
-                    return False
+            if type(found) is not Node or found.kind == CONTEXT:
+                return False
             fresh.append(Edge(name, NORMAL, found.target))
         edges.extend(fresh)
         return True
@@ -319,14 +324,14 @@ class Graph(Lookup):
         names = {name_of(other) for layer in self.layers for other in layer.entries} | {name_of(other) for other in self.context}
         return close_to(name_of(key), names - {name_of(key)})
 
-    def declared_registrations(self) -> Iterator[tuple[Registration, Registry, int]]:
+    def declared_registrations(self) -> Iterator[tuple[Registration, int]]:
         """Give what the application itself declares: all layers above the shared one, or that one where it is all."""
         count = len(self.layers)
         for position, registry in enumerate(self.layers):
             if registry is self.shared and count > 1:
                 continue
             for registration in registry.all():
-                yield registration, registry, count - position - 1
+                yield registration, count - position - 1
 
     def site_of(self, token: Any) -> Site:
         """Return the site of a call of ``get(token)``."""

@@ -9,9 +9,9 @@ import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
-from .._declare.providers import ByName
 from .._declare.registry import Registration, Registry, layers_of, registry_of
 from .._names import Place, close_to, name_of
 from .generics import DEEPEST, Binding, depth_of, is_open, most_specific, open_key_of, refusal, substitution
@@ -397,7 +397,8 @@ class Lookup:
             maker = self._overridden(registration, owner)
             if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
                 owner = None
-        inside = view if maker.cls is None else self.view_of(maker.cls)
+        service = maker.cls if registry_of(maker.cls) is not None else None
+        inside = view if maker.cls is None else self.view_of(service) if service is not None else None
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
@@ -416,14 +417,14 @@ class Lookup:
             node.problems += (
                 Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
             )
-        if maker.cls is not None and registry_of(maker.cls) is not None:
-            if any(getattr(maker.cls, name, nothing) is not nothing for name, nothing in self.hooks.items()):
+        if service is not None:
+            if any(getattr(service, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
                 built.problems, built.binding = node.problems, binding
                 self.nodes[registration, view, built] = built  # found through the node that starts it
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
-            self.instances.setdefault(maker.cls, node)
+            self.instances.setdefault(service, node)
         self._give_slot(node)
         return node
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from .._declare.annotations import KEYWORD, OMITTED
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
@@ -12,7 +12,7 @@ from .checks import problem_error
 from .graph import Graph
 from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target
 
-__all__ = ["Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
+__all__ = ["LARGEST", "Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
 
 # What a reference refers to.
 VALUE_OF = "value of"  #: a shared node's value
@@ -24,6 +24,9 @@ HANDLE = "handle"  #: a Lazy that fetches late
 MAKER = "maker"  #: a Factory
 MANY = "many"  #: a list of references
 PERHAPS = "perhaps"  #: a context value, or its fallback
+
+#: A plan with more calls than this is carried out without source of its own.
+LARGEST: Final = 256
 
 
 class Ref:

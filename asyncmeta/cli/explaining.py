@@ -9,8 +9,9 @@ from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.registry import Registration
 from .._run.load import legend
 from .._run.roots import Root, root_of
-from .._solve.emit import LARGEST, emit_opening, emit_root, wants_scope
+from .._solve.emit import emit_opening, emit_root, wants_scope
 from .._solve.graph import Graph
+from .._solve.plan import LARGEST
 from ..diagrams import Item
 from ..report.page import printable
 
