@@ -264,8 +264,10 @@ class Container(Tables):
 
         async def fetch() -> tuple[Any, bool]:
             value = await self.get(token)
+            if self.overridden:
+                return value, False  # another context may mean another one
             node = self._root(token).node
-            return value, node is not None and node.level == CONTAINER_LEVEL and self.keeps_fetched()
+            return value, node is not None and node.level == CONTAINER_LEVEL
 
         del root
         return self.getters.add(fetch)

@@ -146,8 +146,7 @@ class Injection(Wrapper):
                 "`async with Container(...)`, pass them by hand, or use container.inject"
             )
         home.check_open()
-        overlay = home.container.active()
-        return home if overlay is None else overlay.view_of(home)
+        return home
 
     def token(self, number: int) -> Any:
         """
@@ -171,6 +170,7 @@ class Injection(Wrapper):
     def opens(self, home: Any, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
         container = home.container
+        container = container.active() or container
         innermost = len(container.graph.levels) - 1
         if home._level == innermost:
             return False

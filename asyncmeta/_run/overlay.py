@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from .._declare.entries import value_registration
-from .._declare.keys import token_key
+from .._declare.keys import is_hashable, token_key
 from .._declare.providers import read_providers
 from .._declare.registry import Registration, Registry
 from .._names import Place, close_to, name_of, place_of_caller
-from .._solve.checks import check_nodes, grouped, missing_error
+from .._solve.checks import check_nodes, grouped, missing_error, reached_from
 from .._solve.graph import Graph
 from .._solve.nodes import Ambiguous, Node
 from .._solve.overlaid import OverlaidGraph
@@ -21,10 +21,10 @@ from .._solve.plan import Unit, unit_of
 from ..errors import ClosedError, DeclarationError, GraphError
 from .cells import LOCK, UNSET
 from .container import Container
-from .ending import IS_CLOSED
+from .ending import IS_CLOSED, OPEN
 from .finalizers import Held, as_list, needs_await, push
 from .observing import override_began, override_ended
-from .overriding import IN_FORCE, NONE
+from .overriding import IN_FORCE, NONE, InForce
 from .scope import Scope
 
 __all__ = ["Overlay", "Overriding", "overrides_registry"]
@@ -84,40 +84,85 @@ def _values(token: Any, value: object, place: Place, multi: Any) -> list[Registr
     return found
 
 
-class Overlay(Container):
+class Answering:
+    """What an overlay shows of a scope, or of a container: here attributes and handles are answered that others hold."""
+
+    __slots__ = ()
+
+    #: by what tells one attribute from another: what keeps that alive, and the value
+    fetched: dict[Any, tuple[Any, Any]]
+
+    async def attribute(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
+        kept = self.fetched.get(which)
+        if kept is None:
+            kept = self.fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
+
+    def attribute_nowait(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return the same without awaiting."""
+        kept = self.fetched.get(which)
+        if kept is None:
+            kept = self.fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
+
+
+class Overlay(Answering, Container):
     """
     A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
     """
 
-    __slots__ = ("below", "ended", "fetched", "in_force", "origin", "views")
+    __slots__ = ("below", "fetched", "force", "origin", "verdicts", "views")
 
     origin: Container  #: the container that all of this is about
     below: Container  #: what it shares with: the base, or another overlay
-    ended: bool
-    in_force: bool  #: an override, seen without a handle
+    force: InForce | None  #: of an override, which is seen without a handle
+    verdicts: dict[Any, bool]  #: by level and token: whether what it leads to is another one here
     views: dict[Any, OverlayScope]
 
-    def __init__(self, below: Container, overrides: Any, *, new: bool) -> None:
+    def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
         below.check_open()
         below.graph.refresh()
-        registry = overrides_registry(overrides, below.graph)
         if not new:
             _refuse_unknown(below.graph, registry)
         graph = OverlaidGraph(below.graph, registry, new=new)
         self.origin, self.below = below.origin if isinstance(below, Overlay) else below, below
-        self.ended = self.in_force = False
-        self.views = {}
-        self.fetched: dict[int, tuple[Any, Any]] = {}  #: what held attributes answer here: the handle, and the value
+        self.force = None
+        self.views, self.fetched = {}, {}
         self._begin(below.root_class, None, graph, check=False)
         self.name = f"an overlay of {self.origin.name}"
         self.loop = below.loop
         self.p = below
         if below.watcher is not None:
             self.heed(below.watcher)
-        errors = check_nodes(graph, self._overridden_nodes())
+        errors = check_nodes(graph, self._overridden_nodes()) if check else ()
         if errors:
             raise grouped(graph, errors)
         below.kids.add(self)
+
+    def laid_on(self, below: Container, gone: Overlay) -> Overlay:
+        """
+        Return what is to answer for these overrides from here on, when *gone*, on which this lies, has ended.
+
+        What is built here and does not stand on *gone* stays what it is; this one, which holds it, is closed later.
+        """
+        graph = self.graph
+        assert isinstance(graph, OverlaidGraph)
+        # What no longer fits is told by the get that meets it.
+        found = Overlay(below, graph.over[0], new=True, check=False)
+        layers, layers_there = graph.layers, found.graph.layers
+        for identity, node in list(graph.nodes.items()):
+            if node not in self.built or any(map(gone.owns, reached_from(graph, (node,)))):
+                continue
+            registration, view, key = identity if isinstance(identity, tuple) else (identity, None, None)
+            if isinstance(key, Node):  # the instance of a service that starts: comes with it
+                continue
+            rank = len(layers_there) - 1 - layers_there.index(layers[len(layers) - 1 - node.rank]) if node.rank >= 0 else -1
+            twin = found.graph.node(registration, view, rank, key, node.binding)
+            found.built[twin] = self.built[node]
+            if node.constructed is not None and twin.constructed is not None:
+                found.built[twin.constructed] = self.built[node]
+        return found
 
     def _overridden_nodes(self) -> list[Node]:
         """Return what is overridden, and everything known that is affected by it."""
@@ -163,9 +208,13 @@ class Overlay(Container):
     def unit(self, node: Node) -> Unit:
         return unit_of(self.graph, node)
 
-    def clean_context(self, context: contextvars.Context) -> None:
+    @property
+    def seen_by_builds(self) -> tuple[Any, ...]:  # type: ignore[override]  # of others a fact of their class
         # What is built here may look for its like without a handle.
-        context.run(IN_FORCE.set, (self,) if self.in_force else (NONE,))
+        return (NONE,) if self.force is None else (Pinned(self),)
+
+    def clean_context(self, context: contextvars.Context) -> None:
+        context.run(IN_FORCE.set, self.seen_by_builds)
 
     def building_context(self) -> contextvars.Context | None:
         context = contextvars.copy_context()
@@ -180,19 +229,29 @@ class Overlay(Container):
         super().check_open()
         self.below.check_open()
 
-    def active(self) -> Any:
-        return None  # asked by its handle, it answers itself
+    def new_tables(self) -> None:
+        super().new_tables()
+        self.verdicts = {}
 
-    def affects(self, scope: Any, token: Any) -> bool:
-        """Tell whether what *token* leads to in *scope* is another one here."""
-        return self.root_at(scope._level, token).touches(self.owns)
+    def affects(self, level: int, token: Any) -> bool:
+        """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
+        self.graph.refresh()
+        verdict = self.verdicts.get((level, token)) if is_hashable(token) else None
+        if verdict is None:
+            nodes = self.root_at(level, token).nodes
+            verdict = self.verdicts[level, token] = any(map(self.owns, nodes))
+        return verdict
 
-    async def attribute(self, ready: Any) -> Any:
-        """Return what an attribute that a held instance has fetched already answers here; nothing of it is left there."""
-        kept = self.fetched.get(id(ready))
-        if kept is None:
-            kept = self.fetched[id(ready)] = (ready, await self.view_of(ready.scope).get(ready.key))
-        return kept[1]
+    def answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
+        """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
+        if isinstance(container, Overlay) and container.force is self.force:
+            return self  # it was what this is now
+        one: Any = self
+        while one is not container:
+            if one.affects(scope._level, token):
+                return one  # type: ignore[no-any-return]  # all above a container are overlays
+            one = one.below
+        return None
 
     # --- scopes ---
 
@@ -205,10 +264,15 @@ class Overlay(Container):
 
     def view_of(self, scope: Any) -> Any:
         """Return this overlay's view of a scope of what lies below, made on first use."""
-        if scope is self.origin or scope is self.below:
+        if scope.container is self:
+            return scope
+        below = self.below
+        if isinstance(below, Overlay):
+            scope = below.view_of(scope)
+        while scope.container is not below:  # of an overlay that has ended
+            scope = scope.below
+        if scope is below:
             return self
-        if self.below is not self.origin and not isinstance(scope, OverlayScope):
-            scope = self.below.view_of(scope)  # type: ignore[attr-defined]  # an overlay, too
         view = self.views.get(scope)
         if view is None:
             view = self.views[scope] = OverlayScope(self, self.view_of(scope.p), scope)
@@ -225,14 +289,19 @@ class Overlay(Container):
         self.scope = self._first_scope  # type: ignore[method-assign]  # never a class: see open_scope
 
     async def _close(self, error: BaseException | None) -> None:
-        self.ended = True
+        self._end_force()
         await super()._close(error)
         self._leave()
 
     def _close_sync(self, error: BaseException | None) -> None:
-        self.ended = True
+        self._end_force()
         super()._close_sync(error)
         self._leave()
+
+    def _end_force(self) -> None:
+        """Closed before its block has ended, with the container, it is in force for nobody any more."""
+        if self.force is not None and self.force.top is self:
+            self.force.ended = True
 
     def _leave(self) -> None:
         if self.state == IS_CLOSED:
@@ -241,10 +310,22 @@ class Overlay(Container):
             self.graph.containers.discard(self)
 
 
-class OverlayScope(Scope):
+class Pinned:
+    """Stands for an overlay in what its builds see: it stays that one."""
+
+    __slots__ = ("over", "top")
+
+    ended = False
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.top = overlay
+        self.over = () if overlay.force is None else overlay.force.over
+
+
+class OverlayScope(Answering, Scope):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("below", "closes_below", "end", "level_")
+    __slots__ = ("below", "closes_below", "end", "fetched", "level_")
 
     warns_open = False
     interpreted = True
@@ -254,6 +335,7 @@ class OverlayScope(Scope):
         self.below = below
         self.level_ = below._level
         self.closes_below = False
+        self.fetched = {}
         self.r = {}
         self.v = [UNSET] * overlay.graph.slots[below._level]
         self.x = self.w = self.kids = None
@@ -354,90 +436,132 @@ class ViewEnd(Held):
 class Overriding:
     """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
 
-    __slots__ = ("_container", "_everywhere", "_in_force", "_new", "_overlays", "_overrides", "_reset", "_running")
+    __slots__ = ("_container", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running")
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
         container.check_open()
         self._container, self._overrides = container, overrides
         self._in_force, self._everywhere, self._new = in_force, everywhere, new
-        self._overlays: list[Overlay] = []  #: the last one is what is seen here
+        self._overlay: Overlay | None = None  #: what is seen here
+        self._forces: list[InForce] = []
         self._running = False
-        self._reset: contextvars.Token[tuple[Any, ...]] | None = None
 
     def _begin(self) -> Overlay:
-        if self._overlays:
+        if self._overlay is not None:
             raise ClosedError("this block was entered before; make a new one")
         container = self._container
+        registry = overrides_registry(self._overrides, container.graph)
         if not self._in_force:
-            return self._over(container)
-        origin: Container = container.origin if isinstance(container, Overlay) else container
-        here = container.active() or container
-        if self._everywhere:
-            # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
-            common = next((one for one in reversed(container.everywhere) if not one.ended), container)
-            overlay = self._over(common)
-            if here is not common:
-                self._put_in_force(self._over(here))
-            origin.everywhere.append(overlay)
-        else:
-            self._put_in_force(self._over(here))
+            self._overlay = Overlay(container, registry, new=self._new)
+            return self._overlay
+        target = container
+        if isinstance(container, Overlay) and container.force is not None:
+            if container.force.ended:
+                raise ClosedError("the block of this override has ended")
+            target = container.force.target  # its handle stands for what it overrides
+        with LOCK:
+            here = container.active() or container
+            if self._everywhere:
+                # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
+                common = next((one.top for one in reversed(target.everywhere) if not one.ended), target)
+                self._lay(common, target, registry, everywhere=True)
+                if here is not common:
+                    self._lay(here, target, registry, everywhere=False)
+            else:
+                self._lay(here, target, registry, everywhere=False)
         self._running = True
-        origin.begin_override()
-        override_began(origin, self._keys())
-        return self._overlays[-1]
+        self._overlay = self._forces[-1].top
+        override_began(self._overlay.origin, registry.entries)
+        return self._overlay
 
-    def _over(self, below: Container) -> Overlay:
-        overlay = Overlay(below, self._overrides, new=self._new)
-        overlay.in_force = self._in_force
-        self._overlays.append(overlay)
-        return overlay
+    def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
+        try:
+            overlay = Overlay(below, registry, new=self._new)
+        except BaseException:
+            self._lift()
+            for other in self._forces:
+                other.top.below.kids.discard(other.top)
+            raise
+        force = InForce(target)
+        force.lay(overlay)
+        self._forces.append(force)
+        if everywhere:
+            target.everywhere.append(force)
+        else:
+            IN_FORCE.set((*IN_FORCE.get(), force))
 
-    def _put_in_force(self, overlay: Overlay) -> None:
-        self._reset = IN_FORCE.set((*IN_FORCE.get(), overlay))
+    def _lift(self) -> None:
+        """Take what was laid out of force; what was laid upon it since stays in force without it."""
+        with LOCK:
+            for force in self._forces:
+                force.end()
+                gone = force.top
+                pending = [(gone, gone.below)]
+                while pending:
+                    lower, below = pending.pop()
+                    for kid in _in_force_upon(lower):
+                        if below.state != OPEN:  # all of it ends with the container
+                            continue
+                        upper = kid.laid_on(below, gone)
+                        kid.force.lay(upper)  # type: ignore[union-attr]  # it is in force
+                        pending.append((kid, upper))
+        # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
+        IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one not in self._forces))
 
-    def _keys(self) -> Iterable[Any]:
-        return self._overlays[0].graph.over[0].entries
-
-    def _end(self) -> None:
+    def _end(self) -> list[Overlay]:
+        """Return what is to be closed, in that order."""
+        overlay = self._overlay
+        assert overlay is not None
+        if not self._in_force:
+            return [overlay]
         if not self._running:
-            return
+            return []
         self._running = False
-        origin = self._overlays[0].origin
-        for overlay in self._overlays:
-            overlay.ended = True
-            if overlay in origin.everywhere:
-                origin.everywhere.remove(overlay)
-        if self._reset is not None:
-            try:
-                IN_FORCE.reset(self._reset)
-            except ValueError:  # the block ends in another context than it began in (fixtures): the mark `ended` does the work
-                IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one not in self._overlays))
-        origin.end_override()
-        override_ended(origin, self._keys())
+        self._lift()
+        override_ended(overlay.origin, overlay.graph.over[0].entries)
+        found: list[Overlay] = []
+        for force in reversed(self._forces):
+            for one in reversed(force.held):
+                heir = next((kid.force for kid in one.kids if isinstance(kid, Overlay) and kid.force and not kid.force.ended), None)
+                if heir is None:
+                    found.append(one)
+                else:
+                    heir.held.insert(0, one)  # something that is in force may stand on it
+        return found
 
     async def __aenter__(self) -> Overlay:
         return self._begin()
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end()
-        first, *more = self._overlays
-        try:
-            for overlay in more:
-                await overlay._close(exc)
-        finally:
-            await first._close(exc)
+        await _close_all(self._end(), exc)
 
     def __enter__(self) -> Overlay:
         return self._begin()
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end()
-        first, *more = self._overlays
+        _close_all_sync(self._end(), exc)
+
+
+def _in_force_upon(overlay: Overlay) -> list[Overlay]:
+    """Return the overlays directly upon *overlay* that answer for an override in force."""
+    kids = [kid for kid in overlay.kids if isinstance(kid, Overlay) and kid.force is not None]
+    return [kid for kid in kids if not kid.force.ended and kid.force.top is kid]  # type: ignore[union-attr]  # see above
+
+
+async def _close_all(overlays: list[Overlay], error: BaseException | None) -> None:
+    if overlays:
         try:
-            for overlay in more:
-                overlay._close_sync(exc)
+            await overlays[0]._close(error)
         finally:
-            first._close_sync(exc)
+            await _close_all(overlays[1:], error)
+
+
+def _close_all_sync(overlays: list[Overlay], error: BaseException | None) -> None:
+    if overlays:
+        try:
+            overlays[0]._close_sync(error)
+        finally:
+            _close_all_sync(overlays[1:], error)
 
 
 def _refuse_unknown(graph: Graph, registry: Registry) -> None:

@@ -25,6 +25,7 @@ from .handles import home_kept, made_unit
 from .inject import Injecting
 from .load import bound, constant_root, loaded
 from .now import check_now, had_now, refuse_itself
+from .overriding import Seeing
 from .work import adopt_made, adopts, bind, binds, run_plan
 
 if TYPE_CHECKING:
@@ -156,10 +157,10 @@ class Scope(Injecting):
         container = self.container
         if container.overridden:
             self.check_open()
-            overlay = container.active()
+            overlay = container.answering(self, token)
             if overlay is not None:
                 return await overlay.view_of(self).get(token)
-            aside = container.root_aside(self, token)
+            aside = None if container.active() is not None else container.root_aside(self, token)
             if aside is not None:
                 return await aside(self)
         root = self._root(token)
@@ -192,6 +193,8 @@ class Scope(Injecting):
             check_now(self, plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan, asked)
+        if container.overridden and container.active() is not None:
+            return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
@@ -255,7 +258,7 @@ class Scope(Injecting):
     def _get_nowait_cold(self, token: Any) -> Any:
         if self.container.overridden:
             self.check_open()
-            overlay = self.container.active()
+            overlay = self.container.answering(self, token)
             if overlay is not None:
                 return overlay.view_of(self).get_nowait(token)
         root = self._root(token)
@@ -392,8 +395,6 @@ class Scope(Injecting):
     def shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
         container = self.container
-        if container.overridden and container.active() is not None:
-            return True  # it is fetched anew, by the context that awaits it
         verdict = container.sharing.get((self._level, site))
         if verdict is None:
             try:
@@ -403,14 +404,23 @@ class Scope(Injecting):
             verdict = container.sharing[self._level, site] = node is not None and not node.transient
         return verdict  # type: ignore[no-any-return]
 
-    def answers_otherwise(self, site: Any) -> bool:
-        """Tell whether an override in force here changes what *site* asks for."""
-        overlay = self.container.active()
-        return overlay is not None and overlay.affects(self, site)
+    def elsewhere(self, site: Any) -> Any:
+        """Return the view of this in which an override in force here answers for what *site* asks for, or None."""
+        container = self.container
+        overlay = container.answering(self, site) if container.overridden else None
+        return None if overlay is None else overlay.view_of(self)
 
-    def keeps(self, site: Any) -> bool:
-        """Tell whether a handle may keep what it has fetched."""
-        return self.container.keeps_fetched()  # type: ignore[no-any-return]
+    async def get_kept(self, site: Any) -> Any:
+        """Return what a handle fetches to keep it: made as what is shared is, with no override in force."""
+        container = self.container
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            return await self.get(site)
+
+    def get_kept_nowait(self, site: Any) -> Any:
+        """Return the same without awaiting."""
+        container = self.container
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            return self.get_nowait(site)
 
     def bind(self, node: Node, made: Any) -> None:
         """Tell what *node* made who made it, where it wants to know."""

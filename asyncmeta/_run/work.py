@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle, put
 from .observing import Watch
-from .overriding import IN_FORCE, NONE
+from .overriding import Seeing
 from .threads import carry_out_special
 
 __all__ = [
@@ -194,9 +194,7 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
     return value
 
 
-async def perform_watched(
-    watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push
-) -> Any:
+async def perform_watched(watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
     """The same, told to observers and run through middleware."""
 
     def make(push: Push) -> Any:
@@ -233,19 +231,19 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
         scope.v[slot] = UNSET
         raise absent(node, scope)
     building = True
-    hidden = IN_FORCE.set((NONE,)) if scope.container.overridden else None  # no shared value keeps a fake
+    container = scope.container
     try:
-        if node.constructed is not None:
-            await half_again(scope, node)
-        value = await carry_out(unit, scope, push)
+        # No shared value keeps a fake.
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            if node.constructed is not None:
+                await half_again(scope, node)
+            value = await carry_out(unit, scope, push)
     except BaseException as error:
         forget_half(scope, node)
         settle(scope, slot, UNSET, error)
         raise
     finally:
         building = False
-        if hidden is not None:
-            IN_FORCE.reset(hidden)
     settle(scope, slot, value)
     del building
     return value
