@@ -1,6 +1,7 @@
 """Overrides and overlays: what is downstream is another one, everything else is shared, nothing of it stays."""
 
 import asyncio
+import itertools
 from typing import Annotated
 
 import pytest
@@ -943,3 +944,176 @@ async def test_a_getter_that_is_quick_beside_an_override_sees_it():
         go_on.set()
 
         assert await task == "fake"
+
+
+def entered_before_left(order):
+    return all(order.index(f"+{name}") < order.index(f"-{name}") for name in "ab")
+
+
+ENTERED_AND_LEFT = list(filter(entered_before_left, itertools.permutations(("+a", "+b", "-a", "-b"))))
+
+
+@pytest.mark.parametrize("order", ENTERED_AND_LEFT, ids=" ".join)
+@pytest.mark.parametrize("tasks", ["one task", "two tasks"])
+@pytest.mark.parametrize("everywhere", ["ab", "a", "b", ""])
+async def test_blocks_need_not_nest(order, tasks, everywhere):
+    """
+    Whatever is entered is in force until it is left, in whichever order and in whichever task; then nothing is.
+    """
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        config = AsyncDependencyDescriptor(Config)
+
+    async with Container(application(providers=[Service])) as container:
+        config, clock, store = await container.get(Config), await container.get(Clock), await container.get(Store)
+        service = await container.get(Service)
+        assert (await service.clock, await service.config) == (clock, config)
+        blocks = {
+            "a": container.override({Clock: "a"}, everywhere="a" in everywhere),
+            "b": container.override([{"provide": Config, "use_factory": lambda: "b"}], everywhere="b" in everywhere),
+        }
+        known = {"a": Clock, "b": Config}
+        real = {"a": clock, "b": config}
+
+        async def look(mine, there):
+            """Compare what is seen by a task that has entered *mine* while all of *there* are in force."""
+            seen = {name for name in there if name in mine or name in everywhere}
+            for name, key in known.items():
+                expected = name if name in seen else real[name]
+                assert await container.get(key) == expected
+                assert container.get_nowait(key) == expected
+                assert await (service.clock if name == "a" else service.config) == expected
+            got = await container.get(Store)
+            assert (got is store) == (not seen)
+            assert got.clock == ("a" if "a" in seen else clock)
+            assert got.config == ("b" if "b" in seen else config)
+
+        sequencer = [asyncio.Event() for _ in range(len(order) + 1)]
+        sequencer[0].set()
+        there = []
+
+        async def act(name):
+            for number, step in enumerate(order):
+                if tasks == "two tasks" and step[1] != name:
+                    continue
+                await sequencer[number].wait()
+                if step[0] == "+":
+                    await blocks[step[1]].__aenter__()
+                    there.append(step[1])
+                else:
+                    await blocks[step[1]].__aexit__(None, None, None)
+                    there.remove(step[1])
+                mine = name if tasks == "two tasks" else "ab"
+                # A task that is inside of an override of its own keeps to that one.
+                if tasks == "one task" or everywhere == "ab" or len(there) < 2:
+                    await look(mine, there)
+                sequencer[number + 1].set()
+
+        if tasks == "two tasks":
+            await asyncio.gather(act("a"), act("b"))
+        else:
+            await act("a")
+        await look("", [])
+        assert (container.overridden, container.everywhere, container.kids) == (0, [], set())
+
+
+async def test_what_lies_on_a_block_that_ends_stays_in_force_without_it():
+    """
+    What a later block has built and does not stand on the earlier one stays; the rest is built anew, and all is closed in order.
+    """
+    steps = []
+
+    class App(AsyncServiceBase): ...
+
+    def resource(name, *needs):
+        async def make(*made):
+            steps.append(f"+{name}")
+            yield [name, *made]
+            steps.append(f"-{name}")
+
+        return {"provide": name, "use_factory": make, "inject": needs}
+
+    for name in ("clock", "config", "store"):
+        App.register_value(name, name)
+    async with Container(App) as container:
+        first = container.override([resource("clock")], everywhere=True)
+        second = container.override([resource("config"), resource("store", "clock", "config")], everywhere=True)
+        await first.__aenter__()
+        await second.__aenter__()
+        clock, config, store = [await container.get(name) for name in ("clock", "config", "store")]
+        assert store == ["store", clock, config]
+        await first.__aexit__(None, None, None)
+        steps.append("first ended")
+        assert await container.get("config") is config
+        again = await container.get("store")
+        assert again == ["store", "clock", config]
+        assert again is not store
+        assert await container.get("store") is again
+        await second.__aexit__(None, None, None)
+        steps.append("second ended")
+        assert await container.get("store") == "store"
+
+    assert steps == [
+        "+clock", "+config", "+store", "first ended", "+store", "-store", "-store", "-config", "-clock", "second ended",
+    ]  # fmt: skip
+
+
+async def test_a_child_that_outlives_the_block_keeps_its_own():
+    """
+    A block that a child task has entered inside of another stays in force when that one ends before it.
+    """
+    async with Container(application()) as container:
+        entered, ended = asyncio.Event(), asyncio.Event()
+
+        async def child():
+            async with container.override({Config: "the child's"}):
+                entered.set()
+                await ended.wait()
+                store = await container.get(Store)
+                return store.clock.name, store.config
+
+        async with container.override({Clock: "fake"}):
+            task = asyncio.create_task(child())
+            await entered.wait()
+        ended.set()
+
+        assert await task == ("real", "the child's")
+        assert container.kids == set()
+
+
+async def test_what_no_longer_fits_without_the_block_below_is_told_by_the_get():
+    """
+    An override that needs a key which only the block below it brought is missing it from when that block has ended.
+    """
+    async with Container(application()) as container:
+        below = container.override({"extra": "new"}, new=True)
+        await below.__aenter__()
+        above = container.override([{"provide": Clock, "use_factory": lambda extra: extra, "inject": ["extra"]}, Config])
+        await above.__aenter__()
+        assert await container.get(Clock) == "new"
+        await below.__aexit__(None, None, None)
+        with pytest.raises(MissingDependencyError, match='"extra"'):
+            await container.get(Store)
+        assert await container.get(Config) is not None
+        await above.__aexit__(None, None, None)
+        assert (await container.get(Store)).clock.name == "real"
+
+
+async def test_a_container_closed_below_blocks_that_do_not_nest():
+    """
+    Blocks that are open when their container closes end with it, in whichever order they are left afterwards.
+    """
+    container = Container(application())
+    blocks = [container.override({key: "fake"}, everywhere=True) for key in (Clock, Config)]
+    async with container:
+        for block in blocks:
+            await block.__aenter__()
+        with pytest.warns(ResourceWarning):
+            await container.aclose()
+    async with container:
+        assert (await container.get(Clock)).name == "real"
+        for block in blocks:
+            await block.__aexit__(None, None, None)
+        assert (await container.get(Store)).clock.name == "real"
+        assert (container.overridden, container.everywhere) == (0, [])

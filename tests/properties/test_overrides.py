@@ -1,6 +1,7 @@
 """Random overrides of random graphs: inside as if they had been registered, afterwards as if they had never been."""
 
 import asyncio
+import contextvars
 import copy
 import warnings
 from collections import Counter
@@ -9,7 +10,7 @@ import pytest
 from helpers import leaves
 from hypothesis import given, strategies as st
 
-from asyncmeta import ClosedError, Container
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container, Lazy
 
 from .driver import ATTRIBUTES, CANCEL, CLOSE, END, GATHER, GET, RELEASE, REQUEST, SCOPE, Actor, Driver
 from .graphs import (
@@ -317,6 +318,145 @@ def test_held_values_answer_by_the_context(graph, picks, orders):
 
     asyncio.run(run())
     check_closing(world)
+
+
+# --- blocks that need not nest ----------------------------------------------------------------------
+
+KEYS = ("red", "green", "blue")
+
+
+class Everything:
+    """Stands on all keys, by parameter."""
+
+    def __init__(self, red, green, blue):
+        self.keys = {"red": red, "green": green, "blue": blue}
+
+
+class Late(AsyncServiceBase):
+    """Fetches all keys late."""
+
+    red = AsyncDependencyDescriptor()
+    green = AsyncDependencyDescriptor()
+    blue = AsyncDependencyDescriptor()
+
+    def __init__(self, everything: Lazy[Everything]):
+        self.everything = everything
+
+
+class Laid:
+    """The model of one block: what it lies on, as it was entered."""
+
+    def __init__(self, keys, value, below, where):
+        self.keys, self.value, self.below, self.where = keys, value, below, where
+        self.ended = False
+
+
+class Colours:
+    """A container of three keys, some contexts, and what each of these sees."""
+
+    def __init__(self):
+        app = type("App", (AsyncServiceBase,), {})
+        for key in KEYS:
+            app.register_value(key, f"real {key}")
+        app.register_dependency(Everything, Everything)
+        app.register_dependency("scoped", scoped_colours, lifetime="scoped")
+        app.register_dependency(Late, Late)
+        self.container = Container(app)
+        self.scope = self.container.scope()
+        self.held = self.container.get_nowait(Late)
+        self.contexts = [(contextvars.copy_context(), [])]  #: each with the blocks that it is inside of
+        self.everywhere = []
+        self.blocks = []
+
+    def seen_by(self, number):
+        """Return the blocks that a context sees, innermost last."""
+        own = [laid for laid in self.contexts[number][1] if not laid.ended]
+        seen = [*own[-1].below, own[-1]] if own else self.everywhere
+        return [laid for laid in seen if not laid.ended]
+
+    def begin(self, number, keys, everywhere):
+        context, own = self.contexts[number]
+        value, inside = len(self.blocks), any(not laid.ended for laid in own)
+        block = self.container.override(
+            [{"provide": key, "use_factory": lambda value=value: value} for key in keys], everywhere=everywhere
+        )
+        seen = self.seen_by(number)
+        found = []
+        if everywhere:
+            found.append(Laid(keys, value, list(self.everywhere), self.everywhere))
+        if inside or not everywhere:
+            found.append(Laid(keys, value, seen, own))
+        context.run(block.__enter__)
+        for laid in found:
+            laid.where.append(laid)
+        self.blocks.append((block, found))
+
+    def end(self, which, number):
+        block, found = self.blocks[which]
+        if not found[0].ended:
+            for laid in found:
+                laid.ended = True
+            self.contexts[number][0].run(block.__exit__, None, None, None)
+
+    def look(self):
+        """Compare what every context sees with the model, in each way to ask."""
+        for number, (context, _) in enumerate(self.contexts):
+            expected = {key: f"real {key}" for key in KEYS}
+            for laid in self.seen_by(number):
+                expected.update(dict.fromkeys(laid.keys, laid.value))
+            context.run(self.look_here, expected)
+
+    def look_here(self, expected):
+        container, held = self.container, self.held
+        assert {key: container.get_nowait(key) for key in KEYS} == expected
+        assert {key: getattr(held, key).nowait() for key in KEYS} == expected
+        assert container.get_nowait(Everything).keys == expected
+        assert container.get_nowait(Everything) is container.get_nowait(Everything)
+        assert held.everything.nowait() is container.get_nowait(Everything)
+        assert self.scope.get_nowait("scoped") == expected
+        with container.scope() as scope:
+            assert scope.get_nowait("scoped") == expected
+
+
+def scoped_colours(everything: Everything):
+    return everything.keys
+
+
+BEGIN, LEAVE, CHILD = "begin", "leave", "child"
+
+
+@examples(150)
+@given(st.lists(
+    st.one_of(
+        st.tuples(st.just(BEGIN), PICKS, st.sets(st.sampled_from(KEYS), min_size=1), st.booleans()),
+        st.tuples(st.just(LEAVE), PICKS, PICKS),
+        st.tuples(st.just(CHILD), PICKS),
+    ),
+    max_size=20,
+))  # fmt: skip
+def test_blocks_need_not_nest(steps):
+    """
+    In whichever order and in whichever context blocks are entered and left, each is in force until it is left.
+    """
+    colours = Colours()
+    for what, *picks in steps:
+        number = picks[0] % len(colours.contexts)
+        if what == BEGIN:
+            colours.begin(number, sorted(picks[1]), picks[2])
+        elif what == LEAVE and colours.blocks:
+            colours.end(picks[1] % len(colours.blocks), number)
+        elif what == CHILD:
+            context, own = colours.contexts[number]
+            colours.contexts.append((context.copy(), list(own)))
+        colours.look()
+    for which in range(len(colours.blocks)):
+        colours.end(which, 0)
+    colours.look()
+    container = colours.container
+    assert (container.overridden, container.everywhere) == (0, [])
+    colours.scope.close()
+    assert container.kids == set()
+    container.close()
 
 
 # --- at any time -----------------------------------------------------------------------------------
