@@ -227,7 +227,7 @@ def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
 
     Args:
-        generated: Count the roots that run generated code for a scope, too.
+        generated: Count what generated code is making, too: for a scope, or a container whose injected function it is.
     """
     found: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
@@ -236,7 +236,11 @@ def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     while frame is not None:
         if id(frame.f_code) in codes:
             found.append(frame.f_locals.get("self"))
-        elif generated and "__asyncmeta_reader__" in frame.f_globals:
-            found.append(frame.f_locals.get("s"))
+        elif generated:
+            # Found by the names that it runs with, so that the code itself does nothing for it.
+            makes_for = frame.f_globals.get("__asyncmeta_makes_for__")
+            scope = None if makes_for is None else makes_for(frame)
+            if scope is not None:
+                found.append(scope)
         frame = frame.f_back
     return found
