@@ -1420,7 +1420,8 @@ def function_of(kind, asked):
         return next(iter(function()))
 
     async def run_stream(function):
-        return [item async for item in function()][0]
+        items = [item async for item in function()]
+        return items[0]
 
     kinds = {
         "sync": (sync, run_sync),

@@ -11,9 +11,11 @@ from asyncmeta import (
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     CaptiveDependencyError,
+    CircularDependencyError,
     ClosedError,
     Container,
     DeclarationError,
+    Factory,
     GraphErrors,
     Inject,
     Lazy,
@@ -474,6 +476,82 @@ async def test_a_wrong_lifetime_is_found_at_once():
                 pass
         assert isinstance(caught.value.exceptions[0], CaptiveDependencyError)
         assert (await container.get(Clock)).name == "real"
+
+
+class NeedsStore:
+    def __init__(self, store: Store):
+        self.store = store
+
+
+class NeedsPlain:
+    def __init__(self, plain: Plain):
+        self.plain = plain
+
+
+class NeedsNothingKnown:
+    def __init__(self, month: int):
+        self.month = month
+
+
+class MakesClocks:
+    def __init__(self, make: Factory[Clock]):
+        self.make = make
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["built", "never asked for"])
+@pytest.mark.parametrize(
+    ("provider", "error"),
+    [
+        ({"use_class": NeedsStore}, CircularDependencyError),
+        ({"use_class": NeedsPlain}, CaptiveDependencyError),
+        ({"use_class": NeedsPlain, "lifetime": "transient"}, CaptiveDependencyError),
+        ({"use_class": FakeClock, "lifetime": "scoped"}, CaptiveDependencyError),
+        ({"use_class": NeedsNothingKnown}, MissingDependencyError),
+    ],
+)
+async def test_what_does_not_fit_is_found_at_once(provider, error, known):
+    """
+    An override that closes a circle, lives too short or misses something is refused when the block is entered.
+    """
+    async with Container(application()) as container:
+        if known:
+            await container.get(Store)
+        with pytest.raises(GraphErrors) as caught:
+            async with container.override([{"provide": Clock, **provider}]):
+                pass
+        assert error in {type(one) for one in caught.value.exceptions}
+        assert (await container.get(Store)).clock.name == "real"
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ({"provide": Clock, "use_class": FakeClock, "lifetime": "transient"}, "fake"),
+        ({"provide": Clock, "use_factory": lambda clock: clock, "inject": [Clock]}, "real"),
+        ({"provide": Session, "use_class": Session, "lifetime": "scoped"}, "real"),
+        ({"provide": Session, "use_class": Session, "lifetime": "transient"}, "real"),
+    ],
+)
+async def test_what_fits_is_taken(provider, name):
+    """
+    An override may live as what it overrides does, or in any other way that fits those who stand on it.
+    """
+    async with Container(application()) as container, container.override([provider]), container.scope() as scope:
+        assert (await scope.get(Session)).store.clock.name == name
+
+
+async def test_an_override_whose_arguments_a_dependent_passes_is_taken():
+    """
+    A parameter that nothing provides is no problem where a dependent asks for a factory of what is overridden.
+    """
+
+    class App(AsyncServiceBase): ...
+
+    App.register_dependency(Clock, Clock)
+    App.register_dependency(MakesClocks, MakesClocks)
+    async with Container(App) as container, container.override([{"provide": Clock, "use_class": NeedsNothingKnown}]):
+        made = await (await container.get(MakesClocks)).make(month=5)
+        assert made.month == 5
 
 
 @pytest.mark.parametrize("wrong", [{"provide": Clock, "value": 1}, 3, "text"])

@@ -13,7 +13,7 @@ from .._declare.keys import is_hashable, token_key
 from .._declare.providers import read_providers
 from .._declare.registry import Registration, Registry
 from .._names import Place, close_to, name_of, place_of_caller
-from .._solve.checks import check_nodes, grouped, missing_error, reached_from
+from .._solve.checks import grouped, missing_error, reached_from
 from .._solve.graph import Graph
 from .._solve.nodes import Ambiguous, Node
 from .._solve.overlaid import OverlaidGraph
@@ -135,7 +135,7 @@ class Overlay(Answering, Container):
         self.p = below
         if below.watcher is not None:
             self.heed(below.watcher)
-        errors = check_nodes(graph, self._overridden_nodes()) if check else ()
+        errors = graph.check_overrides() if check else ()
         if errors:
             raise grouped(graph, errors)
         below.kids.add(self)
@@ -162,21 +162,6 @@ class Overlay(Answering, Container):
             found.built[twin] = self.built[node]
             if node.constructed is not None and twin.constructed is not None:
                 found.built[twin.constructed] = self.built[node]
-        return found
-
-    def _overridden_nodes(self) -> list[Node]:
-        """Return what is overridden, and everything known that is affected by it."""
-        graph = self.graph
-        assert isinstance(graph, OverlaidGraph)
-        found: list[Node] = []
-        for entry in graph.over[0].entries.values():
-            for registration in entry if isinstance(entry, list) else (entry,):
-                found.append(graph.node(registration, None, len(graph.layers) - 1))
-        for node in graph.affected():
-            if node.rank >= 0 and node.kind not in ("context", "container", "scope"):
-                found.append(
-                    graph.node(node.registration, None if node.view is None else node.owner, node.rank, node.key, node.binding)
-                )
         return found
 
     interpreted = True

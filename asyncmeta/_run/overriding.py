@@ -6,7 +6,7 @@ import contextvars
 from types import TracebackType
 from typing import Any, Final
 
-__all__ = ["IN_FORCE", "NONE", "InForce", "Seeing", "active_for", "looking_first"]
+__all__ = ["IN_FORCE", "NONE", "InForce", "Seeing", "active_for", "looking_first", "looking_first_for"]
 
 #: Stands in IN_FORCE where not even overrides for everybody count: while a shared value is built.
 NONE: Final = object()
@@ -98,5 +98,17 @@ def looking_first(container: Any, token: Any, root: Any) -> Any:
         if IN_FORCE.get() or container.everywhere:
             return scope._get_cold(token)
         return root(scope)
+
+    return look
+
+
+def looking_first_for(container: Any, token: Any, value: Any) -> Any:
+    """Return the same for a built container value: in one coroutine."""
+    in_force, everywhere = IN_FORCE.get, container.everywhere
+
+    async def look(scope: Any) -> Any:
+        if in_force() or everywhere:
+            return await scope._get_cold(token)
+        return value
 
     return look

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._compat import get_running_loop
 from .._declare.keys import is_hashable
+from .._declare.lifetimes import CONTAINER_LEVEL
 from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from .asked import Asked
@@ -16,7 +17,7 @@ from .closing import FLIGHT_CODES
 from .drive import build_missing_now
 from .ending import OPEN
 from .handles import Ready, answering_by_context
-from .overriding import IN_FORCE, NONE, active_for, looking_first
+from .overriding import IN_FORCE, NONE, active_for, looking_first, looking_first_for
 from .roots import Root, root_of
 from .watching import Watching
 
@@ -168,7 +169,11 @@ class Tables(Watching):
             except TypeError:  # unhashable: told by the ordinary way
                 return None
             if root is not None:
-                scope.r[token] = looking_first(self, token, root)
+                node = self.root_at(scope._level, token).node
+                if node is not None and node.level == CONTAINER_LEVEL:
+                    scope.r[token] = looking_first_for(self, token, self.built_value(node))
+                else:
+                    scope.r[token] = looking_first(self, token, root)
             return root
 
     def ready(self, value: Any, scope: Any, key: Any) -> Ready:
