@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from types import FrameType
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from .._names import name_of
 from .._solve.nodes import Node
 from ..errors import CircularDependencyError
 
-__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "still_waiting"]
+__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "scopes_above", "wake"]
 
 #: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
 LOCK: Final = threading.RLock()
@@ -88,10 +88,9 @@ class Build:
             if isinstance(waiter, asyncio.Future):
                 loop = waiter.get_loop()
                 if loop is here:
-                    if not waiter.done():
-                        waiter.set_result(None)
+                    wake(waiter)
                 elif not loop.is_closed():
-                    loop.call_soon_threadsafe(_wake, waiter)
+                    loop.call_soon_threadsafe(wake, waiter)
             else:
                 waiter.told(self)
 
@@ -111,7 +110,8 @@ class Build:
                 cancel_task(self.task)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
+def wake(future: asyncio.Future[None]) -> None:
+    """End the waiting on *future* where it still waits; in its own loop."""
     if not future.done():
         future.set_result(None)
 
@@ -209,17 +209,6 @@ def holdings() -> dict[Any, str]:
     for thing, name in reversed(found):
         held[thing] = name
     return held
-
-
-def still_waiting(builds: Iterable[Build]) -> bool:
-    """Tell whether any of *builds* is not over."""
-    return any(not build.done for build in builds)
-
-
-def cancel_quietly(future: asyncio.Future[None]) -> None:
-    """End the waiting on *future* where it still waits."""
-    if not future.done():
-        future.set_result(None)
 
 
 def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:

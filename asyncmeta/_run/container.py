@@ -51,6 +51,8 @@ class Container(Tables):
     Args:
         root: A service class, an instance of one (which is then the application itself), or None for the shared layer.
         providers: More registrations, above the class's own.
+        overrides: What beats everything from the beginning, as in `override`: a mapping from tokens to values, or a
+            provider list.
         middleware: What is run around builds, outermost first; the class's own comes after it.
         check: Check the graph now, and again on entering where something was registered since.
         slow: Seconds after which a build is warned of, through logging, with the path that waits for it.
@@ -58,6 +60,7 @@ class Container(Tables):
     Raises:
         GraphErrors: What was declared does not fit together; all problems at once.
         DeclarationError: *root* is nothing that can be brought to life.
+        MissingDependencyError: Nothing provides a key of *overrides*.
     """
 
     __slots__ = ()
@@ -329,10 +332,15 @@ class Container(Tables):
             return self._class_of(1)(context)
         inner = around
         for between in range(around._level + 1, wanted):
-            inner = self._class_of(between)(None, around=inner) if between > 1 else self._class_of(1)(None)
+            inner = self._inside(inner, self._class_of(between)(None))
         if inner is around:
-            return self._class_of(wanted)(context, around=around)
-        return self._class_of(wanted, SpanningScope)(context, around=inner).spanning(around)
+            return self._inside(around, self._class_of(wanted)(context))
+        return self._inside(inner, self._class_of(wanted, SpanningScope)(context)).spanning(around)
+
+    @staticmethod
+    def _inside(around: Any, scope: Any) -> Any:
+        scope.p = around
+        return scope
 
     def _class_of(self, level: int, base: type[Scope] = Scope) -> Any:
         found = self.classes.get((level, base))
