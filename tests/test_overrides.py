@@ -9,6 +9,7 @@ import pytest
 from asyncmeta import (
     All,
     AsyncDependencyDescriptor,
+    AsyncDependencyError,
     AsyncServiceBase,
     CaptiveDependencyError,
     CircularDependencyError,
@@ -1195,3 +1196,56 @@ async def test_a_container_closed_below_blocks_that_do_not_nest():
             await block.__aexit__(None, None, None)
         assert (await container.get(Store)).clock.name == "real"
         assert (container.overridden, container.everywhere) == (0, [])
+
+
+async def test_a_get_in_flight_lands_when_the_block_below_ends():
+    """
+    A get that waits for what a block below brought gets it, when that block ends meanwhile; the next one is without it.
+    """
+    steps, began, go_on = [], asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        began.set()
+        await go_on.wait()
+        yield "slow"
+        steps.append("-slow")
+
+    async with Container(application()) as container:
+        below = container.override([{"provide": Clock, "use_factory": slow}], everywhere=True)
+        above = container.override({Config: "config"}, everywhere=True)
+        await below.__aenter__()
+        await above.__aenter__()
+        task = asyncio.create_task(container.get(Store))
+        await began.wait()
+        await below.__aexit__(None, None, None)
+        go_on.set()
+        store = await task
+        assert (store.clock, store.config) == ("slow", "config")
+        store = await container.get(Store)
+        assert (store.clock.name, store.config) == ("real", "config")
+        assert steps == []
+        await above.__aexit__(None, None, None)
+        assert steps == ["-slow"]
+
+
+async def test_a_block_that_cannot_be_left_without_awaiting_can_be_left_with():
+    """
+    A plain `with` refuses to end a block that has to await, which has ended for everybody then; it is closed by awaiting.
+    """
+    steps = []
+
+    async def resource():
+        yield "fake"
+        steps.append("-fake")
+
+    async with Container(application()) as container:
+        block = container.override([{"provide": Clock, "use_factory": resource}])
+        block.__enter__()
+        assert await container.get(Clock) == "fake"
+        with pytest.raises(AsyncDependencyError):
+            block.__exit__(None, None, None)
+        assert (await container.get(Clock)).name == "real"
+        assert steps == []
+        await block.__aexit__(None, None, None)
+        assert steps == ["-fake"]
+        assert container.kids == set()

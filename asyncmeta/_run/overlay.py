@@ -21,7 +21,7 @@ from .._solve.plan import Unit, unit_of
 from ..errors import ClosedError, DeclarationError, GraphError
 from .cells import LOCK, UNSET
 from .container import Container
-from .ending import IS_CLOSED, OPEN
+from .ending import IS_CLOSED
 from .finalizers import Held, as_list, needs_await, push
 from .observing import override_began, override_ended
 from .overriding import IN_FORCE, NONE, InForce
@@ -151,8 +151,13 @@ class Overlay(Answering, Container):
         # What no longer fits is told by the get that meets it.
         found = Overlay(below, graph.over[0], new=True, check=False)
         layers, layers_there = graph.layers, found.graph.layers
+        overrides = set(gone.graph.overrides())  # type: ignore[attr-defined]  # an overlay's graph
+
+        def ended(node: Node) -> bool:
+            return gone.owns(node) or node.registration in overrides
+
         for identity, node in list(graph.nodes.items()):
-            if node not in self.built or any(map(gone.owns, reached_from(graph, (node,)))):
+            if node not in self.built or any(map(ended, reached_from(graph, (node,)))):
                 continue
             registration, view, key = identity if isinstance(identity, tuple) else (identity, None, None)
             if isinstance(key, Node):  # the instance of a service that starts: comes with it
@@ -421,7 +426,7 @@ class ViewEnd(Held):
 class Overriding:
     """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
 
-    __slots__ = ("_container", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running")
+    __slots__ = ("_container", "_ending", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running")
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
         container.check_open()
@@ -429,6 +434,7 @@ class Overriding:
         self._in_force, self._everywhere, self._new = in_force, everywhere, new
         self._overlay: Overlay | None = None  #: what is seen here
         self._forces: list[InForce] = []
+        self._ending: list[Overlay] = []  #: what is closed with the block
         self._running = False
 
     def _begin(self) -> Overlay:
@@ -438,6 +444,7 @@ class Overriding:
         registry = overrides_registry(self._overrides, container.graph)
         if not self._in_force:
             self._overlay = Overlay(container, registry, new=self._new)
+            self._running = True
             return self._overlay
         target = container
         if isinstance(container, Overlay) and container.force is not None:
@@ -455,9 +462,10 @@ class Overriding:
             else:
                 self._lay(here, target, registry, everywhere=False)
         self._running = True
-        self._overlay = self._forces[-1].top
-        override_began(self._overlay.origin, registry.entries)
-        return self._overlay
+        overlay: Overlay = self._forces[-1].top
+        self._overlay = overlay
+        override_began(overlay.origin, registry.entries)
+        return overlay
 
     def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
         try:
@@ -485,9 +493,10 @@ class Overriding:
                 while pending:
                     lower, below = pending.pop()
                     for kid in _in_force_upon(lower):
-                        if below.state != OPEN:  # all of it ends with the container
+                        try:
+                            upper = kid.laid_on(below, gone)
+                        except ClosedError:  # all of it ends with the container
                             continue
-                        upper = kid.laid_on(below, gone)
                         kid.force.lay(upper)  # type: ignore[union-attr]  # it is in force
                         pending.append((kid, upper))
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
@@ -496,23 +505,23 @@ class Overriding:
     def _end(self) -> list[Overlay]:
         """Return what is to be closed, in that order."""
         overlay = self._overlay
-        assert overlay is not None
-        if not self._in_force:
-            return [overlay]
-        if not self._running:
-            return []
+        if overlay is None or not self._running:
+            return self._ending
         self._running = False
+        if not self._in_force:
+            self._ending = [overlay]
+            return self._ending
         self._lift()
         override_ended(overlay.origin, overlay.graph.over[0].entries)
-        found: list[Overlay] = []
         for force in reversed(self._forces):
             for one in reversed(force.held):
                 heir = next((kid.force for kid in one.kids if isinstance(kid, Overlay) and kid.force and not kid.force.ended), None)
                 if heir is None:
-                    found.append(one)
+                    self._ending.append(one)
                 else:
                     heir.held.insert(0, one)  # something that is in force may stand on it
-        return found
+            force.held = []
+        return self._ending
 
     async def __aenter__(self) -> Overlay:
         return self._begin()

@@ -71,6 +71,10 @@ class OverlaidGraph(Graph):
         """Tell whether *node* stands here, not in the graph below."""
         return node in self._own
 
+    def overrides(self) -> list[Registration]:
+        """Return the registrations of what is overridden here."""
+        return [registration for entry in self.over[0].entries.values() for registration in _each(entry)]
+
     def expanded_nodes(self) -> list[Node]:
         return [*super().expanded_nodes(), *self.below.expanded_nodes()]
 
@@ -109,9 +113,7 @@ class OverlaidGraph(Graph):
         The others fit as they did before, and are looked at when something asks for them.
         """
         rank = len(self.layers) - 1
-        overriding = [
-            self.node(registration, None, rank) for entry in self.over[0].entries.values() for registration in _each(entry)
-        ]
+        overriding = [self.node(registration, None, rank) for registration in self.overrides()]
         errors = check_nodes(self, overriding)
         if errors or self._may_harm(overriding):
             users = [
@@ -126,8 +128,8 @@ class OverlaidGraph(Graph):
         """Tell whether sound overrides may make others unsound: by living shorter than they do, or by standing on them."""
         if not all(map(self._lives_as_before, overriding)):
             return True
-        registrations = {node.registration for node in overriding}
-        return any(self.owns(node) and node.registration not in registrations for node in self.sound)
+        overrides = set(self.overrides())
+        return any(self.owns(node) and node.registration not in overrides for node in self.sound)
 
     def _lives_as_before(self, node: Node) -> bool:
         """Tell whether what is overridden by *node* surely lived no longer, and made no more objects."""

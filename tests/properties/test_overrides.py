@@ -377,8 +377,10 @@ class Colours:
     def begin(self, number, keys, everywhere):
         context, own = self.contexts[number]
         value, inside = len(self.blocks), any(not laid.ended for laid in own)
+        # One that stands on another: what is overridden of that is in it.
+        makes = {key: ((lambda value=value: value), []) for key in KEYS} | {"green": ((lambda red: (value, red)), ["red"])}
         block = self.container.override(
-            [{"provide": key, "use_factory": lambda value=value: value} for key in keys], everywhere=everywhere
+            [{"provide": key, "use_factory": makes[key][0], "inject": makes[key][1]} for key in keys], everywhere=everywhere
         )
         seen = self.seen_by(number)
         found = []
@@ -404,6 +406,8 @@ class Colours:
             expected = {key: f"real {key}" for key in KEYS}
             for laid in self.seen_by(number):
                 expected.update(dict.fromkeys(laid.keys, laid.value))
+            if isinstance(expected["green"], int):
+                expected["green"] = (expected["green"], expected["red"])
             context.run(self.look_here, expected)
 
     def look_here(self, expected):
