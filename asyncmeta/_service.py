@@ -19,9 +19,9 @@ from ._declare.providers import Providers, read_providers
 from ._declare.registry import Registry, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
+from ._run.blocks import Overriding  # noqa: F401  # hands itself to the container
 from ._run.container import Container
 from ._run.handles import HOME, home_kept
-from ._run.overlay import Overlay  # noqa: F401  # hands itself to the container
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
