@@ -249,6 +249,10 @@ class Container(Tables):
         """
         Return a context manager that puts an overlay in force for its block: for this task and its children.
 
+        Whoever asks this container in the block, or awaits an attribute of what it has built, gets what *overrides*
+        say where they reach, and the container's own elsewhere.  Blocks need not nest: each is in force until it is
+        left.  What the overlay has built is closed then; where a later block lies on this one, with that.
+
         Args:
             overrides: A mapping from tokens to values, or a provider list.
             everywhere: Put it in force for every task and thread.
