@@ -170,7 +170,11 @@ class Fetching(Cell):
         if there is not None:
             return there.run()
         scope = self._scope = home_of(instance)
-        if scope.shares((type(instance), self._attribute)):
+        key = (type(instance), self._attribute)
+        view = scope.elsewhere(key)
+        if view is not None:
+            return view.attribute((id(instance), self._attribute), instance, key)
+        if scope.shares(key):
             return self._fetch_shared()
         if self._value is UNSET and self._is_found():
             # Others who ask meanwhile find this very cell.
@@ -193,7 +197,7 @@ class Fetching(Cell):
             raise
 
     def _get(self) -> Any:
-        return self._scope.get((type(self._instance), self._attribute))
+        return self._scope.get_kept((type(self._instance), self._attribute))
 
     def _fetch_nowait(self) -> Any:
         instance = self._instance
@@ -201,7 +205,11 @@ class Fetching(Cell):
         if there is not None:
             return there.nowait()
         scope = self._scope = home_of(instance)
-        value = scope.get_nowait((type(instance), self._attribute))
+        key = (type(instance), self._attribute)
+        view = scope.elsewhere(key)
+        if view is not None:
+            return view.attribute_nowait((id(instance), self._attribute), instance, key)
+        value = scope.get_kept_nowait(key)
         self._keep(value)
         return value
 
@@ -215,10 +223,9 @@ class Fetching(Cell):
         return getattr(type(self._instance), self._attribute.name, None) is self._attribute
 
     def _keep(self, value: Any) -> None:
-        container = self._scope.container
-        if container.keeps_fetched() and self._is_found():
+        if self._is_found():
             key = (type(self._instance), self._attribute)
-            put(self._instance, self._attribute.name, container.ready(value, self._scope, key))
+            put(self._instance, self._attribute.name, self._scope.container.ready(value, self._scope, key))
 
 
 def home_of(instance: Any) -> Any:

@@ -25,7 +25,7 @@ from .errors import DeclarationError, ScopeError
 
 if TYPE_CHECKING:
     from ._declare.providers import Providers
-    from ._run.overlay import Overriding
+    from ._run.blocks import Overriding
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
 
@@ -332,13 +332,13 @@ def _without_fetched(state: Any) -> Any:
 
 
 def _layer_of(overrides: Any, graph: Graph) -> Registry:
-    from ._run.overlay import layer_of  # late
+    from ._run.blocks import layer_of  # late
 
     return layer_of(overrides, graph)
 
 
 def _overriding(container: Container, overrides: Any, **how: bool) -> Overriding:
-    from ._run.overlay import Overriding  # late
+    from ._run.blocks import Overriding  # late
 
     return Overriding(container, overrides, **how)
 

@@ -29,9 +29,7 @@ def measure(_: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as compiled:
         environment["PYTHONPYCACHEPREFIX"] = compiled
         for _ in range(PROCESSES + 1):
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, check=True, capture_output=True
-            )
+            done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, check=True, capture_output=True)
             runs.append(json.loads(done.stdout))
     took = [each["took"] for each in runs[1:]]  # the first compiled them
     added = runs[0]["added"]
@@ -39,7 +37,13 @@ def measure(_: int) -> list[Row]:
     assert "dataclasses" not in others, others
     return [
         Row(
-            "import", min(took) * 1e3, "ms", 12, median(took) * 1e3, spread(took), ours=min(took),
+            "import",
+            min(took) * 1e3,
+            "ms",
+            12,
+            median(took) * 1e3,
+            spread(took),
+            ours=min(took),
             note=f"{len(added)} modules; not ours: {', '.join(others) or 'none'}",
         )
     ]

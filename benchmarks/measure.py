@@ -64,9 +64,7 @@ async def same_work(make: Callable[[type], Graph], expected: Mapping[str, Any], 
             raise AssertionError(f"{competitor.__qualname__} does other work:\n  {facts}\n  {dict(expected)}")
 
 
-async def in_turns(
-    make: Callable[[], Graph], *competitors: Competitor, rounds: int, times: int | None = None
-) -> list[list[float]]:
+async def in_turns(make: Callable[[], Graph], *competitors: Competitor, rounds: int, times: int | None = None) -> list[list[float]]:
     """
     Time the competitors in turns; return for each the seconds of one time, by round.
 
@@ -105,9 +103,7 @@ async def _times_for(batch: Batch) -> int:
 def ratio(name: str, floor: list[float], ours: list[float], limit: float | None = None, note: str = "") -> Row:
     """Make the row of a contest: the best of ours over the best of the floor."""
     ratios = [mine / base for mine, base in zip(ours, floor, strict=True)]
-    return Row(
-        name, min(ours) / min(floor), "x", limit, median(ratios), spread(ratios), min(floor), min(ours), note
-    )
+    return Row(name, min(ours) / min(floor), "x", limit, median(ratios), spread(ratios), min(floor), min(ours), note)
 
 
 def spread(numbers: list[float]) -> float:

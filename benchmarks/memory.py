@@ -87,10 +87,17 @@ def measure(_: int) -> list[Row]:
     """Measure in a fresh process."""
     found = json.loads(in_process("memory"))
     return [
-        Row("open request scope, with its objects", found["request"], "bytes", 1_200,
-            floor=found["by hand"], ours=found["request"]),
-        Row("registration, made and checked", found["checked"], "bytes", 1_000, ours=found["checked"],
-            note=f"{found['noted']:.0f} before the check"),
+        Row(
+            "open request scope, with its objects", found["request"], "bytes", 1_200, floor=found["by hand"], ours=found["request"]
+        ),
+        Row(
+            "registration, made and checked",
+            found["checked"],
+            "bytes",
+            1_000,
+            ours=found["checked"],
+            note=f"{found['noted']:.0f} before the check",
+        ),
         Row("  after the last layer was got", found["used"], "bytes", ours=found["used"], note="with its value"),
     ]
 

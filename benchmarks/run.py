@@ -24,9 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return 1 if ``--check`` was asked for and a limit is not kept."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description="Measure asyncmeta against hand-written code."
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measure asyncmeta against hand-written code.")
     parser.add_argument("scenario", nargs="*", help=f"which (default: all): {', '.join(SCENARIOS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to FILE")
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="rounds of each contest (default: 60)")

@@ -79,9 +79,7 @@ def measure(_: int) -> list[Row]:
         return [each["register"] + each["check"] for each in runs]
 
     def row(name: str, seconds: list[float], limit: float | None, by_hand: float | None = None, note: str = "") -> Row:
-        return Row(
-            name, min(seconds) * 1e3, "ms", limit, median(seconds) * 1e3, spread(seconds), by_hand, min(seconds), note
-        )
+        return Row(name, min(seconds) * 1e3, "ms", limit, median(seconds) * 1e3, spread(seconds), by_hand, min(seconds), note)
 
     best = min(large, key=lambda each: each["register"] + each["check"])
     parts = f"registered in {best['register'] * 1e3:.0f}, checked in {best['check'] * 1e3:.0f} ms"
@@ -96,9 +94,7 @@ def measure(_: int) -> list[Row]:
     ]
 
 
-SCENARIOS = (
-    Scenario("scale", "What do 10,000 registrations in ten layers cost to make, to check and to get?", measure),
-)
+SCENARIOS = (Scenario("scale", "What do 10,000 registrations in ten layers cost to make, to check and to get?", measure),)
 
 if __name__ == "__main__":
     print(json.dumps(once(int(sys.argv[1]), "strings" in sys.argv[2:])))

@@ -46,8 +46,14 @@ def side_by_side(_: int) -> list[Row]:
     base, mine = asyncio.run(in_turns(SideBySide, floor.side_by_side, ours.side_by_side, rounds=9, times=1))
     return [
         Row(
-            "ten singletons of 50 ms under one service", min(mine) * 1e3, "ms", 60,
-            median(mine) * 1e3, spread(mine), min(base), min(mine),
+            "ten singletons of 50 ms under one service",
+            min(mine) * 1e3,
+            "ms",
+            60,
+            median(mine) * 1e3,
+            spread(mine),
+            min(base),
+            min(mine),
         )
     ]
 

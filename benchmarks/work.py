@@ -209,9 +209,7 @@ class Layers(Graph):
         self.last = self.layers[-1]
 
 
-def make_class(
-    name: str, base: type, needs: Sequence[type], module: ModuleType | None = None, *, strings: bool = False
-) -> type:
+def make_class(name: str, base: type, needs: Sequence[type], module: ModuleType | None = None, *, strings: bool = False) -> type:
     """Make a class whose constructor takes one of each of *needs* and keeps them."""
     scope = module or sys.modules[__name__]
     namespace: dict[str, Any] = {"__module__": scope.__name__}

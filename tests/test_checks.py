@@ -469,6 +469,24 @@ def test_a_captive_is_found_through_transients():
     assert problem.path == ('"long".again', '"again".between', '"between".short', '"short"')
 
 
+async def test_a_captive_of_what_was_found_sound_before_is_found():
+    """
+    A singleton that is registered later, and needs a scoped value that is in use already, is refused by the get that meets it.
+    """
+    App = fresh_app()
+    App.register_dependency("scoped", object, lifetime="scoped")
+    async with Container(App) as container:
+
+        def late(scoped: Annotated[object, Inject("scoped")]):
+            return scoped
+
+        App.register_dependency("late", late)
+        async with container.scope() as scope:
+            await scope.get("scoped")
+            with pytest.raises(CaptiveDependencyError):
+                await scope.get("late")
+
+
 def test_a_captive_is_found_through_descriptors():
     """
     An attribute of a singleton service may not ask for a scoped value.

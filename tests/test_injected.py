@@ -25,6 +25,7 @@ from asyncmeta import (
     AsyncServiceBase,
     ClosedError,
     Container,
+    ContainerError,
     DeclarationError,
     Factory,
     FactoryError,
@@ -1392,3 +1393,131 @@ async def test_cancelling_a_call_closes_what_it_holds():
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert "-session" in world.journal
+
+
+def function_of(kind, asked):
+    """Return a function of *kind* that gives what its parameter is filled with, and what runs it to its end."""
+
+    def sync(asked: asked):
+        return asked
+
+    async def waits(asked: asked):
+        return asked
+
+    def yields(asked: asked):
+        yield asked
+
+    async def streams(asked: asked):
+        yield asked
+
+    async def run_sync(function):
+        return function()
+
+    async def run_async(function):
+        return await function()
+
+    async def run_generator(function):
+        return next(iter(function()))
+
+    async def run_stream(function):
+        items = [item async for item in function()]
+        return items[0]
+
+    kinds = {
+        "sync": (sync, run_sync),
+        "async": (waits, run_async),
+        "generator": (yields, run_generator),
+        "stream": (streams, run_stream),
+    }
+    return kinds[kind]
+
+
+@pytest.mark.parametrize("ambient", [False, True])
+@pytest.mark.parametrize("with_scope", [False, True])
+@pytest.mark.parametrize("calls", [1, 4])
+@pytest.mark.parametrize("kind", ["sync", "async", "generator", "stream"])
+async def test_closing_from_what_fills_a_call_is_an_error(kind, calls, with_scope, ambient):
+    """
+    A factory that closes the container while a call of an injected function waits for it is refused, quick or not.
+    """
+    closes = False
+
+    class App(AsyncServiceBase): ...
+
+    class Session: ...
+
+    class Waiting: ...
+
+    class Service(AsyncServiceBase, lifetime="scoped"):
+        """Holds on to its scope."""
+
+        session = AsyncDependencyDescriptor(Session)
+
+        def __init__(self, session: Session):
+            self.made_with = session
+
+    class WaitingService(AsyncServiceBase, lifetime="scoped"):
+        """Holds on to its scope."""
+
+        session = AsyncDependencyDescriptor(Session)
+
+        def __init__(self, session: Waiting):
+            self.made_with = session
+
+    services = {Session: Service, Waiting: WaitingService}
+
+    @inject_dependency(Session, lifetime="scoped", on=App)
+    def open_session(container: Container):
+        if closes:
+            container.close()
+        return Session()
+
+    @inject_dependency(Waiting, lifetime="scoped", on=App)
+    async def open_waiting(container: Container):
+        if closes:
+            await container.aclose()
+        return Waiting()
+
+    asks = [Session] if kind in ("sync", "generator") else [Session, Waiting]
+    async with Container(App) as container:
+        for ask in asks:
+            function, run = function_of(kind, From[services[ask] if with_scope else ask])
+            function = injected(function) if ambient else container.inject(function)
+            for _ in range(calls):
+                assert await run(function)
+            closes = True
+            with pytest.raises(ContainerError, match="cannot be closed by a factory that it is waiting for"):
+                await run(function)
+            closes = False
+            assert await run(function)
+        assert not container.closed
+
+
+@pytest.mark.parametrize("kind", ["async", "stream"])
+async def test_an_injected_function_may_close_its_container(kind):
+    """
+    The function itself, which nothing waits for in order to close, may close the container that fills it.
+    """
+    container = Container(AsyncServiceBase, providers=[Pool])
+    done = []
+
+    @container.inject
+    async def last(pool: From[Pool], close: bool):
+        if close:
+            await container.aclose()
+        done.append(pool)
+
+    @container.inject
+    async def stream(pool: From[Pool], close: bool):
+        if close:
+            await container.aclose()
+        done.append(pool)
+        yield pool
+
+    for close in (False, False, False, True):
+        if kind == "async":
+            await last(close=close)
+        else:
+            assert [item async for item in stream(close=close)]
+    assert container.closed
+    assert len(done) == 4

@@ -47,7 +47,7 @@ LATE = {
     "_run.middleware": "only where something stands around builds",
     "_run.observing": "only where builds are observed, wrapped or timed",
     "_run.opening": "only request() opens a scope for one value",
-    "_run.overlay": "overrides are for tests, tenants and experiments",
+    "_run.blocks": "overrides are for tests, tenants and experiments",
     "_run.slow": "only with slow=, or in asyncio's debug mode",
     "_run.starting": "only start() reports",
     "_run.threads": "only for in_thread=True and timeout=",

@@ -1,6 +1,7 @@
 """Overrides and overlays: what is downstream is another one, everything else is shared, nothing of it stays."""
 
 import asyncio
+import itertools
 from typing import Annotated
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from asyncmeta import (
     All,
     AsyncDependencyDescriptor,
+    AsyncDependencyError,
     AsyncServiceBase,
     CaptiveDependencyError,
+    CircularDependencyError,
     ClosedError,
     Container,
     DeclarationError,
+    Factory,
     GraphErrors,
     Inject,
     Lazy,
@@ -475,6 +479,82 @@ async def test_a_wrong_lifetime_is_found_at_once():
         assert (await container.get(Clock)).name == "real"
 
 
+class NeedsStore:
+    def __init__(self, store: Store):
+        self.store = store
+
+
+class NeedsPlain:
+    def __init__(self, plain: Plain):
+        self.plain = plain
+
+
+class NeedsNothingKnown:
+    def __init__(self, month: int):
+        self.month = month
+
+
+class MakesClocks:
+    def __init__(self, make: Factory[Clock]):
+        self.make = make
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["built", "never asked for"])
+@pytest.mark.parametrize(
+    ("provider", "error"),
+    [
+        ({"use_class": NeedsStore}, CircularDependencyError),
+        ({"use_class": NeedsPlain}, CaptiveDependencyError),
+        ({"use_class": NeedsPlain, "lifetime": "transient"}, CaptiveDependencyError),
+        ({"use_class": FakeClock, "lifetime": "scoped"}, CaptiveDependencyError),
+        ({"use_class": NeedsNothingKnown}, MissingDependencyError),
+    ],
+)
+async def test_what_does_not_fit_is_found_at_once(provider, error, known):
+    """
+    An override that closes a circle, lives too short or misses something is refused when the block is entered.
+    """
+    async with Container(application()) as container:
+        if known:
+            await container.get(Store)
+        with pytest.raises(GraphErrors) as caught:
+            async with container.override([{"provide": Clock, **provider}]):
+                pass
+        assert error in {type(one) for one in caught.value.exceptions}
+        assert (await container.get(Store)).clock.name == "real"
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ({"provide": Clock, "use_class": FakeClock, "lifetime": "transient"}, "fake"),
+        ({"provide": Clock, "use_factory": lambda clock: clock, "inject": [Clock]}, "real"),
+        ({"provide": Session, "use_class": Session, "lifetime": "scoped"}, "real"),
+        ({"provide": Session, "use_class": Session, "lifetime": "transient"}, "real"),
+    ],
+)
+async def test_what_fits_is_taken(provider, name):
+    """
+    An override may live as what it overrides does, or in any other way that fits those who stand on it.
+    """
+    async with Container(application()) as container, container.override([provider]), container.scope() as scope:
+        assert (await scope.get(Session)).store.clock.name == name
+
+
+async def test_an_override_whose_arguments_a_dependent_passes_is_taken():
+    """
+    A parameter that nothing provides is no problem where a dependent asks for a factory of what is overridden.
+    """
+
+    class App(AsyncServiceBase): ...
+
+    App.register_dependency(Clock, Clock)
+    App.register_dependency(MakesClocks, MakesClocks)
+    async with Container(App) as container, container.override([{"provide": Clock, "use_class": NeedsNothingKnown}]):
+        made = await (await container.get(MakesClocks)).make(month=5)
+        assert made.month == 5
+
+
 @pytest.mark.parametrize("wrong", [{"provide": Clock, "value": 1}, 3, "text"])
 async def test_what_is_no_override_is_refused(wrong):
     """
@@ -688,7 +768,6 @@ async def test_a_scoped_value_first_heard_of_inside_is_the_scopes_own():
         assert await before.get(Unheard) is inside
 
 
-@pytest.mark.xfail(strict=True, reason="what a shared value fetches in a block goes through the overlay, though it is not reached")
 @pytest.mark.parametrize("by", ["parameter", "attribute"])
 async def test_a_shared_value_fetches_its_own_inside(by):
     """
@@ -720,3 +799,453 @@ async def test_a_shared_value_fetches_its_own_inside(by):
             assert await holder.line is line
         assert await holder.line is line
         assert steps == ["+line"]
+
+
+@pytest.mark.parametrize("by", ["parameter", "attribute", "nowait"])
+async def test_what_a_held_service_fetches_in_a_block_is_one_value(by):
+    """
+    A transient value that an override reaches, fetched late by a held service, is one value in the block and another after it.
+    """
+    made = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("line", lifetime="transient")
+        @staticmethod
+        def line(clock: Annotated[str, Inject("clock")]):
+            made.append(clock)
+            return [clock]
+
+    class Holder:
+        def __init__(self, line: Lazy[Annotated[list, Inject("line")]]):
+            self.line = line
+
+    class Service(AsyncServiceBase):
+        line = AsyncDependencyDescriptor("line")
+
+    async def fetched(holder):
+        return holder.line.nowait() if by == "nowait" else await holder.line
+
+    App.register_dependency(Holder, Holder)
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        holder = await container.get(Holder if by == "parameter" else Service)
+        async with container.override({"clock": "fake"}):
+            inside = await fetched(holder)
+            assert inside == ["fake"]
+            assert await fetched(holder) is inside
+        after = await fetched(holder)
+        assert after == ["real"]
+        assert await fetched(holder) is after
+        async with container.override({"clock": "fake"}):
+            again = await fetched(holder)
+            assert again == ["fake"]
+            assert again is not inside
+            assert await fetched(holder) is again
+        assert await fetched(holder) is after
+        assert made == ["fake", "real", "fake"]
+
+
+@pytest.mark.parametrize("way", ["get", "get_nowait", "scope", "injected", "injected sync"])
+async def test_what_no_override_reaches_belongs_to_the_container(way):
+    """
+    A transient value that no override reaches is made and closed by whom it is asked of, in a block as outside of it.
+    """
+    steps = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("line", lifetime="transient")
+        @staticmethod
+        def line():
+            yield "line"
+            steps.append("-line")
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+
+        @container.inject
+        async def use(line: Annotated[str, Inject("line")], clock: Annotated[str, Inject("clock")]):
+            steps.append(clock)
+
+        @container.inject
+        def use_now(line: Annotated[str, Inject("line")], clock: Annotated[str, Inject("clock")]):
+            steps.append(clock)
+
+        async with container.override({"clock": "fake"}):
+            if way == "get":
+                assert await container.get("line") == "line"
+            elif way == "get_nowait":
+                assert container.get_nowait("line") == "line"
+            elif way == "scope":
+                async with container.scope() as scope:
+                    assert await scope.get("line") == "line"
+                steps.append("end of scope")
+            elif way == "injected":
+                await use()
+            else:
+                use_now()
+            steps.append("end")
+
+    expected = {
+        "scope": ["-line", "end of scope", "end"],
+        "injected": ["fake", "-line", "end"],
+        "injected sync": ["fake", "-line", "end"],
+    }
+    assert steps == expected.get(way, ["end", "-line"])
+
+
+@pytest.mark.parametrize("kind", ["singleton", "scoped", "transient"])
+@pytest.mark.parametrize("warm", [False, True])
+async def test_what_is_fetched_late_for_good_sees_no_override(kind, warm):
+    """
+    What a shared value fetches late and keeps is made with no override in force, though the factory looks for things itself.
+    """
+    seen = []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("line", lifetime=kind)
+        @staticmethod
+        async def line(container: Container):
+            seen.append(await container.get("clock"))
+            return object()
+
+    class Service(AsyncServiceBase, lifetime="scoped"):
+        line = AsyncDependencyDescriptor("line")
+
+    App.register_value("clock", "real")
+    async with Container(App) as container:
+        for _ in range(3 if warm else 0):  # with code
+            async with container.request(Service) as service:
+                await service.line
+        seen.clear()
+        async with container.scope() as scope, container.override({"clock": "fake"}):
+            service = await scope.get(Service)
+            line = await service.line
+            assert await service.line is line
+
+    assert seen == ([] if warm and kind == "singleton" else ["real"])
+
+
+async def test_an_attribute_answers_through_overrides_that_nest():
+    """
+    An attribute, a handle and a getter give the outer override where the inner one does not reach, by any number of blocks.
+    """
+
+    class Holder:
+        def __init__(self, clock: Lazy[Clock]):
+            self.clock = clock
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        config = AsyncDependencyDescriptor(Config)
+
+    app = application(providers=[Service, Holder])
+    async with Container(app) as container:
+        service, holder, getter = await container.get(Service), await container.get(Holder), container.getter(Clock)
+        real = await service.clock
+        assert await holder.clock is await getter() is real
+        async with container.override({Clock: "outer"}), container.override({Config: "middle"}):
+            async with container.override([{"provide": Other, "value": "inner"}]):
+                assert await service.clock == await holder.clock == await getter() == "outer"
+                assert service.clock.nowait() == holder.clock.nowait() == "outer"
+                assert await service.config == "middle"
+                async with container.scope() as scope:
+                    assert (await scope.get(Session)).store.clock == "outer"
+                    assert (await scope.get(Session)).store.config == "middle"
+        assert await service.clock is await holder.clock is await getter() is real
+
+
+async def test_what_an_outer_block_has_built_answers_by_the_context():
+    """
+    A service that an outer block has built answers with the inner one's inside of it, and so does the outer one's handle.
+    """
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        config = AsyncDependencyDescriptor(Config)
+
+    async with Container(application(providers=[Service])) as container:
+        async with container.override({Clock: "outer"}) as outer:
+            service = await container.get(Service)
+            assert await service.clock == "outer"
+            config = await service.config
+            async with container.override({Config: "inner"}):
+                assert await service.config == await outer.get(Config) == "inner"
+                assert await service.clock == await outer.get(Clock) == "outer"
+            assert await service.config is await outer.get(Config) is config
+
+
+async def test_an_overlay_can_be_overridden():
+    """
+    What is overridden in a tenant's container is seen by who asks that one, and by nobody else.
+    """
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        config = AsyncDependencyDescriptor(Config)
+
+    async with Container(application(providers=[Service])) as container:
+        async with container.overlay({Clock: "tenant"}) as tenant, tenant.scope() as scope:
+            service = await tenant.get(Service)
+            config = await service.config
+            for everywhere in (False, True):
+                async with tenant.override({Config: "fake"}, everywhere=everywhere):
+                    assert await tenant.get(Config) == await service.config == "fake"
+                    assert await tenant.get(Clock) == await service.clock == "tenant"
+                    assert (await scope.get(Session)).store.config == "fake"
+                    assert (await container.get(Clock)).name == "real"
+                    assert await container.get(Config) is config
+                    async with tenant.override({Clock: "inner"}):
+                        assert (await tenant.get(Store)).clock == "inner"
+                        assert (await tenant.get(Store)).config == "fake"
+                    async with container.override({Config: "the container's"}):
+                        assert await container.get(Config) == "the container's"
+                        assert await tenant.get(Config) == "fake"
+                assert await tenant.get(Config) is await service.config is config
+
+
+async def test_a_getter_that_is_quick_beside_an_override_sees_it():
+    """
+    A getter called outside of a block meanwhile gives the block's value inside of it all the same.
+    """
+    async with Container(application()) as container:
+        getter = container.getter(Clock)
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def overriding():
+            async with container.override({Clock: "fake"}):
+                inside.set()
+                await go_on.wait()
+                return await getter()
+
+        task = asyncio.create_task(overriding())
+        await inside.wait()
+        assert (await getter()).name == (await getter()).name == "real"
+        go_on.set()
+
+        assert await task == "fake"
+
+
+def entered_before_left(order):
+    return all(order.index(f"+{name}") < order.index(f"-{name}") for name in "ab")
+
+
+ENTERED_AND_LEFT = list(filter(entered_before_left, itertools.permutations(("+a", "+b", "-a", "-b"))))
+
+
+@pytest.mark.parametrize("order", ENTERED_AND_LEFT, ids=" ".join)
+@pytest.mark.parametrize("tasks", ["one task", "two tasks"])
+@pytest.mark.parametrize("everywhere", ["ab", "a", "b", ""])
+async def test_blocks_need_not_nest(order, tasks, everywhere):
+    """
+    Whatever is entered is in force until it is left, in whichever order and in whichever task; then nothing is.
+    """
+
+    class Service(AsyncServiceBase):
+        clock = AsyncDependencyDescriptor(Clock)
+        config = AsyncDependencyDescriptor(Config)
+
+    async with Container(application(providers=[Service])) as container:
+        config, clock, store = await container.get(Config), await container.get(Clock), await container.get(Store)
+        service = await container.get(Service)
+        assert (await service.clock, await service.config) == (clock, config)
+        blocks = {
+            "a": container.override({Clock: "a"}, everywhere="a" in everywhere),
+            "b": container.override([{"provide": Config, "use_factory": lambda: "b"}], everywhere="b" in everywhere),
+        }
+        known = {"a": Clock, "b": Config}
+        real = {"a": clock, "b": config}
+
+        async def look(mine, there):
+            """Compare what is seen by a task that has entered *mine* while all of *there* are in force."""
+            seen = {name for name in there if name in mine or name in everywhere}
+            for name, key in known.items():
+                expected = name if name in seen else real[name]
+                assert await container.get(key) == expected
+                assert container.get_nowait(key) == expected
+                assert await (service.clock if name == "a" else service.config) == expected
+            got = await container.get(Store)
+            assert (got is store) == (not seen)
+            assert got.clock == ("a" if "a" in seen else clock)
+            assert got.config == ("b" if "b" in seen else config)
+
+        sequencer = [asyncio.Event() for _ in range(len(order) + 1)]
+        sequencer[0].set()
+        there = []
+
+        async def act(name):
+            for number, step in enumerate(order):
+                if tasks == "two tasks" and step[1] != name:
+                    continue
+                await sequencer[number].wait()
+                if step[0] == "+":
+                    await blocks[step[1]].__aenter__()
+                    there.append(step[1])
+                else:
+                    await blocks[step[1]].__aexit__(None, None, None)
+                    there.remove(step[1])
+                mine = name if tasks == "two tasks" else "ab"
+                # A task that is inside of an override of its own keeps to that one.
+                if tasks == "one task" or everywhere == "ab" or len(there) < 2:
+                    await look(mine, there)
+                sequencer[number + 1].set()
+
+        if tasks == "two tasks":
+            await asyncio.gather(act("a"), act("b"))
+        else:
+            await act("a")
+        await look("", [])
+        assert (container.overridden, container.everywhere, container.kids) == (0, [], set())
+
+
+async def test_what_lies_on_a_block_that_ends_stays_in_force_without_it():
+    """
+    What a later block has built and does not stand on the earlier one stays; the rest is built anew, and all is closed in order.
+    """
+    steps = []
+
+    class App(AsyncServiceBase): ...
+
+    def resource(name, *needs):
+        async def make(*made):
+            steps.append(f"+{name}")
+            yield [name, *made]
+            steps.append(f"-{name}")
+
+        return {"provide": name, "use_factory": make, "inject": needs}
+
+    for name in ("clock", "config", "store"):
+        App.register_value(name, name)
+    async with Container(App) as container:
+        first = container.override([resource("clock")], everywhere=True)
+        second = container.override([resource("config"), resource("store", "clock", "config")], everywhere=True)
+        await first.__aenter__()
+        await second.__aenter__()
+        clock, config, store = [await container.get(name) for name in ("clock", "config", "store")]
+        assert store == ["store", clock, config]
+        await first.__aexit__(None, None, None)
+        steps.append("first ended")
+        assert await container.get("config") is config
+        again = await container.get("store")
+        assert again == ["store", "clock", config]
+        assert again is not store
+        assert await container.get("store") is again
+        await second.__aexit__(None, None, None)
+        steps.append("second ended")
+        assert await container.get("store") == "store"
+
+    assert steps == [
+        "+clock", "+config", "+store", "first ended", "+store", "-store", "-store", "-config", "-clock", "second ended",
+    ]  # fmt: skip
+
+
+async def test_a_child_that_outlives_the_block_keeps_its_own():
+    """
+    A block that a child task has entered inside of another stays in force when that one ends before it.
+    """
+    async with Container(application()) as container:
+        entered, ended = asyncio.Event(), asyncio.Event()
+
+        async def child():
+            async with container.override({Config: "the child's"}):
+                entered.set()
+                await ended.wait()
+                store = await container.get(Store)
+                return store.clock.name, store.config
+
+        async with container.override({Clock: "fake"}):
+            task = asyncio.create_task(child())
+            await entered.wait()
+        ended.set()
+
+        assert await task == ("real", "the child's")
+        assert container.kids == set()
+
+
+async def test_what_no_longer_fits_without_the_block_below_is_told_by_the_get():
+    """
+    An override that needs a key which only the block below it brought is missing it from when that block has ended.
+    """
+    async with Container(application()) as container:
+        below = container.override({"extra": "new"}, new=True)
+        await below.__aenter__()
+        above = container.override([{"provide": Clock, "use_factory": lambda extra: extra, "inject": ["extra"]}, Config])
+        await above.__aenter__()
+        assert await container.get(Clock) == "new"
+        await below.__aexit__(None, None, None)
+        with pytest.raises(MissingDependencyError, match='"extra"'):
+            await container.get(Store)
+        assert await container.get(Config) is not None
+        await above.__aexit__(None, None, None)
+        assert (await container.get(Store)).clock.name == "real"
+
+
+async def test_a_container_closed_below_blocks_that_do_not_nest():
+    """
+    Blocks that are open when their container closes end with it, in whichever order they are left afterwards.
+    """
+    container = Container(application())
+    blocks = [container.override({key: "fake"}, everywhere=True) for key in (Clock, Config)]
+    async with container:
+        for block in blocks:
+            await block.__aenter__()
+        with pytest.warns(ResourceWarning):
+            await container.aclose()
+    async with container:
+        assert (await container.get(Clock)).name == "real"
+        for block in blocks:
+            await block.__aexit__(None, None, None)
+        assert (await container.get(Store)).clock.name == "real"
+        assert (container.overridden, container.everywhere) == (0, [])
+
+
+async def test_a_get_in_flight_lands_when_the_block_below_ends():
+    """
+    A get that waits for what a block below brought gets it, when that block ends meanwhile; the next one is without it.
+    """
+    steps, began, go_on = [], asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        began.set()
+        await go_on.wait()
+        yield "slow"
+        steps.append("-slow")
+
+    async with Container(application()) as container:
+        below = container.override([{"provide": Clock, "use_factory": slow}], everywhere=True)
+        above = container.override({Config: "config"}, everywhere=True)
+        await below.__aenter__()
+        await above.__aenter__()
+        task = asyncio.create_task(container.get(Store))
+        await began.wait()
+        await below.__aexit__(None, None, None)
+        go_on.set()
+        store = await task
+        assert (store.clock, store.config) == ("slow", "config")
+        store = await container.get(Store)
+        assert (store.clock.name, store.config) == ("real", "config")
+        assert steps == []
+        await above.__aexit__(None, None, None)
+        assert steps == ["-slow"]
+
+
+async def test_a_block_that_cannot_be_left_without_awaiting_can_be_left_with():
+    """
+    A plain `with` refuses to end a block that has to await, which has ended for everybody then; it is closed by awaiting.
+    """
+    steps = []
+
+    async def resource():
+        yield "fake"
+        steps.append("-fake")
+
+    async with Container(application()) as container:
+        block = container.override([{"provide": Clock, "use_factory": resource}])
+        block.__enter__()
+        assert await container.get(Clock) == "fake"
+        with pytest.raises(AsyncDependencyError):
+            block.__exit__(None, None, None)
+        assert (await container.get(Clock)).name == "real"
+        assert steps == []
+        await block.__aexit__(None, None, None)
+        assert steps == ["-fake"]
+        assert container.kids == set()

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from types import FrameType
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from .._names import name_of
 from .._solve.nodes import Node
 from ..errors import CircularDependencyError
 
-__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "still_waiting"]
+__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "scopes_above", "wake"]
 
 #: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
 LOCK: Final = threading.RLock()
@@ -88,10 +88,9 @@ class Build:
             if isinstance(waiter, asyncio.Future):
                 loop = waiter.get_loop()
                 if loop is here:
-                    if not waiter.done():
-                        waiter.set_result(None)
+                    wake(waiter)
                 elif not loop.is_closed():
-                    loop.call_soon_threadsafe(_wake, waiter)
+                    loop.call_soon_threadsafe(wake, waiter)
             else:
                 waiter.told(self)
 
@@ -111,7 +110,8 @@ class Build:
                 cancel_task(self.task)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
+def wake(future: asyncio.Future[None]) -> None:
+    """End the waiting on *future* where it still waits; in its own loop."""
     if not future.done():
         future.set_result(None)
 
@@ -211,23 +211,12 @@ def holdings() -> dict[Any, str]:
     return held
 
 
-def still_waiting(builds: Iterable[Build]) -> bool:
-    """Tell whether any of *builds* is not over."""
-    return any(not build.done for build in builds)
-
-
-def cancel_quietly(future: asyncio.Future[None]) -> None:
-    """End the waiting on *future* where it still waits."""
-    if not future.done():
-        future.set_result(None)
-
-
 def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     """
     Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
 
     Args:
-        generated: Count the roots that run generated code for a scope, too.
+        generated: Count what generated code is making, too: for a scope, or a container whose injected function it is.
     """
     found: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
@@ -236,7 +225,11 @@ def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     while frame is not None:
         if id(frame.f_code) in codes:
             found.append(frame.f_locals.get("self"))
-        elif generated and "__asyncmeta_reader__" in frame.f_globals:
-            found.append(frame.f_locals.get("s"))
+        elif generated:
+            # Found by the names that it runs with, so that the code itself does nothing for it.
+            makes_for = frame.f_globals.get("__asyncmeta_makes_for__")
+            scope = None if makes_for is None else makes_for(frame)
+            if scope is not None:
+                found.append(scope)
         frame = frame.f_back
     return found

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from .._compat import get_running_loop
 from .._declare.lifetimes import CONTAINER_LEVEL
 from ..errors import ClosedError, ContainerError, FactoryError
-from .cells import LOCK, cancel_quietly, scopes_above
+from .cells import LOCK, scopes_above, wake
 from .finalizers import as_list, check_sync, settle_errors, unwind, unwind_sync, yields_twice
 
 __all__ = ["CLOSED", "CLOSING", "CLOSING_CODES", "FLIGHT_CODES", "GONE", "Closing", "landed", "live", "warn_open"]
@@ -342,10 +342,9 @@ def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
 
     def told(_: Any) -> None:
         if loop is get_running_loop():
-            if not future.done():
-                future.set_result(None)
+            wake(future)
         elif not loop.is_closed():
-            loop.call_soon_threadsafe(cancel_quietly, future)
+            loop.call_soon_threadsafe(wake, future)
 
     return told
 

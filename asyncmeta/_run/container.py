@@ -47,6 +47,8 @@ class Container(Tables):
     Args:
         root: A service class, an instance of one (which is then the application itself), or None for the shared layer.
         providers: More registrations, above the class's own.
+        overrides: What beats everything from the beginning, as in `override`: a mapping from tokens to values, or a
+            provider list.
         middleware: What is run around builds, outermost first; the class's own comes after it.
         check: Check the graph now, and again on entering where something was registered since.
         slow: Seconds after which a build is warned of, through logging, with the path that waits for it.
@@ -54,6 +56,7 @@ class Container(Tables):
     Raises:
         GraphErrors: What was declared does not fit together; all problems at once.
         DeclarationError: *root* is nothing that can be brought to life.
+        MissingDependencyError: Nothing provides a key of *overrides*.
     """
 
     __slots__ = ()
@@ -244,6 +247,10 @@ class Container(Tables):
         """
         Return a context manager that puts an overlay in force for its block: for this task and its children.
 
+        Whoever asks this container in the block, or awaits an attribute of what it has built, gets what *overrides*
+        say where they reach, and the container's own elsewhere.  Blocks need not nest: each is in force until it is
+        left.  What the overlay has built is closed then; where a later block lies on this one, with that.
+
         Args:
             overrides: A mapping from tokens to values, or a provider list.
             everywhere: Put it in force for every task and thread.
@@ -262,8 +269,10 @@ class Container(Tables):
 
         async def fetch() -> tuple[Any, bool]:
             value = await self.get(token)
+            if self.overridden:
+                return value, False  # another context may mean another one
             node = self._root(token).node
-            return value, node is not None and node.level == CONTAINER_LEVEL and self.keeps_fetched()
+            return value, node is not None and node.level == CONTAINER_LEVEL
 
         del root
         return self.getters.add(fetch)
@@ -329,10 +338,15 @@ class Container(Tables):
             return self._class_of(1)(context)
         inner = around
         for between in range(around._level + 1, wanted):
-            inner = self._class_of(between)(None, around=inner) if between > 1 else self._class_of(1)(None)
+            inner = self._inside(inner, self._class_of(between)(None))
         if inner is around:
-            return self._class_of(wanted)(context, around=around)
-        return self._class_of(wanted, SpanningScope)(context, around=inner).spanning(around)
+            return self._inside(around, self._class_of(wanted)(context))
+        return self._inside(inner, self._class_of(wanted, SpanningScope)(context)).spanning(around)
+
+    @staticmethod
+    def _inside(around: Any, scope: Any) -> Any:
+        scope.p = around
+        return scope
 
     def _class_of(self, level: int, base: type[Scope] = Scope) -> Any:
         found = self.classes.get((level, base))

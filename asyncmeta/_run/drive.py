@@ -17,7 +17,7 @@ from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
 from .asked import Asked, asking
-from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings
+from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings, wake
 from .finalizers import push_locked, settle_errors
 from .keeping import Keeper
 from .work import carry_out, made_now
@@ -100,10 +100,9 @@ class Drive:
         future = self.future
         if future is not None and self.loop is not None:
             if self.loop is get_running_loop():
-                if not future.done():
-                    future.set_result(None)
+                wake(future)
             elif not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(_set, future)
+                self.loop.call_soon_threadsafe(wake, future)
 
     def came(self, node: Node) -> None:
         """A value is there: what needs it may have become ready."""
@@ -185,11 +184,6 @@ class Drive:
             holder.check_open()
             build = holder.flights[node] = Build(holder, node, self.loop)
             return build
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 async def build_missing(

@@ -130,26 +130,26 @@ class Late(Cell):
         return name_of(self._site.ask.key)
 
     def _get(self) -> Any:
-        return self._scope.get(self._site)
-
-    def _keep(self, value: Any) -> None:
-        if self._scope.keeps(self._site):
-            self._value = value
+        return self._scope.get_kept(self._site)
 
     def _fetch(self) -> Any:
         scope = self._scope
-        if scope.container.overridden and scope.answers_otherwise(self._site):
-            return scope.get(self._site)
+        view = scope.elsewhere(self._site)
+        if view is not None:
+            return view.attribute(id(self), self, self._site)
         if self._value is UNSET and scope.shares(self._site):
             return scope.get(self._site)
         return self._fetch_once()
 
     def _fetch_nowait(self) -> Any:
+        scope = self._scope
+        view = scope.elsewhere(self._site)
+        if view is not None:
+            return view.attribute_nowait(id(self), self, self._site)
         if self._value is UNSET or self._value is FLIGHT:
-            value = self._scope.get_nowait(self._site)
-            if not self._scope.shares(self._site):
-                self._keep(value)
-            return value
+            if scope.shares(self._site):
+                return scope.get_nowait(self._site)
+            self._keep(scope.get_kept_nowait(self._site))
         return self._value
 
 
@@ -230,10 +230,8 @@ class Ready(Lazy[Any]):
         yield
 
     def _fetch_nowait(self) -> Any:
-        overlay = self.scope.container.active()
-        if overlay is not None and overlay.affects(self.scope, self.key):
-            return overlay.view_of(self.scope).get_nowait(self.key)
-        return self.value
+        view = self.scope.elsewhere(self.key)
+        return self.value if view is None else view.attribute_nowait(id(self), self, self.key)
 
     def __repr__(self) -> str:
         return "<Lazy, ready>"
@@ -241,10 +239,10 @@ class Ready(Lazy[Any]):
 
 def answering_by_context(self: Any) -> Generator[Any, None, Any]:
     """The ``__await__`` of fetched attributes while an override is in force somewhere."""
-    overlay = self.scope.container.active()
-    if overlay is None or not overlay.affects(self.scope, self.key):
+    view = self.scope.elsewhere(self.key)
+    if view is None:
         return self.value
-    return (yield from overlay.attribute(self).__await__())
+    return (yield from view.attribute(id(self), self, self.key).__await__())
 
 
 def forget_fetched(instance: Any) -> None:

@@ -140,8 +140,7 @@ class Injection(Wrapper):
                 "`async with Container(...)`, pass them by hand, or use container.inject"
             )
         home.check_open()
-        overlay = home.container.active()
-        return home if overlay is None else overlay.view_of(home)
+        return home
 
     def token(self, number: int) -> Any:
         """
@@ -165,6 +164,7 @@ class Injection(Wrapper):
     def opens(self, home: Any, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
         container = home.container
+        container = container.active() or container
         innermost = len(container.graph.levels) - 1
         if home._level == innermost:
             return False
@@ -272,24 +272,28 @@ class Injection(Wrapper):
 class _Filling:
     """One call without code of its own: its values, and the scope that was opened for it."""
 
-    __slots__ = ("injection", "scope", "values")
+    __slots__ = ("home", "injection", "missing", "scope", "values")
 
     def __init__(self, injection: Injection, values: tuple[Any, ...]) -> None:
         self.injection = injection
         self.values = list(values)
+        self.missing = injection.missing(values)
+        self.home: Any = None
         self.scope: Any = None
+        if self.missing:
+            self.home = injection.around()
+            if injection.opens(self.home, self.missing):
+                self.scope = self.home.scope()
 
     def __enter__(self) -> list[Any]:
         injection, values = self.injection, self.values
-        missing = injection.missing(values)
-        if not missing:
+        if not self.missing:
             return values
-        home = scope = injection.around()
-        if injection.opens(home, missing):
-            scope = self.scope = home.scope()
-            scope.__enter__()
+        if self.scope is not None:
+            self.scope.__enter__()
+        scope = self.home if self.scope is None else self.scope
         try:
-            for number in missing:
+            for number in self.missing:
                 try:
                     values[number] = scope.get_nowait(injection.token(number))
                 except MissingDependencyError as error:
@@ -297,7 +301,7 @@ class _Filling:
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
-        injection.ran(home)
+        injection.ran(self.home)
         return values
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -305,14 +309,12 @@ class _Filling:
             self.scope.__exit__(exc_type, exc, tb)
 
     async def __aenter__(self) -> list[Any]:
-        injection, values = self.injection, self.values
-        missing = injection.missing(values)
+        injection, values, missing = self.injection, self.values, self.missing
         if not missing:
             return values
-        home = scope = injection.around()
-        if injection.opens(home, missing):
-            scope = self.scope = home.scope()
-            await scope.__aenter__()
+        if self.scope is not None:
+            await self.scope.__aenter__()
+        scope = self.home if self.scope is None else self.scope
         try:
             if len(missing) > 1 and injection.plain(missing):
                 # Singletons that are missing are built side by side.
@@ -335,7 +337,7 @@ class _Filling:
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
-        injection.ran(home)
+        injection.ran(self.home)
         return values
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:

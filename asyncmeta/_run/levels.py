@@ -20,39 +20,23 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     Return the class of a container's scopes of one level.
 
     A class for each, so that making a scope is one call with everything at hand; with a single level it *is*
-    ``container.scope``.
+    ``container.scope``.  Who makes one of an inner level puts it into what is around it.
     """
     graph = container.graph
     template = [UNSET] * graph.slots[level]
     slots = {key: node.slot for key, node in graph.context_nodes.items() if node.level == level}
     name = graph.levels[level]
 
-    if level == 1:
-
-        def __init__(  # pyright: ignore[reportRedeclaration]  # one of the two is defined
-            self: Any, context: Any = None, /, *, level: str | None = None
-        ) -> None:
-            self.p = container
-            self.r = table
-            self.v = template[:]
-            self.x = self.w = self.kids = None
-            self.n = 0
-            if context is not None:
-                fill(self, context)
-            if level is not None and level != name and level != "scoped":
-                raise no_level(container, level)
-    else:
-
-        def __init__(  # type: ignore[misc]  # an inner level is told what is around it
-            self: Any, context: Any = None, /, *, around: Any = None
-        ) -> None:
-            self.p = around
-            self.r = table
-            self.v = template[:]
-            self.x = self.w = self.kids = None
-            self.n = 0
-            if context is not None:
-                fill(self, context)
+    def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
+        self.p = container
+        self.r = table
+        self.v = template[:]
+        self.x = self.w = self.kids = None
+        self.n = 0
+        if context is not None:
+            fill(self, context)
+        if level is not None and level != name and level != "scoped":
+            raise no_level(container, level)
 
     def fill(self: Any, context: Mapping[Any, object]) -> None:
         if not isinstance(context, Mapping):

@@ -47,6 +47,7 @@ class Loaded:
             **{name: function_of(node) for name, node in source.calls.items()},
             "lines": source.lines,
             "__asyncmeta_reader__": _reader(source.lines),
+            "__asyncmeta_makes_for__": _makes_for,
         }
 
 
@@ -61,6 +62,11 @@ def _reader(lines: Mapping[int, tuple[Node, Node | None]]) -> Callable[[FrameTyp
         return (frame.f_locals["s"].at(node.level), node.slot), node.name
 
     return read
+
+
+def _makes_for(frame: FrameType) -> Any:
+    """Return the scope that a frame of a root makes something for."""
+    return frame.f_locals.get("s")
 
 
 def loaded(source: Source) -> Loaded:

@@ -4,134 +4,108 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from .._declare.entries import value_registration
-from .._declare.keys import token_key
-from .._declare.providers import read_providers
-from .._declare.registry import Registration, Registry
-from .._names import Place, close_to, name_of, place_of_caller
-from .._solve.checks import check_nodes, grouped, missing_error
+from .._declare.keys import is_hashable
+from .._declare.registry import Registry
+from .._solve.checks import grouped, reached_from
 from .._solve.graph import Graph
-from .._solve.nodes import Ambiguous, Node
+from .._solve.nodes import Node
 from .._solve.overlaid import OverlaidGraph
 from .._solve.plan import Unit, unit_of
-from ..errors import ClosedError, DeclarationError, GraphError
 from .cells import LOCK, UNSET
 from .container import Container
 from .ending import IS_CLOSED
 from .finalizers import Held, as_list, needs_await, push
-from .observing import override_began, override_ended
-from .overriding import IN_FORCE, NONE
+from .overriding import IN_FORCE, NONE, InForce
 from .scope import Scope
 
-__all__ = ["Overlay", "Overriding", "layer_of", "overrides_registry"]
-
-_PROVIDER_KEYS = frozenset({"provide", "value", "use_value", "use_class", "use_factory", "use_existing", "deps", "inject", "multi"})
+__all__ = ["Overlay"]
 
 
-def layer_of(overrides: Any, graph: Graph) -> Registry:
-    """
-    Return *overrides* as a layer above *graph*, whose keys they have.
+class Answering:
+    """What an overlay shows of a scope, or of a container: here attributes and handles are answered that others hold."""
 
-    Raises:
-        DeclarationError: They are neither a mapping nor a provider list, or plainly a single provider.
-        MissingDependencyError: Nothing provides a key.
-    """
-    registry = overrides_registry(overrides, graph)
-    _refuse_unknown(graph, registry)
-    return registry
+    __slots__ = ()
 
+    #: by what tells one attribute from another: what keeps that alive, and the value
+    fetched: dict[Any, tuple[Any, Any]]
 
-def overrides_registry(overrides: Any, graph: Graph) -> Registry:
-    """Return *overrides* as a layer: a mapping gives values, a provider list gives factories."""
+    async def attribute(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
+        kept = self.fetched.get(which)
+        if kept is None:
+            kept = self.fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
 
-    def multi(key: Any) -> bool:
-        try:
-            return isinstance(graph.find(None, key), tuple)
-        except Ambiguous:
-            return False
-
-    place = place_of_caller()
-    registry = Registry(None, place=place)
-    if isinstance(overrides, Mapping):
-        if "provide" in overrides and all(isinstance(key, str) for key in overrides) and _PROVIDER_KEYS.issuperset(overrides):
-            raise DeclarationError("these overrides are one provider; write a list: [{...}]", str(place))
-        for token, value in overrides.items():
-            for registration in _values(token, value, place, multi):
-                registry.add(registration, replace=True)
-        return registry
-    if isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes):
-        registry.add_all(read_providers(overrides, place))
-        return registry
-    raise DeclarationError(
-        f"overrides are a mapping from tokens to values, or a provider list; not a {name_of(type(overrides))}", str(place)
-    )
+    def attribute_nowait(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return the same without awaiting."""
+        kept = self.fetched.get(which)
+        if kept is None:
+            kept = self.fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
 
 
-def _values(token: Any, value: object, place: Place, multi: Any) -> list[Registration]:
-    if not multi(token_key(token)):
-        return [value_registration(token, value, place)]
-    if not isinstance(value, list | tuple):
-        raise DeclarationError(
-            f"{name_of(token)} is registered with multi=True: override it with a list, which replaces the whole", str(place)
-        )
-    found = [value_registration(token, one, place) for one in value]
-    for registration in found:
-        registration.multi = True
-    return found
-
-
-class Overlay(Container):
+class Overlay(Answering, Container):
     """
     A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
     """
 
-    __slots__ = ("below", "ended", "fetched", "in_force", "origin", "views")
+    __slots__ = ("below", "fetched", "force", "origin", "verdicts", "views")
 
     origin: Container  #: the container that all of this is about
     below: Container  #: what it shares with: the base, or another overlay
-    ended: bool
-    in_force: bool  #: an override, seen without a handle
+    force: InForce | None  #: of an override, which is seen without a handle
+    verdicts: dict[Any, bool]  #: by level and token: whether what it leads to is another one here
     views: dict[Any, OverlayScope]
 
-    def __init__(self, below: Container, overrides: Any, *, new: bool) -> None:
+    def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
         below.check_open()
         below.graph.refresh()
-        registry = overrides_registry(overrides, below.graph)
-        if not new:
-            _refuse_unknown(below.graph, registry)
         graph = OverlaidGraph(below.graph, registry, new=new)
         self.origin, self.below = below.origin if isinstance(below, Overlay) else below, below
-        self.ended = self.in_force = False
-        self.views = {}
-        self.fetched: dict[int, tuple[Any, Any]] = {}  #: what held attributes answer here: the handle, and the value
+        self.force = None
+        self.views, self.fetched = {}, {}
         self._begin(below.root_class, None, graph, check=False)
         self.name = f"an overlay of {self.origin.name}"
         self.loop = below.loop
         self.p = below
         if below.watcher is not None:
             self.heed(below.watcher)
-        errors = check_nodes(graph, self._overridden_nodes())
+        errors = graph.check_overrides() if check else ()
         if errors:
             raise grouped(graph, errors)
         below.kids.add(self)
 
-    def _overridden_nodes(self) -> list[Node]:
-        """Return what is overridden, and everything known that is affected by it."""
+    def laid_on(self, below: Container, gone: Overlay) -> Overlay:
+        """
+        Return what is to answer for these overrides from here on, when *gone*, on which this lies, has ended.
+
+        What is built here and does not stand on *gone* stays what it is; this one, which holds it, is closed later.
+        """
         graph = self.graph
         assert isinstance(graph, OverlaidGraph)
-        found: list[Node] = []
-        for entry in graph.over[0].entries.values():
-            for registration in entry if isinstance(entry, list) else (entry,):
-                found.append(graph.node(registration, None, len(graph.layers) - 1))
-        for node in graph.affected():
-            if node.rank >= 0 and node.kind not in ("context", "container", "scope"):
-                found.append(
-                    graph.node(node.registration, None if node.view is None else node.owner, node.rank, node.key, node.binding)
-                )
+        # What no longer fits is told by the get that meets it.
+        found = Overlay(below, graph.over[0], new=True, check=False)
+        layers, layers_there = graph.layers, found.graph.layers
+        overrides = set(gone.graph.overrides())  # type: ignore[attr-defined]  # an overlay's graph
+
+        def ended(node: Node) -> bool:
+            return gone.owns(node) or node.registration in overrides
+
+        for identity, node in list(graph.nodes.items()):
+            if node not in self.built or any(map(ended, reached_from(graph, (node,)))):
+                continue
+            registration, view, key = identity if isinstance(identity, tuple) else (identity, None, None)
+            if isinstance(key, Node):  # the instance of a service that starts: comes with it
+                continue
+            rank = len(layers_there) - 1 - layers_there.index(layers[len(layers) - 1 - node.rank]) if node.rank >= 0 else -1
+            twin = found.graph.node(registration, view, rank, key, node.binding)
+            found.built[twin] = self.built[node]
+            if node.constructed is not None and twin.constructed is not None:
+                found.built[twin.constructed] = self.built[node]
         return found
 
     interpreted = True
@@ -163,9 +137,13 @@ class Overlay(Container):
     def unit(self, node: Node) -> Unit:
         return unit_of(self.graph, node)
 
-    def clean_context(self, context: contextvars.Context) -> None:
+    @property
+    def seen_by_builds(self) -> tuple[Any, ...]:  # type: ignore[override]  # of others a fact of their class
         # What is built here may look for its like without a handle.
-        context.run(IN_FORCE.set, (self,) if self.in_force else (NONE,))
+        return (NONE,) if self.force is None else (Pinned(self),)
+
+    def clean_context(self, context: contextvars.Context) -> None:
+        context.run(IN_FORCE.set, self.seen_by_builds)
 
     def building_context(self) -> contextvars.Context | None:
         context = contextvars.copy_context()
@@ -180,19 +158,29 @@ class Overlay(Container):
         super().check_open()
         self.below.check_open()
 
-    def active(self) -> Any:
-        return None  # asked by its handle, it answers itself
+    def new_tables(self) -> None:
+        super().new_tables()
+        self.verdicts = {}
 
-    def affects(self, scope: Any, token: Any) -> bool:
-        """Tell whether what *token* leads to in *scope* is another one here."""
-        return self.root_at(scope._level, token).touches(self.owns)
+    def affects(self, level: int, token: Any) -> bool:
+        """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
+        self.graph.refresh()
+        verdict = self.verdicts.get((level, token)) if is_hashable(token) else None
+        if verdict is None:
+            nodes = self.root_at(level, token).nodes
+            verdict = self.verdicts[level, token] = any(map(self.owns, nodes))
+        return verdict
 
-    async def attribute(self, ready: Any) -> Any:
-        """Return what an attribute that a held instance has fetched already answers here; nothing of it is left there."""
-        kept = self.fetched.get(id(ready))
-        if kept is None:
-            kept = self.fetched[id(ready)] = (ready, await self.view_of(ready.scope).get(ready.key))
-        return kept[1]
+    def answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
+        """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
+        if isinstance(container, Overlay) and container.force is self.force:
+            return self  # it was what this is now
+        one: Any = self
+        while one is not container:
+            if one.affects(scope._level, token):
+                return one  # type: ignore[no-any-return]  # all above a container are overlays
+            one = one.below
+        return None
 
     # --- scopes ---
 
@@ -205,10 +193,15 @@ class Overlay(Container):
 
     def view_of(self, scope: Any) -> Any:
         """Return this overlay's view of a scope of what lies below, made on first use."""
-        if scope is self.origin or scope is self.below:
+        if scope.container is self:
+            return scope
+        below = self.below
+        if isinstance(below, Overlay):
+            scope = below.view_of(scope)
+        while scope.container is not below:  # of an overlay that has ended
+            scope = scope.below
+        if scope is below:
             return self
-        if self.below is not self.origin and not isinstance(scope, OverlayScope):
-            scope = self.below.view_of(scope)  # type: ignore[attr-defined]  # an overlay, too
         view = self.views.get(scope)
         if view is None:
             view = self.views[scope] = OverlayScope(self, self.view_of(scope.p), scope)
@@ -225,14 +218,19 @@ class Overlay(Container):
         self.scope = self._first_scope  # type: ignore[method-assign]  # never a class: see open_scope
 
     async def _close(self, error: BaseException | None) -> None:
-        self.ended = True
+        self._end_force()
         await super()._close(error)
         self._leave()
 
     def _close_sync(self, error: BaseException | None) -> None:
-        self.ended = True
+        self._end_force()
         super()._close_sync(error)
         self._leave()
+
+    def _end_force(self) -> None:
+        """Closed before its block has ended, with the container, it is in force for nobody any more."""
+        if self.force is not None and self.force.top is self:
+            self.force.ended = True
 
     def _leave(self) -> None:
         if self.state == IS_CLOSED:
@@ -241,10 +239,22 @@ class Overlay(Container):
             self.graph.containers.discard(self)
 
 
-class OverlayScope(Scope):
+class Pinned:
+    """Stands for an overlay in what its builds see: it stays that one."""
+
+    __slots__ = ("over", "top")
+
+    ended = False
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.top = overlay
+        self.over = () if overlay.force is None else overlay.force.over
+
+
+class OverlayScope(Answering, Scope):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("below", "closes_below", "end", "level_")
+    __slots__ = ("below", "closes_below", "end", "fetched", "level_")
 
     warns_open = False
     interpreted = True
@@ -254,6 +264,7 @@ class OverlayScope(Scope):
         self.below = below
         self.level_ = below._level
         self.closes_below = False
+        self.fetched = {}
         self.r = {}
         self.v = [UNSET] * overlay.graph.slots[below._level]
         self.x = self.w = self.kids = None
@@ -349,119 +360,3 @@ class ViewEnd(Held):
 
     def leave_sync(self, error: BaseException | None) -> None:
         Scope._close_sync(self.view, error)
-
-
-class Overriding:
-    """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
-
-    __slots__ = ("_container", "_everywhere", "_in_force", "_new", "_overlays", "_overrides", "_reset", "_running")
-
-    def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
-        container.check_open()
-        self._container, self._overrides = container, overrides
-        self._in_force, self._everywhere, self._new = in_force, everywhere, new
-        self._overlays: list[Overlay] = []  #: the last one is what is seen here
-        self._running = False
-        self._reset: contextvars.Token[tuple[Any, ...]] | None = None
-
-    def _begin(self) -> Overlay:
-        if self._overlays:
-            raise ClosedError("this block was entered before; make a new one")
-        container = self._container
-        if not self._in_force:
-            return self._over(container)
-        origin: Container = container.origin if isinstance(container, Overlay) else container
-        here = container.active() or container
-        if self._everywhere:
-            # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
-            common = next((one for one in reversed(container.everywhere) if not one.ended), container)
-            overlay = self._over(common)
-            if here is not common:
-                self._put_in_force(self._over(here))
-            origin.everywhere.append(overlay)
-        else:
-            self._put_in_force(self._over(here))
-        self._running = True
-        origin.begin_override()
-        override_began(origin, self._keys())
-        return self._overlays[-1]
-
-    def _over(self, below: Container) -> Overlay:
-        overlay = Overlay(below, self._overrides, new=self._new)
-        overlay.in_force = self._in_force
-        self._overlays.append(overlay)
-        return overlay
-
-    def _put_in_force(self, overlay: Overlay) -> None:
-        self._reset = IN_FORCE.set((*IN_FORCE.get(), overlay))
-
-    def _keys(self) -> Iterable[Any]:
-        return self._overlays[0].graph.over[0].entries
-
-    def _end(self) -> None:
-        if not self._running:
-            return
-        self._running = False
-        origin = self._overlays[0].origin
-        for overlay in self._overlays:
-            overlay.ended = True
-            if overlay in origin.everywhere:
-                origin.everywhere.remove(overlay)
-        if self._reset is not None:
-            try:
-                IN_FORCE.reset(self._reset)
-            except ValueError:  # the block ends in another context than it began in (fixtures): the mark `ended` does the work
-                IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one not in self._overlays))
-        origin.end_override()
-        override_ended(origin, self._keys())
-
-    async def __aenter__(self) -> Overlay:
-        return self._begin()
-
-    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end()
-        first, *more = self._overlays
-        try:
-            for overlay in more:
-                await overlay._close(exc)
-        finally:
-            await first._close(exc)
-
-    def __enter__(self) -> Overlay:
-        return self._begin()
-
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end()
-        first, *more = self._overlays
-        try:
-            for overlay in more:
-                overlay._close_sync(exc)
-        finally:
-            first._close_sync(exc)
-
-
-def _refuse_unknown(graph: Graph, registry: Registry) -> None:
-    """Refuse keys that nothing below provides."""
-    errors: list[GraphError] = []
-    for key in registry.entries:
-        try:
-            known = graph.find(None, key) is not None
-        except Ambiguous:
-            known = True
-        known = known or any(key in node.registration.keys for node in graph.nodes.values())
-        if not known:
-            error = missing_error(graph, key)
-            near = close_to(name_of(key), error.close_to)
-            errors.append(
-                type(error)(
-                    error.key,
-                    error.path,
-                    error.where,
-                    near or error.close_to,
-                    "It cannot be overridden; say new=True where it is meant to be new",
-                )
-            )
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise grouped(graph, errors)

@@ -3,28 +3,92 @@
 from __future__ import annotations
 
 import contextvars
+from types import TracebackType
 from typing import Any, Final
 
-__all__ = ["IN_FORCE", "NONE", "active_for", "looking_first"]
+__all__ = ["IN_FORCE", "NONE", "InForce", "Seeing", "active_for", "looking_first", "looking_first_for"]
 
 #: Stands in IN_FORCE where not even overrides for everybody count: while a shared value is built.
 NONE: Final = object()
 
-#: The overlays in force in this context, innermost last; ended ones are passed over.
+#: What is in force in this context, innermost last; what has ended is passed over.
 IN_FORCE: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_overrides", default=())
+
+
+class InForce:
+    """
+    One override in force.
+
+    The overlay that answers for it is another one from when a block ends that it lies on: blocks need not nest.
+    """
+
+    __slots__ = ("ended", "held", "over", "target", "top")
+
+    def __init__(self, target: Any) -> None:
+        self.target = target  #: the container that is overridden
+        self.top: Any = None  #: the overlay that answers
+        self.held: list[Any] = []  #: overlays to be closed with it, oldest first
+        self.over: tuple[Any, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
+        self.ended = False
+
+    def lay(self, overlay: Any) -> None:
+        """Let *overlay* answer from here on."""
+        before = self.over
+        self.top = overlay
+        overlay.force, overlay.everywhere = self, self.target.everywhere
+        over = list(self.held)
+        one = overlay
+        while one is not self.target:
+            one = one.below
+            over.append(one)
+        self.held.append(overlay)
+        self.over = tuple(over)
+        for one in over:
+            one.begin_override()
+        for one in before:
+            one.end_override()
+
+    def end(self) -> None:
+        """Answer for nobody any more."""
+        self.ended = True
+        if self in self.target.everywhere:
+            self.target.everywhere.remove(self)
+        over, self.over = self.over, ()
+        for one in over:
+            one.end_override()
 
 
 def active_for(container: Any) -> Any:
     """Return the overlay that is in force for *container* here, or None."""
-    for overlay in reversed(IN_FORCE.get()):
-        if overlay is NONE:
+    for one in reversed(IN_FORCE.get()):
+        if one is NONE or one.top is container:
             return None
-        if overlay.origin is container and not overlay.ended:
-            return overlay
-    for overlay in reversed(container.everywhere):
-        if not overlay.ended:
-            return overlay
+        if not one.ended and container in one.over:
+            return one.top
+    for one in reversed(container.everywhere):
+        if one.top is container:
+            return None
+        if not one.ended and container in one.over:
+            return one.top
     return None
+
+
+class Seeing:
+    """Sets for a block what is in force in it: of what is built, what its container says."""
+
+    __slots__ = ("_seen", "_token")
+
+    def __init__(self, seen: tuple[Any, ...]) -> None:
+        self._seen = seen
+
+    def __enter__(self) -> None:
+        self._token = IN_FORCE.set(self._seen)
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        try:
+            IN_FORCE.reset(self._token)
+        except ValueError:  # a coroutine that is given up is closed in whatever context
+            pass
 
 
 def looking_first(container: Any, token: Any, root: Any) -> Any:
@@ -34,5 +98,17 @@ def looking_first(container: Any, token: Any, root: Any) -> Any:
         if IN_FORCE.get() or container.everywhere:
             return scope._get_cold(token)
         return root(scope)
+
+    return look
+
+
+def looking_first_for(container: Any, token: Any, value: Any) -> Any:
+    """Return the same for a built container value: in one coroutine."""
+    in_force, everywhere = IN_FORCE.get, container.everywhere
+
+    async def look(scope: Any) -> Any:
+        if in_force() or everywhere:
+            return await scope._get_cold(token)
+        return value
 
     return look

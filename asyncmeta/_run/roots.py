@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ForwardRef
 
 from .._declare.keys import Ask, ask_for, is_hashable
@@ -34,20 +33,12 @@ __all__ = ["Root", "constant_root", "root_of"]
 class Root:
     """A token at a level: what serves it, and the plan to have it."""
 
-    __slots__ = ("node", "plan")
+    __slots__ = ("node", "nodes", "plan")
 
-    def __init__(self, plan: Plan, node: Node | None) -> None:
+    def __init__(self, plan: Plan, node: Node | None, nodes: tuple[Node, ...]) -> None:
         self.plan = plan
         self.node = node  #: the one node that it gives, None where it gives something else
-
-    def touches(self, owns: Callable[[Node], bool]) -> bool:
-        """Tell whether anything that it gives or makes is one of those that *owns* names."""
-        plan = self.plan
-        return (
-            any(map(owns, plan.singletons))
-            or any(unit.node is not None and owns(unit.node) for unit in plan.units)
-            or any(owns(op.node) for op in plan.unit.ops)
-        )
+        self.nodes = nodes  #: what it gives, or a handle of it
 
 
 def site_of(graph: Graph, token: Any) -> Site:
@@ -90,7 +81,7 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     node = target.node if target.how == NODE else None
     if node is not None and node.kind in (CONTAINER, SCOPE):
         node = None
-    return Root(plan, node)
+    return Root(plan, node, target.each())
 
 
 def _served(graph: Graph, site: Site) -> Target:

@@ -22,6 +22,7 @@ from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
 from .injections import Injecting
 from .now import check_now, had_now, refuse_itself
+from .overriding import Seeing
 from .roots import Root, constant_root
 from .work import adopt_made, adopts, bind, binds, run_plan
 
@@ -151,10 +152,10 @@ class Scope(Injecting):
         container = self.container
         if container.overridden:
             self.check_open()
-            overlay = container.active()
+            overlay = container.answering(self, token)
             if overlay is not None:
                 return await overlay.view_of(self).get(token)
-            aside = container.root_aside(self, token)
+            aside = None if container.active() is not None else container.root_aside(self, token)
             if aside is not None:
                 return await aside(self)
         root = self._root(token)
@@ -186,6 +187,8 @@ class Scope(Injecting):
             check_now(self, plan)
         if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
             return self._run_plan(plan, asked)
+        if container.overridden and container.active() is not None:
+            return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
@@ -250,7 +253,7 @@ class Scope(Injecting):
     def _get_nowait_cold(self, token: Any) -> Any:
         if self.container.overridden:
             self.check_open()
-            overlay = self.container.active()
+            overlay = self.container.answering(self, token)
             if overlay is not None:
                 return overlay.view_of(self).get_nowait(token)
         root = self._root(token)
@@ -388,8 +391,6 @@ class Scope(Injecting):
     def shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
         container = self.container
-        if container.overridden and container.active() is not None:
-            return True  # it is fetched anew, by the context that awaits it
         verdict = container.sharing.get((self._level, site))
         if verdict is None:
             try:
@@ -399,14 +400,23 @@ class Scope(Injecting):
             verdict = container.sharing[self._level, site] = node is not None and not node.transient
         return verdict  # type: ignore[no-any-return]
 
-    def answers_otherwise(self, site: Any) -> bool:
-        """Tell whether an override in force here changes what *site* asks for."""
-        overlay = self.container.active()
-        return overlay is not None and overlay.affects(self, site)
+    def elsewhere(self, site: Any) -> Any:
+        """Return the view of this in which an override in force here answers for what *site* asks for, or None."""
+        container = self.container
+        overlay = container.answering(self, site) if container.overridden else None
+        return None if overlay is None else overlay.view_of(self)
 
-    def keeps(self, site: Any) -> bool:
-        """Tell whether a handle may keep what it has fetched."""
-        return self.container.keeps_fetched()  # type: ignore[no-any-return]
+    async def get_kept(self, site: Any) -> Any:
+        """Return what a handle fetches to keep it: made as what is shared is, with no override in force."""
+        container = self.container
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            return await self.get(site)
+
+    def get_kept_nowait(self, site: Any) -> Any:
+        """Return the same without awaiting."""
+        container = self.container
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            return self.get_nowait(site)
 
     def bind(self, node: Node, made: Any) -> None:
         """Tell what *node* made who made it, where it wants to know."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._compat import get_running_loop
 from .._declare.keys import is_hashable
+from .._declare.lifetimes import CONTAINER_LEVEL
 from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from .asked import Asked
@@ -16,7 +17,7 @@ from .closing import FLIGHT_CODES
 from .drive import build_missing_now
 from .ending import OPEN
 from .handles import Ready, answering_by_context
-from .overriding import IN_FORCE, NONE, active_for, looking_first
+from .overriding import IN_FORCE, NONE, active_for, looking_first, looking_first_for
 from .roots import Root, root_of
 from .watching import Watching
 
@@ -27,6 +28,9 @@ class Tables(Watching):
     """The part of a container that finds things again."""
 
     __slots__ = ()
+
+    #: what is in force while a value of this is built
+    seen_by_builds: tuple[Any, ...] = (NONE,)
 
     def _first_scope(self, context: Any = None, /, *, level: str | None = None) -> Any:
         """Open a scope where no quicker way to do it stands in `scope` yet."""
@@ -85,7 +89,7 @@ class Tables(Watching):
                 self.moves = len(graph.moved)
             hashable = is_hashable(token)
             if hashable and self.pins and token in self.pins:
-                return Root(plan_of(graph, self.pins[token].target), self.pins[token])
+                return Root(plan_of(graph, self.pins[token].target), self.pins[token], (self.pins[token],))
             root = graph.roots.get((level, token)) if hashable else None
             if root is None:
                 root = root_of(graph, level, token)
@@ -165,12 +169,12 @@ class Tables(Watching):
             except TypeError:  # unhashable: told by the ordinary way
                 return None
             if root is not None:
-                scope.r[token] = looking_first(self, token, root)
+                node = self.root_at(scope._level, token).node
+                if node is not None and node.level == CONTAINER_LEVEL:
+                    scope.r[token] = looking_first_for(self, token, self.built_value(node))
+                else:
+                    scope.r[token] = looking_first(self, token, root)
             return root
-
-    def keeps_fetched(self) -> bool:
-        """Tell whether instances and handles may keep what they fetch: nothing of an override is ever kept."""
-        return not self.overridden or self.active() is None
 
     def ready(self, value: Any, scope: Any, key: Any) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
@@ -184,6 +188,11 @@ class Tables(Watching):
     def active(self) -> Any:
         """Return the overlay that is in force here, or None."""
         return active_for(self) if self.overridden else None
+
+    def answering(self, scope: Any, token: Any) -> Any:
+        """Return the overlay in force here that gives another one for *token* in *scope* than this would, or None."""
+        overlay = self.active()
+        return None if overlay is None else overlay.answering_for(self, scope, token)
 
     def begin_override(self) -> None:
         """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""
@@ -235,7 +244,7 @@ class Tables(Watching):
     def clean_context(self, context: contextvars.Context) -> None:
         """Take out of a build's context what must not reach a shared value: overrides in force."""
         if self.overridden:
-            context.run(IN_FORCE.set, (NONE,))
+            context.run(IN_FORCE.set, self.seen_by_builds)
 
     def building_context(self) -> contextvars.Context | None:
         """Return the context for a build in place; None where the caller's will do."""

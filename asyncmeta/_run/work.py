@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from .asked import builds_of
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle, put
-from .overriding import IN_FORCE, NONE
+from .overriding import Seeing
 
 if TYPE_CHECKING:
     from .observing import Watch
@@ -240,19 +240,19 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
         scope.v[slot] = UNSET
         raise absent(node, scope)
     building = True
-    hidden = IN_FORCE.set((NONE,)) if scope.container.overridden else None  # no shared value keeps a fake
+    container = scope.container
     try:
-        if node.constructed is not None:
-            await half_again(scope, node)
-        value = await carry_out(unit, scope, push)
+        # No shared value keeps a fake.
+        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+            if node.constructed is not None:
+                await half_again(scope, node)
+            value = await carry_out(unit, scope, push)
     except BaseException as error:
         forget_half(scope, node)
         settle(scope, slot, UNSET, error)
         raise
     finally:
         building = False
-        if hidden is not None:
-            IN_FORCE.reset(hidden)
     settle(scope, slot, value)
     del building
     return value

@@ -8,7 +8,7 @@ import itertools
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from .._compat import annotations_of
@@ -293,6 +293,12 @@ class Wrapper:
 # --- what generated code calls -----------------------------------------------------------------------------
 
 
+def _makes_for(frame: FrameType) -> Any:
+    """Return the container for which a frame of an injected function is making something, before the function itself runs."""
+    bound = next((one for one in frame.f_code.co_consts if type(one) is Bound), None)
+    return bound.container if bound is not None and frame.f_lineno in bound.lines else None
+
+
 def _failed(bound: Bound, error: BaseException) -> None:
     """Note what was being built when a step failed."""
     raised = undone(bound.container, error, bound.lines)[0]
@@ -339,6 +345,7 @@ def _twice_now(generator: Any) -> None:
 
 
 _HELPERS: dict[str, Any] = {
+    "__asyncmeta_makes_for__": _makes_for,
     "UNFILLED": UNFILLED,
     "here": AMBIENT.get,
     "failed": _failed,

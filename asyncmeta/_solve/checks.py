@@ -266,8 +266,8 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
     """Find what would keep a value beyond its life, also through transient values and late edges."""
     needs = graph.needs
     errors: list[GraphError] = []
-    if all(node.level == CONTAINER_LEVEL for node in reached):
-        return errors
+    if not graph.sound and all(node.level == CONTAINER_LEVEL for node in reached):
+        return errors  # nothing shorter was reached, now or before
     _add_needs(reached, needs)
     for node in reached:
         level = node.level

@@ -304,7 +304,12 @@ def _perhaps_levels(refs: tuple[Ref, ...]) -> set[int]:
 
 
 def emit_root(plan: Plan, level: int) -> Source:
-    """Return the source of ``async def root(s)``, which gives the root's value in a scope of *level*."""
+    """
+    Return the source of ``async def root(s)``, which gives the root's value in a scope of *level*.
+
+    Not of a container value alone: nothing has to be done for one that is built.
+    """
+    assert plan.units or plan.unit.ops or plan.unit.result.how != VALUE_OF
     return _Emitter(plan, level).root()
 
 

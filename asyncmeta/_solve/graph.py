@@ -289,6 +289,19 @@ class Graph(Lookup):
             self._users = (count, users_of(self.expanded_nodes()))
         return self._users[1]
 
+    def by_key(self) -> dict[Hashable, list[Node]]:
+        """Return the nodes whose edges are known, by each of their keys."""
+        count = self.known()
+        if self._by_key is None or self._by_key[0] != count:
+            found: dict[Hashable, list[Node]] = {}
+            for node in self.expanded_nodes():
+                registration = node.registration
+                found.setdefault(registration.key, []).append(node)
+                for key in registration.also:
+                    found.setdefault(key, []).append(node)
+            self._by_key = (count, found)
+        return self._by_key[1]
+
     # --- words for errors ---------------------------------------------------------------------------
 
     def hint_for(self, key: Hashable) -> str:

@@ -141,6 +141,8 @@ class Lookup:
         self.targets: dict[Site, Target] = {}
         #: who uses what, and how many expansions that knows
         self._users: tuple[int, dict[Node, list[Node]]] | None = None
+        #: the same by key
+        self._by_key: tuple[int, dict[Hashable, list[Node]]] | None = None
         #: result of the last check of the whole, None where there was none
         self.checked: Any = None
         #: the innermost level that each transient node needs, as far as checked

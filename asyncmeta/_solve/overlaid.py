@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registry import Registration, Registry
-from .checks import reached_from
+from ..errors import GraphError
+from .checks import check_nodes, reached_from
 from .generics import Binding
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, DEFAULT, Edge, Node
+from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Edge, Node
 
 __all__ = ["OverlaidGraph"]
 
@@ -49,6 +52,12 @@ class OverlaidGraph(Graph):
         self.slots = [0] * len(self.levels)
         self.bad_levels = []
 
+    def _forget(self) -> None:
+        super()._forget()
+        # What is shared and was found sound below is not looked at again.
+        self.sound = _Sound(self.below)
+        self.needs = ChainMap({}, self.below.needs)  # type: ignore[assignment]  # reads as one dictionary
+
     def declared(self) -> None:
         self._affected_of = -1
         self._reached.clear()
@@ -61,6 +70,10 @@ class OverlaidGraph(Graph):
     def owns(self, node: Node) -> bool:
         """Tell whether *node* stands here, not in the graph below."""
         return node in self._own
+
+    def overrides(self) -> list[Registration]:
+        """Return the registrations of what is overridden here."""
+        return [registration for entry in self.over[0].entries.values() for registration in _each(entry)]
 
     def expanded_nodes(self) -> list[Node]:
         return [*super().expanded_nodes(), *self.below.expanded_nodes()]
@@ -93,6 +106,38 @@ class OverlaidGraph(Graph):
 
     # --- what is affected ---
 
+    def check_overrides(self) -> list[GraphError]:
+        """
+        Check what is overridden, and those who stand on it as far as they may no longer fit.
+
+        The others fit as they did before, and are looked at when something asks for them.
+        """
+        rank = len(self.layers) - 1
+        overriding = [self.node(registration, None, rank) for registration in self.overrides()]
+        errors = check_nodes(self, overriding)
+        if errors or self._may_harm(overriding):
+            users = [
+                self.node(one.registration, None if one.view is None else one.owner, one.rank, one.key, one.binding)
+                for one in self.affected()
+                if one.rank >= 0 and one.kind not in (CONTEXT, CONTAINER, SCOPE)
+            ]
+            errors = check_nodes(self, (*overriding, *users))
+        return errors
+
+    def _may_harm(self, overriding: list[Node]) -> bool:
+        """Tell whether sound overrides may make others unsound: by living shorter than they do, or by standing on them."""
+        if not all(map(self._lives_as_before, overriding)):
+            return True
+        overrides = set(self.overrides())
+        return any(self.owns(node) and node.registration not in overrides for node in self.sound)
+
+    def _lives_as_before(self, node: Node) -> bool:
+        """Tell whether what is overridden by *node* surely lived no longer, and made no more objects."""
+        if node.level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
+            return node.level == CONTAINER_LEVEL
+        before = self.below.by_key()
+        return all(key in before and all(one.level == node.level for one in before[key]) for key in node.registration.keys)
+
     def affected(self) -> list[Node]:
         """Return everything known of the graph below that is downstream of an override."""
         self._expand_from(self.below.expanded_nodes())
@@ -120,13 +165,8 @@ class OverlaidGraph(Graph):
     def _work_out(self) -> None:
         """Find everything downstream of the overridden keys, by the users of each node."""
         below = self.below
-        users = below.users()
-        keys = self.keys
-        pending = [
-            node
-            for node in below.expanded_nodes()
-            if (it := node.registration).key in keys or (it.also and not keys.isdisjoint(it.also))
-        ]
+        users, by_key = below.users(), below.by_key()
+        pending = [node for key in self.keys for node in by_key.get(key, ())]
         found: dict[Node, None] = {}
         if self.new:
             pending_users = [node for node in below.expanded_nodes() if self._asks(node)]
@@ -149,6 +189,24 @@ class OverlaidGraph(Graph):
         return any(ask is not None and not self.keys.isdisjoint(ask.keys) for ask in asks)
 
 
+class _Sound(set[Node]):
+    """The nodes that are found sound above a graph, and those of the graph."""
+
+    def __init__(self, below: Graph) -> None:
+        super().__init__()
+        self._below = below
+
+    def __contains__(self, node: object) -> bool:
+        return super().__contains__(node) or node in self._below.sound
+
+    def __bool__(self) -> bool:
+        return len(self) > 0 or bool(self._below.sound)
+
+
 def _entries(layer: Registry, key: Any) -> Iterable[Registration]:
     entry = layer.entries.get(key)
-    return () if entry is None else entry if isinstance(entry, list) else (entry,)
+    return () if entry is None else _each(entry)
+
+
+def _each(entry: Registration | list[Registration]) -> Iterable[Registration]:
+    return entry if isinstance(entry, list) else (entry,)

@@ -44,7 +44,12 @@ class Orders(Repository):
         added = await session.execute(
             "INSERT INTO orders (number, customer, product, quantity, total, placed)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
-            order.number, order.customer, order.product, order.quantity, total, order.placed.isoformat(),
+            order.number,
+            order.customer,
+            order.product,
+            order.quantity,
+            total,
+            order.placed.isoformat(),
         )
         if not added:
             raise Refused("duplicate number", f"{order.number} has been taken before")
@@ -72,7 +77,10 @@ class Outbox(Repository):
         session = await self.session
         await session.execute(
             "INSERT INTO mails (number, recipient, subject, body) VALUES (?, ?, ?, ?)",
-            number, recipient, subject, body,
+            number,
+            recipient,
+            subject,
+            body,
         )
 
     async def take(self) -> Mail | None:

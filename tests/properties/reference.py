@@ -46,6 +46,10 @@ class Home:
             self.values[number] = value
         return value
 
+    def asked(self, number):
+        """Return what the container or scope gives to who asks it."""
+        return self.get(number)
+
     def late(self, value):
         """Return what the late needs of *value* give, each fetched once."""
         late = [need for need in self.reference.graph.nodes[value.number].needs if need.how == LATE]

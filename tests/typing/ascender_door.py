@@ -79,9 +79,7 @@ async def good() -> None:
     forget_root()
 
 
-def errors(missing: NoneInjectorException, cyclic: CyclicDependency) -> tuple[
-    MissingDependencyError, CircularDependencyError
-]:
+def errors(missing: NoneInjectorException, cyclic: CyclicDependency) -> tuple[MissingDependencyError, CircularDependencyError]:
     return missing, cyclic
 
 

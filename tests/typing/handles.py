@@ -28,9 +28,7 @@ class App(AsyncServiceBase):
 
 
 @inject_dependency()
-async def printer(
-    make: Factory[Report], plugins: All[Plugin], named: Annotated[list[Plugin], Inject("plugins")]
-) -> int:
+async def printer(make: Factory[Report], plugins: All[Plugin], named: Annotated[list[Plugin], Inject("plugins")]) -> int:
     assert_type(await make(month=3), Report)
     assert_type(plugins, list[Plugin])
     assert_type(named, list[Plugin])

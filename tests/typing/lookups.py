@@ -112,9 +112,7 @@ async def gather(scope: Scope) -> None:
     one, two, three, four, five, six = await scope.gather(Database, Users, Clock, Mail, DATABASE, "name")
     assert_type((one, two, three), tuple[Database, Users, Clock])
     assert_type((four, five, six), tuple[Mail, Database, Any])
-    assert_type(
-        await scope.gather(Database, Database, Database, Database, Database, Database, Database), tuple[Any, ...]
-    )
+    assert_type(await scope.gather(Database, Database, Database, Database, Database, Database, Database), tuple[Any, ...])
 
 
 async def mistakes(scope: Scope) -> None:

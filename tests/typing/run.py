@@ -173,10 +173,7 @@ def differences(checker: str, texts: dict[str, str]) -> list[str]:
     found = flagged(checker, texts)
     for file, text in texts.items():
         lines, expected = text.splitlines(), marks(text, checker)
-        wrong += [
-            f"{file}:{number}: not flagged: {lines[number - 1].strip()}"
-            for number in sorted(expected - set(found[file]))
-        ]
+        wrong += [f"{file}:{number}: not flagged: {lines[number - 1].strip()}" for number in sorted(expected - set(found[file]))]
         wrong += [
             f"{file}:{number}: flagged: {lines[number - 1].strip()}\n    {found[file][number]}"
             for number in sorted(set(found[file]) - expected)
