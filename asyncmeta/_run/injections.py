@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from .closing import Closing
+from .ambient import Ambient
+from .closing import CLOSED, Closing
 
 if TYPE_CHECKING:
     from .wrappers import Wrapper
@@ -65,3 +67,17 @@ class Injecting(Closing):
 
         self.check_open()
         return inject(fn, self)  # type: ignore[no-any-return]
+
+    def ambient(self) -> AbstractContextManager[Self]:
+        """
+        Return a context manager inside of which injected functions are filled by this scope, or container.
+
+        It counts for the task that enters it and for the tasks and threads that are started inside with its context;
+        blocks may lie inside of each other.  It closes nothing.  A container's ``async with`` does this by itself; a
+        scope's does not, for it may be open in one task for many others.
+
+        .. versionadded:: 0.1.0
+        """
+        if self.r is CLOSED:
+            self.check_open()
+        return Ambient(self)

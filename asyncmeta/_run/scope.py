@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
@@ -15,7 +15,6 @@ from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from .._solve.nodes import Node
 from .._solve.plan import LARGEST, Plan
 from ..errors import ContainerError, ScopeError
-from .ambient import Ambient
 from .asked import Asked, asking
 from .closing import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .drive import build_missing, wait_for
@@ -463,19 +462,6 @@ class Scope(Injecting):
         if level is None or graph.levels[node.level] == level:
             return True
         return level == "scoped" and node.level == len(graph.levels) - 1
-
-    def ambient(self) -> AbstractContextManager[Self]:
-        """
-        Return a context manager inside of which injected functions are filled by this scope, or container.
-
-        It counts for the task that enters it and for the tasks and threads that are started inside with its context;
-        blocks may lie inside of each other.  It closes nothing.  A container's ``async with`` does this by itself; a
-        scope's does not, for it may be open in one task for many others.
-
-        .. versionadded:: 0.1.0
-        """
-        self.check_open()
-        return Ambient(self)
 
     @overload
     def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Opening[Any]: ...
