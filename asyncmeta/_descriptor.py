@@ -16,7 +16,7 @@ from ._declare.registry import Attribute, registry_of
 from ._names import name_of, place_of_caller
 from ._run.cells import UNSET
 from ._run.container import Container
-from ._run.handles import Cell, home_kept, put
+from ._run.handles import Cell, fetched, fetched_nowait, home_kept, put
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor"]
@@ -116,8 +116,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     async def resolve(self, instance: object) -> T_co:
         """Return what ``await instance.attribute`` gives."""
-        fetched = getattr(instance, "__dict__", {}).get(self.name)
-        return await (fetched if isinstance(fetched, Lazy) else Fetching(instance, self))  # type: ignore[no-any-return]
+        there = getattr(instance, "__dict__", {}).get(self.name)
+        return await (there if isinstance(there, Lazy) else Fetching(instance, self))  # type: ignore[no-any-return]
 
     if not TYPE_CHECKING:
 
@@ -197,7 +197,7 @@ class Fetching(Cell):
             raise
 
     def _get(self) -> Any:
-        return self._scope.get_kept((type(self._instance), self._attribute))
+        return fetched(self._scope, (type(self._instance), self._attribute))
 
     def _fetch_nowait(self) -> Any:
         instance = self._instance
@@ -209,7 +209,7 @@ class Fetching(Cell):
         view = scope.elsewhere(key)
         if view is not None:
             return view.attribute_nowait((id(instance), self._attribute), instance, key)
-        value = scope.get_kept_nowait(key)
+        value = fetched_nowait(scope, key)
         self._keep(value)
         return value
 

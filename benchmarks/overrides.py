@@ -94,7 +94,7 @@ SCENARIOS = (
         "cached get, an override in force elsewhere",
         "What does a cached get cost while another task overrides something?",
         ours.cached_beside_an_override,
-        3.5,
+        2.5,
     ),
     beside(
         "override-ended",

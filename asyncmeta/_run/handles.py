@@ -12,8 +12,22 @@ from .._names import close_to, name_of
 from .._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from .._solve.plan import Unit, unit_with_arguments
 from .cells import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
+from .overriding import building
 
-__all__ = ["HOME", "Cell", "Late", "Ready", "factory_handle", "forget_fetched", "home_kept", "late_handle", "made_unit", "put"]
+__all__ = [
+    "HOME",
+    "Cell",
+    "Late",
+    "Ready",
+    "factory_handle",
+    "fetched",
+    "fetched_nowait",
+    "forget_fetched",
+    "home_kept",
+    "late_handle",
+    "made_unit",
+    "put",
+]
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
@@ -38,6 +52,18 @@ def put(instance: Any, name: str, value: Any) -> bool:
         except (AttributeError, TypeError):
             return False
     return True
+
+
+async def fetched(scope: Any, key: Any) -> Any:
+    """Return what is fetched late to be kept, where no override answers: it is made as what is shared is."""
+    with building(scope.container):
+        return await scope.get(key)
+
+
+def fetched_nowait(scope: Any, key: Any) -> Any:
+    """Return the same without awaiting."""
+    with building(scope.container):
+        return scope.get_nowait(key)
 
 
 class Cell(Lazy[Any]):
@@ -130,7 +156,7 @@ class Late(Cell):
         return name_of(self._site.ask.key)
 
     def _get(self) -> Any:
-        return self._scope.get_kept(self._site)
+        return fetched(self._scope, self._site)
 
     def _fetch(self) -> Any:
         scope = self._scope
@@ -149,7 +175,7 @@ class Late(Cell):
         if self._value is UNSET or self._value is FLIGHT:
             if scope.shares(self._site):
                 return scope.get_nowait(self._site)
-            self._keep(scope.get_kept_nowait(self._site))
+            self._keep(fetched_nowait(scope, self._site))
         return self._value
 
 

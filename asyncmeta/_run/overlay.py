@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from .._declare.keys import is_hashable
 from .._declare.registry import Registry
 from .._solve.checks import grouped, reached_from
 from .._solve.graph import Graph
@@ -53,12 +52,12 @@ class Overlay(Answering, Container):
     A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
     """
 
-    __slots__ = ("below", "fetched", "force", "origin", "verdicts", "views")
+    __slots__ = ("answers", "below", "fetched", "force", "origin", "views")
 
     origin: Container  #: the container that all of this is about
     below: Container  #: what it shares with: the base, or another overlay
     force: InForce | None  #: of an override, which is seen without a handle
-    verdicts: dict[Any, bool]  #: by level and token: whether what it leads to is another one here
+    answers: dict[Any, Overlay | None]  #: by who is asked, level and token: whose value it is
     views: dict[Any, OverlayScope]
 
     def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
@@ -160,27 +159,25 @@ class Overlay(Answering, Container):
 
     def new_tables(self) -> None:
         super().new_tables()
-        self.verdicts = {}
+        self.answers = {}
 
     def affects(self, level: int, token: Any) -> bool:
         """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
-        self.graph.refresh()
-        verdict = self.verdicts.get((level, token)) if is_hashable(token) else None
-        if verdict is None:
-            nodes = self.root_at(level, token).nodes
-            verdict = self.verdicts[level, token] = any(map(self.owns, nodes))
-        return verdict
+        return any(map(self.owns, self.root_at(level, token).nodes))
 
     def answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
         """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
-        if isinstance(container, Overlay) and container.force is self.force:
-            return self  # it was what this is now
+        which = (container, scope._level, token)
+        try:
+            return self.answers[which]
+        except (KeyError, TypeError):  # what is unhashable is refused below
+            pass
         one: Any = self
-        while one is not container:
-            if one.affects(scope._level, token):
-                return one  # type: ignore[no-any-return]  # all above a container are overlays
-            one = one.below
-        return None
+        if not isinstance(container, Overlay) or container.force is not self.force:  # else it was what this is now
+            while one is not container and not one.affects(scope._level, token):
+                one = one.below
+        found = self.answers[which] = None if one is container else one
+        return found
 
     # --- scopes ---
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Final
 
-__all__ = ["IN_FORCE", "NONE", "InForce", "Seeing", "active_for", "looking_first", "looking_first_for"]
+__all__ = ["IN_FORCE", "NONE", "InForce", "Seeing", "active_for", "building", "looking_first", "looking_first_for"]
 
 #: Stands in IN_FORCE where not even overrides for everybody count: while a shared value is built.
 NONE: Final = object()
@@ -73,7 +74,7 @@ def active_for(container: Any) -> Any:
     return None
 
 
-class Seeing:
+class Seeing(AbstractContextManager[None]):
     """Sets for a block what is in force in it: of what is built, what its container says."""
 
     __slots__ = ("_seen", "_token")
@@ -89,6 +90,11 @@ class Seeing:
             IN_FORCE.reset(self._token)
         except ValueError:  # a coroutine that is given up is closed in whatever context
             pass
+
+
+def building(container: Any) -> AbstractContextManager[None]:
+    """Return the context manager in which what *container* shares is built, or fetched for good: it keeps no fake."""
+    return Seeing(container.seen_by_builds) if container.overridden else nullcontext()
 
 
 def looking_first(container: Any, token: Any, root: Any) -> Any:

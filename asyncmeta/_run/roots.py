@@ -27,7 +27,7 @@ from .._solve.nodes import (
 from .._solve.plan import THE_SCOPE, Plan, Ref, plan_of
 from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
 
-__all__ = ["Root", "constant_root", "root_of"]
+__all__ = ["Root", "constant_root", "is_constant", "root_of"]
 
 
 class Root:
@@ -136,3 +136,11 @@ def constant_root(value: Any) -> Any:
         return value
 
     return root
+
+
+def is_constant(root: Any) -> bool:
+    """Tell whether *root* gives a built container value and does nothing else."""
+    return root.__code__ is _CONSTANT
+
+
+_CONSTANT = constant_root(None).__code__

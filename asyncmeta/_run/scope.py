@@ -21,7 +21,6 @@ from .drive import build_missing, wait_for
 from .handles import home_kept, made_unit
 from .injections import Injecting
 from .now import check_now, had_now, refuse_itself
-from .overriding import Seeing
 from .roots import Root, constant_root
 from .work import adopt_made, adopts, bind, binds, run_plan
 
@@ -151,10 +150,11 @@ class Scope(Injecting):
         container = self.container
         if container.overridden:
             self.check_open()
-            overlay = container.answering(self, token)
+            active = container.active()
+            overlay = None if active is None else active.answering_for(container, self, token)
             if overlay is not None:
                 return await overlay.view_of(self).get(token)
-            aside = None if container.active() is not None else container.root_aside(self, token)
+            aside = container.root_aside(self, token, builds=active is None)
             if aside is not None:
                 return await aside(self)
         root = self._root(token)
@@ -404,18 +404,6 @@ class Scope(Injecting):
         container = self.container
         overlay = container.answering(self, site) if container.overridden else None
         return None if overlay is None else overlay.view_of(self)
-
-    async def get_kept(self, site: Any) -> Any:
-        """Return what a handle fetches to keep it: made as what is shared is, with no override in force."""
-        container = self.container
-        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
-            return await self.get(site)
-
-    def get_kept_nowait(self, site: Any) -> Any:
-        """Return the same without awaiting."""
-        container = self.container
-        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
-            return self.get_nowait(site)
 
     def bind(self, node: Node, made: Any) -> None:
         """Tell what *node* made who made it, where it wants to know."""

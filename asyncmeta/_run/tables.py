@@ -18,7 +18,7 @@ from .drive import build_missing_now
 from .ending import OPEN
 from .handles import Ready, answering_by_context
 from .overriding import IN_FORCE, NONE, active_for, looking_first, looking_first_for
-from .roots import Root, root_of
+from .roots import Root, is_constant, root_of
 from .watching import Watching
 
 __all__ = ["Tables"]
@@ -159,8 +159,13 @@ class Tables(Watching):
                 if root_nowait is not None and not self.overridden:
                     self.tables_nowait[level][token] = root_nowait
 
-    def root_aside(self, scope: Any, token: Any) -> Any:
-        """Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker."""
+    def root_aside(self, scope: Any, token: Any, *, builds: bool) -> Any:
+        """
+        Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker.
+
+        Args:
+            builds: Take also one that builds: none is in force here, which that would see.
+        """
         with LOCK:
             if not self.overridden or scope.r is not self.tables[scope._level]:
                 return None
@@ -168,7 +173,9 @@ class Tables(Watching):
                 root = self.aside[scope._level].get(token)
             except TypeError:  # unhashable: told by the ordinary way
                 return None
-            if root is not None:
+            if root is not None and not builds and not is_constant(root):
+                return None
+            if root is not None and token not in scope.r:
                 node = self.root_at(scope._level, token).node
                 if node is not None and node.level == CONTAINER_LEVEL:
                     scope.r[token] = looking_first_for(self, token, self.built_value(node))

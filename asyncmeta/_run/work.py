@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from .asked import builds_of
 from .cells import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from .finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, late_handle, put
-from .overriding import Seeing
+from .overriding import building
 
 if TYPE_CHECKING:
     from .observing import Watch
@@ -239,11 +239,9 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
     if unit.ops == ():
         scope.v[slot] = UNSET
         raise absent(node, scope)
-    building = True
-    container = scope.container
+    ours = True
     try:
-        # No shared value keeps a fake.
-        with Seeing(container.seen_by_builds) if container.overridden else nullcontext():
+        with building(scope.container):
             if node.constructed is not None:
                 await half_again(scope, node)
             value = await carry_out(unit, scope, push)
@@ -252,15 +250,15 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
         settle(scope, slot, UNSET, error)
         raise
     finally:
-        building = False
+        ours = False
     settle(scope, slot, value)
-    del building
+    del ours
     return value
 
 
 def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
     names = frame.f_locals
-    if not names.get("building"):
+    if not names.get("ours"):
         return None
     return (names["scope"], names["slot"]), names["node"].name
 
