@@ -335,9 +335,15 @@ async def test_the_level_of_a_message():
     assert journal == ["+pool", *["begin", "step", "commit"] * 2, "-pool"]
 
 
+@pytest.fixture
+def redis():
+    with redis_server() as address:
+        yield address
+
+
 @needs_redis
 @guarded
-async def test_with_a_real_redis():
+async def test_with_a_real_redis(redis):
     """
     Messages of a stream have their scopes; one whose handler raises, or whose commit fails, stays unacknowledged.
     """
@@ -360,23 +366,22 @@ async def test_with_a_real_redis():
     app.register_dependency(Session, open_session, lifetime="scoped")
     container = Container(app)
 
-    with redis_server() as address:
-        broker = RedisBroker(address, logger=None, middlewares=[ContainerMiddleware(container)])
+    broker = RedisBroker(redis, logger=None, middlewares=[ContainerMiddleware(container)])
 
-        @broker.subscriber(stream=StreamSub("orders", group="shop", consumer="one", last_id=">", polling_interval=20))
-        async def handle(name: str, session: From[Session]) -> None:
-            journal.append(name)
-            if name == "wrong":
-                raise ValueError(name)
+    @broker.subscriber(stream=StreamSub("orders", group="shop", consumer="one", last_id=">", polling_interval=20))
+    async def handle(name: str, session: From[Session]) -> None:
+        journal.append(name)
+        if name == "wrong":
+            raise ValueError(name)
 
-        program = FastStream(broker, lifespan=lifespan(container))
-        async with TestApp(program):
-            for name in ("tea", "wrong", "uncommittable", "milk"):
-                await broker.publish(name, stream="orders")
-                await done.acquire()
-        async with RedisBroker(address, logger=None) as other:
-            client = await other.connect()
-            pending = await client.xpending("orders", "shop")
+    program = FastStream(broker, lifespan=lifespan(container))
+    async with TestApp(program):
+        for name in ("tea", "wrong", "uncommittable", "milk"):
+            await broker.publish(name, stream="orders")
+            await done.acquire()
+    async with RedisBroker(redis, logger=None) as other:
+        client = await other.connect()
+        pending = await client.xpending("orders", "shop")
 
     assert journal == ["tea", "commit", "wrong", "rollback", "uncommittable", "milk", "commit"]
     assert pending["pending"] == 2
