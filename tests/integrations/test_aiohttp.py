@@ -262,6 +262,29 @@ async def test_a_stream_keeps_its_scope():
 
 
 @guarded
+async def test_a_body_that_is_read_after_the_handler():
+    """
+    An injected generator that aiohttp reads as the body has a scope of its own, which ends with it.
+    """
+    app, journal = shop()
+
+    @injected
+    async def lines(session: From[Session]):
+        for number in range(3):
+            journal.append("line")
+            yield b"%d\n" % number
+
+    @injected
+    async def handler(request: web.Request, session: From[Session]) -> web.Response:
+        return web.Response(body=lines())
+
+    async with serving(Container(app), web.get("/", handler)) as client:
+        assert await (await client.get("/")).text() == "0\n1\n2\n"
+
+    assert journal[1:-1] == ["begin", "commit", "begin", "line", "line", "line", "commit"]
+
+
+@guarded
 async def test_a_websocket_keeps_its_scope():
     """
     A websocket has one scope until its handler returns, and may open one for each message.
