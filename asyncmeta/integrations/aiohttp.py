@@ -41,7 +41,7 @@ def setup(
     *A request's life.*  The scope is ambient for injected functions and opens before the handler.  It ends when the handler
     has returned its response, and before that is sent: what fails then (a session that cannot commit) becomes a status
     500.  A handler that prepares and writes a response by itself, or that talks through a websocket, keeps its scope until
-    it returns.  ``web.Request`` is given to the scope where the application declares it as context.
+    it returns.  ``web.Request`` is given to the scope where the application declares it as context of that level.
 
     *Failure.*  Finalizers see the exception that left the handler; one that is an answer below 400, such as
     ``web.HTTPFound``, is none.  They see an `ErrorResponse` where a response of *error_status* or above was returned.
@@ -57,6 +57,8 @@ def setup(
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
         error_status: From which status on a returned response is a failure.
+
+    .. versionadded:: 0.1.0
     """
 
     async def live(app: web.Application) -> AsyncIterator[None]:
@@ -70,7 +72,8 @@ def setup(
         wanted = level
         if websocket_level is not None and web.WebSocketResponse().can_prepare(request).ok:
             wanted = websocket_level
-        scope = container.scope({web.Request: request} if container.takes(web.Request) else None, level=wanted)
+        takes = container.takes(web.Request, level=wanted or "scoped")
+        scope = container.scope({web.Request: request} if takes else None, level=wanted)
         around = request.get(SCOPE)
         request[SCOPE] = scope
         try:

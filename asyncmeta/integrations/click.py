@@ -32,6 +32,8 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> C
             context (``ctx.obj``, or a parent's) comes before it: a group makes one from its options, a test passes
             ``CliRunner().invoke(command, obj=Container(App, overrides=...))``.
         run: What runs a coroutine to its end.
+
+    .. versionadded:: 0.1.0
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +46,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> C
             return run_command(
                 functools.partial(filled, *args, **named),
                 container,
-                context={click.Context: context} if container.takes(click.Context) else None,
+                context={click.Context: context} if container.takes(click.Context, level="scoped") else None,
                 well=_ended_well,
                 run=run,
             )

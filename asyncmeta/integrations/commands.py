@@ -62,6 +62,8 @@ def run_command(
     Raises:
         AsyncDependencyError: What a plain function needs has to be awaited.
         BaseException: What *function* raised, after all is closed.
+
+    .. versionadded:: 0.1.0
     """
     ended: BaseException | None = None
     if inspect.iscoroutinefunction(function):

@@ -26,6 +26,8 @@ else:
 
         It is one of FastStream's own dependencies, so it works wherever those do, in plain functions too, with no decorator,
         and the schema does not show it.  ``From[Annotated[T, Inject(token)]]`` asks for another token.
+
+        .. versionadded:: 0.1.0
         """
 
         def __class_getitem__(cls, wanted: Any) -> Any:
@@ -49,6 +51,8 @@ def lifespan(container: Container, *, start: bool = True) -> Callable[[], Abstra
 
     It is entered before the broker starts, and its singletons are built unless *start* is false; what fails there fails the
     start.  It is closed when the broker has stopped.  A lifespan of your own does the same with ``async with container``.
+
+    .. versionadded:: 0.1.0
     """
 
     @asynccontextmanager
@@ -76,6 +80,8 @@ class ContainerMiddleware:
     Args:
         container: The container.
         level: The level of a message's scope; the innermost if not given.
+
+    .. versionadded:: 0.1.0
     """
 
     def __init__(self, container: Container, *, level: str | None = None) -> None:
@@ -93,7 +99,7 @@ class _Message(BaseMiddleware):
 
     async def consume_scope(self, call_next: Callable[[Any], Any], msg: StreamMessage[Any]) -> Any:
         container = self._container
-        given = {kind: msg for kind in type(msg).__mro__ if container.takes(kind)}
+        given = {kind: msg for kind in type(msg).__mro__ if container.takes(kind, level=self._level or "scoped")}
         acknowledged: AckMessage | None = None
         async with container.scope(given or None, level=self._level) as scope:
             with scope.ambient():

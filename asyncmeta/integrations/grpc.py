@@ -49,6 +49,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
     Args:
         container: The container.
         level: The level of a call's scope; the innermost if not given.
+
+    .. versionadded:: 0.1.0
     """
 
     def __init__(self, container: Container, *, level: str | None = None) -> None:
@@ -71,9 +73,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         return make(behavior, handler.request_deserializer, handler.response_serializer)
 
     def _scope(self, context: Any) -> Scope:
-        container = self._container
-        given = {grpc.aio.ServicerContext: context} if container.takes(grpc.aio.ServicerContext) else None
-        return container.scope(given, level=self._level)
+        takes = self._container.takes(grpc.aio.ServicerContext, level=self._level or "scoped")
+        return self._container.scope({grpc.aio.ServicerContext: context} if takes else None, level=self._level)
 
     @asynccontextmanager
     async def _call(self, context: Any) -> AsyncIterator[None]:

@@ -35,6 +35,8 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> C
             context (``ctx.obj``, or a parent's) comes before it: a callback makes one from its options, a test passes
             ``CliRunner().invoke(app, obj=Container(App, overrides=...))``.
         run: What runs a coroutine to its end.
+
+    .. versionadded:: 0.1.0
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +51,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> C
             return run_command(
                 functools.partial(filled, **named),
                 container,
-                context={typer.Context: context} if container.takes(typer.Context) else None,
+                context={typer.Context: context} if container.takes(typer.Context, level="scoped") else None,
                 well=_ended_well,
                 run=run,
             )

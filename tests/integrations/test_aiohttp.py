@@ -289,7 +289,7 @@ async def test_a_websocket_keeps_its_scope():
     """
     A websocket has one scope until its handler returns, and may open one for each message.
     """
-    app, journal = shop(scopes=("connection", "message"))
+    app, journal = shop(scopes=("connection", "message"), context={"connection": [web.Request]})
 
     @injected
     async def answer(text: str, session: From[Session]) -> str:
