@@ -535,6 +535,27 @@ async def test_a_handler_in_a_thread_that_raises(kind, caplog):
 
 
 @guarded
+async def test_a_handler_in_a_thread_beside_asynchronous_singletons():
+    """
+    What had to be awaited is at hand in threads, too, once the container has started.
+    """
+    app, journal = shop()
+
+    def open_session(pool: Pool):
+        with journal.noting("session"):
+            yield Session()
+
+    app.register_dependency(Session, open_session, lifetime="scoped")
+    container = Container(app)
+
+    async with serving(container, "unary_unary", injected(now_unary)) as method:
+        await container.start()
+        assert await method(b"") == b"Session"
+
+    assert journal == ["+pool", "+session", "-session", "-pool"]
+
+
+@guarded
 async def test_overrides_in_tests():
     """
     Calls run in tasks of the server: an override for everywhere reaches them, and ends with its block.
