@@ -79,7 +79,10 @@ def setup(
         try:
             return await _answer(scope, request, handler, error_status)
         finally:
-            request[SCOPE] = around
+            if around is None:
+                del request[SCOPE]
+            else:
+                request[SCOPE] = around
 
     app[CONTAINER] = container
     app.cleanup_ctx.append(live)

@@ -431,7 +431,7 @@ async def test_sub_applications():
     @web.middleware
     async def outermost(request, handler):
         answer = await handler(request)
-        seen.append(SCOPE in request and request[SCOPE])
+        seen.append(SCOPE in request)
         return answer
 
     root, plain, own = web.Application(middlewares=[outermost]), web.Application(), web.Application()
@@ -444,7 +444,7 @@ async def test_sub_applications():
     async with TestClient(TestServer(root)) as client:
         assert [(await client.get(path)).status for path in ("/plain/", "/own/")] == [200, 200]
 
-    assert seen == [of_outer, None, of_inner, None]
+    assert seen == [of_outer, False, of_inner, False]
     assert journal == inner_journal == ["+pool", "begin", "commit", "-pool"]
 
 
