@@ -1,0 +1,116 @@
+"""A container that lives as long as an aiohttp application, and a scope for each of its requests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from .. import Container, Scope
+from .asgi import ErrorResponse
+
+__all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "setup"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Under this key the application holds its container: ``request.config_dict[CONTAINER]``, in sub-applications too.
+CONTAINER: Final = web.AppKey("asyncmeta", Container)
+
+#: Under this key a request holds its scope: ``request[SCOPE]``.
+SCOPE: Final[Any] = web.RequestKey("asyncmeta", Scope) if hasattr(web, "RequestKey") else "asyncmeta"  # new in aiohttp 3.14
+
+
+def setup(
+    app: web.Application,
+    container: Container,
+    *,
+    start: bool = True,
+    level: str | None = None,
+    websocket_level: str | None = None,
+    error_status: int = 500,
+) -> None:
+    """
+    Let *container* live with *app*, and give each request a scope.
+
+    Call it first: what is added to the application afterwards, middlewares and clean-up contexts, lies inside.
+
+    *The application's life.*  The container is entered at the application's start-up and its singletons are built; what fails
+    there fails the start-up.  It is closed at the application's clean-up, when no handler runs any more.
+
+    *A request's life.*  The scope is ambient for injected functions and opens before the handler.  It ends when the handler
+    has returned its response, and before that is sent: what fails then (a session that cannot commit) becomes a status
+    500.  A handler that prepares and writes a response by itself, or that talks through a websocket, keeps its scope until
+    it returns.  ``web.Request`` is given to the scope where the application declares it as context of that level.
+
+    *Failure.*  Finalizers see the exception that left the handler; one that is an answer below 400, such as
+    ``web.HTTPFound``, is none.  They see an `ErrorResponse` where a response of *error_status* or above was returned.
+    When the client goes away, aiohttp lets the handler run to its end, or cancels it where the server was made with
+    ``handler_cancellation=True``.
+
+    A sub-application is served by the container of its parents, or by one of its own: then its scope is another, inside.
+
+    Args:
+        app: The application, before it has started.
+        container: The container; it runs in the application's loop.
+        start: Whether singletons are built at start-up; else when they are first needed.
+        level: The level of a request's scope; the innermost if not given.
+        websocket_level: The level of a websocket's scope; *level* if not given.
+        error_status: From which status on a returned response is a failure.
+
+    .. versionadded:: 0.1.0
+    """
+
+    async def live(app: web.Application) -> AsyncIterator[None]:
+        async with container:
+            if start:
+                await container.start()
+            yield
+
+    @web.middleware
+    async def give_scope(request: web.Request, handler: Handler) -> web.StreamResponse:
+        wanted = level
+        if websocket_level is not None and web.WebSocketResponse().can_prepare(request).ok:
+            wanted = websocket_level
+        takes = container.takes(web.Request, level=wanted or "scoped")
+        scope = container.scope({web.Request: request} if takes else None, level=wanted)
+        around = request.get(SCOPE)
+        request[SCOPE] = scope
+        try:
+            return await _answer(scope, request, handler, error_status)
+        finally:
+            if around is None:
+                del request[SCOPE]
+            else:
+                request[SCOPE] = around
+
+    app[CONTAINER] = container
+    app.cleanup_ctx.append(live)
+    app.middlewares.append(give_scope)
+
+
+async def _answer(scope: Scope, request: web.Request, handler: Handler, error_status: int) -> web.StreamResponse:
+    """Let *handler* answer inside of *scope*, which hears whether that went well."""
+    answer: web.StreamResponse | None = None
+    raised: web.HTTPException | None = None
+    failure: ErrorResponse | None = None
+    try:
+        async with scope:
+            with scope.ambient():
+                try:
+                    answer = await handler(request)
+                except web.HTTPException as answered:
+                    if answered.status >= 400:
+                        raise
+                    raised = answered
+            if answer is not None and answer.status >= error_status:
+                failure = ErrorResponse(answer.status)
+                raise failure
+    except ErrorResponse as error:
+        # The answer stands.  A note says that finalizers failed, too: that has to be heard.
+        if error is not failure or hasattr(error, "__notes__"):
+            raise
+    if raised is not None:
+        raise raised
+    assert answer is not None
+    return answer

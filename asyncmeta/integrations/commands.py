@@ -1,0 +1,93 @@
+"""A function that is a whole program: a container and a scope around it; for any library that reads command lines."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from .. import AsyncServiceBase, Container, ScopeError
+
+__all__ = ["Run", "Source", "container_of", "ended_well", "run_command"]
+
+#: Whence a command has its container: from itself, or one is made of an application class, or by a function.
+Source = Container | type[AsyncServiceBase] | Callable[[], Container]
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def container_of(source: Source | None) -> Container:
+    """
+    Return the container of a command.
+
+    Raises:
+        ScopeError: There is no source.
+        GraphErrors: One had to be made, and its application is not sound.
+    """
+    if source is None:
+        raise ScopeError("this command has no container: name its application, or make a Container the object of its context")
+    if isinstance(source, Container):
+        return source
+    if isinstance(source, type):
+        return Container(source)
+    return source()
+
+
+def ended_well(error: BaseException) -> bool:
+    """Tell whether *error* ends a program without a failure: ``sys.exit()``."""
+    return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def run_command(
+    function: Callable[[], Any],
+    container: Container,
+    *,
+    context: Mapping[Any, object] | None = None,
+    well: Callable[[BaseException], bool] = ended_well,
+    run: Run = asyncio.run,
+) -> Any:
+    """
+    Open *container*, call *function* in a scope of it, and close both; return what it returns.
+
+    A coroutine function runs in an event loop of its own, with the container; any other one without a loop, so that what it
+    needs must need no awaiting.  The scope is ambient for injected functions.
+
+    Args:
+        function: The command; takes no more arguments.
+        container: The container, not entered.
+        context: Context values for the scope.
+        well: Tells which exceptions are no failure: finalizers do not see those.
+        run: What runs a coroutine to its end, such as ``uvloop.run``.
+
+    Raises:
+        AsyncDependencyError: What a plain function needs has to be awaited.
+        BaseException: What *function* raised, after all is closed.
+
+    .. versionadded:: 0.1.0
+    """
+    ended: BaseException | None = None
+    if inspect.iscoroutinefunction(function):
+        return run(_run(function, container, context, well))
+    with container, container.scope(context) as scope, scope.ambient():
+        try:
+            return function()
+        except BaseException as error:
+            if not well(error):
+                raise
+            ended = error
+    raise ended
+
+
+async def _run(
+    function: Callable[[], Any], container: Container, context: Mapping[Any, object] | None, well: Callable[[BaseException], bool]
+) -> Any:
+    ended: BaseException | None = None
+    async with container, container.scope(context) as scope:
+        with scope.ambient():
+            try:
+                return await function()
+            except BaseException as error:
+                if not well(error):
+                    raise
+                ended = error
+    raise ended
