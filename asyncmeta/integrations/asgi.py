@@ -240,7 +240,7 @@ class _Life:
         if not self.open:
             return
         self.open = False
-        error = left or self.failure or self._shortcoming()
+        error = left if left is not None else self.failure if self.failure is not None else self._shortcoming()
         kind = None if error is None else type(error)
         try:
             if error is left:

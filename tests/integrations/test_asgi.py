@@ -877,6 +877,36 @@ async def test_finalizers_see_what_left_the_application(kind):
     assert world.journal == ["begin", f"rollback {kind.__name__}"]
 
 
+class Falsy(Exception):
+    """An exception that is hostile to careless questions."""
+
+    def __bool__(self):
+        raise AssertionError("asked")
+
+
+@guarded
+@pytest.mark.parametrize("noted", [False, True])
+async def test_exceptions_are_never_asked_for_their_truth(noted):
+    """
+    What a handler raised may be falsy, or worse: it is a failure all the same.
+    """
+    world = World()
+    error = Falsy()
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        if not noted:
+            raise error
+        failed(connection, error)
+        await send(start(400))
+        await send(part())
+
+    raised = await outcome(Server(world.wrap(app)).http().run())
+
+    assert (raised is error) is not noted
+    assert world.journal == ["begin", "rollback Falsy"]
+
+
 @guarded
 @pytest.mark.parametrize("ends", ["before", "after"])
 @pytest.mark.parametrize(("status", "limit", "end"), [
