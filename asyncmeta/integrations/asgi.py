@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, nullcontext
-from typing import Any, Final, Literal
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, Scope, Token
 
@@ -102,6 +102,12 @@ class ContainerMiddleware:
         error_status: From which status on a response is a failure.
     """
 
+    #: The context values for each kind of connection: token, and what makes its value of the connection.
+    offered: ClassVar[Mapping[str, Mapping[Any, Callable[[Connection], object]]]] = {
+        "http": {CONNECTION: lambda connection: connection},
+        "websocket": {CONNECTION: lambda connection: connection},
+    }
+
     def __init__(
         self,
         app: Application,
@@ -120,11 +126,13 @@ class ContainerMiddleware:
         self.app = app
         self._make = container if not isinstance(container, Container) else None
         self._container = container if isinstance(container, Container) else None
-        self._start = start
+        self.start = start
         self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
+        self._asked: Container | None = None  #: who was asked what it takes, and the answer
+        self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 
     @property
     def container(self) -> Container:
@@ -136,40 +144,53 @@ class ContainerMiddleware:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await _Lifespan(receive, send).run(self._renewed, self.app, scope, start=self._start)
-        elif kind in self._levels and (KEY not in scope or scope[KEY].container is not self.container):
-            await self._connection(scope, receive, send, self._levels[kind])
-        else:
-            await self.app(scope, receive, send)  # a kind unknown to us, or one that is wrapped already
-
-    async def _connection(self, connection: Connection, receive: Receive, send: Send, level: str | None) -> None:
-        container = self.container
-        context: dict[Any, object] | None = None
-        if container.takes(CONNECTION, level=level or "scoped"):
-            context = {CONNECTION: connection}
+        if kind not in self._levels:  # the lifespan, or a kind unknown to us
+            lifespan = kind == "lifespan"
+            await (_Lifespan(receive, send).run(self, scope) if lifespan else self.app(scope, receive, send))
+            return
+        # In one piece: each request pays for every call in here.
+        container = self._container or self.container
+        around: dict[str, Any] | None = None
+        if KEY in scope:
+            if scope[KEY].container is container:  # it is wrapped already
+                await self.app(scope, receive, send)
+                return
+            around = {KEY: scope[KEY], _LIFE: scope.get(_LIFE)}
+        taken = self._taken[kind] if container is self._asked else self._ask(container)[kind]
+        context: dict[Any, object] | None = {token: make(scope) for token, make in taken} if taken else None
         if self._context is not None:
-            context = {**(context or {}), **self._context(connection)}
-        scope = container.scope(context, level=level)
-        around = {name: connection[name] for name in (KEY, _LIFE) if name in connection}  # another container's
-        http = connection["type"] == "http"
-        life = _Life(scope, send, self._error_status, due=http, around=around.get(_LIFE))
-        connection[KEY], connection[_LIFE] = scope, life
-        await scope.__aenter__()
+            context = {**(context or {}), **self._context(scope)}
+        opened = container.scope(context, level=self._levels[kind])
+        http = kind == "http"
+        life = _Life(opened, send, self._error_status, http, None if around is None else around[_LIFE])
+        scope[KEY], scope[_LIFE] = opened, life
+        await opened.__aenter__()
         try:
-            with scope.ambient():
-                await self.app(connection, receive, life.send_early if http and self._early else life.send)
+            with opened.ambient():
+                await self.app(scope, receive, life.send_early if http and self._early else life.send)
         except BaseException as error:
             await life.end(error)
             raise
         else:
-            await life.end(None)
-            await life.flush()
+            if life.open:
+                await life.end(None)
+            if life.held is not None:
+                await life.flush()
         finally:
-            # The application's own mapping is written on, not a copy: what stands around us looks into it, too.
-            connection.update(around)
+            if around is not None:
+                # The application's own mapping is written on, not a copy: what stands around us looks into it, too.
+                scope.update(around)
 
-    def _renewed(self) -> Container:
+    def _ask(self, container: Container) -> dict[str, list[tuple[Any, Callable[[Connection], object]]]]:
+        """Ask a container, once, which of the values that are offered it takes."""
+        self._taken = {
+            kind: [pair for pair in self.offered[kind].items() if container.takes(pair[0], level=level or "scoped")]
+            for kind, level in self._levels.items()
+        }
+        self._asked = container
+        return self._taken
+
+    def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
         if self._make is not None:
             self._container = None
@@ -179,14 +200,14 @@ class ContainerMiddleware:
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
-    __slots__ = ("_due", "_error_status", "_held", "_open", "_scope", "_send", "_start", "around", "failure")
+    __slots__ = ("_due", "_error_status", "_scope", "_send", "_start", "around", "failure", "held", "open")
 
-    def __init__(self, scope: Scope, send: Send, error_status: int, *, due: bool, around: _Life | None) -> None:
+    def __init__(self, scope: Scope, send: Send, error_status: int, due: bool, around: _Life | None) -> None:
         self._scope, self._send, self._error_status = scope, send, error_status
-        self._open = True
+        self.open = True
         self._due = due  #: a response is awaited, and not yet complete
         self._start: Message | None = None  #: the start of the response
-        self._held = False  #: it was not sent yet, and can be taken back
+        self.held: Message | None = None  #: the same, while it is not sent and can be taken back
         self.around = around  #: the life of another container's scope of the same connection
         self.failure: BaseException | None = None  #: what a handler raised and its framework answered
 
@@ -197,33 +218,38 @@ class _Life:
     async def send_early(self, message: Message) -> None:
         """Hold the start back until it is known whether the response streams; if not, end the scope before it goes out."""
         self._note(message)
-        if self._held:
-            if not self._due:
+        if self.held is not None:
+            if not self._due and self.open:
                 await self.end(None)
-            await self.flush()
+            held, self.held = self.held, None
+            if held is not None:
+                await self._send(held)
         elif message["type"] == "http.response.start" and not _header(message, b"content-type").startswith(b"text/event-stream"):
-            self._held = True
+            self.held = message
             return
         await self._send(message)
 
     async def flush(self) -> None:
         """Send what is held back."""
-        if self._held:
-            self._held = False
-            assert self._start is not None
-            await self._send(self._start)
+        held, self.held = self.held, None
+        if held is not None:
+            await self._send(held)
 
     async def end(self, left: BaseException | None) -> None:
         """End the scope, if it is open, with what went wrong; *left* is what the application raised."""
-        if not self._open:
+        if not self.open:
             return
-        self._open = False
-        error = left or self.failure or self._shortcoming()
+        self.open = False
+        error = left if left is not None else self.failure if self.failure is not None else self._shortcoming()
+        kind = None if error is None else type(error)
         try:
-            with nullcontext() if error is left else going_nowhere(error):
-                await self._scope.__aexit__(None if error is None else type(error), error, None)
+            if error is left:
+                await self._scope.__aexit__(kind, error, None)
+            else:
+                with going_nowhere(error):
+                    await self._scope.__aexit__(kind, error, None)
         except BaseException:
-            self._held = False  # a success that was none
+            self.held = None  # a success that was none
             raise
 
     def _shortcoming(self) -> ErrorResponse | None:
@@ -235,26 +261,30 @@ class _Life:
     def _note(self, message: Message) -> None:
         """Take note of how the connection fares."""
         kind = message["type"]
-        if kind.endswith("http.response.start"):  # "websocket.", too: one may be refused with a response
-            if not self._held:
-                self._start = message
-        elif kind == "websocket.close":
-            if message.get("code") == 1011 and self.failure is None:  # RFC 6455: "an unexpected condition"
-                self.failure = ErrorResponse(1011)
-        elif self._due and self._completes(kind, message):
-            self._due = False
+        if kind in _BODY:
+            if self._due and self._completes(message):
+                self._due = False
+        elif kind in _STARTS:
+            self._start = message
+        elif kind == "http.response.trailers":
+            if not message.get("more_trailers", False):
+                self._due = False
+        elif kind == "websocket.close" and message.get("code") == 1011 and self.failure is None:
+            self.failure = ErrorResponse(1011)  # RFC 6455: an unexpected condition
 
-    def _completes(self, kind: str, message: Message) -> bool:
-        """Tell whether the response ends with *message*."""
-        if kind == "http.response.trailers":
-            return not message.get("more_trailers", False)
-        if kind not in _BODY or self._start is None or self._start.get("trailers", False):
+    def _completes(self, message: Message) -> bool:
+        """Tell whether the response ends with this part."""
+        start = self._start
+        if start is None or start.get("trailers", False):
             return False
         if not message.get("more_body", False):
             return True
         # Some frameworks send every response in parts, of which the last one is empty.
-        return self._held and _header(self._start, b"content-length") == b"%d" % len(message.get("body", b""))
+        return self.held is not None and _header(start, b"content-length") == b"%d" % len(message.get("body", b""))
 
+
+#: Messages that begin a response; a websocket may be refused with one.
+_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 
 #: Messages with a part of the response's body, or all of it; the latter two are extensions of servers.
 _BODY: Final = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
@@ -311,17 +341,17 @@ class _Lifespan:
         self._started = False  #: the server was told that all is up
         self._answer: Message | None = None  #: how the application ended, which the server hears when the container is closed
 
-    async def run(self, make: Callable[[], Container], app: Application, scope: Connection, *, start: bool) -> None:
+    async def run(self, middleware: ContainerMiddleware, scope: Connection) -> None:
         await self._receive()  # the start-up message: it is passed on later
         try:
             # Made here: what was raised before a message is received would mean that we do not know this protocol.
-            container = make()
+            container = middleware.begin()
             if "state" in scope:
                 scope["state"][KEY] = container
             async with container:
-                if start:
+                if middleware.start:
                     await container.start()
-                await self._live(app, scope)
+                await self._live(middleware.app, scope)
         except Exception as error:
             if self._answer is None or not self._answer["type"].endswith(".failed"):
                 self._answer = {

@@ -177,14 +177,19 @@ class _Life:
         if self.failure is None and response.status_code >= 500:
             self.failure = ErrorResponse(response.status_code)
 
+    def unfinished(self) -> None:
+        """The response was not sent to its end: the client has gone."""
+        if self.failure is None:
+            self.failure = ErrorResponse(None)
+
     def end(self, left: BaseException | None) -> None:
         """End the scope; *left* goes on by itself."""
-        error = left or self.failure
+        error = self.failure if left is None else left
         with nullcontext() if error is left else going_nowhere(error):
             self.scope.__exit__(None if error is None else type(error), error, None)
 
     async def aend(self, left: BaseException | None) -> None:
-        error = left or self.failure
+        error = self.failure if left is None else left
         with nullcontext() if error is left else going_nowhere(error):
             await self.scope.__aexit__(None if error is None else type(error), error, None)
 
@@ -212,7 +217,7 @@ class _Stream:
     def close(self) -> None:
         """Called by Django when the server is done with the response."""
         if not self._life.scope.closed:
-            self._life.failure = self._life.failure or ErrorResponse(None)  # the client has gone
+            self._life.unfinished()
             self._life.end(None)
 
 
@@ -239,5 +244,5 @@ class _AsyncStream:
     def close(self) -> None:
         """Called by Django, in a thread, when the server is done with the response."""
         if not self._life.scope.closed:
-            self._life.failure = self._life.failure or ErrorResponse(None)
+            self._life.unfinished()
             async_to_sync(self._life.aend)(None)

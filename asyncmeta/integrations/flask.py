@@ -95,7 +95,7 @@ class _Life:
 
     def end(self, error: BaseException | None) -> None:
         self.ambient.__exit__(None, None, None)
-        error = error or self.failure
+        error = self.failure if error is None else error
         with going_nowhere(error):  # Flask has answered it
             self.scope.__exit__(None if error is None else type(error), error, None)
 

@@ -8,9 +8,9 @@ Litestar's own dependencies, under a name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from litestar import Litestar
 from litestar.config.app import AppConfig
@@ -23,6 +23,15 @@ from .. import Container
 from .asgi import KEY, Connection, ContainerMiddleware, failed
 
 __all__ = ["ContainerPlugin", "provide"]
+
+
+class _Middleware(ContainerMiddleware):
+    """The wrapper for every framework, which also gives Litestar's own object of the connection."""
+
+    offered: ClassVar[Mapping[str, Mapping[Any, Callable[[Connection], object]]]] = {
+        kind: {**values, ASGIConnection: ASGIConnection}  # type: ignore[dict-item]  # Litestar types the connection
+        for kind, values in ContainerMiddleware.offered.items()
+    }
 
 
 class ContainerPlugin(InitPlugin):
@@ -59,7 +68,6 @@ class ContainerPlugin(InitPlugin):
     ) -> None:
         self.container = container
         self._start = start
-        self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level}
         self._options: dict[str, Any] = {
             "level": level,
             "websocket_level": websocket_level,
@@ -86,13 +94,7 @@ class ContainerPlugin(InitPlugin):
         await self.container.__aexit__(None, None, None)
 
     def _wrap(self, app: Any) -> Any:  # Litestar types the messages of ASGI
-        return ContainerMiddleware(app, self.container, context=self._context, **self._options)
-
-    def _context(self, connection: Connection) -> Mapping[Any, object]:
-        level = self._levels[connection["type"]] or "scoped"
-        if not self.container.takes(ASGIConnection, level=level):
-            return {}
-        return {ASGIConnection: ASGIConnection(connection)}  # type: ignore[arg-type]  # Litestar's own names for the same
+        return _Middleware(app, self.container, **self._options)
 
     async def _note(self, error: Exception, scope: Scope) -> None:
         failed(scope, error)  # type: ignore[arg-type]

@@ -598,11 +598,17 @@ async def test_an_application_that_is_wrapped_twice_has_one_scope():
 
     world = World()
     inner = world.wrap(app)
-    server = Server(ContainerMiddleware(inner, inner.container))
+
+    async def between(connection, receive, send):
+        if connection["type"] == "http":
+            seen.append(connection[KEY])
+        await inner(connection, receive, send)
+
+    server = Server(ContainerMiddleware(between, inner.container))
     async with server.running():
         await server.http().run()
 
-    assert len(seen) == 1
+    assert len(seen) == 2 and seen[0] is seen[1]
     assert world.journal == ["+pool", "begin", "commit", "-pool"]
 
 
@@ -871,6 +877,36 @@ async def test_finalizers_see_what_left_the_application(kind):
     assert world.journal == ["begin", f"rollback {kind.__name__}"]
 
 
+class Falsy(Exception):
+    """An exception that is hostile to careless questions."""
+
+    def __bool__(self):
+        raise AssertionError("asked")
+
+
+@guarded
+@pytest.mark.parametrize("noted", [False, True])
+async def test_exceptions_are_never_asked_for_their_truth(noted):
+    """
+    What a handler raised may be falsy, or worse: it is a failure all the same.
+    """
+    world = World()
+    error = Falsy()
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        if not noted:
+            raise error
+        failed(connection, error)
+        await send(start(400))
+        await send(part())
+
+    raised = await outcome(Server(world.wrap(app)).http().run())
+
+    assert (raised is error) is not noted
+    assert world.journal == ["begin", "rollback Falsy"]
+
+
 @guarded
 @pytest.mark.parametrize("ends", ["before", "after"])
 @pytest.mark.parametrize(("status", "limit", "end"), [
@@ -898,8 +934,9 @@ def test_an_error_response_says_what_it_is():
 
 
 @guarded
+@pytest.mark.parametrize("status", [409, 500])
 @pytest.mark.parametrize("ends", ["before", "after"])
-async def test_a_failure_that_a_framework_has_answered(ends):
+async def test_a_failure_that_a_framework_has_answered(ends, status):
     """
     ``failed`` says what a handler raised, where its framework makes a response of it: that is what finalizers see.
     """
@@ -910,12 +947,12 @@ async def test_a_failure_that_a_framework_has_answered(ends):
             await scripted(then=OSError("oh"))(connection, receive, send)
         except OSError as error:
             failed(connection, error)
-            await send(start(409))
+            await send(start(status))
             await send(part(b"conflict"))
 
     exchange = await Server(world.wrap(framework, ends=ends)).http().run()
 
-    assert exchange.got == [start(409), part(b"conflict")]
+    assert exchange.got == [start(status), part(b"conflict")]
     assert world.journal == ["begin", "rollback OSError"]
 
 
