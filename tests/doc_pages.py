@@ -11,12 +11,15 @@ runs the Python blocks of one page, in order and in one namespace.  A comment be
 
 Blocks are compiled as ``app.py``, lines counted from each one's first: so messages name what a reader sees.  One with
 a caption such as ``mail.py`` is a module of its own, and can be imported.
+
+A comment ``.. quiet: mcp strawberry`` names loggers of other libraries, which write down what the page does wrong on purpose.
 """
 
 import contextlib
 import gc
 import io
 import linecache
+import logging
 import re
 import sys
 import textwrap
@@ -28,6 +31,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent
 FILE = "app.py"
 DIRECTIVE = re.compile(r"^(?P<indent> *)\.\. (?P<name>code-block|testcode)::[ \t]*(?P<language>\S*)$")
+QUIET = re.compile(r"^\.\. quiet: (.+)$", re.MULTILINE)
 MARKS = (".. prints", ".. prints, but for the times", ".. raises")
 
 
@@ -94,6 +98,9 @@ def run_page(page: Path) -> list[str]:
     modules: dict[str, types.ModuleType] = {}
     wrong: list[str] = []
     of_page = blocks(page)
+    for names in QUIET.findall(page.read_text(encoding="utf-8")):
+        for name in names.split():
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     for position, block in enumerate(of_page):
         if block.language != "python":
             continue
