@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flask import Flask, Request, Response, g, got_request_exception, request, request_finished, request_started
+from flask import Flask, Request, Response, g, request, request_finished, request_started
 
 from .. import Container, Scope
 from .asgi import ErrorResponse, going_nowhere
@@ -48,16 +48,15 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
         g.setdefault(_LIVES, []).append(life)
 
     def finish(app: Flask, response: Response, **more: Any) -> None:
+        if not g.get(_LIVES):
+            return
+        life = g.get(_LIVES)[-1]
         if response.status_code >= error_status:
-            note(app, ErrorResponse(response.status_code))
-        if g.get(_LIVES) and _streams(response):
-            life = g.get(_LIVES).pop()
+            life.failure = ErrorResponse(response.status_code)
+        if _streams(response):
+            g.get(_LIVES).pop()
             life.ambient.__exit__(None, None, None)
             response.response = _Stream(response.response, life)
-
-    def note(app: Flask, exception: BaseException, **more: Any) -> None:
-        if g.get(_LIVES):
-            g.get(_LIVES)[-1].failure = exception
 
     def end(error: BaseException | None) -> None:
         if g.get(_LIVES):
@@ -68,8 +67,8 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
         while g.get(_LIVES):
             end(error)
 
-    for signal, receiver in ((request_started, begin), (request_finished, finish), (got_request_exception, note)):
-        signal.connect(receiver, app, weak=False)
+    request_started.connect(begin, app, weak=False)
+    request_finished.connect(finish, app, weak=False)
     app.teardown_request(end)
     app.teardown_appcontext(end_all)
 

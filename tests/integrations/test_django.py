@@ -5,7 +5,7 @@ import threading
 from typing import Annotated
 
 import pytest
-from helpers import Journal, guarded, in_threads
+from helpers import Journal, guarded, in_threads, outcome
 
 from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, From, Inject, Scope
 
@@ -138,10 +138,16 @@ def broken_lines(session: From[Session]):
 
 
 @injected
-async def endless(session: From[Session]):
-    while True:
-        yield "more "
-        await asyncio.sleep(0)
+async def wait(request, session: From[Session]):
+    session.add("waits")
+    await asyncio.Event().wait()
+
+
+@injected
+async def waiting_lines(session: From[Session]):
+    yield "one "
+    session.add("waits")
+    await asyncio.Event().wait()
 
 
 @injected
@@ -168,7 +174,8 @@ URLS = [
     path("stream", streamed(lines)),
     path("stream/async", streamed(alines)),
     path("stream/broken", streamed(broken_lines)),
-    path("endless", streamed(endless)),
+    path("stream/wait", streamed(waiting_lines)),
+    path("wait", wait),
     path("class", Orders.as_view()),
 ]
 
@@ -308,16 +315,42 @@ async def test_an_asynchronous_stream_keeps_its_session(world):
 
 
 @guarded
-async def test_a_client_that_goes_away(world):
+@pytest.mark.parametrize("url", ["/wait", "/stream/wait"])
+async def test_a_client_that_goes_away(world, url):
     """
-    Django cancels a stream whose client has left; the session is rolled back.
+    Django cancels a view, or a stream, whose client has left; finalizers see the cancellation.
     """
     server = Server(get_asgi_application())
     async with server.running():
-        exchange = server.http("/endless")
-        exchange.on_message = lambda message: exchange.leave() if len(exchange.got) == 5 else None
-        await exchange.run()
-    assert len(world.journal) == 3 and world.journal[1].startswith("rollback")
+        exchange = server.http(url)
+        waiting = asyncio.create_task(exchange.run())
+        while "waits" not in world.journal:  # noqa: ASYNC110  # the journal is all that the view tells
+            await asyncio.sleep(0)
+        exchange.leave()
+        await outcome(waiting)
+        assert "asyncmeta" not in exchange.scope
+    assert world.journal == ["+pool", "waits", "rollback CancelledError", "-pool"]
+
+
+@guarded
+async def test_a_client_that_goes_away_while_a_part_is_sent(world):
+    """
+    A stream that is cut between two parts ends its scope when Django closes the response.
+    """
+    server = Server(get_asgi_application())
+    async with server.running():
+        exchange = server.http("/stream/async")
+        send = exchange.send
+
+        async def slow(message):
+            await send(message)
+            if message.get("body") == b"one ":
+                exchange.leave()
+                await asyncio.Event().wait()
+
+        exchange.send = slow
+        await outcome(exchange.run())
+    assert world.journal == ["+pool", "one ", "rollback ErrorResponse", "-pool"]
 
 
 @pytest.mark.parametrize("world", [{"awaits": False, "context": ()}], indirect=True)

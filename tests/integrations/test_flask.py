@@ -228,9 +228,28 @@ def test_a_stream_that_is_not_sent_to_its_end():
         response.close()
         with pytest.raises(LookupError), world.app.test_client().get("/broken") as response:
             assert response.data
-        assert world.app.test_client().head("/stream").status_code == 200
+        assert world.app.test_client().head("/stream/context").status_code == 200
+        assert world.journal[-1] == "commit"  # nobody asks for its parts, or closes it
     assert [line for line in world.journal if "roll" in line] == ["rollback ErrorResponse", "rollback LookupError"]
     assert world.journal[-1] == "-pool"
+
+
+def test_a_stream_that_waits_is_nobody_elses():
+    """
+    While a server has not yet sent a stream, its scope is not the one of what runs meanwhile in the same thread.
+    """
+    world = World()
+
+    @injected
+    def note(session: From[Session]):
+        session.add("note")
+
+    with world.container:
+        with world.app.test_client().get("/stream") as response:
+            del world.journal[:]
+            note()
+            assert world.journal == ["note", "commit"]
+            assert response.text == "one two "
 
 
 def test_a_file_is_no_stream(tmp_path):

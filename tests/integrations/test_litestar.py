@@ -103,6 +103,15 @@ def test_the_container_lives_as_long_as_the_application():
     assert world.journal == ["+pool", "+own", "startup", "running", "-own", "shutdown", "-pool"]
 
 
+def test_singletons_may_wait_until_they_are_needed():
+    """
+    With ``start=False`` nothing is built at start-up.
+    """
+    world = World()
+    with TestClient(Litestar([], plugins=[world.plugin(start=False)], openapi_config=None, logging_config=None)):
+        assert world.journal == []
+
+
 def test_a_start_that_fails_closes_what_was_built():
     """
     Where the application's own start-up fails, the container is closed, and the server hears of it.

@@ -151,17 +151,20 @@ async def test_one_scope_for_each_request():
 
 
 @guarded
-async def test_the_session_is_committed_before_the_response_is_sent():
+@pytest.mark.parametrize("ends", ["before", "after"])
+async def test_the_session_is_committed_before_the_response_is_sent_or_after(ends):
     """
     Quart sends every response in parts; one of a known length is complete with the first.
     """
-    world = World()
+    world = World(ends=ends, start=False)
     server = Server(world.app)
     async with server.running():
+        assert world.journal == []
         exchange = server.http("/order")
         exchange.on_message = lambda message: world.journal.append(message["type"].rpartition(".")[2])
         await exchange.run()
-    assert world.journal[:5] == ["+pool", "tea", "commit", "start", "body"]
+    sent = ["start", "body", "body"]
+    assert world.journal == ["tea", *(["commit", *sent] if ends == "before" else [*sent, "commit"])]
 
 
 @guarded
