@@ -459,7 +459,8 @@ class Scope(Injecting):
 
         .. versionadded:: 0.1.0
         """
-        self.check_open()
+        if self.r is CLOSED:
+            self.check_open()
         return Ambient(self)
 
     @overload
