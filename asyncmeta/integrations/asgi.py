@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, Scope, Token
 
@@ -84,6 +84,12 @@ class ContainerMiddleware:
         error_status: From which status on a response is a failure.
     """
 
+    #: The context values for each kind of connection: token, and what makes its value of the connection.
+    offered: ClassVar[dict[str, dict[Any, Callable[[Connection], object]]]] = {
+        "http": {CONNECTION: lambda connection: connection},
+        "websocket": {CONNECTION: lambda connection: connection},
+    }
+
     def __init__(
         self,
         app: Application,
@@ -106,6 +112,8 @@ class ContainerMiddleware:
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
+        self._asked: Container | None = None  #: who was asked what it takes, and the answer
+        self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 
     @property
     def container(self) -> Container:
@@ -117,33 +125,42 @@ class ContainerMiddleware:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(scope, receive, send)
-        elif kind in self._levels and KEY not in scope:
-            await self._connection(scope, receive, send, self._levels[kind])
-        else:
-            await self.app(scope, receive, send)  # a kind unknown to us, or one that is wrapped already
+        if kind not in self._levels or KEY in scope:
+            if kind == "lifespan":
+                await self._lifespan(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)  # a kind unknown to us, or one that is wrapped already
+            return
 
-    # --- a connection ---
-
-    async def _connection(self, connection: Connection, receive: Receive, send: Send, level: str | None) -> None:
-        container = self.container
-        context: dict[Any, object] | None = {CONNECTION: connection} if container.takes(CONNECTION) else None
+        # In one piece: each request pays for every call in here.
+        container = self._container or self.container
+        taken = self._taken[kind] if container is self._asked else self._ask(container)[kind]
+        context: dict[Any, object] | None = {token: make(scope) for token, make in taken} if taken else None
         if self._context is not None:
-            context = {**(context or {}), **self._context(connection)}
-        scope = container.scope(context, level=level)
-        life = _Life(scope, send, self._error_status)
-        connection[KEY], connection[_LIFE] = scope, life
-        early = self._early and connection["type"] == "http"
-        await scope.__aenter__()
+            context = {**(context or {}), **self._context(scope)}
+        opened = container.scope(context, level=self._levels[kind])
+        life = _Life(opened, send, self._error_status)
+        scope[KEY], scope[_LIFE] = opened, life
+        await opened.__aenter__()
         try:
-            with scope.ambient():
-                await self.app(connection, receive, life.send_early if early else life.send)
+            with opened.ambient():
+                await self.app(scope, receive, life.send_early if self._early and kind == "http" else life.send)
         except BaseException as error:
             await life.end(error)
             raise
-        await life.end(None)
-        await life.flush()
+        if life.open:
+            await life.end(None)
+        if life.held is not None:
+            await life.flush()
+
+    def _ask(self, container: Container) -> dict[str, list[tuple[Any, Callable[[Connection], object]]]]:
+        """Ask a container, once, which of the values that are offered it takes."""
+        self._taken = {
+            kind: [(token, make) for token, make in offered.items() if container.takes(token)]
+            for kind, offered in self.offered.items()
+        }
+        self._asked = container
+        return self._taken
 
     # --- the application ---
 
@@ -159,13 +176,13 @@ class ContainerMiddleware:
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
-    __slots__ = ("_error_status", "_held", "_open", "_scope", "_send", "_status", "failure")
+    __slots__ = ("_error_status", "_scope", "_send", "_status", "failure", "held", "open")
 
     def __init__(self, scope: Scope, send: Send, error_status: int) -> None:
         self._scope, self._send, self._error_status = scope, send, error_status
         self._status = 0
-        self._held: Message | None = None  #: the start of a response that can still be taken back
-        self._open = True
+        self.held: Message | None = None  #: the start of a response that can still be taken back
+        self.open = True
         self.failure: BaseException | None = None  #: what a handler raised and its framework answered
 
     async def send(self, message: Message) -> None:
@@ -178,26 +195,28 @@ class _Life:
         kind = message["type"]
         if kind == "http.response.start":
             self._status = message["status"]
-            self._held = message
+            self.held = message
             return
-        if self._held is not None:
-            streams = kind != "http.response.body" or message.get("more_body", False) or self._held.get("trailers", False)
-            if not streams:
+        held = self.held
+        if held is not None:
+            streams = kind != "http.response.body" or message.get("more_body", False) or held.get("trailers", False)
+            if not streams and self.open:
                 await self.end(None)
-            await self.flush()
+            self.held = None
+            await self._send(held)
         await self._send(message)
 
     async def flush(self) -> None:
         """Send what is held back."""
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         if held is not None:
             await self._send(held)
 
     async def end(self, error: BaseException | None) -> None:
         """End the scope, if it is open, with what went wrong."""
-        if not self._open:
+        if not self.open:
             return
-        self._open = False
+        self.open = False
         error = error or self.failure
         if error is None and self._status >= self._error_status:
             error = ErrorResponse(self._status)
