@@ -141,7 +141,6 @@ class ContainerMiddleware:
         opened = container.scope(context, level=self._levels[kind])
         life = _Life(opened, send, self._error_status)
         scope[KEY], scope[_LIFE] = opened, life
-        await opened.__aenter__()
         try:
             with opened.ambient():
                 await self.app(scope, receive, life.send_early if self._early and kind == "http" else life.send)
@@ -200,7 +199,12 @@ class _Life:
         held = self.held
         if held is not None:
             streams = kind != "http.response.body" or message.get("more_body", False) or held.get("trailers", False)
-            if not streams and self.open:
+            if streams or not self.open:
+                pass
+            elif self.failure is None and self._status < self._error_status:
+                self.open = False  # as `end` does, without the call: nearly every request ends here
+                await self._scope.__aexit__(None, None, None)
+            else:
                 await self.end(None)
             self.held = None
             await self._send(held)
