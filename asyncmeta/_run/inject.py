@@ -40,13 +40,12 @@ _PATIENCE = 16
 class Injection(Wrapper):
     """One injected function: what it needs, and the code that it has for a container."""
 
-    __slots__ = ("by_place", "runs", "tokens")
+    __slots__ = ("in_scopes", "runs")
 
     def __init__(self, function: Any, form: Form, home: Any) -> None:
         super().__init__(function, form, home)
         self.runs = 0
-        self.by_place = all(one.kind in _BY_PLACE for one in form.taken)
-        self.tokens: tuple[tuple[int, Any], ...] = ()  #: what scopes are asked for, once it was read
+        self.in_scopes = form.kind == ASYNC and home is None  #: worth code that fetches in ambient scopes
 
     def made(self) -> Any:
         """Return the function that is handed out."""
@@ -66,20 +65,6 @@ class Injection(Wrapper):
             return self.call(given)
 
     async def run_async(self, *values: Any) -> Any:
-        home = current() if self.home is None else self.home
-        if home is not None and home.innermost and self.tokens:
-            # In a scope, as handlers are in their requests', there is nothing to open: what it has roots for is fetched.
-            roots = home.r
-            given = [*values]
-            for number, token in self.tokens:
-                if given[number] is UNFILLED:
-                    root = roots.get(token)
-                    if root is None:
-                        break
-                    given[number] = await root(home)
-            else:
-                return await (self.function(*given) if self.by_place else self.call(given))
-            values = (*given,)
         async with _Filling(self, values) as given:
             return await self.call(given)
 
@@ -210,8 +195,10 @@ class Injection(Wrapper):
     def ran(self, home: Any) -> None:
         """A call was filled by *home*: the second one for a container gives the function code for it."""
         self.runs += 1
-        if home.innermost and not self.tokens:
-            self.tokens = tuple((number, self.token(number)) for number in self.form.marked)
+        if home.innermost and self.in_scopes:
+            # As handlers in the scopes of their requests: there is nothing to open.
+            self.in_scopes = False
+            self.warm([(number, self.token(number)) for number in self.form.marked])
         if home._level != CONTAINER_LEVEL or self.runs < 2:  # compiling costs more than one call is worth
             return
         if self.bound is not None and self.bound.container is not home:

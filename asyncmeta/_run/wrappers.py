@@ -7,7 +7,7 @@ import inspect
 import itertools
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from .._declare.keys import MISSING
 from .._declare.makers import ASYNC, ASYNC_GENERATOR
 from .._declare.marked import Form, without_marked
 from .._solve.emit import wants_scope
-from .._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, fits, shape_of, wrapper_order
+from .._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, shape_of, wrapper_order
 from .._solve.nodes import Node
 from .._solve.plan import LARGEST
 from ..errors import FactoryError, GraphError, ScopeError
@@ -135,6 +135,15 @@ def _cold_code(form: Form) -> CodeType:
     return _renamed(code, form)
 
 
+def _code_in_scope(form: Form) -> CodeType:
+    """Return the code of a wrapper that fetches in an ambient scope; compiled once for all forms of one shape."""
+    shape = (shape_of(form), form.marked)
+    code = _COLD.get(shape)
+    if code is None:
+        code = _COLD[shape] = _keep(loaded(emit_in_scope(form)))
+    return _renamed(code, form)
+
+
 _KEPT: list[Loaded] = []
 
 
@@ -157,7 +166,7 @@ class Wrapper:
         self.home = home  #: a container or scope; None for the ambient one
         self.others = 0  #: calls for another container since it has code for one
         self.bound: Bound | None = None
-        self.cold = _cold_code(form)
+        self.cold = _cold_code(form)  #: what it runs where it has no code for a container
         self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
 
     def again(self, bound: Bound, *values: Any) -> Any:
@@ -216,6 +225,17 @@ class Wrapper:
                     by_name[one.name] = value
         wrapper.__defaults__ = tuple(by_place) or None
         wrapper.__kwdefaults__ = by_name or None
+
+    def warm(self, tokens: Iterable[tuple[int, Any]]) -> None:
+        """Let the function fetch *tokens*, by the numbers of their parameters, in ambient scopes, which have roots for them."""
+        with LOCK:
+            wrapper = self.wrapper()
+            if wrapper is None:
+                return
+            wrapper.__globals__.update((f"t{number}", token) for number, token in tokens)
+            self.cold = _code_in_scope(self.form)
+            if self.bound is None:
+                wrapper.__code__ = self.cold
 
     def heat(self, container: Any) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""

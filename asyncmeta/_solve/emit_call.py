@@ -13,7 +13,7 @@ from .emit import Source, _Emitter
 from .nodes import Node
 from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
 
-__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "fits", "is_held", "shape_of", "wrapper_order"]
+__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "emit_in_scope", "fits", "is_held", "shape_of", "wrapper_order"]
 
 #: The constant that stands for what one container has bound: its place is taken by an object.
 BOUND = "bound"
@@ -120,6 +120,21 @@ class _CallEmitter(_Emitter):
     def cold(self) -> CallSource:
         w = self.w
         with w.indent(self.head()):
+            self.elsewhere(f"run({self.all_given()})")
+        self.source.text = w.text()
+        return self.source
+
+    def in_scope(self) -> CallSource:
+        """Write a wrapper that has its values from the roots of the ambient scope; `t1` is what parameter 1 asks for."""
+        w = self.w
+        with w.indent(self.head()):
+            w.line("s = here()")
+            with w.indent("if s is not None and s.innermost:"):
+                for number in self.form.marked:
+                    with w.indent(f"if p{number} is UNFILLED and (root := s.r.get(t{number})) is not None:"):
+                        w.line(f"p{number} = await root(s)")
+                with w.indent(f"if {' and '.join(f'p{number} is not UNFILLED' for number in self.form.marked)}:"):
+                    w.line(f"return await function({self.arguments()})")
             self.elsewhere(f"run({self.all_given()})")
         self.source.text = w.text()
         return self.source
@@ -379,6 +394,11 @@ def emit_call(form: Form, fills: Sequence[Fill], *, scoped: bool, ambient: bool)
 def emit_cold(form: Form) -> CallSource:
     """Return the source of a wrapper that hands its arguments on to ``run``, in the function's own order."""
     return _CallEmitter(form).cold()
+
+
+def emit_in_scope(form: Form) -> CallSource:
+    """Return the source of a wrapper that fetches in an ambient scope, where that has roots, and else hands on to ``run``."""
+    return _CallEmitter(form).in_scope()
 
 
 def shape_of(form: Form) -> Any:
