@@ -1,0 +1,124 @@
+"""
+FastAPI: ``app.add_middleware(ContainerMiddleware, container=Container(App))``, then ``From[T]`` in any handler or dependency.
+
+Needs the extra ``fastapi``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Request, Response
+from fastapi.requests import HTTPConnection
+from fastapi.routing import APIRoute
+
+from .. import DeclarationError, Inject, ScopeError, injected
+from .asgi import KEY, failed
+from .starlette import ContainerMiddleware, filled, plain
+
+__all__ = ["ContainerMiddleware", "ContainerRoute", "From", "dependency"]
+
+T = TypeVar("T")
+
+
+#: What was made for each token: FastAPI's own overrides know a dependency by the function.
+_DEPENDENCIES: Final[weakref.WeakValueDictionary[Any, Callable[..., Awaitable[Any]]]] = weakref.WeakValueDictionary()
+
+
+def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
+    """
+    Return the dependency of FastAPI's that gives *token*'s value: the same function each time.
+
+    For places where no parameter is, ``APIRouter(dependencies=[Depends(dependency(Session))])``, and for FastAPI's own
+    overrides, ``app.dependency_overrides[dependency(Session)] = make_fake``.
+    """
+    found = _DEPENDENCIES.get(token)
+    if found is None:
+
+        # Async, or FastAPI would run it in a thread; of a connection, for requests and websockets alike.
+        async def provided(connection: HTTPConnection) -> Any:
+            scope = connection.scope.get(KEY)
+            if scope is None:
+                raise ScopeError("no ContainerMiddleware is around: app.add_middleware(ContainerMiddleware, container=...)")
+            return await scope.get(token)
+
+        found = _DEPENDENCIES.setdefault(token, provided)
+    return found
+
+
+if TYPE_CHECKING:
+    From = Annotated[T, Inject()]
+else:
+
+    class From:
+        """
+        ``From[T]`` marks a parameter that is filled with T's value, in the scope of the request or websocket.
+
+        It works wherever FastAPI looks at parameters, with no decorator: handlers and dependencies of any depth, sync or
+        async, and websockets.  For a token that is no type: ``From[Annotated[dict, Inject("config")]]``.
+        """
+
+        def __class_getitem__(cls, token: Any) -> Any:
+            if isinstance(token, str):
+                raise DeclarationError(
+                    f'From["{token}"]: FastAPI reads parameters when a route is made, so the type has to be there; '
+                    f'for a token that is a string: From[Annotated[..., Inject("{token}")]]'
+                )
+            # Not kept by FastAPI for the request: the scope does that, as the lifetime says.
+            return Annotated[token, Inject(), Depends(dependency(token), use_cache=False)]
+
+
+class ContainerRoute(APIRoute):
+    """
+    Fills all marked parameters of a handler in one call: ``APIRouter(route_class=ContainerRoute)``.
+
+    Nothing but speed is added for ``From[T]`` of this module; the front door's own ``From[T]`` and ``Inject`` work too.
+    FastAPI sees only the other parameters, so what it overrides by ``dependency_overrides`` does not reach the handler's own
+    marked ones; those in its dependencies it does.
+
+    Whatever the handler or one of its dependencies raises is noted as the failure of the request: finalizers roll back.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _prepared(endpoint), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def noted(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                failed(request.scope, error)
+                raise
+
+        return noted
+
+
+def _prepared(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what FastAPI shall call: filled, without the marked parameters; a generator with each as a dependency."""
+    signature = inspect.signature(endpoint, eval_str=True)
+    left = inspect.signature(injected(endpoint)).parameters
+    if len(left) == len(signature.parameters):
+        return endpoint
+    called = inspect.unwrap(plain(endpoint))
+    if not (inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called)):
+        return filled(endpoint)
+
+    # It runs when the response is on its way: in another task, where no scoped value should be made, and too late for
+    # an error to be an answer.  FastAPI asks for dependencies before.
+    @functools.wraps(endpoint)
+    def stream(*args: Any, **named: Any) -> Any:
+        return endpoint(*args, **named)
+
+    stream.__signature__ = signature.replace(  # type: ignore[attr-defined]  # functions take any attribute
+        parameters=[
+            one if name in left else one.replace(annotation=From.__class_getitem__(one.annotation))
+            for name, one in signature.parameters.items()
+        ]
+    )
+    return stream
