@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, params
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute
 
@@ -39,8 +39,7 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
     found = _DEPENDENCIES.get(token)
     if found is None:
 
-        # Async, or FastAPI would run it in a thread; of a connection, for requests and websockets alike.
-        async def provided(connection: HTTPConnection) -> Any:
+        async def provided(connection: HTTPConnection) -> Any:  # async, or FastAPI would run it in a thread
             scope = connection.scope.get(KEY)
             if scope is None:
                 raise ScopeError("no ContainerMiddleware is around: app.add_middleware(ContainerMiddleware, container=...)")
@@ -68,8 +67,13 @@ else:
                     f'From["{token}"]: FastAPI reads parameters when a route is made, so the type has to be there; '
                     f'for a token that is a string: From[Annotated[..., Inject("{token}")]]'
                 )
-            # Not kept by FastAPI for the request: the scope does that, as the lifetime says.
-            return Annotated[token, Inject(), Depends(dependency(token), use_cache=False)]
+            return _marked(token)
+
+
+def _marked(token: Any) -> Any:
+    """Return the annotation that both we and FastAPI know."""
+    # FastAPI keeps nothing for the request: the scope does, as the lifetime says.
+    return Annotated[token, Inject(), Depends(dependency(token), use_cache=False)]
 
 
 class ContainerRoute(APIRoute):
@@ -111,14 +115,20 @@ def _prepared(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
     # It runs when the response is on its way: in another task, where no scoped value should be made, and too late for
     # an error to be an answer.  FastAPI asks for dependencies before.
+    parameters = [
+        one if name in left or _is_dependency(one.annotation) else one.replace(annotation=_marked(one.annotation))
+        for name, one in signature.parameters.items()
+    ]
+    if parameters == [*signature.parameters.values()]:
+        return endpoint
+
     @functools.wraps(endpoint)
     def stream(*args: Any, **named: Any) -> Any:
         return endpoint(*args, **named)
 
-    stream.__signature__ = signature.replace(  # type: ignore[attr-defined]  # functions take any attribute
-        parameters=[
-            one if name in left else one.replace(annotation=From.__class_getitem__(one.annotation))
-            for name, one in signature.parameters.items()
-        ]
-    )
+    stream.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # functions take any attribute
     return stream
+
+
+def _is_dependency(annotation: Any) -> bool:
+    return any(isinstance(mark, params.Depends) for mark in getattr(annotation, "__metadata__", ()))

@@ -1,0 +1,612 @@
+"""FastAPI: the marker everywhere, the route class, one scope for each connection."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+import pytest
+
+fastapi = pytest.importorskip("fastapi")
+httpx = pytest.importorskip("httpx")
+
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, WebSocket  # noqa: E402
+from fastapi.requests import HTTPConnection  # noqa: E402
+from fastapi.responses import StreamingResponse  # noqa: E402
+from fastapi.testclient import TestClient  # noqa: E402
+from helpers import Journal, fresh_app  # noqa: E402
+
+import asyncmeta  # noqa: E402
+from asyncmeta import (  # noqa: E402
+    INJECTED,
+    Container,
+    DeclarationError,
+    FinalizationErrors,
+    Inject,
+    Scope,
+    ScopeError,
+    Token,
+    inject_dependency,
+    injected,
+)
+from asyncmeta.integrations.asgi import KEY  # noqa: E402
+from asyncmeta.integrations.fastapi import ContainerMiddleware, ContainerRoute, From, dependency  # noqa: E402
+
+WITH_STREAMS = tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 134)  # handlers that are generators
+
+
+class Database: ...
+
+
+class Session:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.thread = threading.current_thread()
+
+
+class Client:
+    """A service of one request."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+
+class Ticket: ...
+
+
+LIMIT = Token[int]("limit")
+
+
+@pytest.fixture
+def journal():
+    return Journal()
+
+
+@pytest.fixture
+def services(journal):
+    """What the application declares."""
+    app = fresh_app(context=[Request, WebSocket, HTTPConnection])
+
+    @inject_dependency(on=app)
+    async def open_database() -> AsyncIterator[Database]:
+        journal.append("+database")
+        yield Database()
+        journal.append("-database")
+
+    @inject_dependency(on=app, lifetime="scoped")
+    async def open_session(database: Database) -> AsyncIterator[Session]:
+        journal.append("+session")
+        try:
+            yield Session(database)
+        except BaseException as error:
+            journal.append(f"rollback: {error!r}")
+            raise
+        journal.append("commit")
+
+    app.register_dependency(Client, Client, lifetime="scoped")
+    app.register_dependency(Ticket, Ticket, lifetime="transient")
+    app.register_value(LIMIT, 10)
+    app.register_value("config", {"debug": True})
+    return app
+
+
+@pytest.fixture
+def container(services):
+    return Container(services)
+
+
+@pytest.fixture(params=["marker", "route"])
+def app(request, container):
+    """An application whose handlers are filled parameter by parameter, or by the route class."""
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    if request.param == "route":
+        app.router.route_class = ContainerRoute
+    return app
+
+
+def test_the_container_lives_as_long_as_the_application(app, container, journal):
+    """
+    Singletons are built before the application starts, and closed after it has stopped.
+    """
+    with TestClient(app):
+        started = list(journal)
+
+    assert started == ["+database"]
+    assert journal == ["+database", "-database"]
+
+
+def test_a_handler_is_given_what_it_marks(app, journal):
+    """
+    Types, tokens and strings are filled by the marker; the caller's parameters are FastAPI's.
+    """
+
+    @app.get("/{number}")
+    async def handler(
+        number: int,
+        session: From[Session],
+        limit: From[Annotated[int, Inject(LIMIT)]],
+        config: From[Annotated[dict, Inject("config")]],
+        word: str = "none",
+        client: From[Client] = INJECTED,
+    ):
+        return [number, limit, config, word, client.session is session]
+
+    with TestClient(app) as client:
+        answer = client.get("/7?word=some")
+
+    assert answer.json() == [7, 10, {"debug": True}, "some", True]
+    assert journal == ["+database", "+session", "commit", "-database"]
+
+
+def test_a_sync_handler_runs_in_a_thread_with_values_made_in_the_loop(app):
+    """
+    A sync handler is given asynchronous values, and blocks nobody.
+    """
+
+    @app.get("/")
+    def handler(session: From[Session]):
+        return [session.thread is threading.current_thread(), session.thread.name]
+
+    with TestClient(app) as client:
+        same, name = client.get("/").json()
+
+    assert not same
+    assert "AnyIO worker" not in name
+
+
+def test_one_scope_for_a_request_wherever_it_is_asked(app, container, journal):
+    """
+    Nested dependencies, sync and async, of a router, a handler, injected functions and middleware share one session.
+    """
+    seen = []
+
+    @injected
+    async def helper(session: From[Session]):
+        return session
+
+    def in_thread(session: From[Session]):
+        seen.append(session)
+        return session
+
+    async def nested(below: Annotated[Session, Depends(in_thread)], client: From[Client]):
+        seen.extend([below, client.session])
+
+    async def of_router(connection: HTTPConnection):
+        seen.append(await connection.scope[KEY].get(Session))
+
+    router = APIRouter(dependencies=[Depends(of_router)], route_class=app.router.route_class)
+
+    @router.get("/", dependencies=[Depends(dependency(Session))])
+    async def handler(session: From[Session], nothing: Annotated[None, Depends(nested)]):
+        seen.extend([session, await helper()])
+
+    app.include_router(router, prefix="/inside")
+
+    @app.middleware("http")
+    async def around(request, call_next):
+        answer = await call_next(request)
+        return answer
+
+    with TestClient(app) as client:
+        assert client.get("/inside/").status_code == 200
+
+    assert len(seen) == 6
+    assert len(set(map(id, seen))) == 1
+    assert journal.built == ["database", "session"]
+
+
+def test_a_transient_value_is_new_for_each_parameter(app):
+    """
+    FastAPI keeps nothing that the container makes anew.
+    """
+
+    @app.get("/")
+    async def handler(one: From[Ticket], other: From[Ticket]):
+        return one is other
+
+    with TestClient(app) as client:
+        assert client.get("/").json() is False
+
+
+def test_a_websocket_has_one_scope_until_it_is_done(app, journal):
+    """
+    A websocket's values are made for it and closed when its handler has ended.
+    """
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket, session: From[Session], client: From[Client]):
+        await websocket.accept()
+        await websocket.send_json([session is client.session, list(journal)])
+        await websocket.close()
+
+    with TestClient(app) as client:
+        with client.websocket_connect("/") as websocket:
+            answer = websocket.receive_json()
+
+    assert answer == [True, ["+database", "+session"]]
+    assert journal[2:] == ["commit", "-database"]
+
+
+def test_the_schema_shows_the_callers_parameters_only(app):
+    """
+    OpenAPI knows nothing of what is filled in.
+    """
+
+    @app.get("/{number}")
+    async def handler(number: int, session: From[Session], config: From[Annotated[dict, Inject("config")]], word: str = ""):
+        """Do something."""
+
+    with TestClient(app) as client:
+        described = client.get("/openapi.json").json()["paths"]["/{number}"]["get"]
+
+    assert [parameter["name"] for parameter in described["parameters"]] == ["number", "word"]
+    assert "requestBody" not in described
+    assert described["description"] == "Do something."
+
+
+@pytest.mark.parametrize("name", ["exception", "answer"])
+def test_a_failed_request_rolls_back(app, journal, name):
+    """
+    An HTTPException of the handler, and an answer that says so, are failures for the finalizers, though not for the server.
+    """
+
+    @app.get("/exception")
+    async def exception(session: From[Session]):
+        raise HTTPException(409)
+
+    @app.get("/answer")
+    async def answer(session: From[Session]):
+        return fastapi.responses.JSONResponse({}, 409)
+
+    with TestClient(app) as client:
+        assert client.get(f"/{name}").status_code == 409
+
+    assert [line.partition(":")[0] for line in journal] == ["+database", "+session", "rollback", "-database"]
+
+
+def test_an_exception_of_a_sync_handler_rolls_back(app, journal):
+    """
+    What is raised in the thread reaches the finalizers as it is, and the client gets a 500.
+    """
+
+    @app.get("/")
+    def handler(session: From[Session]):
+        raise LookupError("no such book")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/").status_code == 500
+
+    assert journal == ["+database", "+session", "rollback: LookupError('no such book')", "-database"]
+
+
+def test_the_route_class_shows_the_exception_that_became_an_answer(container, journal):
+    """
+    With the route class, finalizers see the handler's own exception, whatever the application answers.
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    app.router.route_class = ContainerRoute
+
+    @app.exception_handler(LookupError)
+    async def elsewhere(request, error):
+        return fastapi.responses.RedirectResponse("/elsewhere")
+
+    @app.get("/")
+    async def handler(session: From[Session]):
+        raise LookupError("gone")
+
+    with TestClient(app) as client:
+        assert client.get("/", follow_redirects=False).status_code == 307
+
+    assert journal[2] == "rollback: LookupError('gone')"
+
+
+def test_a_session_that_cannot_commit_is_no_success(app, services):
+    """
+    The scope ends before the response is sent: a failing commit is a 500.
+    """
+
+    class Broken: ...
+
+    @inject_dependency(on=services, lifetime="scoped")
+    async def open_broken() -> AsyncIterator[Broken]:
+        yield Broken()
+        raise OSError("disk full")
+
+    @app.get("/")
+    async def handler(broken: From[Broken]):
+        return "all is well"
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/").status_code == 500
+    with TestClient(app) as client, pytest.raises(FinalizationErrors):
+        client.get("/")
+
+
+def test_a_streaming_response_keeps_its_session(app, journal):
+    """
+    A session that feeds a StreamingResponse is closed after the last byte.
+    """
+
+    @app.get("/")
+    async def handler(session: From[Session]):
+        async def lines():
+            for number in range(3):
+                journal.append(str(number))
+                yield f"{number}\n"
+
+        return StreamingResponse(lines())
+
+    with TestClient(app) as client:
+        assert client.get("/").text == "0\n1\n2\n"
+
+    assert journal == ["+database", "+session", "0", "1", "2", "commit", "-database"]
+
+
+@pytest.mark.skipif(not WITH_STREAMS, reason="this FastAPI knows no handlers that are generators")
+@pytest.mark.parametrize("marker", [From, asyncmeta.From])
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_a_handler_that_is_a_generator_keeps_its_session(container, journal, marker, asynchronous):
+    """
+    A generator's values are made before its response begins, by the task that closes them after its last item.
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    app.router.route_class = ContainerRoute
+
+    async def items(session: marker[Session], last: int) -> AsyncIterator[int]:
+        for number in range(last):
+            journal.append(str(number))
+            yield number
+
+    def sync_items(session: marker[Session], last: int) -> Iterator[int]:
+        for number in range(last):
+            journal.append(str(number))
+            yield number
+
+    app.get("/")(items if asynchronous else sync_items)
+    with TestClient(app) as client:
+        assert client.get("/?last=3").text == "0\n1\n2\n"
+        assert [one["name"] for one in client.get("/openapi.json").json()["paths"]["/"]["get"]["parameters"]] == ["last"]
+
+    assert journal == ["+database", "+session", "0", "1", "2", "commit", "-database"]
+
+
+async def test_a_client_that_goes_away_closes_the_session_once(app, container, journal):
+    """
+    A streaming response whose client disconnects ends its scope, once.
+    """
+    begun = asyncio.Event()
+
+    @app.get("/")
+    async def handler(session: From[Session]):
+        async def lines():
+            yield "first"
+            begun.set()
+            await asyncio.Event().wait()
+
+        return StreamingResponse(lines())
+
+    async def receive():
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    connection = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET", "path": "/",
+        "raw_path": b"/", "root_path": "", "scheme": "http", "query_string": b"", "headers": [], "client": None, "server": None,
+    }  # fmt: skip
+    async with container, asyncio.timeout(10):
+        await app(connection, receive, send)
+
+    assert len(journal) == 4
+    assert journal[:2] == ["+database", "+session"]
+    assert journal[2].startswith(("commit", "rollback"))
+
+
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_background_tasks_follow_the_session_unless_it_ends_after(container, journal, ends):
+    """
+    A background task runs when the session is committed; with ends="after" it finds it open.
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container, ends=ends)
+
+    @app.get("/")
+    async def handler(session: From[Session], tasks: BackgroundTasks):
+        tasks.add_task(journal.append, "task")
+
+    with TestClient(app) as client:
+        client.get("/")
+
+    expected = {"before": ["commit", "task"], "after": ["task", "commit"]}
+    assert journal[2:-1] == expected[ends]
+
+
+async def test_a_background_task_opens_a_scope_of_its_own(container, journal):
+    """
+    What the container injects into runs in a scope of its own, also when the request's has ended.
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+
+    @container.inject
+    async def write(session: From[Session]):
+        journal.append("task")
+
+    @app.get("/")
+    async def handler(session: From[Session], tasks: BackgroundTasks):
+        tasks.add_task(write)
+
+    async with container, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/")).status_code == 200
+
+    assert journal[1:-1] == ["+session", "commit", "+session", "task", "commit"]
+
+
+def test_the_head_of_the_connection_is_context_where_it_is_declared(app, services):
+    """
+    Services take Request, WebSocket or HTTPConnection as constructor parameters.
+    """
+
+    class Caller:
+        def __init__(self, connection: HTTPConnection) -> None:
+            self.path = connection.url.path
+
+    class OfRequest(Caller):
+        def __init__(self, request: Request) -> None:
+            super().__init__(request)
+
+    class OfWebSocket(Caller):
+        def __init__(self, websocket: WebSocket) -> None:
+            super().__init__(websocket)
+
+    for service in (Caller, OfRequest, OfWebSocket):
+        services.register_dependency(service, service, lifetime="scoped")
+
+    @app.get("/http")
+    async def over_http(one: From[Caller], other: From[OfRequest]):
+        return [one.path, other.path]
+
+    @app.websocket("/websocket")
+    async def over_websocket(websocket: WebSocket, one: From[Caller], other: From[OfWebSocket]):
+        await websocket.accept()
+        await websocket.send_json([one.path, other.path])
+        await websocket.close()
+
+    with TestClient(app) as client:
+        assert client.get("/http").json() == ["/http", "/http"]
+        with client.websocket_connect("/websocket") as websocket:
+            assert websocket.receive_json() == ["/websocket", "/websocket"]
+
+
+def test_an_override_for_everybody_reaches_a_server_under_test(app, container):
+    """
+    container.override(..., everywhere=True) is in force in the tasks of a TestClient's requests.
+    """
+
+    @app.get("/")
+    async def handler(limit: From[Annotated[int, Inject(LIMIT)]]):
+        return limit
+
+    with TestClient(app) as client:
+        with container.override({LIMIT: 3}, everywhere=True):
+            inside = client.get("/").json()
+        assert [inside, client.get("/").json()] == [3, 10]
+
+
+async def test_an_override_of_one_test_is_seen_by_its_own_requests(app, container):
+    """
+    With httpx's ASGITransport a request runs in the context of the test: tests side by side do not see each other's fakes.
+    """
+
+    @app.get("/")
+    async def handler(limit: From[Annotated[int, Inject(LIMIT)]]):
+        return limit
+
+    async def asked(limit):
+        async with container.override({LIMIT: limit}):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+                return (await client.get("/")).json()
+
+    async with container:
+        assert await asyncio.gather(asked(1), asked(2)) == [1, 2]
+
+
+def test_fastapis_own_overrides_reach_the_marker(container):
+    """
+    app.dependency_overrides knows what a marker asks for by dependency(token).
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+
+    def nested(limit: From[Annotated[int, Inject(LIMIT)]]):
+        return limit
+
+    @app.get("/")
+    async def handler(limit: Annotated[int, Depends(nested)], ticket: From[Ticket]):
+        return [limit, ticket]
+
+    app.dependency_overrides[dependency(Annotated[int, Inject(LIMIT)])] = lambda: 3
+    app.dependency_overrides[dependency(Ticket)] = lambda: "fake"
+
+    with TestClient(app) as client:
+        assert client.get("/").json() == [3, "fake"]
+
+
+def test_the_route_class_knows_the_front_doors_marker(container, journal):
+    """
+    Handlers that know nothing of FastAPI's marker, sync or async, are filled by the route class.
+    """
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    router = APIRouter(route_class=ContainerRoute)
+
+    @router.get("/async")
+    async def asynchronous(word: str, session: asyncmeta.From[Session], config: Annotated[dict, Inject("config")]):
+        return [word, config["debug"]]
+
+    @router.get("/sync")
+    def synchronous(word: str, session: asyncmeta.From[Session], config: Annotated[dict, Inject("config")]):
+        return [word, config["debug"]]
+
+    app.include_router(router)
+
+    with TestClient(app) as client:
+        for _ in range(4):  # step by step at first, then by code of its own
+            for path in ("/async", "/sync"):
+                assert client.get(f"{path}?word=some").json() == ["some", True]
+
+    assert journal[1:-1] == ["+session", "commit"] * 8
+    assert asynchronous.__name__ == "asynchronous"
+
+
+def test_the_handler_itself_stays_what_it_was(container):
+    """
+    The route class leaves the function alone: a test may call it by hand.
+    """
+    router = APIRouter(route_class=ContainerRoute)
+
+    @router.get("/")
+    def handler(limit: asyncmeta.From[int]):
+        return limit + 1
+
+    assert handler(limit=1) == 2
+    assert not hasattr(handler, "__signature__")
+
+
+def test_without_the_middleware_the_marker_says_so():
+    """
+    A request that meets no middleware is told which line is missing.
+    """
+    app = FastAPI()
+
+    @app.get("/")
+    async def handler(session: From[Session]): ...
+
+    with TestClient(app) as client, pytest.raises(ScopeError, match="add_middleware"):
+        client.get("/")
+
+
+def test_a_text_is_no_type_for_the_marker():
+    """
+    From["..."] is refused where it is written: FastAPI has to have the type at once.
+    """
+    with pytest.raises(DeclarationError, match="for a token that is a string"):
+        From["Session"]
+
+
+async def test_a_scope_and_the_container_can_be_asked_for(app, container):
+    """
+    A handler may take its scope, or the container, to ask for what it knows only at run time.
+    """
+
+    @app.get("/")
+    async def handler(scope: From[Scope], whole: From[Container], request: Request):
+        return [scope is request.scope[KEY], whole is container]
+
+    async with container, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/")).json() == [True, True]
