@@ -1,0 +1,1 @@
+"""What does a request to FastAPI cost more with injection, ours and others', than without any?"""
