@@ -99,8 +99,11 @@ class ContainerMiddleware:
         websocket_level: The level of a websocket's scope; *level* if not given.
         context: Gives more context values for a connection.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
-        error_status: From which status on a response is a failure.
+        error_status: From which status on a response is a failure; 500 if not given.
     """
+
+    #: What *error_status* is where it is not given.
+    failing_status: ClassVar[int] = 500
 
     #: The context values for each kind of connection: token, and what makes its value of the connection.
     offered: ClassVar[Mapping[str, Mapping[Any, Callable[[Connection], object]]]] = {
@@ -119,7 +122,7 @@ class ContainerMiddleware:
         websocket_level: str | None = None,
         context: Callable[[Connection], Mapping[Any, object]] | None = None,
         ends: Literal["before", "after"] = "before",
-        error_status: int = 500,
+        error_status: int | None = None,
     ) -> None:
         if ends not in ("before", "after"):
             raise ValueError(f'ends={ends!r}: a request\'s scope ends "before" its response is sent, or "after"')
@@ -130,7 +133,7 @@ class ContainerMiddleware:
         self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
         self._context = context
         self._early = ends == "before"
-        self._error_status = error_status
+        self._error_status = self.failing_status if error_status is None else error_status
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from .. import Container, injected
+from .. import injected
 from . import asgi
 
 __all__ = ["ContainerMiddleware", "inject"]
@@ -38,6 +38,8 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
     Everything else is told at `asyncmeta.integrations.asgi.ContainerMiddleware`.
     """
 
+    failing_status = 400
+
     offered: ClassVar[dict[str, dict[Any, Callable[[asgi.Connection], object]]]] = {
         "http": {**asgi.ContainerMiddleware.offered["http"], Request: Request, HTTPConnection: Request},
         "websocket": {
@@ -46,11 +48,6 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
             HTTPConnection: HTTPConnection,
         },
     }
-
-    def __init__(
-        self, app: asgi.Application, container: Container | Callable[[], Container], *, error_status: int = 400, **options: Any
-    ) -> None:
-        super().__init__(app, container, error_status=error_status, **options)
 
 
 async def _receive() -> asgi.Message:
@@ -61,7 +58,11 @@ async def _send(message: asgi.Message) -> None:
     raise RuntimeError("the messages of a websocket are its handler's: a service cannot send any")
 
 
-def inject(handler: Callable[P, Awaitable[R] | R]) -> Callable[P, Awaitable[R]]:
+@overload
+def inject(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]: ...
+@overload
+def inject(handler: Callable[P, R]) -> Callable[P, Awaitable[R]]: ...
+def inject(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """
     Fill the marked parameters of a handler, ``From[T]``, from the scope of its request or websocket.
 
