@@ -117,6 +117,10 @@ def ambient(number: int, basket: From[Basket]):
     return number
 
 
+async def in_scope(number: int, pool: From[Pool], *, limit: int = 10, session: From[Session]):
+    return number
+
+
 NUMBER = (1,)
 FORMS = {
     singletons: NUMBER,
@@ -130,13 +134,14 @@ FORMS = {
     plain: NUMBER,
     generator: NUMBER,
     ambient: NUMBER,
+    in_scope: NUMBER,
 }
 
 
 async def source_of(function: Any, arguments: tuple[Any, ...]) -> str:
     """Return the source that a function runs once it has code for its container."""
-    async with Container(application()) as container:
-        wrapper = injected(function) if function is ambient else container.inject(function)
+    async with Container(application()) as container, container.scope() as scope:
+        wrapper = injected(function) if function in (ambient, in_scope) else container.inject(function)
         for _ in range(3):
             if function is stream:
                 assert [item async for item in wrapper(*arguments)]
@@ -144,6 +149,9 @@ async def source_of(function: Any, arguments: tuple[Any, ...]) -> str:
                 assert list(wrapper(*arguments))
             elif function in (plain, ambient):
                 assert wrapper(*arguments)
+            elif function is in_scope:
+                with scope.ambient():
+                    assert await wrapper(*arguments)
             else:
                 assert await wrapper(*arguments)
         return "".join(linecache.getlines(wrapper.__code__.co_filename))
