@@ -11,6 +11,7 @@ fastapi = pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
 
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, WebSocket  # noqa: E402
+from fastapi.middleware import Middleware  # noqa: E402
 from fastapi.requests import HTTPConnection  # noqa: E402
 from fastapi.responses import StreamingResponse  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
@@ -183,15 +184,21 @@ def test_one_scope_for_a_request_wherever_it_is_asked(app, container, journal):
 
     app.include_router(router, prefix="/inside")
 
-    @app.middleware("http")
-    async def around(request, call_next):
-        answer = await call_next(request)
-        return answer
+    class Around:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, connection, receive, send):
+            if connection["type"] == "http":
+                seen.append(await connection[KEY].get(Session))
+            await self.app(connection, receive, send)
+
+    app.user_middleware.append(Middleware(Around))  # as if it had been added before ours: inside of it
 
     with TestClient(app) as client:
         assert client.get("/inside/").status_code == 200
 
-    assert len(seen) == 6
+    assert len(seen) == 7
     assert len(set(map(id, seen))) == 1
     assert journal.built == ["database", "session"]
 
@@ -207,6 +214,28 @@ def test_a_transient_value_is_new_for_each_parameter(app):
 
     with TestClient(app) as client:
         assert client.get("/").json() is False
+
+
+def test_classes_and_yielding_functions_are_filled_as_dependencies(app, journal):
+    """
+    What FastAPI calls for a handler may be a class, or a function that yields, and is filled like any other.
+    """
+
+    class Page:
+        def __init__(self, session: From[Session], size: int = 3) -> None:
+            self.session, self.size = session, size
+
+    async def opened(session: From[Session]):
+        yield session
+
+    @app.get("/")
+    async def handler(page: Annotated[Page, Depends()], session: Annotated[Session, Depends(opened)]):
+        return [page.size, page.session is session]
+
+    with TestClient(app) as client:
+        assert client.get("/?size=5").json() == [5, True]
+
+    assert journal[1:-1] == ["+session", "commit"]
 
 
 def test_a_websocket_has_one_scope_until_it_is_done(app, journal):
@@ -302,10 +331,16 @@ def test_the_route_class_shows_the_exception_that_became_an_answer(container, jo
     assert journal[2] == "rollback: LookupError('gone')"
 
 
-def test_a_session_that_cannot_commit_is_no_success(app, services):
+@pytest.mark.parametrize("around", [False, True])
+def test_a_session_that_cannot_commit_is_no_success(app, services, around):
     """
-    The scope ends before the response is sent: a failing commit is a 500.
+    The scope ends before the response is sent: a failing commit is a 500, also with other middleware around.
     """
+    if around:
+
+        @app.middleware("http")
+        async def hand_on(request, call_next):
+            return await call_next(request)
 
     class Broken: ...
 
