@@ -355,7 +355,7 @@ def test_a_session_that_cannot_commit_is_no_success(app, services, around):
 
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.get("/").status_code == 500
-    with TestClient(app) as client, pytest.raises(FinalizationErrors):
+    with TestClient(app) as client, pytest.raises((FinalizationErrors, OSError)):  # an old Starlette unpacks groups of one
         client.get("/")
 
 
