@@ -23,7 +23,6 @@ from .wrappers import UNFILLED, Wrapper
 
 __all__ = ["inject"]
 
-_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 _MANY, _MANY_BY_NAME = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 

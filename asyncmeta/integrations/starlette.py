@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
@@ -40,7 +40,7 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
 
     failing_status = 400
 
-    offered: ClassVar[dict[str, dict[Any, Callable[[asgi.Connection], object]]]] = {
+    offered: ClassVar[Mapping[str, Mapping[Any, Callable[[asgi.Connection], object]]]] = {
         "http": {**asgi.ContainerMiddleware.offered["http"], Request: Request, HTTPConnection: Request},
         "websocket": {
             **asgi.ContainerMiddleware.offered["websocket"],

@@ -16,6 +16,7 @@ from fastapi.requests import HTTPConnection  # noqa: E402
 from fastapi.responses import StreamingResponse  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from helpers import Journal, fresh_app  # noqa: E402
+from starlette.middleware.base import BaseHTTPMiddleware  # noqa: E402
 
 import asyncmeta  # noqa: E402
 from asyncmeta import (  # noqa: E402
@@ -331,16 +332,19 @@ def test_the_route_class_shows_the_exception_that_became_an_answer(container, jo
     assert journal[2] == "rollback: LookupError('gone')"
 
 
-@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("around", ["nothing", "outside", "inside"])
 def test_a_session_that_cannot_commit_is_no_success(app, services, around):
     """
     The scope ends before the response is sent: a failing commit is a 500, also with other middleware around.
     """
-    if around:
 
-        @app.middleware("http")
-        async def hand_on(request, call_next):
-            return await call_next(request)
+    async def hand_on(request, call_next):
+        return await call_next(request)
+
+    if around == "outside":
+        app.middleware("http")(hand_on)
+    elif around == "inside":
+        app.user_middleware.append(Middleware(BaseHTTPMiddleware, dispatch=hand_on))
 
     class Broken: ...
 
@@ -355,7 +359,7 @@ def test_a_session_that_cannot_commit_is_no_success(app, services, around):
 
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.get("/").status_code == 500
-    with TestClient(app) as client, pytest.raises(FinalizationErrors):
+    with TestClient(app) as client, pytest.raises((FinalizationErrors, OSError)):  # an old Starlette unpacks groups of one
         client.get("/")
 
 

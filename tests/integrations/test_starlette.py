@@ -162,9 +162,9 @@ def test_methods_of_endpoint_classes_are_filled(serve, journal):
     assert one.split()[1] == two.split()[1]
 
 
-def test_a_mounted_application_shares_the_scope(serve, journal):
+def test_a_mounted_application_shares_the_scope(serve, container, journal):
     """
-    What is mounted below is in the same request.
+    What is mounted below is in the same request, also where it has a middleware of its own for the same container.
     """
 
     @inject
@@ -172,7 +172,7 @@ def test_a_mounted_application_shares_the_scope(serve, journal):
         return PlainTextResponse(request.scope["root_path"])
 
     inner = Starlette(routes=[Route("/", handler)])
-    with TestClient(serve(Mount("/inner", inner))) as client:
+    with TestClient(serve(Mount("/inner", ContainerMiddleware(inner, container)))) as client:
         assert client.get("/inner/").text == "/inner"
 
     assert journal == ["+session", "commit"]
