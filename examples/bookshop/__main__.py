@@ -1,0 +1,42 @@
+"""The command line: serve the shop, or place one order."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from .inprocess import client_of
+from .web import make_app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m examples.bookshop", description="Sell books on the web.")
+    parser.add_argument("--port", type=int, default=8000, help="of 127.0.0.1 (default: %(default)s)")
+    parser.add_argument("--once", action="store_true", help="place one order, print it, and end")
+    options = parser.parse_args(arguments)
+    if options.once:
+        asyncio.run(order_once())
+    else:
+        uvicorn.run(make_app(), port=options.port)
+    return 0
+
+
+async def order_once() -> None:
+    """Order the first book that is on the shelf, of the application as it is served."""
+    async with client_of(make_app()) as client:
+        before = (await client.get("/api/books")).raise_for_status().json()
+        code = next(book["code"] for book in before if book["stock"])
+        wish = {"book": code, "quantity": 1, "customer": "ada@example.org"}
+        order = (await client.post("/api/orders", json=wish)).raise_for_status().json()
+        after = (await client.get("/api/books")).raise_for_status().json()
+    for name, value in order.items():
+        print(f"{name:10}{value}")
+    titles = {book["code"]: (book["title"], book["stock"]) for book in after}
+    print("{}: {} left".format(*titles[code]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""What the bookshop consists of."""
+
+from asyncmeta import AsyncServiceBase
+
+from .cache import Caching
+from .database import Storage
+from .pages import Pages
+from .rates import Rates, Supplying
+from .services import OrderDesk, Shelf
+from .settings import Settings, read_settings
+
+
+class Bookshop(
+    Storage,
+    Caching,
+    Supplying,
+    AsyncServiceBase,
+    providers=[{"provide": Settings, "use_factory": read_settings}, Shelf, OrderDesk, Rates, Pages],
+):
+    """
+    The layers, and what the doors ask for.
+
+    The latter is listed because nothing else asks for it: so it is checked when a
+    container is made, and built when it starts.
+    """

@@ -1,0 +1,107 @@
+"""What is kept, where, and for how long a session lasts."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, CheckConstraint, ForeignKey, event, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from asyncmeta import AsyncServiceBase, inject_dependency
+
+from .settings import Settings
+
+
+class Table(DeclarativeBase):
+    """What all tables share."""
+
+
+class Book(Table):
+    """A book and how many of it are on the shelf."""
+
+    __tablename__ = "books"
+    __table_args__ = (CheckConstraint("stock >= 0"),)
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    author: Mapped[str]
+    price: Mapped[int]  #: cents, of EUR
+    stock: Mapped[int]
+
+
+class Order(Table):
+    """An order that was taken."""
+
+    __tablename__ = "orders"
+
+    number: Mapped[str] = mapped_column(primary_key=True)  #: 32 hexadecimal digits that nobody guesses
+    book: Mapped[str] = mapped_column(ForeignKey(Book.code))
+    quantity: Mapped[int]
+    customer: Mapped[str]  #: a mail address
+    total: Mapped[int]  #: cents, of EUR
+    placed: Mapped[str]  #: ISO 8601, UTC
+
+
+BOOKS = [
+    {"code": "SICP", "title": "Structure and Interpretation of Computer Programs", "author": "Abelson & Sussman", "price": 6450},
+    {"code": "GEB", "title": "Gödel, Escher, Bach", "author": "Hofstadter", "price": 2899},
+    {"code": "ALICE", "title": "Alice's Adventures in Wonderland", "author": "Carroll", "price": 995},
+    {"code": "MOBY", "title": "Moby-Dick; or, The Whale", "author": "Melville", "price": 1290},
+    {"code": "FRANK", "title": "Frankenstein", "author": "Shelley", "price": 850},
+]
+STOCK = 20  #: of each book, in a new database
+FILL = text(
+    "INSERT INTO books (code, title, author, price, stock) VALUES (:code, :title, :author, :price, :stock) ON CONFLICT DO NOTHING"
+)
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Ask the database for something that it always knows; raises if it does not answer."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+class Storage(AsyncServiceBase):
+    """The layer of the database: an engine for the program, a session for each request."""
+
+    @inject_dependency(health=ping)
+    async def open_engine(self, settings: Settings) -> AsyncIterator[AsyncEngine]:
+        """Open the database and make what is not there yet; at the end all connections are closed."""
+        with tempfile.TemporaryDirectory(prefix="bookshop-") as folder:
+            engine = make_engine(make_url(settings.database_url or f"sqlite:///{Path(folder, 'bookshop.sqlite3')}"))
+            try:
+                async with engine.begin() as connection:
+                    await connection.run_sync(Table.metadata.create_all)
+                    await connection.execute(FILL, [book | {"stock": STOCK} for book in BOOKS])
+                yield engine
+            finally:
+                await engine.dispose()
+
+    # The exception that ends a scope is thrown in at the yield: that is what rolls back.
+    @inject_dependency(lifetime="scoped")
+    async def open_session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        """Begin a session; all services of one request work in it, and it is committed if the request ends well."""
+        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def make_engine(url: URL) -> AsyncEngine:
+    """Return an engine with the asynchronous driver of the database that *url* names."""
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+    # isolation_level=None: Python's sqlite3 begins no transactions by itself, and so none too late.
+    waits = {"timeout": 20, "isolation_level": None}  # seconds, for the one writer that SQLite has room for
+    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=waits)
+    event.listen(engine.sync_engine, "connect", prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def prepare_sqlite(connection: Any, record: object) -> None:
+    """Let readers read while somebody writes, and hold every row to its foreign keys."""
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()

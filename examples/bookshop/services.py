@@ -1,0 +1,90 @@
+"""What the shop does, whoever asks for it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase
+
+from .cache import Clock
+from .database import Book, Order
+
+MAIL = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+
+
+class Wish(BaseModel):
+    """An order that makes sense by itself; whether it can be met is not known yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    book: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,12}$")]
+    quantity: Annotated[int, Field(ge=1, le=99)]
+    customer: Annotated[str, Field(pattern=MAIL, max_length=254, description="a mail address")]
+
+
+class Refused(Exception):
+    """A wish that is not met."""
+
+
+class SoldOut(Refused):
+    """There are fewer on the shelf."""
+
+
+class Unknown(Refused):
+    """There is no such thing."""
+
+
+class Shelf(AsyncServiceBase, lifetime="scoped"):
+    """What can be looked at."""
+
+    # Awaited where it is used: `await self.session` is an AsyncSession, for checkers too.
+    session = AsyncDependencyDescriptor(AsyncSession)
+
+    async def books(self) -> Sequence[Book]:
+        """Return all books, by title."""
+        return (await (await self.session).scalars(select(Book).order_by(Book.title))).all()
+
+    async def order(self, number: str) -> Order:
+        """Return the order with this number, or raise Unknown."""
+        found = await (await self.session).get(Order, number)
+        if found is None:
+            raise Unknown("there is no such order")
+        return found
+
+
+class OrderDesk(AsyncServiceBase, lifetime="scoped"):
+    """Takes one order, wholly or not at all."""
+
+    session = AsyncDependencyDescriptor(AsyncSession)
+    clock = AsyncDependencyDescriptor(Clock)
+
+    async def place(self, wish: Wish) -> Order:
+        """
+        Take what is wished for off the shelf and write the order down.
+
+        Raises:
+            Refused: It cannot be taken. Let the exception leave the scope: it undoes
+                what was done in the session.
+        """
+        session = await self.session
+        # One statement looks and takes: between the two nobody else can. It comes first, since
+        # SQLite lets a transaction that has read wait for no other that writes.
+        enough = (Book.code == wish.book) & (Book.stock >= wish.quantity)
+        took = update(Book).where(enough).values(stock=Book.stock - wish.quantity).returning(Book.price)
+        price = await session.scalar(took, execution_options={"synchronize_session": False})
+        if price is None:
+            left = await session.scalar(select(Book.stock).where(Book.code == wish.book))
+            raise Unknown(f"there is no book {wish.book}") if left is None else SoldOut(f"only {left} of {wish.book} are left")
+        order = Order(
+            number=uuid4().hex,
+            total=price * wish.quantity,
+            placed=(await self.clock).now().isoformat(timespec="seconds"),
+            **wish.model_dump(),
+        )
+        session.add(order)
+        await session.flush()
+        return order

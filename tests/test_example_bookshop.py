@@ -1,0 +1,484 @@
+"""The example of the bookshop, asked in this process, and the database that it leaves."""
+
+import asyncio
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("aiosqlite")
+pytest.importorskip("asyncpg")
+pytest.importorskip("fastapi")
+pytest.importorskip("greenlet")
+pytest.importorskip("httpx")
+pytest.importorskip("jinja2")
+pytest.importorskip("python_multipart")
+pytest.importorskip("redis")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("uvicorn")
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from asyncmeta import Container, FinalizationErrors, Observer
+from examples.bookshop.app import Bookshop
+from examples.bookshop.cache import Clock
+from examples.bookshop.database import BOOKS, STOCK, Book
+from examples.bookshop.inprocess import client_of
+from examples.bookshop.rates import Rates
+from examples.bookshop.settings import Settings
+from examples.bookshop.web import make_app
+from serving import serving
+
+ROOT = Path(__file__).parents[1]
+WISH = {"book": "GEB", "quantity": "2", "customer": "ada@example.org"}
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "shop.sqlite3"
+
+
+@pytest.fixture
+def container(database):
+    return Container(Bookshop, overrides={Settings: Settings(database_url=f"sqlite:///{database}")})
+
+
+@pytest.fixture
+async def client(container):
+    async with client_of(make_app(container)) as found:
+        yield found
+
+
+def rows(database, sql):
+    """Ask the database file itself, without the program."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def everything(database):
+    """Return what is in the database, in a form that can be compared."""
+    return dict(rows(database, "SELECT code, stock FROM books")), sorted(rows(database, "SELECT * FROM orders"))
+
+
+def untouched(database):
+    return everything(database) == ({book["code"]: STOCK for book in BOOKS}, [])
+
+
+class StoppedClock(Clock):
+    """Stands still until it is put forward."""
+
+    def __init__(self):
+        self.time = datetime(2024, 2, 29, 12, tzinfo=UTC)
+
+    def now(self):
+        return self.time
+
+
+@asynccontextmanager
+async def rates_from(container, answer):
+    """Let *answer* stand for the service of the rates."""
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://rates") as fake,
+        container.override({httpx.AsyncClient: fake}, everywhere=True),
+    ):
+        yield
+
+
+# --- the command ---
+
+
+def test_one_order_from_the_command_line():
+    """
+    With --once one order is placed, printed and gone from the stock, and nothing warns of anything left open.
+    """
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": ""}
+    command = [sys.executable, "-W", "error", "-m", "examples.bookshop", "--once"]
+
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^number +[0-9a-f]{32}$", done.stdout, re.MULTILINE)
+    assert re.search(r"^total +995$", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith(f": {STOCK - 1} left\n")
+
+
+def test_the_database_is_where_the_environment_says(database):
+    """
+    DATABASE_URL names the file; a second order finds what the first one left.
+    """
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{database}", "REDIS_URL": "", "RATES_URL": ""}
+    for _ in range(2):
+        command = [sys.executable, "-W", "error", "-m", "examples.bookshop", "--once"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
+
+    assert rows(database, "SELECT code, stock FROM books WHERE stock < 20") == [("ALICE", STOCK - 2)]
+    assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
+
+
+# --- orders ---
+
+
+async def test_an_order_from_the_form_is_kept_and_shown(client, database):
+    """
+    The form leads to the order's own page; the stock is less by what was ordered, and the total is in cents.
+    """
+    answer = await client.post("/orders", data=WISH)
+    page = await client.get(answer.headers["location"])
+
+    assert answer.status_code == 303
+    assert "2 of GEB for ada@example.org: 57.98 EUR" in page.text
+    stock, orders = everything(database)
+    assert stock["GEB"] == STOCK - 2
+    assert [order[1:5] for order in orders] == [("GEB", 2, "ada@example.org", 5798)]
+    assert answer.headers["location"] == f"/orders/{orders[0][0]}"
+
+
+async def test_an_order_by_a_program_is_the_same(client, database):
+    """
+    The API answers with the order as it is stored.
+    """
+    answer = await client.post("/api/orders", json=WISH | {"quantity": 3})
+
+    assert answer.status_code == 201
+    assert [tuple(answer.json().values())] == everything(database)[1]
+    assert (await client.get("/api/books")).json()[2] == BOOKS[1] | {"stock": STOCK - 3}
+
+
+BAD = {
+    "no quantity": ({"quantity": None}, 422, "quantity"),
+    "none": ({"quantity": "0"}, 422, "quantity"),
+    "fewer than none": ({"quantity": "-1"}, 422, "quantity"),
+    "too many for anybody": ({"quantity": "100"}, 422, "quantity"),
+    "half a book": ({"quantity": "1.5"}, 422, "quantity"),
+    "a long number": ({"quantity": "9" * 5000}, 422, "quantity"),
+    "no mail address": ({"customer": "ada"}, 422, "customer"),
+    "a second line": ({"customer": "ada@example.org\nBcc: eve@example.org"}, 422, "customer"),
+    "a line's end": ({"customer": "ada@example.org\n"}, 422, "customer"),
+    "a long address": ({"customer": "a" * 250 + "@example.org"}, 422, "customer"),
+    "a zero byte": ({"book": "GE\0B"}, 422, "book"),
+    "a statement": ({"book": "GEB'; DROP TABLE books; --"}, 422, "book"),
+    "more than is asked for": ({"total": "1"}, 422, "total"),
+    "an unknown book": ({"book": "NOBOOK"}, 404, "there is no book NOBOOK"),
+    "more than there are": ({"quantity": "21"}, 409, "only 20 of GEB are left"),
+}
+
+
+@pytest.mark.parametrize(("change", "status", "told"), BAD.values(), ids=BAD)
+async def test_a_bad_order_is_told_why_and_leaves_no_trace(client, database, change, status, told):
+    """
+    A page for people, JSON for programs, both with the reason and the right status; nothing is written.
+    """
+    wish = {name: value for name, value in (WISH | change).items() if value is not None}
+
+    page = await client.post("/orders", data=wish)
+    answer = await client.post("/api/orders", json=wish)
+
+    assert (page.status_code, answer.status_code) == (status, status)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Nothing was ordered" in page.text
+    assert told in page.text
+    assert told in answer.json()["detail"][0]
+    assert untouched(database)
+
+
+async def test_what_is_no_form_is_refused(client, database):
+    """
+    Bodies of other kinds, files and broken JSON are answered with a reason, not with a failure of ours.
+    """
+    answers = [
+        await client.post("/orders", content=b"\xff\xfe", headers={"content-type": "application/x-www-form-urlencoded"}),
+        await client.post("/orders", json=WISH),
+        await client.post("/orders", files={"book": ("book", b"GEB")}, data={"quantity": "1", "customer": "ada@example.org"}),
+        await client.post("/orders", content=b"--x", headers={"content-type": "multipart/form-data; boundary=y"}),
+        await client.post("/api/orders", content=b"{", headers={"content-type": "application/json"}),
+        await client.post("/api/orders", json=[WISH]),
+        await client.get("/?currency=BTC"),
+    ]
+
+    assert [400 <= answer.status_code < 500 for answer in answers] == [True] * 7
+    assert untouched(database)
+
+
+async def test_orders_that_are_not_there(client):
+    """
+    A number that nobody was given is not found, whatever stands in it.
+    """
+    statuses = [(await client.get(f"/orders/{number}")).status_code for number in ("0" * 32, "x", "%00", "%3Cb%3E", "a" * 5000)]
+
+    assert statuses == [404] * 5
+
+
+async def test_the_last_book_is_sold_once(client, database):
+    """
+    Of orders that come at the same time as many are taken as there are books, and the others are told.
+    """
+    answers = await asyncio.gather(*(client.post("/api/orders", json=WISH | {"quantity": 3}) for _ in range(30)))
+
+    assert Counter(answer.status_code for answer in answers) == {201: 6, 409: 24}
+    stock, orders = everything(database)
+    assert stock["GEB"] == 2
+    assert sorted(order[0] for order in orders) == sorted(one.json()["number"] for one in answers if one.status_code == 201)
+
+
+# --- transactions ---
+
+
+class BrokenClock(Clock):
+    def now(self):
+        raise OSError("no time")
+
+
+async def test_a_handler_that_fails_is_rolled_back(container, client, database):
+    """
+    What was taken off the shelf before a failure is there again after it, and the next order is taken.
+    """
+    async with container.override({Clock: BrokenClock()}, everywhere=True):
+        with pytest.raises(OSError, match="no time"):
+            await client.post("/orders", data=WISH)
+    after_failure = untouched(database)
+
+    again = await client.post("/orders", data=WISH)
+
+    assert after_failure
+    assert again.status_code == 303
+
+
+async def test_no_success_is_told_that_could_not_be_committed(container, client, database):
+    """
+    The session is committed before the response is sent: where that fails, so does the request.
+    """
+
+    def broken(connection):
+        raise OSError("the disk is full")
+
+    engine = await container.get(AsyncEngine)
+    event.listen(engine.sync_engine, "commit", broken)
+    with pytest.raises(FinalizationErrors) as caught:
+        await client.post("/orders", data=WISH)
+    event.remove(engine.sync_engine, "commit", broken)
+
+    assert [str(error) for error in caught.value.exceptions] == ["the disk is full"]
+    assert untouched(database)
+    assert engine.pool.checkedout() == 0
+
+
+async def test_a_request_has_one_session_which_ends_with_it(container, client):
+    """
+    Each request that needs a session has one, ended once, whether it is answered well or not.
+    """
+    ended = Counter()
+
+    class Watch(Observer):
+        def build_end(self, event):
+            ended[event.key, "begun"] += 1
+
+        def finalize_end(self, event):
+            ended[event.key, "ended"] += 1
+
+        def finalize_failed(self, event):
+            ended[event.key, "failed"] += 1
+
+    with container.observe(Watch()):
+        await client.get("/")
+        await client.post("/orders", data=WISH)
+        await client.post("/orders", data=WISH | {"book": "NOBOOK"})
+        await client.get("/start")
+
+    assert {what: count for (key, what), count in ended.items() if key == "AsyncSession"} == {"begun": 3, "ended": 3}
+    assert (await container.get(AsyncEngine)).pool.checkedout() == 0
+
+
+# --- what others answer ---
+
+
+async def test_a_test_brings_its_own_clock(container, client):
+    """
+    An overridden clock is what an order is dated by.
+    """
+    async with container.override({Clock: StoppedClock()}, everywhere=True):
+        answer = await client.post("/api/orders", json=WISH)
+
+    assert answer.json()["placed"] == "2024-02-29T12:00:00+00:00"
+
+
+async def test_prices_in_another_currency(container, client):
+    """
+    The page shows prices by the rate that the service answers, rounded to cents; a program sees what is charged.
+    """
+
+    def answer(request):
+        assert str(request.url) == "http://rates/latest?base=EUR"
+        return httpx.Response(200, text='{"rates": {"USD": 1.00345, "GBP": 1}}')
+
+    async with rates_from(container, answer):
+        dollars, pounds = await client.get("/?currency=USD"), await client.get("/?currency=GBP")
+
+    assert re.findall(r'price">([\d.,]+)', dollars.text) == ["9.98", "8.53", "29.09", "12.94", "64.72"]
+    assert re.findall(r'price">([\d.,]+)', pounds.text) == ["9.95", "8.50", "28.99", "12.90", "64.50"]
+    assert (await client.get("/api/books")).json()[0]["price"] == 995
+
+
+BROKEN = {
+    "a failure": lambda request: httpx.Response(503),
+    "no JSON": lambda request: httpx.Response(200, text="<h1>welcome</h1>"),
+    "no table": lambda request: httpx.Response(200, text="[]"),
+    "no rate": lambda request: httpx.Response(200, json={"rates": {}}),
+    "a text": lambda request: httpx.Response(200, json={"rates": {"USD": "much"}}),
+    "not a number": lambda request: httpx.Response(200, text='{"rates": {"USD": NaN}}'),
+    "nothing": lambda request: httpx.Response(200, json={"rates": {"USD": 0}}),
+    "too much": lambda request: httpx.Response(200, text='{"rates": {"USD": 1e999999}}'),
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+async def test_without_rates_prices_are_in_euros(container, client, answer):
+    """
+    Where the service of the rates fails the shop goes on, and says what it cannot tell.
+    """
+    async with rates_from(container, answer):
+        page = await client.get("/?currency=USD")
+
+    assert page.status_code == 200
+    assert "What a euro is in USD cannot be told" in page.text
+    assert re.findall(r'price">([\d.,]+)', page.text)[0] == "9.95"
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(200, 600), (503, 15)])
+async def test_rates_are_asked_for_again_when_they_are_old(container, client, status, seconds):
+    """
+    Many pages at once ask one question; its answer is good for ten minutes, and its lack for some seconds.
+    """
+    asked = []
+    clock = StoppedClock()
+
+    async def answer(request):
+        asked.append(request)
+        await asyncio.sleep(0)
+        return httpx.Response(status, json={"rates": {"USD": 2}})
+
+    async with container.override({Clock: clock}, everywhere=True), rates_from(container, answer):
+        await asyncio.gather(*(client.get("/?currency=USD") for _ in range(5)))
+        at_once = len(asked)
+        clock.time += timedelta(seconds=seconds - 1)
+        await client.get("/?currency=USD")
+        early = len(asked)
+        clock.time += timedelta(seconds=1)
+        await client.get("/?currency=USD")
+
+    assert (at_once, early, len(asked)) == (1, 1, 2)
+
+
+async def test_the_rates_of_a_real_service(tmp_path):
+    """
+    With RATES_URL the client goes there, over a socket.
+    """
+    service = FastAPI()
+
+    @service.get("/v1/latest")
+    def latest(base: str) -> dict[str, dict[str, float]]:
+        return {"rates": {"SEK": 10.0 if base == "EUR" else 1.0}}
+
+    with serving(service) as server:
+        settings = Settings(f"sqlite:///{tmp_path / 'shop.sqlite3'}", rates_url=f"{server.address}/v1")
+        async with Container(Bookshop, overrides={Settings: settings}) as container:
+            rate = await (await container.get(Rates)).of("SEK")
+
+    assert rate == 10
+
+
+# --- pages ---
+
+
+async def test_whatever_stands_in_a_book_or_a_request_is_text(container, client):
+    """
+    Markup in a title, in a field's name or in an address is shown as it was written.
+    """
+    hostile = "<script>alert(1)</script>"
+    async with container.request(AsyncSession) as session:
+        (await session.get(Book, "GEB")).title = hostile
+
+    pages = [await client.get("/"), await client.post("/orders", data=WISH | {hostile: "1"})]
+
+    for page in pages:
+        assert hostile not in page.text
+        assert "&lt;script&gt;" in page.text
+
+
+async def test_health_is_what_the_database_and_the_cache_say(client):
+    """
+    The page of the health asks both, and is good where both are.
+    """
+    answer = await client.get("/health")
+
+    assert answer.status_code == 200
+    assert {one["key"] for one in answer.json()["entries"]} == {"AsyncEngine", "Cache"}
+
+
+async def test_a_cache_that_is_away_costs_health_and_nothing_else(database, unused_tcp_port_factory):
+    """
+    Without its redis the shop shows prices and takes orders, and its health tells.
+    """
+    settings = Settings(f"sqlite:///{database}", redis_url=f"redis://127.0.0.1:{unused_tcp_port_factory()}")
+    async with client_of(make_app(Container(Bookshop, overrides={Settings: settings}))) as client:
+        page, order, health = (
+            await client.get("/?currency=USD"),
+            await client.post("/orders", data=WISH),
+            await client.get("/health"),
+        )
+
+    assert "9.95" not in page.text
+    assert "10.95" in page.text
+    assert order.status_code == 303
+    assert health.status_code == 503
+    assert [one["state"] for one in health.json()["entries"] if one["key"] == "Cache"] == ["failed"]
+
+
+async def test_the_start_report_is_a_page(client):
+    """
+    What took how long at the start can be looked at.
+    """
+    answer = await client.get("/start")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "AsyncEngine" in answer.text
+    assert "Cache" in answer.text
+
+
+async def test_programs_are_told_what_they_may_ask(client):
+    """
+    The API's description has the wish's fields with their limits, and nothing that is injected.
+    """
+    described = (await client.get("/openapi.json")).json()
+
+    assert list(described["paths"]) == ["/api/books", "/api/orders"]
+    assert "parameters" not in described["paths"]["/api/books"]["get"]
+    wish = described["components"]["schemas"]["Wish"]
+    assert (wish["properties"]["quantity"]["minimum"], wish["properties"]["quantity"]["maximum"]) == (1, 99)
+    assert sorted(wish["properties"]) == sorted(wish["required"]) == ["book", "customer", "quantity"]
+
+
+async def test_the_container_closes_with_the_application(container, database):
+    """
+    After the shutdown no connection is open, and a start that fails is told as it is.
+    """
+    async with client_of(make_app(container)):
+        engine = await container.get(AsyncEngine)
+    broken = Container(Bookshop, overrides={Settings: Settings(f"sqlite:///{database}/no/folder.sqlite3")})
+
+    assert container.closed
+    assert engine.pool.checkedin() == 0
+    with pytest.raises(ExceptionGroup, match="unhandled") as caught:
+        async with client_of(make_app(broken)):
+            assert False
+    assert "unable to open database file" in str(caught.value.exceptions[0])
