@@ -26,6 +26,7 @@ pytest.importorskip("uvicorn")
 
 import httpx
 from fastapi import FastAPI
+from serving import serving
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -37,7 +38,6 @@ from examples.bookshop.inprocess import client_of
 from examples.bookshop.rates import Rates
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
-from serving import serving
 
 ROOT = Path(__file__).parents[1]
 WISH = {"book": "GEB", "quantity": "2", "customer": "ada@example.org"}

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from asyncmeta import AsyncServiceBase, inject_dependency
@@ -58,11 +60,11 @@ class RedisCache:
 
     async def get(self, key: str) -> str | None:
         try:
-            found: str | None = await self._redis.get(f"bookshop:{key}")
+            found = await self._redis.get(f"bookshop:{key}")
         except RedisError as error:
             log.warning("the cache cannot be read: %s", error)
             return None
-        return found
+        return None if found is None else str(found)
 
     async def put(self, key: str, value: str, seconds: int) -> None:
         try:
@@ -71,7 +73,7 @@ class RedisCache:
             log.warning("the cache cannot be written: %s", error)
 
     async def ping(self) -> None:
-        await self._redis.execute_command("PING")
+        await self._redis.echo("are you there?")
 
 
 class Caching(AsyncServiceBase, providers=[Clock]):
@@ -83,6 +85,8 @@ class Caching(AsyncServiceBase, providers=[Clock]):
         if not settings.redis_url:
             yield MemoryCache(clock)
             return
-        redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=1, socket_connect_timeout=1)
-        async with redis:
+        # Who asks a cache does not wait long: a second at most, and once more if its connection has gone.
+        retry = Retry(NoBackoff(), 1)
+        url = settings.redis_url
+        async with Redis.from_url(url, decode_responses=True, socket_timeout=1, socket_connect_timeout=1, retry=retry) as redis:
             yield RedisCache(redis)

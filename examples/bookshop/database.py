@@ -96,6 +96,7 @@ def make_engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=waits)
     event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine.sync_engine, "invalidate", let_go)
     return engine
 
 
@@ -105,3 +106,12 @@ def prepare_sqlite(connection: Any, record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+def let_go(connection: Any, record: object, error: object) -> None:
+    """
+    End the transaction of a connection that is given up, because its request was cancelled.
+
+    Closing does not: SQLite keeps the lock until the last cursor is forgotten, and the error may remember it for long.
+    """
+    connection.rollback()

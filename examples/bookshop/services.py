@@ -1,5 +1,6 @@
 """What the shop does, whoever asks for it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import uuid4
@@ -13,6 +14,7 @@ from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase
 from .cache import Clock
 from .database import Book, Order
 
+NUMBER = re.compile(r"[0-9a-f]{32}")
 MAIL = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
 
@@ -50,7 +52,7 @@ class Shelf(AsyncServiceBase, lifetime="scoped"):
 
     async def order(self, number: str) -> Order:
         """Return the order with this number, or raise Unknown."""
-        found = await (await self.session).get(Order, number)
+        found = await (await self.session).get(Order, number) if NUMBER.fullmatch(number) else None
         if found is None:
             raise Unknown("there is no such order")
         return found

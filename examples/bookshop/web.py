@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict
 
-from asyncmeta import INJECTED, Container, From, injected
+from asyncmeta import INJECTED, Container, From, StartReport, injected
 from asyncmeta.integrations.asgi import ContainerMiddleware
 
 from .app import Bookshop
@@ -56,7 +56,8 @@ async def health(container: From[Container]) -> Response:
 
 @site.get("/start")
 async def start(request: Request) -> str:
-    return request.app.state.started.to_html()
+    report: StartReport = request.app.state.started
+    return report.to_html()
 
 
 class BookFound(BaseModel):

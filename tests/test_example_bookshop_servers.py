@@ -1,0 +1,403 @@
+"""The example of the bookshop on a real PostgreSQL and a real redis, and under load behind a real uvicorn."""
+
+import asyncio
+import gc
+import itertools
+import json
+import random
+import re
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("aiosqlite")
+pytest.importorskip("asyncpg")
+pytest.importorskip("fastapi")
+pytest.importorskip("greenlet")
+pytest.importorskip("httpx")
+pytest.importorskip("jinja2")
+pytest.importorskip("python_multipart")
+pytest.importorskip("redis")
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("uvicorn")
+
+import asyncpg
+import httpx
+import redis.asyncio
+import servers
+from serving import serving
+from sqlalchemy import make_url, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from asyncmeta import Container, Observer
+from examples.bookshop.app import Bookshop
+from examples.bookshop.cache import Clock
+from examples.bookshop.database import BOOKS, STOCK, Book, Order, make_engine
+from examples.bookshop.inprocess import client_of
+from examples.bookshop.settings import Settings
+from examples.bookshop.web import make_app
+
+WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
+PRICES = {book["code"]: book["price"] for book in BOOKS}
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    with servers.postgresql() as address:
+        yield address
+
+
+numbers = itertools.count()
+
+
+@pytest.fixture
+async def new_database(postgresql):
+    """An empty database of PostgreSQL."""
+    name = f"shop{next(numbers)}"
+    connection = await asyncpg.connect(f"{postgresql}/postgres")
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return f"{postgresql}/{name}"
+
+
+def shop(clock=None, **settings):
+    return Container(Bookshop, overrides={Settings: Settings(**settings), Clock: clock or Clock()})
+
+
+async def stored(url):
+    """Return the stock by book, and all orders, seen from outside."""
+    engine = make_engine(make_url(url))
+    try:
+        async with AsyncSession(engine) as session:
+            stock = {book.code: book.stock for book in await session.scalars(select(Book))}
+            return stock, list(await session.scalars(select(Order)))
+    finally:
+        await engine.dispose()
+
+
+# --- PostgreSQL ---
+
+
+async def test_orders_in_postgresql(new_database):
+    """
+    DATABASE_URL leads to PostgreSQL: there orders are kept, refused, rolled back and found as in SQLite.
+    """
+
+    class BrokenClock(Clock):
+        def now(self):
+            raise OSError("no time")
+
+    container = shop(database_url=new_database)
+    async with client_of(make_app(container)) as client:
+        placed = await client.post("/orders", data=WISH)
+        page = await client.get(placed.headers["location"])
+        refused = [await client.post("/orders", data=WISH | bad) for bad in ({"quantity": 19}, {"book": "NOBOOK"}, {"book": "\0"})]
+        lost = await client.get("/orders/%00")
+        async with container.override({Clock: BrokenClock()}, everywhere=True):
+            with pytest.raises(OSError, match="no time"):
+                await client.post("/orders", data=WISH)
+        health = await client.get("/health")
+
+    assert "2 of GEB for ada@example.org: 57.98 EUR" in page.text
+    assert [answer.status_code for answer in refused] == [409, 404, 422]
+    assert lost.status_code == 404
+    assert health.status_code == 200
+    stock, orders = await stored(new_database)
+    assert stock == dict.fromkeys(PRICES, STOCK) | {"GEB": STOCK - 2}
+    assert [order.total for order in orders] == [5798]
+
+
+async def test_the_last_book_is_sold_once_in_postgresql(new_database):
+    """
+    Two applications on one database sell together what there is, and not one book more.
+    """
+    async with (
+        client_of(make_app(shop(database_url=new_database))) as one,
+        client_of(make_app(shop(database_url=new_database))) as two,
+    ):
+        answers = await asyncio.gather(*(client.post("/api/orders", json=WISH | {"quantity": 3}) for client in (one, two) * 15))
+
+    assert Counter(answer.status_code for answer in answers) == {201: 6, 409: 24}
+    stock, orders = await stored(new_database)
+    assert stock["GEB"] == 2
+    assert {order.number for order in orders} == {one.json()["number"] for one in answers if one.status_code == 201}
+
+
+# --- redis ---
+
+
+async def test_what_one_application_asked_another_knows(tmp_path):
+    """
+    With REDIS_URL two applications share what they remember, for as long as it is good.
+    """
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return httpx.Response(200, json={"rates": {"USD": 2}})
+
+    pages = []
+    with servers.redis(servers.free_port()) as url:
+        for name in ("one", "two"):
+            container = shop(database_url=f"sqlite:///{tmp_path / name}.sqlite3", redis_url=url)
+            async with client_of(make_app(container)) as client, httpx.AsyncClient(transport=httpx.MockTransport(answer)) as fake:
+                fake.base_url = "http://rates"
+                async with container.override({httpx.AsyncClient: fake}, everywhere=True):
+                    pages.append((await client.get("/?currency=USD")).text)
+        async with redis.asyncio.Redis.from_url(url) as connection:
+            left = await connection.ttl("bookshop:rates")
+
+    assert ["19.90" in page for page in pages] == [True, True]
+    assert len(asked) == 1
+    assert 0 < left <= 600
+
+
+async def test_a_redis_that_goes_and_comes_again(tmp_path):
+    """
+    While redis is away the shop is not well but works; when it is there again all is well, without a new start.
+    """
+    port = servers.free_port()
+    container = shop(database_url=f"sqlite:///{tmp_path / 'shop.sqlite3'}", redis_url=f"redis://127.0.0.1:{port}/0")
+    pages, well = [], []
+
+    async def look(client):
+        pages.append(await client.get("/?currency=USD"))
+        well.append((await client.get("/health")).status_code)
+
+    async with client_of(make_app(container)) as client:
+        with servers.redis(port):
+            await look(client)
+        await look(client)
+        with servers.redis(port):
+            await look(client)
+
+    assert well == [200, 503, 200]
+    assert ["10.95" in page.text for page in pages] == [True, True, True]
+
+
+# --- load ---
+
+REQUESTS = 2_000
+AT_ONCE = 200
+SHELF = 350  #: of each book: fewer than are asked for
+
+
+class Flaky(Clock):
+    """Fails now and then, at a moment when the book is off the shelf already."""
+
+    def __init__(self, choose):
+        self.choose = choose
+
+    def now(self):
+        if self.choose.random() < 0.1:
+            raise OSError("no time")
+        return super().now()
+
+
+class Watch(Observer):
+    """Counts what begins and ends, and looks at the pool when all requests are over."""
+
+    def __init__(self):
+        self.counts = Counter()
+        self.engine = None
+        self.left = None
+
+    def build_end(self, event):
+        self.counts[event.key, "built"] += 1
+
+    def finalize_begin(self, event):
+        if event.key == "AsyncEngine":
+            self.left = self.engine.pool.checkedout()
+
+    def finalize_end(self, event):
+        self.counts[event.key, "ended"] += 1
+
+    def finalize_failed(self, event):
+        self.counts[event.key, "failed"] += 1
+
+    def scope_opened(self, event):
+        self.counts["scope", "built"] += 1
+
+    def scope_closed(self, event):
+        self.counts["scope", "ended"] += 1
+
+
+class Visit:
+    """What one client does, and what it hears."""
+
+    def __init__(self, number, choose):
+        self.customer = f"customer{number}@example.org"
+        self.book = choose.choice(list(PRICES))
+        self.quantity = choose.randint(1, 3)
+        self.kind = choose.choices(["order", "form", "look", "bad"], [70, 10, 10, 10])[0]
+        #: when the client goes away: it stays, it sends half of what it has to say, or it waits for a while
+        self.leaves = choose.choices(["never", "half", "later"], [75, 5, 20])[0]
+        self.patience = choose.random() * 0.3  # seconds
+        self.status = None  #: what was heard, if it was heard
+        self.told = None  #: the number of the order
+
+    def request(self):
+        if self.kind == "look":
+            return b"GET /?currency=USD HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+        quantity = 100 if self.kind == "bad" else self.quantity
+        if self.kind == "form":
+            path, form = "/orders", "x-www-form-urlencoded"
+            body = f"book={self.book}&quantity={quantity}&customer={self.customer}"
+        else:
+            path, form = "/api/orders", "json"
+            body = json.dumps({"book": self.book, "quantity": quantity, "customer": self.customer})
+        head = f"POST {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Type: application/{form}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    async def make(self, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            said = self.request()
+            writer.write(said[: -len(said) // 4] if self.leaves == "half" else said)
+            await writer.drain()
+            if self.leaves == "half":
+                return
+            async with asyncio.timeout(self.patience if self.leaves == "later" else None):
+                answer = await reader.read()
+            head, _, body = answer.partition(b"\r\n\r\n")
+            self.status = int(head.split()[1])
+            if self.status == 201:
+                self.told = json.loads(body)["number"]
+            elif self.status == 303:
+                self.told = re.search(rb"location: /orders/(\w+)", head)[1].decode()
+        except TimeoutError:
+            pass
+        finally:
+            writer.transport.abort()  # as a client that is gone: the server hears of it by a reset
+
+    def heard(self):
+        return self.status, (self.book, self.quantity), self.told
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    return f"sqlite:///{tmp_path / 'shop.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("new_database")
+
+
+async def fill(container):
+    """Put books on the shelf."""
+    async with container.request(AsyncSession) as session:
+        await session.execute(update(Book).values(stock=SHELF))
+    return await container.get(AsyncEngine)
+
+
+def count_closing(monkeypatch):
+    """Return a counter of how often each session was closed."""
+    closed = Counter()
+    kept = []  # so that no two have one id
+    close = AsyncSession.close
+
+    async def counted(session):
+        kept.append(session)
+        closed[id(session)] += 1
+        await close(session)
+
+    monkeypatch.setattr(AsyncSession, "close", counted)
+    return closed
+
+
+def check(watch, closed, cut=False):
+    """Everything that was begun was ended once, and nothing stayed open. *cut*: an end may be met by a cancellation."""
+    assert watch.left == 0
+    assert watch.counts["scope", "ended"] == watch.counts["scope", "built"]
+    ended, failed = watch.counts["AsyncSession", "ended"], watch.counts["AsyncSession", "failed"]
+    assert ended + failed == watch.counts["AsyncSession", "built"] == len(closed)
+    assert cut or not failed
+    assert set(closed.values()) == {1}
+
+
+async def agree(url, heard):
+    """The database has what clients were told, and what it has is whole. *heard*: customer -> (status, wish, answer)"""
+    stock, orders = await stored(url)
+    by_customer = {order.customer: order for order in orders}
+    assert len(by_customer) == len(orders)
+    sold = Counter()
+    for order in orders:
+        sold[order.book] += order.quantity
+        assert order.total == PRICES[order.book] * order.quantity
+    assert stock == {code: SHELF - sold[code] for code in PRICES}
+    assert min(stock.values()) >= 0
+    for customer, (status, wish, number) in heard.items():
+        order = by_customer.pop(customer, None)
+        if status in (201, 303):
+            assert (order.book, order.quantity, order.number) == (*wish, number)
+        elif status is not None:
+            assert order is None, status
+        elif order is not None:
+            assert (order.book, order.quantity) == wish
+    assert not by_customer
+
+
+async def test_two_thousand_visitors(database, monkeypatch):
+    """
+    With 2,000 requests, 200 at a time, of clients that go away and handlers that fail, every session is closed once,
+    no connection is left out of the pool, and the database has exactly what clients were told.
+    """
+    choose = random.Random(7)
+    closed, watch = count_closing(monkeypatch), Watch()
+    container = shop(database_url=database, clock=Flaky(random.Random(8)))
+    visits = [Visit(number, choose) for number in range(REQUESTS)]
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(visit, port):
+        async with room:
+            await visit.make(port)
+
+    with container.observe(watch), serving(make_app(container)) as server:
+        watch.engine = await asyncio.to_thread(server.call, fill(container))
+        port = int(server.address.rpartition(":")[2])
+        async with asyncio.TaskGroup() as group:
+            for visit in visits:
+                group.create_task(one(visit, port))
+    statuses = Counter(visit.status for visit in visits)
+
+    check(watch, closed)
+    await agree(database, {visit.customer: visit.heard() for visit in visits})
+    assert set(statuses) == {None, 200, 201, 303, 409, 422, 500}
+    assert min(statuses.values()) > 10
+
+
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # aiosqlite's, of a connecting that is cancelled
+async def test_requests_that_are_cancelled(database, monkeypatch):
+    """
+    Servers that cancel the handler of a client that is gone: wherever it stands, its order is there as a whole or not at
+    all, its session is closed once, and its connection is in the pool again or given up.
+    """
+    choose = random.Random(9)
+    closed, watch = count_closing(monkeypatch), Watch()
+    container = shop(database_url=database, clock=Flaky(random.Random(8)))
+    room = asyncio.Semaphore(50)
+    heard = {}
+
+    async def one(client, number):
+        wish = {"book": choose.choice(list(PRICES)), "quantity": choose.randint(1, 3), "customer": f"customer{number}@example.org"}
+        patience = choose.random() * 0.1 if choose.random() < 0.7 else None  # seconds
+        status, told = None, None
+        async with room:
+            try:
+                async with asyncio.timeout(patience):
+                    answer = await client.post("/api/orders", json=wish)
+                status, told = answer.status_code, answer.json().get("number")
+            except TimeoutError:
+                pass
+            except OSError:
+                status = 500
+        heard[wish["customer"]] = (status, (wish["book"], wish["quantity"]), told)
+
+    with container.observe(watch):
+        async with client_of(make_app(container)) as client:
+            watch.engine = await fill(container)
+            await asyncio.gather(*(one(client, number) for number in range(500)))
+    statuses = Counter(status for status, _, _ in heard.values())
+
+    gc.collect()  # those connections, before other tests are warned of them
+    check(watch, closed, cut=True)
+    await agree(database, heard)
+    assert {None, 201, 500} <= set(statuses)
