@@ -189,9 +189,11 @@ class Flaky(Clock):
 
     def __init__(self, choose):
         self.choose = choose
+        self.failed = 0
 
     def now(self):
         if self.choose.random() < 0.1:
+            self.failed += 1
             raise OSError("no time")
         return super().now()
 
@@ -341,8 +343,8 @@ async def test_two_thousand_visitors(database, monkeypatch):
     no connection is left out of the pool, and the database has exactly what clients were told.
     """
     choose = random.Random(7)
-    closed, watch = count_closing(monkeypatch), Watch()
-    container = shop(database_url=database, clock=Flaky(random.Random(8)))
+    closed, watch, clock = count_closing(monkeypatch), Watch(), Flaky(random.Random(8))
+    container = shop(database_url=database, clock=clock)
     visits = [Visit(number, choose) for number in range(REQUESTS)]
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -362,17 +364,18 @@ async def test_two_thousand_visitors(database, monkeypatch):
     await agree(database, {visit.customer: visit.heard() for visit in visits})
     assert set(statuses) == {None, 200, 201, 303, 409, 422, 500}
     assert min(statuses.values()) > 10
+    assert statuses[500] <= clock.failed  # nothing else failed
 
 
-@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # aiosqlite's, of a connecting that is cancelled
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of SQLAlchemy's connecting, if that is what is cancelled
 async def test_requests_that_are_cancelled(database, monkeypatch):
     """
     Servers that cancel the handler of a client that is gone: wherever it stands, its order is there as a whole or not at
     all, its session is closed once, and its connection is in the pool again or given up.
     """
     choose = random.Random(9)
-    closed, watch = count_closing(monkeypatch), Watch()
-    container = shop(database_url=database, clock=Flaky(random.Random(8)))
+    closed, watch, clock = count_closing(monkeypatch), Watch(), Flaky(random.Random(8))
+    container = shop(database_url=database, clock=clock)
     room = asyncio.Semaphore(50)
     heard = {}
 
@@ -401,3 +404,4 @@ async def test_requests_that_are_cancelled(database, monkeypatch):
     check(watch, closed, cut=True)
     await agree(database, heard)
     assert {None, 201, 500} <= set(statuses)
+    assert statuses[500] <= clock.failed

@@ -6,7 +6,7 @@ A bookshop on the web: pages, an API, the same services behind three more doors.
 
 Read the rooms in this order: ``settings``, ``database``, ``cache``, ``rates``,
 ``services``, ``app``, ``web``.  Only ``app`` and the doors (``web``,
-``starlette_door``, ``mcp_door``, ``command``) know that there is a container;
+``mcp_door``, ``command``) know that there is a container;
 everything else says what it needs and awaits it.
 
 By itself it keeps its books in a new SQLite file, which goes when the program does.

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, CheckConstraint, ForeignKey, event, make_url, text
+from sqlalchemy import URL, AsyncAdaptedQueuePool, CheckConstraint, ForeignKey, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -93,7 +93,8 @@ def make_engine(url: URL) -> AsyncEngine:
         return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
     # isolation_level=None: Python's sqlite3 begins no transactions by itself, and so none too late.
     waits = {"timeout": 20, "isolation_level": None}  # seconds, for the one writer that SQLite has room for
-    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=waits)
+    url = url.set(drivername="sqlite+aiosqlite")
+    engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, connect_args=waits)
     event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     event.listen(engine.sync_engine, "invalidate", let_go)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, get_args
 from fastapi import APIRouter, FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict
 
 from asyncmeta import INJECTED, Container, From, StartReport, injected
 from asyncmeta.integrations.asgi import ContainerMiddleware
 
+from .answers import BookFound, OrderPlaced
 from .app import Bookshop
 from .pages import Pages
 from .rates import Currency, NoRates, Rates, converted
@@ -58,31 +58,6 @@ async def health(container: From[Container]) -> Response:
 async def start(request: Request) -> str:
     report: StartReport = request.app.state.started
     return report.to_html()
-
-
-class BookFound(BaseModel):
-    """A book, as programs see it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    code: str
-    title: str
-    author: str
-    price: int  #: cents, of EUR
-    stock: int
-
-
-class OrderPlaced(BaseModel):
-    """An order that was taken, as programs see it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    number: str
-    book: str
-    quantity: int
-    customer: str
-    total: int  #: cents, of EUR
-    placed: str
 
 
 @api.get("/books", response_model=list[BookFound])
