@@ -4,9 +4,15 @@ import asyncio
 import gc
 import itertools
 import json
+import os
 import random
 import re
+import signal
+import subprocess
+import sys
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +43,7 @@ from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
 
+ROOT = Path(__file__).parents[1]
 WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
 PRICES = {book["code"]: book["price"] for book in BOOKS}
 
@@ -75,6 +82,36 @@ async def stored(url):
             return stock, list(await session.scalars(select(Order)))
     finally:
         await engine.dispose()
+
+
+# --- the command ---
+
+
+def test_the_shop_is_served_until_it_is_stopped():
+    """
+    Without options the shop is served on loopback; an interrupt ends it, and nothing is left open or behind.
+    """
+    port = servers.free_port()
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "examples.bookshop", "--port", str(port)]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": "", "TMPDIR": folder}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, encoding="utf-8") as served:
+            for line in served.stderr:
+                if "running on" in line:
+                    break
+            answers = [httpx.get(f"http://127.0.0.1:{port}{path}") for path in ("/", "/health", "/start")]
+            there = os.listdir(folder)
+            served.send_signal(signal.SIGINT)
+            said = served.stderr.read()
+        left = os.listdir(folder)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert "Alice" in answers[0].text
+    assert len(there) == 1
+    assert left == []
+    assert served.returncode == 0
+    assert "Finished server process" in said
+    assert "Traceback" not in said
 
 
 # --- PostgreSQL ---
