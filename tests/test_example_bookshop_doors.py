@@ -1,4 +1,4 @@
-"""The other doors of the bookshop: an MCP server and a Typer command."""
+"""The other doors of the bookshop: Starlette, an MCP server, a Typer command, and the models beside it."""
 
 import os
 import sqlite3
@@ -22,7 +22,8 @@ pytest.importorskip("uvicorn")
 
 from asyncmeta import Container
 from examples.bookshop.app import Bookshop
-from examples.bookshop.database import STOCK
+from examples.bookshop.database import BOOKS, STOCK
+from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,24 @@ def kept(database):
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         (left,) = connection.execute("SELECT stock FROM books WHERE code = 'GEB'").fetchone()
         return left, connection.execute("SELECT number, book, quantity, customer, total FROM orders").fetchall()
+
+
+async def test_orders_through_starlette(database, overrides):
+    """
+    Behind Starlette a wish is met or refused by the same services, with a session for each request.
+    """
+    from examples.bookshop.starlette_door import make_app
+
+    async with client_of(make_app(Container(Bookshop, overrides=overrides))) as client:
+        placed = await client.post("/orders", json=WISH)
+        refused = [await client.post("/orders", content=body) for body in (b"{", b'{"book": "GEB"}')]
+        refused += [await client.post("/orders", json=WISH | bad) for bad in ({"quantity": 99}, {"book": "NOBOOK"})]
+        books = (await client.get("/books")).json()
+
+    assert placed.status_code == 201
+    assert [answer.status_code for answer in refused] == [422, 422, 409, 404]
+    assert books[2] == BOOKS[1] | {"stock": STOCK - 2}
+    assert kept(database) == (STOCK - 2, [(placed.json()["number"], *WISH.values(), 5798)])
 
 
 async def test_orders_by_an_agent(database, overrides):
@@ -105,3 +124,24 @@ def test_doors_open_by_themselves(door):
     done = subprocess.run(command, cwd=ROOT, env=environment, input="", capture_output=True, encoding="utf-8", timeout=60)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_reviews_are_judged_by_the_pipeline(overrides):
+    """
+    With the pipeline's layers among its bases the shop says in which language a review is and how it sounds.
+    """
+    pytest.importorskip("py3langid")
+    pytest.importorskip("vaderSentiment")
+    from examples.bookshop.reviews import ReviewedBookshop, make_app
+
+    async with client_of(make_app(Container(ReviewedBookshop, overrides=overrides))) as client:
+        english, german, empty = [
+            await client.post("/api/reviews", json={"text": text})
+            for text in ("A wonderful book, I love it!", "Das Buch hat mir leider gar nicht gefallen.", " ")
+        ]
+        books = await client.get("/api/books")
+
+    assert (english.json()["language"], english.json()["sentiment"]["mood"]) == ("en", "positive")
+    assert (german.json()["language"], german.json()["sentiment"]) == ("de", None)
+    assert (empty.status_code, empty.json()) == (422, {"detail": ["empty: nothing to read"]})
+    assert len(books.json()) == len(BOOKS)

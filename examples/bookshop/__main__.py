@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
+from . import reviews, web
 from .inprocess import client_of
-from .web import make_app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,16 +18,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000, help="of 127.0.0.1 (default: %(default)s)")
     parser.add_argument("--once", action="store_true", help="place one order, print it, and end")
     options = parser.parse_args(arguments)
+    make_app = reviews.make_app if reviews.available() else web.make_app
     if options.once:
-        asyncio.run(order_once())
+        asyncio.run(order_once(make_app()))
     else:
         uvicorn.run(make_app(), port=options.port)
     return 0
 
 
-async def order_once() -> None:
+async def order_once(app: FastAPI) -> None:
     """Order the first book that is on the shelf, of the application as it is served."""
-    async with client_of(make_app()) as client:
+    async with client_of(app) as client:
         before = (await client.get("/api/books")).raise_for_status().json()
         code = next(book["code"] for book in before if book["stock"])
         wish = {"book": code, "quantity": 1, "customer": "ada@example.org"}
