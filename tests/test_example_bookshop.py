@@ -31,6 +31,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from asyncmeta import Container, FinalizationErrors, Observer
+from examples.bookshop.__main__ import order_once
 from examples.bookshop.app import Bookshop
 from examples.bookshop.cache import Clock
 from examples.bookshop.database import BOOKS, STOCK, Book
@@ -123,6 +124,34 @@ def test_the_database_is_where_the_environment_says(database):
 
     assert rows(database, "SELECT code, stock FROM books WHERE stock < 20") == [("ALICE", STOCK - 2)]
     assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
+
+
+@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/shop.sqlite3", "postgresql://127.0.0.1:9/shop", "shop"])
+def test_a_database_that_is_not_there_is_told_in_a_sentence(url):
+    """
+    Where the start fails the program says why, without a traceback.
+    """
+    environment = os.environ | {"DATABASE_URL": url, "REDIS_URL": "", "RATES_URL": ""}
+
+    command = [sys.executable, "-m", "examples.bookshop", "--once"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("bookshop: ")
+    assert "Traceback" not in done.stderr
+
+
+async def test_nothing_is_left_to_order(container, capsys):
+    """
+    When all books are sold, that is what the program says, of an application that is started again.
+    """
+    app = make_app(container)
+    async with client_of(app) as client:
+        for book in BOOKS:
+            await client.post("/api/orders", json=WISH | {"book": book["code"], "quantity": STOCK})
+
+    assert await order_once(app) == 1
+    assert capsys.readouterr().err == "bookshop: all books are sold\n"
 
 
 # --- orders ---

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from . import reviews, web
 from .inprocess import client_of
@@ -19,18 +20,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="place one order, print it, and end")
     options = parser.parse_args(arguments)
     make_app = reviews.make_app if reviews.available() else web.make_app
-    if options.once:
-        asyncio.run(order_once(make_app()))
-    else:
+    if not options.once:
         uvicorn.run(make_app(), port=options.port)
-    return 0
+        return 0
+    code = 0
+    try:
+        code = asyncio.run(order_once(make_app()))
+    except* (OSError, SQLAlchemyError) as group:  # what the start met: a database that is not there, or none at all
+        print(f"bookshop: {group.exceptions[0]}", file=sys.stderr)
+        code = 1
+    return code
 
 
-async def order_once(app: FastAPI) -> None:
-    """Order the first book that is on the shelf, of the application as it is served."""
+async def order_once(app: FastAPI) -> int:
+    """Order the first book that is on the shelf, of the application as it is served; return the exit code."""
     async with client_of(app) as client:
         before = (await client.get("/api/books")).raise_for_status().json()
-        code = next(book["code"] for book in before if book["stock"])
+        code = next((book["code"] for book in before if book["stock"]), None)
+        if code is None:
+            print("bookshop: all books are sold", file=sys.stderr)
+            return 1
         wish = {"book": code, "quantity": 1, "customer": "ada@example.org"}
         order = (await client.post("/api/orders", json=wish)).raise_for_status().json()
         after = (await client.get("/api/books")).raise_for_status().json()
@@ -38,6 +47,7 @@ async def order_once(app: FastAPI) -> None:
         print(f"{name:10}{value}")
     titles = {book["code"]: (book["title"], book["stock"]) for book in after}
     print("{}: {} left".format(*titles[code]))
+    return 0
 
 
 if __name__ == "__main__":
