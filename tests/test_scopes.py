@@ -705,6 +705,30 @@ async def test_a_forgotten_scope_is_said():
         await scope.get("thing")
 
 
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_forgotten_scope_is_closed_where_warnings_are_errors(kind):
+    """
+    Where warnings are errors the container and its scopes are closed all the same, and the warning is raised.
+    """
+    steps = []
+    App = fresh_app()
+    App.register_dependency("thing", resource("thing", steps, kind), lifetime="scoped")
+
+    container = Container(App)
+    scopes = [container.scope(), container.scope()]
+    for scope in scopes:
+        assert await scope.get("thing")
+    with pytest.raises((ResourceWarning, FinalizationErrors)) as caught:
+        if kind == "sync":
+            container.close()
+        else:
+            await container.aclose()
+
+    assert steps == ["open thing"] * 2 + ["close thing"] * 2
+    assert container.closed
+    assert "still open" in str(getattr(caught.value, "exceptions", [caught.value])[0])
+
+
 def test_sync_scopes():
     """
     With plain `with` a scope builds and closes sync values.

@@ -209,9 +209,9 @@ class Closing:
         """Wait for the scopes inside that are closing, and close those that nobody closes."""
         while self.kids:
             kid = next(iter(self.kids))
+            if kid.n < CLOSING:
+                warn_open(kid, raised)
             try:
-                if kid.n < CLOSING:
-                    warn_open(kid)
                 await kid._close(None)
             except asyncio.CancelledError as cancelled:
                 if cancelled not in raised:
@@ -235,7 +235,7 @@ class Closing:
         self.n += CLOSING
         raised: list[BaseException] = []
         for kid in list(self.kids or ()):
-            warn_open(kid)
+            warn_open(kid, raised)
             try:
                 kid._close_sync(None)
             except BaseException as met:
@@ -349,11 +349,14 @@ def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
     return told
 
 
-def warn_open(scope: Any) -> None:
-    """Warn that a scope is closed by its container because nobody else did."""
+def warn_open(scope: Any, raised: list[BaseException]) -> None:
+    """Warn that a scope is closed by its container because nobody else did; where warnings are errors it is closed, too."""
     if not scope.warns_open:
         return
-    warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
+    try:
+        warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
+    except ResourceWarning as told:
+        raised.append(told)
 
 
 def live(scope: Any) -> None:

@@ -15,7 +15,7 @@ from .._solve.plan import Unit
 from ..errors import ClosedError, ContainerError, WrongLoopError
 from .ambient import Ambient
 from .cells import CHAIN, LOCK, Build, scopes_above
-from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE
+from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE, warn_open
 from .drive import Holder
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
 from .getters import Getters
@@ -138,9 +138,9 @@ class Ending(Scope):
                     f"{node.name} would have to be built in a second event loop, while the one of {self.name} is alive; "
                     "build it beforehand there (await container.start()), or give each loop a container of its own"
                 )
+            self.loop = loop
             if owner is not None:
                 self._lose_loop(owner)
-            self.loop = loop
         self.heed_debug(loop)
 
     def _lose_loop(self, owner: asyncio.AbstractEventLoop) -> None:
@@ -150,13 +150,14 @@ class Ending(Scope):
                 del self.flights[node]
         lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Part)]
         if lost:
-            names = ", ".join(dict.fromkeys(part.name for part in lost))
-            warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
             self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
             self.forget({part.keeper.build.node for part in lost if isinstance(part.keeper, Holder)})
         self.tasks.clear()
         self.holders.clear()
         self.kids.clear()
+        if lost:  # at the end: where warnings are errors, all that died is forgotten, too
+            names = ", ".join(dict.fromkeys(part.name for part in lost))
+            warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
 
     def forget(self, nodes: set[Node]) -> None:
         """Drop built values, and every built value that stands on them."""
@@ -308,6 +309,7 @@ class Ending(Scope):
         try:
             self._wait_for_threads()
             for kid in list(self.kids):
+                warn_open(kid, raised)
                 try:
                     kid._close_sync(None)
                 except BaseException as met:
