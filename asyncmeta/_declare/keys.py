@@ -351,6 +351,21 @@ def _ask_annotated(token: Any) -> Ask:
     return Ask(plain.kind, (token, *plain.keys), plain.optional, plain.fallback, plain.inner) if plain.kind == "value" else plain
 
 
+def shortened(token: Any) -> Any:
+    """Return what asks for the same as *token* and is quicker to look up: of ``From[T]``, T, which needs no code to be hashed."""
+    if typing.get_origin(token) is Annotated:
+        annotated, *marks = typing.get_args(token)
+        mark = next((mark for mark in marks if type(mark) is Inject or _is_foreign_inject(mark)), None)
+        if (
+            type(mark) is Inject
+            and mark.token is MISSING
+            and mark.fallback is MISSING
+            and not any(type(mark) is _Collect for mark in marks)
+        ):
+            return annotated
+    return token
+
+
 def _is_foreign_inject(mark: object) -> bool:
     """Recognise the marker of a real Ascender installation by its shape, without importing it."""
     kind = type(mark)

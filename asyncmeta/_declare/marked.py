@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from .._compat import annotations_of, type_parameters_of
 from .._names import Place, name_of_callable, place_of_function
 from .annotations import _Evaluator, constructor_of, evaluator_for
-from .keys import INJECTED, MISSING, Inject, _Collect, _is_foreign_inject, ask_for, resolved
+from .keys import INJECTED, MISSING, Inject, _Collect, _is_foreign_inject, ask_for, resolved, shortened
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
 
 __all__ = ["Form", "Taken", "form_of"]
@@ -77,7 +77,7 @@ class Form:
         if one.asked is MISSING:
             found = _read(function, one)
             ask_for(found)
-            one.asked = found
+            one.asked = shortened(found)
         return one.asked
 
     def key(self, number: int, function: Any) -> Any:

@@ -167,7 +167,6 @@ class ContainerMiddleware:
         http = kind == "http"
         life = _Life(opened, send, self._error_status, http, None if around is None else around[_LIFE])
         scope[KEY], scope[_LIFE] = opened, life
-        await opened.__aenter__()
         try:
             with opened.ambient():
                 await self.app(scope, receive, life.send_early if http and self._early else life.send)
@@ -220,16 +219,38 @@ class _Life:
 
     async def send_early(self, message: Message) -> None:
         """Hold the start back until it is known whether the response streams; if not, end the scope before it goes out."""
-        self._note(message)
-        if self.held is not None:
-            if not self._due and self.open:
+        held = self.held
+        kind = message["type"]
+        if kind == "http.response.body" and held is not None and not (message.get("more_body") or held.get("trailers")):
+            # What nearly every response is, in two parts: the same as below, and nothing is called for it.
+            self._due = False
+            if self.failure is not None or held["status"] >= self._error_status:
                 await self.end(None)
-            held, self.held = self.held, None
-            if held is not None:
+            elif self.open:
+                self.open = False
+                try:
+                    await self._scope.__aexit__(None, None, None)
+                except BaseException:
+                    self.held = None
+                    raise
+            if self.held is not None:
+                self.held = None
                 await self._send(held)
-        elif message["type"] == "http.response.start" and not _header(message, b"content-type").startswith(b"text/event-stream"):
-            self.held = message
+            await self._send(message)
             return
+        if kind == "http.response.start" and held is None:
+            self._start = message
+            if not _header(message, b"content-type").startswith(b"text/event-stream"):
+                self.held = message
+                return
+        else:
+            self._note(message)
+            if held is not None:
+                if not self._due and self.open:
+                    await self.end(None)
+                held, self.held = self.held, None
+                if held is not None:
+                    await self._send(held)
         await self._send(message)
 
     async def flush(self) -> None:
