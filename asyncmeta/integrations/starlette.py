@@ -91,11 +91,11 @@ def inject(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     return noted
 
 
-def filled(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an async function that fills *handler* and runs it: a sync one in a thread."""
+def filled(handler: Callable[..., Any], fill: Callable[..., Any] = injected) -> Callable[..., Any]:
+    """Return *handler* as *fill* fills it: an async function, or a generator; a sync function runs in a thread."""
     called = plain(handler)
-    if inspect.iscoroutinefunction(called):
-        return injected(handler)
+    if inspect.iscoroutinefunction(called) or generates(handler):
+        return fill(handler)  # type: ignore[no-any-return]
     asynchronous = inspect.iscoroutinefunction(inspect.unwrap(called))  # below a decorator that only hands on
 
     @functools.wraps(handler)
@@ -104,7 +104,13 @@ def filled(handler: Callable[..., Any]) -> Callable[..., Any]:
             return await handler(*args, **named)
         return await run_in_threadpool(handler, *args, **named)
 
-    return injected(run)
+    return fill(run)  # type: ignore[no-any-return]
+
+
+def generates(handler: Any) -> bool:
+    """Tell whether a call of *handler* gives a generator, of either kind."""
+    called = inspect.unwrap(plain(handler))
+    return inspect.isasyncgenfunction(called) or inspect.isgeneratorfunction(called)
 
 
 def plain(handler: Any) -> Any:

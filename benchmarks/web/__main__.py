@@ -13,8 +13,8 @@ from .apps import APPS, Work
 from .calls import competitor
 from .served import per_second
 
-OURS = "asyncmeta, route class"
-LIMIT = 1.10  #: what a request of ours may cost over the bare one
+OURS = ("asyncmeta, route of container", "asyncmeta, route class")
+LIMIT = 1.10  #: what a request of the first of ours may cost over the bare one
 QUICKER_THAN = ("dishka, route class", "dishka, @inject", "wireup, route class", "wireup, marker")
 LIBRARIES = ("fastapi", "starlette", "uvicorn", "dishka", "wireup", "svcs")
 
@@ -64,11 +64,13 @@ def micro(seconds: float | None) -> float:
 
 
 def limits_not_kept(rows: dict[str, Row]) -> list[str]:
-    if OURS not in rows:
-        return []
-    ours = rows[OURS].measured
-    missed = [f"not kept: {OURS} costs {ours:.2f} x bare, at most {LIMIT:.2f}"] if ours > LIMIT else []
-    return missed + [f"not kept: {name} is quicker" for name in QUICKER_THAN if name in rows and rows[name].measured <= ours]
+    missed = []
+    if OURS[0] in rows and rows[OURS[0]].measured > LIMIT:
+        missed.append(f"not kept: {OURS[0]} costs {rows[OURS[0]].measured:.2f} x bare, at most {LIMIT:.2f}")
+    for ours in rows.keys() & set(OURS):
+        quicker = [name for name in QUICKER_THAN if name in rows and rows[name].measured <= rows[ours].measured]
+        missed.extend(f"not kept: {name} is quicker than {ours}" for name in quicker)
+    return missed
 
 
 def under_a_server(names: list[str], rounds: int, seconds: float, connections: int) -> None:

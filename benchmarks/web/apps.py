@@ -144,6 +144,16 @@ def asyncmeta_route(work: Work) -> FastAPI:
     return app
 
 
+def asyncmeta_route_of(work: Work) -> FastAPI:
+    """With the route class of a container: a scope for each call of a handler, and none for the connection."""
+    container = _services(work)
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container, connections=False)
+    app.router.route_class = ContainerRoute.of(container)
+    _add(app, From[Pool], From[Session])
+    return app
+
+
 def asyncmeta_marker(work: Work) -> FastAPI:
     """With the marker alone."""
     app = FastAPI()
@@ -233,6 +243,7 @@ def svcs_container(work: Work) -> FastAPI:
 APPS: dict[str, Callable[[Work], FastAPI]] = {
     "bare": bare,
     "by hand": by_hand,
+    "asyncmeta, route of container": asyncmeta_route_of,
     "asyncmeta, route class": asyncmeta_route,
     "asyncmeta, marker": asyncmeta_marker,
     "Depends": depends,

@@ -24,6 +24,7 @@ from asyncmeta import (  # noqa: E402
     Container,
     DeclarationError,
     FinalizationErrors,
+    GraphErrors,
     Inject,
     Scope,
     ScopeError,
@@ -649,3 +650,108 @@ async def test_a_scope_and_the_container_can_be_asked_for(app, container):
 
     async with container, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.get("/")).json() == [True, True]
+
+
+# --- a scope for each call of a handler ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def app_of_container(container):
+    """An application whose handlers are filled by the container itself; the middleware only starts and stops it."""
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container, connections=False)
+    app.router.route_class = ContainerRoute.of(container)
+    return app
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_the_route_class_of_a_container_opens_a_scope_for_each_call(app_of_container, journal, asynchronous):
+    """
+    Each call of a handler, sync or async, has a session, which commits before the response is made; no scope is around it.
+    """
+
+    @app_of_container.get("/async/{number}")
+    async def handler(number: int, session: From[Session], config: Annotated[dict, Inject("config")], request: Request):
+        journal.append(f"in loop {session.thread is threading.current_thread()}, {KEY in request.scope}")
+        return [number, config]
+
+    @app_of_container.get("/sync/{number}")
+    def sync_handler(number: int, session: asyncmeta.From[Session], config: From[Annotated[dict, Inject("config")]]):
+        journal.append(f"in loop {session.thread is threading.current_thread()}, False")
+        return [number, config]
+
+    with TestClient(app_of_container) as client:
+        for number in range(4):
+            assert client.get(f"/{'async' if asynchronous else 'sync'}/{number}").json() == [number, {"debug": True}]
+        parameters = client.get("/openapi.json").json()["paths"]["/sync/{number}"]["get"]["parameters"]
+
+    assert [one["name"] for one in parameters] == ["number"]
+    calls = ["+session", f"in loop {asynchronous}, False", "commit"] * 4
+    assert journal == ["+database", *calls, "-database"]
+
+
+def test_the_route_class_of_a_container_rolls_back(app_of_container, services, journal):
+    """
+    Finalizers see what the handler raised, HTTP exceptions too; a commit that fails is a 500.
+    """
+
+    @inject_dependency("failing", on=services, lifetime="scoped")
+    async def failing() -> AsyncIterator[str]:
+        yield "failing"
+        raise OSError("disk full")
+
+    @app_of_container.get("/gone")
+    async def gone(session: From[Session]):
+        raise HTTPException(404)
+
+    @app_of_container.get("/failing")
+    async def commits(value: From[Annotated[str, Inject("failing")]]):
+        return value
+
+    with TestClient(app_of_container, raise_server_exceptions=False) as client:
+        assert client.get("/gone").status_code == 404
+        assert client.get("/failing").status_code == 500
+
+    assert journal == ["+database", "+session", "rollback: HTTPException(status_code=404, detail='Not Found')", "-database"]
+
+
+@pytest.mark.skipif(not WITH_STREAMS, reason="this FastAPI knows no handlers that are generators")
+def test_a_generator_of_the_route_class_of_a_container_keeps_its_session(app_of_container, journal):
+    """
+    The session of a handler that is a generator ends when that is exhausted.
+    """
+
+    @app_of_container.get("/")
+    async def stream(session: From[Session]) -> AsyncIterator[int]:
+        for number in range(3):
+            journal.append(f"item {number}")
+            yield number
+
+    with TestClient(app_of_container) as client:
+        assert client.get("/").text.split() == ["0", "1", "2"]
+
+    assert journal == ["+database", "+session", "item 0", "item 1", "item 2", "commit", "-database"]
+
+
+def test_the_route_class_of_a_container_checks_at_once_and_follows_overrides(app_of_container, container):
+    """
+    A handler that asks for what nothing provides is refused when its route is made; overrides reach the others.
+    """
+
+    class Nobody: ...
+
+    with pytest.raises(GraphErrors, match="nothing provides .*Nobody"):
+
+        @app_of_container.get("/nobody")
+        async def nobody(nobody: From[Nobody]): ...
+
+    @app_of_container.get("/")
+    async def handler(limit: From[Annotated[int, Inject(LIMIT)]]):
+        return limit
+
+    with TestClient(app_of_container) as client:
+        for _ in range(3):
+            assert client.get("/").json() == 10
+        with container.override({LIMIT: 3}, everywhere=True):
+            assert client.get("/").json() == 3
+        assert client.get("/").json() == 10
