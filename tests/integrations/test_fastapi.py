@@ -740,7 +740,7 @@ def test_the_route_class_of_a_container_checks_at_once_and_follows_overrides(app
 
     class Nobody: ...
 
-    with pytest.raises(GraphErrors, match="nothing provides .*Nobody"):
+    with pytest.raises(GraphErrors, match=r"nothing provides .*Nobody"):
 
         @app_of_container.get("/nobody")
         async def nobody(nobody: From[Nobody]): ...

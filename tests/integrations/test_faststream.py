@@ -5,11 +5,11 @@ import threading
 from typing import Annotated
 
 import pytest
+import servers
 from helpers import Journal, fresh_app, guarded
 
 from asyncmeta import Container, FinalizationErrors, From as Marked, Inject, Scope, injected
 
-from .servers import needs_redis, redis_server
 from .shops import Pool, Session, shop
 
 pytest.importorskip("faststream", reason="needs faststream")
@@ -337,11 +337,10 @@ async def test_the_level_of_a_message():
 
 @pytest.fixture
 def redis():
-    with redis_server() as address:
+    with servers.redis(servers.free_port()) as address:
         yield address
 
 
-@needs_redis
 @guarded
 async def test_with_a_real_redis(redis):
     """

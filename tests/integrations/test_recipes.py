@@ -5,12 +5,11 @@ import sys
 import types
 
 import pytest
+import servers
 from doc_pages import ROOT, blocks
 from helpers import guarded
 
 from asyncmeta import Container
-
-from .servers import needs_postgres, needs_redis, postgres_server, redis_server
 
 pytest.importorskip("pydantic_settings", reason="needs pydantic-settings")
 
@@ -34,13 +33,13 @@ def recipe(monkeypatch):
 
 @pytest.fixture
 def postgres():
-    with postgres_server() as address:
-        yield address
+    with servers.postgresql() as address:
+        yield f"{address}/postgres"
 
 
 @pytest.fixture
 def redis():
-    with redis_server() as address:
+    with servers.redis(servers.free_port()) as address:
         yield address
 
 
@@ -88,7 +87,6 @@ async def test_sqlalchemy_commits_and_rolls_back(recipe, tmp_path):
     assert connections.count("connect") == connections.count("close") > 0
 
 
-@needs_postgres
 @guarded
 async def test_asyncpg_commits_and_rolls_back(recipe, postgres):
     """
@@ -114,7 +112,6 @@ async def test_asyncpg_commits_and_rolls_back(recipe, postgres):
     assert idle and pool.is_closing()
 
 
-@needs_redis
 @guarded
 async def test_redis_opens_and_closes(recipe, redis):
     """
