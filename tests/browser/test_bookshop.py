@@ -60,12 +60,14 @@ def text(driver, selector):
 @contextmanager
 def new_page(driver):
     """Wait until what is done in the block has led to another page."""
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.support.expected_conditions import staleness_of
     from selenium.webdriver.support.ui import WebDriverWait
 
     old = driver.find_element("css selector", "html")
     yield
-    WebDriverWait(driver, 20).until(staleness_of(old))
+    # In the middle of the change Chromium may say that the node belongs to no document, which is another exception.
+    WebDriverWait(driver, 20, ignored_exceptions=[WebDriverException]).until(staleness_of(old))
 
 
 def follow(driver, link):
