@@ -195,6 +195,7 @@ async def test_near_misses_cross_kinds_of_token():
 
     assert "Database" in caught.value.close_to
 
+
 T = TypeVar("T")
 
 

@@ -992,6 +992,28 @@ async def test_the_container_around_the_call_is_the_ambient_one():
         await ask(1)
 
 
+async def test_what_one_container_would_fill_wins_where_it_is_passed_by_hand_for_another():
+    """
+    Passing by hand wins, in another container's block and in none, also of the very value that the first one fills in.
+    """
+
+    @injected
+    async def handler(pool: From[Pool], name: From[str] = "nobody"):
+        return pool, name
+
+    async with Container(World().app) as outer:
+        pool = await outer.get(Pool)
+        for _ in CALLS:
+            assert await handler() == (pool, "nobody")
+        named = World().app
+        named.register_value(str, "Ada")
+        async with Container(named) as inner:
+            assert await handler(pool, "nobody") == (pool, "nobody")
+            assert await handler(name="nobody") == (await inner.get(Pool), "nobody")
+        outside = asyncio.create_task(handler(pool, "nobody"), context=contextvars.Context())
+        assert await outside == (pool, "nobody")
+
+
 async def test_an_ambient_scope_gives_its_own_values():
     """
     Where a scope is ambient its values are used, and nothing is opened or closed.
@@ -1042,6 +1064,28 @@ async def test_calls_in_an_ambient_scope_follow_what_changes():
         async with container.scope() as other:
             with other.ambient():
                 assert (await handler(1))[2] is not session
+
+
+async def test_a_scope_entered_with_a_plain_with_fills_step_by_step_for_ever():
+    """
+    Nothing is awaited in a scope that was entered with a plain ``with``, also by a function that has code for scopes.
+    """
+    world = World()
+
+    @injected
+    async def handler(session: From[Session]):
+        return session
+
+    async with Container(world.app) as container:
+        for _ in CALLS:
+            async with container.scope() as scope:
+                with scope.ambient():
+                    assert await handler() is await scope.get(Session)
+        world.journal.clear()
+        with container.scope() as blocking, blocking.ambient(), pytest.raises(AsyncDependencyError, match="plain `with`"):
+            await handler()
+
+    assert "+session" not in world.journal
 
 
 async def test_tasks_of_two_containers_do_not_see_each_other():

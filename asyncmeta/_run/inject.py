@@ -54,9 +54,6 @@ class Injection(Wrapper):
         run = {SYNC: self.run, ASYNC: self.run_async, GENERATOR: self.run_generator, ASYNC_GENERATOR: self.run_stream}
         return run[self.form.kind]
 
-    def wrapper_run(self, *values: Any) -> Any:
-        return self.runner()(*values)
-
     # --- without code of its own ---
 
     def run(self, *values: Any) -> Any:

@@ -169,17 +169,6 @@ class Wrapper:
         self.cold = _cold_code(form)  #: what it runs where it has no code for a container
         self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
 
-    def again(self, bound: Bound, *values: Any) -> Any:
-        """Do a call without the code that it came to; what this had among its defaults was not passed by hand."""
-        known = bound.defaults
-        return self.wrapper_run(*[
-            UNFILLED if number in known and known[number] is value else value for number, value in enumerate(values)
-        ])  # fmt: skip
-
-    def wrapper_run(self, *values: Any) -> Any:
-        """Do a call without code of its own; *values* are in the order of the function's parameters."""
-        raise NotImplementedError
-
     def fill_of(self, container: Any, number: int) -> Fill:
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         raise NotImplementedError
@@ -191,7 +180,6 @@ class Wrapper:
             **_HELPERS,
             "__name__": getattr(function, "__module__", None) or __name__,
             "run": run,
-            "again": self.again,
             "function": function,
         }
         wrapper = types.FunctionType(self.cold, names)

@@ -20,6 +20,8 @@ BOUND = "bound"
 
 # Marked parameters have defaults: a built container value itself, so that it costs a call nothing, and UNFILLED where
 # something has to be made.  (Looking at every parameter, "was it passed?", costs a tenth of a short call each time.)
+# For the ambient container it is always UNFILLED: a call may turn out to be for another one, or for none, and then it
+# matters whether the caller has passed the very value that would have been the default.
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 _NORMAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -244,7 +246,7 @@ class _CallEmitter(_Emitter):
 
     def by_default(self, fill: Fill) -> bool:
         """Tell, and note, that a parameter's value stands among the defaults."""
-        if self.form.taken[fill.number].shown is None:
+        if self.ambient or self.form.taken[fill.number].shown is None:
             return False
         if fill.plan is None:
             self.source.constants_at[fill.number] = fill.constant
@@ -292,7 +294,7 @@ class _CallEmitter(_Emitter):
         if self.ambient:
             self.specials["home"] = None
             with self.w.indent("if here() is not home:"):
-                self.elsewhere(f'again("{BOUND}", {self.all_given()})')
+                self.elsewhere(f"run({self.all_given()})")
                 if self.form.kind == ASYNC_GENERATOR:
                     self.w.line("return")
 
