@@ -311,6 +311,7 @@ class ByThreads:
     __slots__ = ()
 
     by_threads = True
+    innermost = False  # of injected functions, too, the code is for the others
 
     def get(self, token: Any, /) -> Any:
         return self._get_cold(token)  # type: ignore[attr-defined]  # this and the rest: mixed into scopes
