@@ -1032,6 +1032,54 @@ async def test_an_ambient_scope_gives_its_own_values():
                 assert await handler() is await scope.get(Session)
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_a_container_keeps_is_built_where_no_scope_is_ambient(kind):
+    """
+    A function that a singleton's factory calls, then or later, is filled by the container, whose scope asked for it or not.
+    """
+    world = World()
+    sessions = []
+
+    @injected
+    async def job(session: From[Session]):
+        sessions.append(session)
+
+    class Worker:
+        def __init__(self):
+            self.context = contextvars.copy_context()
+
+    class Later(Worker):
+        pass
+
+    inject_dependency(on=world.app)(Later)
+    if kind == "sync":
+        inject_dependency(on=world.app)(Worker)
+    else:
+
+        @inject_dependency(Worker, on=world.app)
+        async def start_worker():
+            await job()
+            return Worker()
+
+    async with Container(world.app) as container:
+        async with container.scope() as scope:
+            with scope.ambient():
+                worker = await scope.get(Worker)
+                assert current() is scope
+                own = await scope.get(Session)
+        assert worker.context.run(current) is container
+        await asyncio.create_task(job(), context=worker.context)  # the scope is closed
+        assert own not in sessions
+        async with container.overlay({Config: Config()}) as overlay:
+            with overlay.ambient():
+                assert (await container.get(Later)).context.run(current) is container
+    async with Container(fresh_app()) as other, Container(world.app, check=False) as container:
+        with other.ambient():
+            async with other.scope() as scope:
+                with scope.ambient():
+                    assert (await container.get(Later)).context.run(current) is other
+
+
 async def test_calls_in_an_ambient_scope_follow_what_changes():
     """
     In a scope, too, every call sees what is passed by hand, overridden, registered anew and closed; defaults hold.

@@ -6,7 +6,7 @@ import contextvars
 from types import TracebackType
 from typing import Any
 
-__all__ = ["AMBIENT", "Ambient", "current"]
+__all__ = ["AMBIENT", "Ambient", "current", "lasting"]
 
 AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
 
@@ -14,6 +14,19 @@ AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient
 def current() -> Any:
     """Return the ambient scope, or the ambient container (which is a scope, too); None where there is neither."""
     return AMBIENT.get()
+
+
+def lasting(container: Any) -> Any:
+    """
+    Return what is ambient while *container* builds what it keeps: no scope, which would end before that does.
+
+    It is the container itself, unless what is ambient here is of quite another one: then it is that.
+    """
+    here = AMBIENT.get()
+    if here is None:
+        return None
+    around = here.container
+    return container if around.origin is container.origin else around
 
 
 class Ambient:

@@ -212,6 +212,11 @@ class Container(Tables):
         return self
 
     @property
+    def origin(self) -> Container:
+        """The container that an overlay is about; any other one is about itself."""
+        return self
+
+    @property
     def closed(self) -> bool:
         """Whether it is closed, or closing."""
         return self.state != OPEN

@@ -16,6 +16,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL
 from .._solve.nodes import CONTAINER, Node
 from .._solve.plan import Unit
 from ..errors import AsyncDependencyError, ClosedError
+from .ambient import AMBIENT, lasting
 from .asked import Asked, asking
 from .cells import CHAIN, LOCK, Build, Outcome, Wait, holdings, wake
 from .finalizers import push_locked, settle_errors
@@ -298,6 +299,7 @@ def in_place(build: Build, unit: Unit) -> None:
     """Build a value that needs no awaiting, here and now."""
     container = build.container
     token = CHAIN.set((*CHAIN.get(), build))
+    ambient = AMBIENT.set(lasting(container))
     build.began = time.perf_counter()
     try:
         context = container.building_context()
@@ -307,6 +309,7 @@ def in_place(build: Build, unit: Unit) -> None:
         _settle_failed(build, error)
         raise
     finally:
+        AMBIENT.reset(ambient)
         CHAIN.reset(token)
     build.finished = time.perf_counter()
     # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
@@ -352,9 +355,10 @@ def _settle_failed(build: Build, error: BaseException | None) -> None:
 
 
 def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Drive) -> None:
-    """Start the task that builds, in a copy of the caller's context."""
+    """Start the task that builds, in a copy of the caller's context without what is the caller's alone."""
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), build))
+    context.run(AMBIENT.set, lasting(build.container))
     build.container.clean_context(context)
     if build.container.watch is not None:
         context.run(drive.asking().__enter__)

@@ -64,7 +64,8 @@ class Overlay(Answering, Container):
         below.check_open()
         below.graph.refresh()
         graph = OverlaidGraph(below.graph, registry, new=new)
-        self.origin, self.below = below.origin if isinstance(below, Overlay) else below, below
+        self.origin = below.origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
+        self.below = below
         self.force = None
         self.views, self.fetched = {}, {}
         self._begin(below.root_class, None, graph, check=False)
