@@ -1613,3 +1613,99 @@ async def test_an_injected_function_may_close_its_container(kind):
             assert [item async for item in stream(close=close)]
     assert container.closed
     assert len(done) == 4
+
+
+# --- closing around calls ---------------------------------------------------------------------------------------
+
+
+def calls_of(container, form):
+    """Return a function that awaits *work* with a session, each time in a scope of its own, which something opens."""
+    if form == "request":
+
+        async def call(work):
+            async with container.request(Session):
+                return await work()
+
+    elif form == "scope":  # something holds on to it
+
+        @container.inject
+        async def call(work, session: From[Session], scope: From[Scope]):
+            return await work()
+
+    else:
+
+        @container.inject
+        async def call(work, session: From[Session]):
+            return await work()
+
+    return call
+
+
+async def nothing():
+    pass
+
+
+@pytest.mark.parametrize("before", [0, 3], ids=["step by step", "by code"])
+@pytest.mark.parametrize("form", ["call", "scope", "request"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_closing_from_what_a_call_tears_down_is_nothing(before, form, fails):
+    """
+    A finalizer that runs at the end of a call, or of a request, and closes the container does nothing; the call's owner can.
+    """
+    app = fresh_app()
+    closed = []
+
+    @inject_dependency(Session, on=app, lifetime="scoped")
+    async def open_session():
+        try:
+            yield Session()
+        finally:
+            await container.aclose()
+            closed.append(container.closed)
+
+    async def work():
+        if fails:
+            raise LookupError
+
+    container = Container(app)
+    call = calls_of(container, form)
+    for _ in range(before):
+        await call(nothing)
+    try:
+        await call(work)
+    except LookupError:
+        assert fails
+
+    assert closed == [False] * (before + 1)
+    await container.aclose()
+
+
+@pytest.mark.parametrize("before", [0, 3], ids=["step by step", "by code"])
+def test_closing_from_what_a_sync_call_tears_down_is_nothing(before):
+    """
+    The same without a loop, and in a scope.
+    """
+    app = fresh_app()
+    closed = []
+
+    @inject_dependency(Session, on=app, lifetime="scoped")
+    def open_session():
+        try:
+            yield Session()
+        finally:
+            container.close()
+            closed.append(container.closed)
+
+    container = Container(app)
+
+    @container.inject
+    def call(session: From[Session]):
+        return session
+
+    for _ in range(before + 1):
+        call()
+    with container.scope() as scope:
+        scope.get_nowait(Session)
+
+    assert closed == [False] * (before + 2)
+    container.close()

@@ -211,12 +211,13 @@ def holdings() -> dict[Any, str]:
     return held
 
 
-def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
+def scopes_above(codes: Set[int], generated: str) -> list[Any]:
     """
     Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
 
     Args:
-        generated: Count what generated code is making, too: for a scope, or a container whose injected function it is.
+        generated: Under which name generated code has what tells, of a frame of it, the scope, or the container whose
+            injected function it is, for which it is doing just that.
     """
     found: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
@@ -225,10 +226,10 @@ def scopes_above(codes: Set[int], *, generated: bool = False) -> list[Any]:
     while frame is not None:
         if id(frame.f_code) in codes:
             found.append(frame.f_locals.get("self"))
-        elif generated:
+        else:
             # Found by the names that it runs with, so that the code itself does nothing for it.
-            makes_for = frame.f_globals.get("__asyncmeta_makes_for__")
-            scope = None if makes_for is None else makes_for(frame)
+            tells = frame.f_globals.get(generated)
+            scope = None if tells is None else tells(frame)
             if scope is not None:
                 found.append(scope)
         frame = frame.f_back

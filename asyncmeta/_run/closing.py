@@ -15,7 +15,19 @@ from ..errors import ClosedError, ContainerError, FactoryError
 from .cells import LOCK, scopes_above, wake
 from .finalizers import as_list, check_sync, settle_errors, unwind, unwind_sync, yields_twice
 
-__all__ = ["CLOSED", "CLOSING", "CLOSING_CODES", "FLIGHT_CODES", "GONE", "Closing", "landed", "live", "warn_open"]
+__all__ = [
+    "CLOSED",
+    "CLOSING",
+    "CLOSING_CODES",
+    "Closing",
+    "FLIGHT_CODES",
+    "GONE",
+    "LEAVES_FOR",
+    "MAKES_FOR",
+    "landed",
+    "live",
+    "warn_open",
+]
 
 #: Added to a scope's count of gets in flight when it begins to close.
 CLOSING: Final = 1 << 40
@@ -189,7 +201,7 @@ class Closing:
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
         if self.r is CLOSED:
-            if self.v is not GONE and self not in scopes_above(CLOSING_CODES):
+            if self.v is not GONE and self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
                 await self._until(_CLOSERS, lambda: self.v is GONE)
             return
         self.r = CLOSED
@@ -253,7 +265,7 @@ class Closing:
         Raises:
             ContainerError: The caller is part of a get in flight.
         """
-        if self.n & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, generated=True):
+        if self.n & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, MAKES_FOR):
             raise ContainerError(f"{self.name} cannot be closed by a factory that it is waiting for")
 
     async def _until(self, key: int, over: Callable[[], bool]) -> None:
@@ -379,9 +391,9 @@ def landed(scope: Any) -> None:
     raise ClosedError(f"{scope.name} was closed meanwhile")
 
 
-CLOSING_CODES: Final[frozenset[int]] = frozenset(
-    map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_sync.__code__))
-)
-
-#: The codes that carry out a get in flight; filled by the room that has them.
+#: The codes that tear down, and those that carry out a get in flight; each room adds its own.
+CLOSING_CODES: Final[set[int]] = set(map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_sync.__code__)))
 FLIGHT_CODES: Final[set[int]] = set()
+
+#: The names under which generated code has what tells for whom it does the same, see `scopes_above`.
+LEAVES_FOR, MAKES_FOR = "__asyncmeta_leaves_for__", "__asyncmeta_makes_for__"

@@ -15,7 +15,7 @@ from .._solve.plan import Unit
 from ..errors import ClosedError, ContainerError, WrongLoopError
 from .ambient import Ambient
 from .cells import CHAIN, LOCK, Build, scopes_above
-from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE, warn_open
+from .closing import CLOSED, CLOSING, CLOSING_CODES, FLIGHT_CODES, GONE, LEAVES_FOR, MAKES_FOR, warn_open
 from .drive import Holder
 from .finalizers import EXITING, as_list, check_sync, settle_errors, unwind, unwind_sync
 from .getters import Getters
@@ -207,7 +207,7 @@ class Ending(Scope):
     # --- closing ---
 
     async def _close(self, error: BaseException | None) -> None:
-        if self in EXITING.get() or self in (one.container for one in scopes_above(CLOSING_CODES)):
+        if self._is_exiting():
             return  # a finalizer of ours asks for what is going on
         self._refuse_inside()
         if self.state == IS_CLOSED:
@@ -235,9 +235,13 @@ class Ending(Scope):
             raised = [cancelled, *raised]
         settle_errors(raised, error)
 
+    def _is_exiting(self) -> bool:
+        """Tell whether the running code is a finalizer of this, or of something inside."""
+        return self in EXITING.get() or any(one.container is self for one in scopes_above(CLOSING_CODES, LEAVES_FOR))
+
     def _refuse_inside(self) -> None:
         inside = any(build.container is self and not build.done for build in CHAIN.get())
-        if inside or any(scope.container is self for scope in scopes_above(FLIGHT_CODES, generated=True)):
+        if inside or any(scope.container is self for scope in scopes_above(FLIGHT_CODES, MAKES_FOR)):
             raise ContainerError(f"the container of {self.name} cannot be closed by a factory that it is waiting for")
 
     def _begin_closing(self) -> None:
@@ -292,7 +296,7 @@ class Ending(Scope):
             self.watch.closed(self.name)
 
     def _close_sync(self, error: BaseException | None) -> None:
-        if self.state == IS_CLOSED or self in EXITING.get():
+        if self.state == IS_CLOSED or self._is_exiting():
             return
         if self.state == IS_CLOSING:
             raise ContainerError(f"the container of {self.name} is closing already")

@@ -15,7 +15,7 @@ from .._solve.emit import Source, emit_root
 from .._solve.nodes import Node
 from .._solve.plan import Plan
 from .cells import FLIGHT, UNSET
-from .closing import CLOSING, landed, live
+from .closing import CLOSING, MAKES_FOR, landed, live
 from .finalizers import push
 from .handles import factory_handle, late_handle
 from .work import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
@@ -47,7 +47,7 @@ class Loaded:
             **{name: function_of(node) for name, node in source.calls.items()},
             "lines": source.lines,
             "__asyncmeta_reader__": _reader(source.lines),
-            "__asyncmeta_makes_for__": _makes_for,
+            MAKES_FOR: _makes_for,
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from .._solve.emit import emit_opening, wants_scope
 from .._solve.plan import LARGEST, Plan
 from ..errors import FactoryError
+from .closing import CLOSING_CODES
 from .finalizers import as_list, settle_errors, unwind, yields_twice
 from .load import bound, loaded
 from .work import undone
@@ -118,3 +119,6 @@ def quick_enter(container: Any, plan: Plan) -> Any:
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
     return type("QuickOpening", (QuickOpening,), {"__slots__": (), "p": container, "__aenter__": enter})
+
+
+CLOSING_CODES.update(map(id, (QuickOpening.__aexit__.__code__, QuickOpening.close.__code__)))

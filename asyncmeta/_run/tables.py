@@ -13,7 +13,7 @@ from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from .asked import Asked
 from .cells import CHAIN, LOCK, UNSET, Build, scopes_above
-from .closing import FLIGHT_CODES
+from .closing import FLIGHT_CODES, MAKES_FOR
 from .drive import build_missing_now
 from .ending import OPEN
 from .handles import Ready, answering_by_context
@@ -235,7 +235,7 @@ class Tables(Watching):
             build.task is not None
             and build.loop is get_running_loop()
             and not CHAIN.get()
-            and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, generated=True))
+            and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, MAKES_FOR))
         )
 
     def build_now(self, nodes: Sequence[Node], asked: Asked | None = None) -> None:

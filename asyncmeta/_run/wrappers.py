@@ -22,6 +22,7 @@ from .._solve.plan import LARGEST
 from ..errors import FactoryError, GraphError, ScopeError
 from .ambient import AMBIENT
 from .cells import LOCK
+from .closing import LEAVES_FOR, MAKES_FOR
 from .finalizers import as_list, settle_errors, unwind, unwind_sync, yields_twice
 from .load import Loaded, loaded
 from .work import undone
@@ -58,15 +59,14 @@ class Bound:
     that was made and not started keeps what belongs to its code.
     """
 
-    __slots__ = ("container", "defaults", "lines", "names", "serial", "space")
+    __slots__ = ("container", "names", "serial", "source", "space")
 
-    def __init__(self, container: Any, space: dict[str, Any], names: dict[str, Any], defaults: dict[int, Any], lines: Any) -> None:
+    def __init__(self, container: Any, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
         self.container = container
         self.space = space
         self.serial = next(_SERIAL)
         self.names = {name: f"{name}_{self.serial}" for name in names}
-        self.defaults = defaults
-        self.lines = lines
+        self.source = source
         space.update({self.names[name]: value for name, value in names.items()})
 
     def code(self, code: CodeType) -> CodeType:
@@ -247,7 +247,7 @@ class Wrapper:
                     names[name] = container if name in ("container", "home") else written.loaded.names[name]
             defaults = {**source.constants_at, **{at: container.built_value(node) for at, node in source.held_at.items()}}
             self.cool()
-            self.bound = Bound(container, wrapper.__globals__, names, defaults, source.lines)
+            self.bound = Bound(container, wrapper.__globals__, names, source)
             self.others = 0
             # In this order: with the old code a default counts as passed by hand, and is the right value.
             self.give_defaults(wrapper, defaults)
@@ -303,27 +303,38 @@ class Wrapper:
 
 def _makes_for(frame: FrameType) -> Any:
     """Return the container for which a frame of an injected function is making something, before the function itself runs."""
-    bound = next((one for one in frame.f_code.co_consts if type(one) is Bound), None)
-    return bound.container if bound is not None and frame.f_lineno in bound.lines else None
+    bound = _bound_of(frame)
+    return bound.container if bound is not None and frame.f_lineno in bound.source.lines else None
+
+
+def _leaves_for(frame: FrameType) -> Any:
+    """Return the container for which a frame of an injected function is tearing down what was made for it."""
+    bound = _bound_of(frame)
+    begin = None if bound is None else bound.source.leaves_from
+    return bound.container if bound is not None and begin is not None and frame.f_lineno >= begin else None
+
+
+def _bound_of(frame: FrameType) -> Bound | None:
+    return next((one for one in frame.f_code.co_consts if type(one) is Bound), None)
 
 
 def _failed(bound: Bound, error: BaseException) -> None:
     """Note what was being built when a step failed."""
-    raised = undone(bound.container, error, bound.lines)[0]
+    raised = undone(bound.container, error, bound.source.lines)[0]
     if raised is not error:
         raise raised from None
 
 
 async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
     """Tear down what was set up, before the error of a step or of the function goes on."""
-    raised = undone(bound.container, error, bound.lines)[0]
+    raised = undone(bound.container, error, bound.source.lines)[0]
     settle_errors(await unwind(as_list(finalizers), raised), raised)
     if raised is not error:
         raise raised from None
 
 
 def _undo_now(bound: Bound, finalizers: Any, error: BaseException) -> None:
-    raised = undone(bound.container, error, bound.lines)[0]
+    raised = undone(bound.container, error, bound.source.lines)[0]
     settle_errors(unwind_sync(as_list(finalizers), raised), raised)
     if raised is not error:
         raise raised from None
@@ -353,7 +364,8 @@ def _twice_now(generator: Any) -> None:
 
 
 _HELPERS: dict[str, Any] = {
-    "__asyncmeta_makes_for__": _makes_for,
+    MAKES_FOR: _makes_for,
+    LEAVES_FOR: _leaves_for,
     "UNFILLED": UNFILLED,
     "here": AMBIENT.get,
     "failed": _failed,

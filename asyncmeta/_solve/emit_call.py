@@ -36,13 +36,14 @@ _STEP = {GENERATOR: ("next(x)", "StopIteration"), ASYNC_GENERATOR: ("await x.__a
 class CallSource(Source):
     """Source of a wrapper; parameters are `p0`, `p1`, and `k2` where one is passed by name, until they get their own names."""
 
-    __slots__ = ("bound", "constants_at", "held_at", "names")
+    __slots__ = ("bound", "constants_at", "held_at", "leaves_from", "names")
 
     def __init__(self) -> None:
         super().__init__()
         self.bound: tuple[str, ...] = ()  #: the names that stand for what a container has bound
         self.names: dict[str, str] = {}  #: our identifier -> the parameter's name
         self.held_at: dict[int, Node] = {}  #: parameters whose default is a built container value
+        self.leaves_from: int | None = None  #: the line from which on it tears down; None where there is nothing
         self.constants_at: dict[int, Any] = {}  #: parameters whose default is the function's own
 
 
@@ -338,6 +339,7 @@ class _CallEmitter(_Emitter):
         with w.indent("try:"):
             self.fill(fills)
             self.call_it(last=False)
+        self.source.leaves_from = len(w.lines) + 1
         with w.indent("except BaseException as error:"):
             w.line(f'{"await undo" if waits else "undo_now"}("{BOUND}", x, error)')
             w.line("raise")
