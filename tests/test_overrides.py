@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import weakref
 from typing import Annotated
 
 import pytest
+from helpers import collected
 
 from asyncmeta import (
     All,
@@ -24,6 +26,7 @@ from asyncmeta import (
     Observer,
     inject_dependency,
 )
+from asyncmeta._run.overriding import IN_FORCE
 
 
 class Clock:
@@ -1249,3 +1252,38 @@ async def test_a_block_that_cannot_be_left_without_awaiting_can_be_left_with():
         await block.__aexit__(None, None, None)
         assert steps == ["-fake"]
         assert container.kids == set()
+
+
+async def test_a_task_that_outlives_a_block_keeps_no_fake_alive():
+    """
+    A task that was started inside of an override keeps neither what was put in place nor what was built of it.
+    """
+    async with Container(application()) as container:
+        over = asyncio.Event()
+        fake = FakeClock()
+        async with container.override({Clock: fake}):
+            task = asyncio.create_task(over.wait())
+            store = await container.get(Store)
+            assert store.clock is fake
+        gone = weakref.ref(fake), weakref.ref(store)
+        del fake, store
+        await asyncio.sleep(0)
+        collected()
+
+        assert [one() for one in gone] == [None, None]
+        over.set()
+        await task
+
+
+async def test_blocks_that_end_in_another_context_do_not_pile_up():
+    """
+    Where each override ends in another context than it began in, as in fixtures, what has ended is not carried along.
+    """
+    async with Container(application()) as container:
+        for _ in range(5):
+            block = container.override({Clock: FakeClock()})
+            await block.__aenter__()
+            await asyncio.create_task(block.__aexit__(None, None, None))
+
+        assert len(IN_FORCE.get()) <= 1
+        assert not isinstance(await container.get(Clock), FakeClock)

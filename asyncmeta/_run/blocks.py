@@ -19,7 +19,7 @@ from .cells import LOCK
 from .container import Container
 from .observing import override_began, override_ended
 from .overlay import Overlay
-from .overriding import IN_FORCE, InForce
+from .overriding import IN_FORCE, NONE, InForce
 
 __all__ = ["Overriding"]
 
@@ -170,7 +170,7 @@ class Overriding:
         if everywhere:
             target.everywhere.append(force)
         else:
-            IN_FORCE.set((*IN_FORCE.get(), force))
+            IN_FORCE.set((*_in_force_here(), force))
 
     def _lift(self) -> None:
         """Take what was laid out of force; what was laid upon it since stays in force without it."""
@@ -189,7 +189,7 @@ class Overriding:
                         kid.force.lay(upper)  # type: ignore[union-attr]  # it is in force
                         pending.append((kid, upper))
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
-        IN_FORCE.set(tuple(one for one in IN_FORCE.get() if one not in self._forces))
+        IN_FORCE.set(_in_force_here())
 
     def _end(self) -> list[Overlay]:
         """Return what is to be closed, in that order."""
@@ -209,7 +209,8 @@ class Overriding:
                     self._ending.append(one)
                 else:
                     heir.held.insert(0, one)  # something that is in force may stand on it
-            force.held = []
+            # A task that was started in the block has it in its context for as long as it lives, and shall keep no fake.
+            force.held, force.top = [], None
         return self._ending
 
     async def __aenter__(self) -> Overlay:
@@ -223,6 +224,11 @@ class Overriding:
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         _close_all_sync(self._end(), exc)
+
+
+def _in_force_here() -> tuple[Any, ...]:
+    """Return what is in force in this context, without what has ended in another one."""
+    return tuple(one for one in IN_FORCE.get() if one is NONE or not one.ended)
 
 
 def _in_force_upon(overlay: Overlay) -> list[Overlay]:
