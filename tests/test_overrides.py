@@ -1254,6 +1254,45 @@ async def test_a_block_that_cannot_be_left_without_awaiting_can_be_left_with():
         assert container.kids == set()
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=lambda order: "".join(map("abcd".__getitem__, order)))
+@pytest.mark.parametrize(
+    "for_all", list(itertools.product((False, True), repeat=4)), ids=lambda four: "".join(map("-e".__getitem__, four))
+)
+async def test_what_is_in_force_is_closed_by_its_own_block_whatever_else_is_left(order, for_all):
+    """
+    Of some blocks, left in any order, each closes what it has built when it is left, and not before.
+    """
+    closed = []
+
+    class App(AsyncServiceBase):
+        pass
+
+    def making(name):
+        async def make():
+            yield name
+            closed.append(name)
+
+        return make
+
+    for key in "abcd":
+        App.register_value(key, f"real {key}")
+    async with Container(App) as container:
+        blocks = {}
+        for key, everywhere in zip("abcd", for_all, strict=True):
+            blocks[key] = container.override([{"provide": key, "use_factory": making(key)}], everywhere=everywhere)
+            await blocks[key].__aenter__()
+            for other in blocks:
+                assert await container.get(other) == other
+        left = ["abcd"[number] for number in order]
+        for number, key in enumerate(left):
+            await blocks.pop(key).__aexit__(None, None, None)
+            for other in "abcd":
+                assert await container.get(other) == (other if other in blocks else f"real {other}")
+            assert not set(closed) & set(left[number + 1 :])
+
+    assert sorted(closed) == ["a", "b", "c", "d"]
+
+
 async def test_a_task_that_outlives_a_block_keeps_no_fake_alive():
     """
     A task that was started inside of an override keeps neither what was put in place nor what was built of it.

@@ -202,15 +202,16 @@ class Overriding:
             return self._ending
         self._lift()
         override_ended(overlay.origin, overlay.graph.over[0].entries)
-        for force in reversed(self._forces):
-            for one in reversed(force.held):
-                heir = next((kid.force for kid in one.kids if isinstance(kid, Overlay) and kid.force and not kid.force.ended), None)
+        for force in self._forces:
+            for one in force.held:
+                heir = _heir_of(one)
                 if heir is None:
                     self._ending.append(one)
                 else:
-                    heir.held.insert(0, one)  # something that is in force may stand on it
+                    heir.held.append(one)  # something that is in force may stand on it
             # A task that was started in the block has it in its context for as long as it lives, and shall keep no fake.
             force.held, force.top = [], None
+        self._ending.sort(key=lambda one: one.number, reverse=True)
         return self._ending
 
     async def __aenter__(self) -> Overlay:
@@ -229,6 +230,18 @@ class Overriding:
 def _in_force_here() -> tuple[Any, ...]:
     """Return what is in force in this context, without what has ended in another one."""
     return tuple(one for one in IN_FORCE.get() if one is NONE or not one.ended)
+
+
+def _heir_of(overlay: Overlay) -> InForce | None:
+    """Return an override in force that has, or once had, an overlay upon *overlay*, be it through others; None where none has."""
+    pending = [overlay]
+    for lower in pending:
+        for kid in lower.kids:
+            if isinstance(kid, Overlay) and kid.force is not None:
+                if not kid.force.ended:
+                    return kid.force
+                pending.append(kid)
+    return None
 
 
 def _in_force_upon(overlay: Overlay) -> list[Overlay]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,9 @@ from .overriding import IN_FORCE, NONE, InForce
 from .scope import Scope
 
 __all__ = ["Overlay"]
+
+
+_NUMBERS = itertools.count(1)
 
 
 class Answering:
@@ -52,10 +56,11 @@ class Overlay(Answering, Container):
     A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
     """
 
-    __slots__ = ("answers", "below", "fetched", "force", "origin", "views")
+    __slots__ = ("answers", "below", "fetched", "force", "number", "origin", "views")
 
     origin: Container  #: the container that all of this is about
     below: Container  #: what it shares with: the base, or another overlay
+    number: int  #: later ones have higher ones; what lies or stands on another one is later than that
     force: InForce | None  #: of an override, which is seen without a handle
     answers: dict[Any, Overlay | None]  #: by who is asked, level and token: whose value it is
     views: dict[Any, OverlayScope]
@@ -66,6 +71,7 @@ class Overlay(Answering, Container):
         graph = OverlaidGraph(below.graph, registry, new=new)
         self.origin = below.origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
         self.below = below
+        self.number = next(_NUMBERS)
         self.force = None
         self.views, self.fetched = {}, {}
         self._begin(below.root_class, None, graph, check=False)

@@ -28,7 +28,7 @@ class InForce:
     def __init__(self, target: Any) -> None:
         self.target = target  #: the container that is overridden
         self.top: Any = None  #: the overlay that answers; None when it has ended
-        self.held: list[Any] = []  #: overlays to be closed with it, oldest first
+        self.held: list[Any] = []  #: overlays to be closed with it
         self.over: tuple[Any, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
         self.ended = False
 
