@@ -65,7 +65,7 @@ class _Decorator:
         if (
             len(factories) != 1
             or options
-            or (isinstance(self._token, type) and not callable(factories[0]) and not isinstance(factories[0], staticmethod))
+            or (isinstance(self._token, type) and not callable(factories[0]) and not hasattr(factories[0], "__get__"))
         ):
             raise self._forgotten("was called like a class")
         # Where it is applied counts: a helper may have made it.
@@ -129,7 +129,10 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: types.Fra
     if body is not None:
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):
-            raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not", str(place))
+            said = f"a factory has to be callable; {name_of(type(factory))} is not"
+            if isinstance(factory, (classmethod, property)):
+                said += ": in a class body it is a method, which gets the service, or a staticmethod"
+            raise DeclarationError(said, str(place))
         written.body = True
         body.append(written)
         return
@@ -202,7 +205,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
         also: More tokens for the same value.
         multi: One of several values of this token: ask for ``All[token]``.
         replace: Win over another module's registration in the same layer.
-        timeout: Seconds for the factory's own run; None waits for ever.
+        timeout: Seconds for the factory's own run, of a service for its ``on_startup``; None waits for ever.
         in_thread: Run a synchronous factory in a worker thread.
         concurrent: Build a scoped value beside others.
         health: What to ask the built value whether it is well; a callable, or a method's name.
@@ -216,7 +219,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     if options and (unknown := options.keys() - _OPTIONS):
         raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     frame = sys._getframe(1)
-    if isinstance(token, (types.FunctionType, staticmethod)):
+    if isinstance(token, (types.FunctionType, staticmethod, classmethod, property)):
         if options:
             raise DeclarationError(
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",

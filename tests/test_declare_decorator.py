@@ -1160,3 +1160,21 @@ async def test_outside_of_a_class_it_lands_in_the_shared_layer():
 
     assert AsyncServiceBase.get_dependency(name) is make
     assert await Container(fresh_app()).get(name) == "shared"
+
+
+@pytest.mark.parametrize("wrap", [classmethod, property])
+@pytest.mark.parametrize("token", [str, "name", None], ids=["type", "text", "bare"])
+def test_what_is_no_method_of_instances_is_refused_by_its_kind(wrap, token):
+    """
+    A classmethod or a property in a body is refused as such: nobody is told that parentheses are missing.
+    """
+    with pytest.raises(DeclarationError, match=rf"{wrap.__name__} is not: .* or a staticmethod"):
+
+        class App(AsyncServiceBase):
+            def make(cls) -> str:
+                return "made"
+
+            if token is None:
+                inject_dependency(wrap(make))
+            else:
+                inject_dependency(token)(wrap(make))
