@@ -477,3 +477,49 @@ def test_the_error_pickles():
     error = pickle.loads(pickle.dumps(BuildTimeoutError('"database"', 2.5)))
 
     assert (error.key, error.seconds, str(error)) == ('"database"', 2.5, 'building "database" took longer than 2.5 s')
+
+
+# --- services that start -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_the_start_of_a_service_is_cut_off(lifetime, in_thread):
+    """
+    The timeout of a service class bounds its ``on_startup``; what did not start is not shut down, and is made anew.
+    """
+    App, journal = fresh_app(), Journal()
+
+    class Feed(AsyncServiceBase, lifetime=lifetime):
+        hangs = True
+
+        async def on_startup(self):
+            with journal.noting("start"):
+                if Feed.hangs:
+                    await for_ever()
+
+        async def on_shutdown(self):
+            journal.append("shutdown")
+
+    App.register_dependency(Feed, Feed, timeout=SHORT, in_thread=in_thread)
+
+    async with Container(App) as container, container.scope() as scope:
+        failures = [await outcome(scope.get(Feed)) for _ in range(2)]
+        Feed.hangs = False
+        feeds = {await scope.get(Feed) for _ in range(3)}
+
+    assert [str(failure) for failure in failures] == ["building Feed took longer than 0.02 s"] * 2
+    assert len(feeds) == 1
+    assert journal == [*["+start", "-start"] * 3, "shutdown"]
+
+
+def test_a_service_without_a_start_of_its_own_has_nothing_to_cut_off():
+    """
+    A service class that is only constructed is refused a timeout, as every synchronous factory.
+    """
+
+    class Plain(AsyncServiceBase):
+        pass
+
+    with pytest.raises(DeclarationError, match="cannot stop Plain"):
+        fresh_app().register_dependency(Plain, Plain, timeout=SHORT)

@@ -129,7 +129,7 @@ def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Op
         raise DeclarationError(f"in_thread=True is for synchronous factories; {maker.name} is {maker.kind}")
     if maker.kind == VALUE and (timeout is not None or in_thread):
         raise DeclarationError("a value is there already: timeout and in_thread have nothing to do")
-    if timeout is not None and not in_thread and maker.kind in ("sync", GENERATOR):
+    if timeout is not None and not in_thread and maker.kind in ("sync", GENERATOR) and not _starts(maker.cls):
         raise DeclarationError(
             f"timeout= cannot stop {maker.name}, which is synchronous and runs in place; add in_thread=True or make it async"
         )
@@ -315,6 +315,11 @@ def _same_factory(one: Registration, other: Registration) -> bool:
         and one.maker.name == other.maker.name
         and one.maker.written is not other.maker.written
     )
+
+
+def _starts(cls: Any) -> bool:
+    """Tell whether *cls* is a service class with an ``on_startup`` of its own: an awaited part of its construction."""
+    return registry_of(cls) is not None and cls.on_startup is not layers_of(cls)[-1].cls.on_startup  # type: ignore[union-attr]
 
 
 def registry_of(cls: Any) -> Registry | None:

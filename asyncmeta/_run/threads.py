@@ -10,8 +10,8 @@ from types import GeneratorType
 from typing import Any
 
 from .._compat import get_running_loop
-from .._declare.makers import ASYNC, GENERATOR
-from .._solve.nodes import Node
+from .._declare.makers import ASYNC_GENERATOR, GENERATOR
+from .._solve.nodes import START, Node
 from ..errors import BuildTimeoutError, FactoryError
 from .finalizers import EXITING, Held, as_list, exit_sync, never_yields, withdraw
 
@@ -22,6 +22,11 @@ Push = Callable[[Any, Any], None]
 
 async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
     """Make *node*'s value as its options say; its finalizer is pushed first."""
+    if node.kind == START:
+        service = args[0]
+        await _in_time(node, service.on_startup(), scope, push)
+        push(scope, service.on_shutdown)
+        return service
     if node.registration.options.in_thread:
         value = await _in_thread(node, lambda: call(*args, **named), scope, push)
     else:
@@ -34,7 +39,7 @@ async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[
 
 
 async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
-    """Await an async factory, or enter an async generator, for as long as its ``timeout=`` allows."""
+    """Await an async factory or a start, or enter an async generator, for as long as its ``timeout=`` allows."""
     seconds = node.registration.options.timeout
     assert seconds is not None
     own: BaseException | None = None  # what the factory itself raised
@@ -42,7 +47,7 @@ async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
     try:
         async with limit:
             try:
-                value = await (made if node.kind == ASYNC else made.__anext__())
+                value = await (made.__anext__() if node.kind == ASYNC_GENERATOR else made)
             except BaseException as error:
                 own = error
                 raise
@@ -56,7 +61,7 @@ async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
         raise BuildTimeoutError(node.name, seconds) from error
     finally:
         own = None  # no circle of error, traceback and frame
-    if node.kind != ASYNC:
+    if node.kind == ASYNC_GENERATOR:
         push(scope, made)
     return value
 

@@ -122,7 +122,7 @@ class _Emitter:
             f"{self.constant(name)}: {self.expression(ref, unit, level)}"
             for name, ref in zip(op.names, op.args[count:], strict=True)
         ]
-        if node.kind == START:
+        if node.kind == START and not op.special:
             self.call(f"await {args[0]}.on_startup()", node, builds)
             self.push(scope, f"{args[0]}.on_shutdown")
             self.w.line(f"{target} = {args[0]}")

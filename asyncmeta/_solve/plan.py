@@ -55,7 +55,11 @@ class Op:
     def special(self) -> bool:
         """It is not a plain call: a time limit, a thread."""
         options = self.node.registration.options
-        return options is not PLAIN and (options.timeout is not None or options.in_thread) and self.node.kind != START
+        kind = self.node.kind
+        if options is PLAIN:
+            return False
+        # Of a service that starts the constructor may be in a thread, and what is awaited within a time.
+        return (options.in_thread and kind != START) or (options.timeout is not None and kind not in (SYNC, GENERATOR))
 
 
 class Unit:
