@@ -1293,6 +1293,24 @@ async def test_what_is_in_force_is_closed_by_its_own_block_whatever_else_is_left
     assert sorted(closed) == ["a", "b", "c", "d"]
 
 
+async def test_start_inside_of_a_block_builds_what_its_container_holds():
+    """
+    The container starts its own values, which never hold a fake; the block's handle starts what the block sees.
+    """
+    made = []
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency("real", lambda: made.append("real") or "real")
+    App.register_dependency("user", lambda real: made.append(f"user of {real}") or real)
+    async with Container(App) as container, container.override({"real": "fake"}) as faked:
+        await faked.start()
+        assert made == ["user of fake"]
+        await container.start()
+        assert made == ["user of fake", "real", "user of real"]
+
+
 async def test_a_task_that_outlives_a_block_keeps_no_fake_alive():
     """
     A task that was started inside of an override keeps neither what was put in place nor what was built of it.
