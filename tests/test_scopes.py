@@ -7,6 +7,7 @@ import warnings
 import weakref
 
 import pytest
+from helpers import Journal
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -767,3 +768,31 @@ def test_the_body_s_error_reaches_a_sync_scope():
         raise OSError("body")
 
     assert steps == ["rollback"]
+
+
+def test_a_request_is_entered_without_a_loop_as_often_as_one_likes():
+    """
+    ``with container.request(...)`` opens a scope and closes it, the first time and ever after, also between awaited ones.
+    """
+    journal = Journal()
+    app = fresh_app()
+
+    def session():
+        with journal.noting("session"):
+            yield object()
+
+    app.register_dependency("session", session, lifetime="scoped")
+
+    async def awaited(container):
+        async with container.request("session") as made:
+            return made
+
+    with Container(app) as container:
+        made = []
+        for _ in range(4):
+            with container.request("session") as one:
+                made.append(one)
+            made.append(asyncio.run(awaited(container)))
+
+    assert len(set(map(id, made))) == len(made) == 8
+    assert journal == ["+session", "-session"] * 8

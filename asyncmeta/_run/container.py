@@ -388,7 +388,7 @@ class Container(Tables):
                 return Opening(around, token, context)
             plan = root.plan
             if plan.openings and self.has_all(plan.singletons):
-                enter = quick_enter(self, plan)
+                enter = quick_enter(self, token, plan)
                 if enter is not None:
                     with LOCK:
                         if self.state == OPEN:

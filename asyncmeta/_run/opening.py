@@ -62,6 +62,7 @@ class QuickOpening:
 
     n = 0
     p: Any
+    token: Any
     x: Any  #: set by the generated code before anything else
 
     @property
@@ -93,11 +94,14 @@ class QuickOpening:
         finalizers, self.x = as_list(self.x), None
         settle_errors(await unwind(finalizers, error), error)
 
-    def __enter__(self) -> Any:
-        raise TypeError("this request has to be awaited: async with")
+    # Without a loop threads may share what is built: step by step, in a real scope.
 
-    def __exit__(self, *exc: object) -> None:
-        """Never entered."""
+    def __enter__(self) -> Any:
+        self.x = Opening(self.p, self.token, None)
+        return self.x.__enter__()
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self.x.__exit__(exc_type, exc, tb)
 
 
 async def _undo_opening(opening: QuickOpening, error: BaseException, lines: Any) -> None:
@@ -108,8 +112,8 @@ async def _undo_opening(opening: QuickOpening, error: BaseException, lines: Any)
         raise raised from None
 
 
-def quick_enter(container: Any, plan: Plan) -> Any:
-    """Return generated code that enters a one-shot scope for *plan*, or None where a real scope is needed."""
+def quick_enter(container: Any, token: Any, plan: Plan) -> Any:
+    """Return generated code that enters a one-shot scope for *token*, or None where a real scope is needed."""
     if plan.entry is None:
         units = (*plan.units, plan.unit)
         fits = plan.size <= LARGEST and not plan.concurrent and not wants_scope(plan) and not any(unit.special for unit in units)
@@ -118,7 +122,7 @@ def quick_enter(container: Any, plan: Plan) -> Any:
         return None
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
-    return type("QuickOpening", (QuickOpening,), {"__slots__": (), "p": container, "__aenter__": enter})
+    return type("QuickOpening", (QuickOpening,), {"__slots__": (), "p": container, "token": token, "__aenter__": enter})
 
 
 CLOSING_CODES.update(map(id, (QuickOpening.__aexit__.__code__, QuickOpening.close.__code__)))
