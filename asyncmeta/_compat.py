@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ForwardRef
 
 import typing_extensions as te
 
-__all__ = ["ProtocolMeta", "annotations_of", "get_running_loop", "new_task", "type_parameters_of"]
+__all__ = [
+    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "referred", "signature_of",
+    "type_parameters_of",
+]  # fmt: skip
 
 # The metaclass of Protocol, so that a service can also be an ABC, a Protocol's implementation or a generic.
 ProtocolMeta: Any = type(te.Protocol)
@@ -20,10 +24,45 @@ get_running_loop = asyncio._get_running_loop
 
 
 if sys.version_info >= (3, 14):
+    import annotationlib
+
+    # Annotations are evaluated when somebody asks, and may then raise anything.  Their texts are had all the same:
+    # whoever needs one evaluates it, fails, and says of which parameter.
 
     def annotations_of(thing: Any) -> dict[str, Any]:
         """Return the annotations as written; names that are not defined yet come as forward references."""
-        return dict(te.get_annotations(thing, format=te.Format.FORWARDREF))
+        try:
+            return annotationlib.get_annotations(thing, format=annotationlib.Format.FORWARDREF)
+        except Exception:
+            return annotationlib.get_annotations(thing, format=annotationlib.Format.STRING)
+
+    def annotations_in_body(namespace: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the annotations that stand in the body of a class that is being made."""
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        if annotate is None:
+            return dict(namespace.get("__annotations__") or {})
+        try:
+            return annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+        except Exception:
+            return annotationlib.call_annotate_function(annotate, annotationlib.Format.STRING)
+
+    def signature_of(call: Callable[..., Any]) -> inspect.Signature:
+        """Return the signature; raises TypeError or ValueError where there is none, and for no annotation."""
+        try:
+            return inspect.signature(call, annotation_format=annotationlib.Format.FORWARDREF)
+        except Exception:
+            return inspect.signature(call, annotation_format=annotationlib.Format.STRING)
+
+    def referred(reference: ForwardRef, evaluate: Callable[[str], Any]) -> Any:
+        """Return what *reference* names; *evaluate* reads the text of one that does not know where it was written."""
+        if getattr(reference, "__owner__", None) is None:  # written as a string
+            return evaluate(reference.__forward_arg__)
+        try:
+            return reference.evaluate()
+        except NameError:
+            if getattr(reference, "__extra_names__", None):
+                raise  # what was defined has an invented name in the text, which means nothing elsewhere
+            return evaluate(reference.__forward_arg__)
 
 else:
 
@@ -34,6 +73,18 @@ else:
         else:
             found = getattr(thing, "__annotations__", None)
         return found if isinstance(found, dict) else {}
+
+    def annotations_in_body(namespace: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the annotations that stand in the body of a class that is being made."""
+        found = namespace.get("__annotations__")
+        return found if isinstance(found, dict) else {}
+
+    #: The signature; raises TypeError or ValueError where there is none, and for no annotation.
+    signature_of = inspect.signature
+
+    def referred(reference: ForwardRef, evaluate: Callable[[str], Any]) -> Any:
+        """Return what *reference* names; *evaluate* reads its text."""
+        return evaluate(reference.__forward_arg__)
 
 
 def type_parameters_of(thing: Any) -> tuple[Any, ...]:

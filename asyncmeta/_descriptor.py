@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
+from ._compat import referred
 from ._declare.annotations import class_annotations
 from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable
 from ._declare.registry import Attribute, registry_of
@@ -90,11 +91,11 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
                 if name == self.name:
                     form: Any = evaluate(annotation) if isinstance(annotation, str) else annotation
                     if isinstance(form, typing.ForwardRef):
-                        form = evaluate(form.__forward_arg__)
+                        form = referred(form, evaluate)
                     if typing.get_origin(form) is typing.ClassVar:
                         form = typing.get_args(form)[0]
                         form = evaluate(form) if isinstance(form, str) else form
-                        form = evaluate(form.__forward_arg__) if isinstance(form, typing.ForwardRef) else form
+                        form = referred(form, evaluate) if isinstance(form, typing.ForwardRef) else form
                     if typing.get_origin(form) is AsyncDependencyDescriptor:
                         return ask_for(_argument(form, evaluate), evaluate)
         subscripted = getattr(self, "__orig_class__", None)
@@ -141,7 +142,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 def _argument(form: Any, evaluate: Callable[[str], Any]) -> Any:
     argument = typing.get_args(form)[0]
     if isinstance(argument, typing.ForwardRef):
-        return evaluate(argument.__forward_arg__)
+        return referred(argument, evaluate)
     return argument
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, UnionType
-from typing import Any, Union
+from typing import Any, Union, cast
 
 __all__ = [
     "Place",
@@ -20,7 +20,8 @@ __all__ = [
 ]
 
 _LONGEST = 80
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+#: How the files begin in which nothing is written by a user; `typing` calls a class for ``AsyncDependencyDescriptor[X]()``.
+_NOT_THE_CALLER = (os.path.dirname(os.path.abspath(__file__)) + os.sep, cast.__code__.co_filename)
 
 
 class Place:
@@ -49,7 +50,7 @@ def place_of_caller() -> Place:
     import sys
 
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_CALLER):
         frame = frame.f_back
     if frame is None:
         return Place("<unknown>", 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import typing_extensions as te
 
-from ._compat import ProtocolMeta
+from ._compat import ProtocolMeta, annotations_in_body
 from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
 from ._declare.keys import Lazy, token_key
 from ._declare.lifetimes import Lifetime
@@ -187,8 +187,8 @@ def _field_error(name: str, attribute: str) -> DeclarationError:
 
 def _add_annotated(namespace: dict[str, Any]) -> None:
     """Make the descriptors that are only annotated: ``db: AsyncDependencyDescriptor[Database]``."""
-    written = namespace.get("__annotations__")
-    if not isinstance(written, dict):
+    written = annotations_in_body(namespace)
+    if not written:
         return
     names = vars(sys.modules[namespace["__module__"]]) if namespace.get("__module__") in sys.modules else {}
     for name, annotation in written.items():

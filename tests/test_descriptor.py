@@ -691,6 +691,18 @@ def test_errors_about_a_descriptor_are_ours_on_every_python():
     assert "attribute" in str(caught.value)
 
 
+def test_a_subscripted_attribute_names_its_place():
+    """
+    An attribute that has its type as a subscript is told with the line of the user's that wrote it, and none of Python's own.
+    """
+
+    class App(AsyncServiceBase):
+        database = AsyncDependencyDescriptor[Database]()
+
+    with pytest.raises(GraphErrors, match=r"needed by App\.database \(tests.test_descriptor\.py:\d+\)"):
+        Container(App)
+
+
 def test_a_missing_attribute_names_its_place():
     """
     A descriptor whose token nothing provides is named by class and attribute.

@@ -141,15 +141,18 @@ async def test_arguments_of_every_kind_of_factory():
     async def async_generator(month, /, database: Database):
         yield month, database
 
+    def asking(name):  # a function of its own, because since Python 3.14 its annotation is read later
+        def user(make: Factory[Annotated[object, Inject(name)]]):
+            return make
+
+        return user
+
     App = fresh_app()
     App.register_dependency(Database, Database)
     for name, factory in {"c": coroutine, "g": generator, "a": async_generator}.items():
         App.register_dependency(name, factory)
 
-        def user(make: Factory[Annotated[object, Inject(name)]]):
-            return make
-
-        App.register_dependency(f"make {name}", user)
+        App.register_dependency(f"make {name}", asking(name))
 
     async with Container(App) as container:
         database = await container.get(Database)

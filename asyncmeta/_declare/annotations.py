@@ -10,8 +10,8 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from .._compat import annotations_of, type_parameters_of
-from .keys import MISSING, Ask, Missing, ask_for
+from .._compat import annotations_of, referred, signature_of, type_parameters_of
+from .keys import MISSING, Ask, Missing, ask_for, resolved
 
 __all__ = ["Parameter", "evaluator_for", "parameters_of_class", "parameters_of_function", "plain_parameters", "returned_by"]
 
@@ -100,11 +100,12 @@ def _ask(annotation: Any, evaluate: Evaluate) -> tuple[Ask | None, str]:
         if type(annotation) is str:
             annotation = evaluate(annotation)
         if isinstance(annotation, typing.ForwardRef):
-            annotation = evaluate(annotation.__forward_arg__)
+            annotation = referred(annotation, evaluate)
         if annotation is None:
             annotation = type(None)
+        annotation = resolved(annotation, evaluate)  # before it is hashed, which a forward reference may refuse
         hash(annotation)
-        return ask_for(annotation, evaluate), ""
+        return ask_for(annotation), ""
     except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
         return None, f"{type(error).__name__}: {error}"
 
@@ -131,16 +132,19 @@ def parameters_of_function(
         if inner is not function:
             if isinstance(inner, types.FunctionType):
                 return parameters_of_function(inner, skip=skip, owner=owner, bound=bound)
-            return _parameters_of_signature(inspect.signature(inner), function, skip, owner, bound)
+            return _parameters_of_signature(signature_of(inner), function, skip, owner, bound)
     code = function.__code__
     count = code.co_argcount
     if not count and not code.co_kwonlyargcount:
         return ()
-    written = annotations_of(function)
+    evaluate: Evaluate = _Evaluator(function, owner)
+    try:
+        written = annotations_of(function)
+    except Exception as error:  # since CPython 3.14 they are evaluated only here, and one that raises takes all with it
+        written, evaluate = dict.fromkeys(code.co_varnames, ""), _failing(error)
     defaults = function.__defaults__ or ()
     first_default = count - len(defaults)
     names = code.co_varnames
-    evaluate = _Evaluator(function, owner)
     found = []
     gap = False
     for position in range(skip + bound[0], count):
@@ -171,7 +175,10 @@ def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
     code = function.__code__
     if function.__defaults__ or code.co_kwonlyargcount or hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
         return None
-    written = annotations_of(function)
+    try:
+        written = annotations_of(function)
+    except Exception:  # told by `parameters_of_function`
+        return None
     found = []
     for name in code.co_varnames[skip : code.co_argcount]:
         annotation = written.get(name)
@@ -179,6 +186,13 @@ def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
             return None
         found.append((name, annotation))
     return found
+
+
+def _failing(error: Exception) -> Evaluate:
+    def evaluate(text: str) -> Any:
+        raise error
+
+    return evaluate
 
 
 class _Evaluator:
@@ -249,7 +263,7 @@ def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
     function = inspect.unwrap(call)
     if not isinstance(function, types.FunctionType):
         try:
-            signature = inspect.signature(call)
+            signature = signature_of(call)
         except (TypeError, ValueError):
             return ()
         return _parameters_of_signature(signature, call, 1, None, (0, frozenset()))
@@ -332,5 +346,5 @@ def returned_by(function: Any, *, generator: bool, owner: type | None = None) ->
             return MISSING
         made = arguments[0]
     if isinstance(made, typing.ForwardRef):
-        made = evaluate(made.__forward_arg__)
+        made = referred(made, evaluate)
     return made

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .._compat import annotations_of
 from .._names import Place, name_of, place_of_caller
 from ..errors import DeclarationError
 from .keys import Token, is_hashable, token_key
@@ -135,7 +136,7 @@ def _check_class(cls: type, token: Hashable) -> None:
         return
     if getattr(token, "_is_protocol", False):
         members = _members(token)
-        missing = [name for name in members if not hasattr(cls, name) and name not in getattr(cls, "__annotations__", {})]
+        missing = [name for name in members if not hasattr(cls, name) and name not in annotations_of(cls)]
         if missing:
             raise DeclarationError(f"{name_of(cls)} does not implement {name_of(token)}: it has no {', '.join(sorted(missing))}")
         return

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Generic, final
 
 import typing_extensions as te
 
+from .._compat import referred
 from .._names import name_of
 from ..errors import DeclarationError
 
@@ -384,7 +385,10 @@ def resolved(form: Any, evaluate: Callable[[str], Any]) -> Any:
         return form
     if typing.get_origin(form) is Annotated:
         inner = _resolved_argument(arguments[0], evaluate)
-        return form if inner is arguments[0] else Annotated[(inner, *form.__metadata__)]
+        marks = tuple(_resolved_mark(mark, evaluate) for mark in form.__metadata__)
+        if inner is arguments[0] and all(new is old for new, old in zip(marks, form.__metadata__, strict=True)):
+            return form
+        return Annotated[(inner, *marks)]
     fresh = tuple(_resolved_argument(argument, evaluate) for argument in arguments)
     if all(new is old for new, old in zip(fresh, arguments, strict=True)):
         return form
@@ -395,9 +399,16 @@ def resolved(form: Any, evaluate: Callable[[str], Any]) -> Any:
     return form.copy_with(fresh)
 
 
+def _resolved_mark(mark: Any, evaluate: Callable[[str], Any]) -> Any:
+    """Return *mark* with its token read, where that was not defined yet when the mark was made (CPython 3.14)."""
+    if type(mark) is Inject and isinstance(mark.token, typing.ForwardRef):
+        return Inject(referred(mark.token, evaluate), mark.fallback)
+    return mark
+
+
 def _resolved_argument(argument: Any, evaluate: Callable[[str], Any]) -> Any:
     if isinstance(argument, typing.ForwardRef):
-        return resolved(evaluate(argument.__forward_arg__), evaluate)
+        return resolved(referred(argument, evaluate), evaluate)
     if isinstance(argument, str):
         return resolved(evaluate(argument), evaluate)
     if isinstance(argument, list):  # Callable's parameters

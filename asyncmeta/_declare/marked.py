@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from .._compat import annotations_of, type_parameters_of
+from .._compat import annotations_of, referred, signature_of, type_parameters_of
 from .._names import Place, name_of_callable, place_of_function
 from .annotations import _Evaluator, constructor_of, evaluator_for
 from .keys import INJECTED, MISSING, Inject, _Collect, _is_foreign_inject, ask_for, resolved, shortened
@@ -185,8 +185,8 @@ def _taken(function: Any) -> Iterator[Taken]:
 def _parameters(function: Any) -> list[inspect.Parameter]:
     if isinstance(function, type):
         constructor = constructor_of(function)
-        return [] if constructor is None else list(inspect.signature(constructor).parameters.values())[1:]
-    return list(inspect.signature(function).parameters.values())
+        return [] if constructor is None else list(signature_of(constructor).parameters.values())[1:]
+    return list(signature_of(function).parameters.values())
 
 
 # --- annotations ------------------------------------------------------------------------------------
@@ -212,11 +212,13 @@ def _evaluator(function: Any, name: str) -> Any:
 
 def _read(function: Any, one: Taken) -> Any:
     evaluate = _evaluator(function, one.name)
-    annotation = one.annotation
+    below = _below(function)
+    # Since CPython 3.14, what was not defined when the function was decorated may be so now.
+    annotation = one.annotation if below is None else annotations_of(below).get(one.name, one.annotation)
     if isinstance(annotation, str):
         annotation = evaluate(annotation)
     if isinstance(annotation, typing.ForwardRef):
-        annotation = evaluate(annotation.__forward_arg__)
+        annotation = referred(annotation, evaluate)
     return resolved(annotation, evaluate)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
+from .._compat import annotations_of
 from .._names import Place, close_to, name_of, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter, constructor_of
@@ -124,7 +125,7 @@ class ProviderMaker(Maker):
     def _text_of(self, name: str) -> str:
         """Return the annotation of a parameter as written."""
         call = self.function if self.cls is None else constructor_of(self.cls)
-        written = getattr(inspect.unwrap(call), "__annotations__", {}).get(name)  # not evaluated: it cannot be
+        written = annotations_of(inspect.unwrap(call)).get(name)  # not evaluated: it cannot be
         if isinstance(written, typing.ForwardRef):
             written = written.__forward_arg__
         return written.strip("\"' ") if isinstance(written, str) else ""

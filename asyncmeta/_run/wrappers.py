@@ -183,7 +183,7 @@ class Wrapper:
             "function": function,
         }
         wrapper = types.FunctionType(self.cold, names)
-        assigned = [name for name in functools.WRAPPER_ASSIGNMENTS if name != "__annotations__"]
+        assigned = set(functools.WRAPPER_ASSIGNMENTS) - {"__annotations__", "__annotate__"}
         plain = isinstance(function, (types.FunctionType, types.MethodType))
         functools.update_wrapper(wrapper, function, assigned, ("__dict__",) if plain else ())
         if not plain and not isinstance(function, type):
