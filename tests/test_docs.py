@@ -127,3 +127,13 @@ def test_the_reference_is_whole():
         entries += re.findall(r"^\.\. (?:auto|py:)\w+:: (?:asyncmeta\.)?(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert sorted(set(asyncmeta.__all__) - set(entries)) == []
+
+
+def test_the_reference_has_every_integration():
+    """
+    Every integration is in the reference, and in no other one.
+    """
+    page = (REFERENCE / "integrations.rst").read_text(encoding="utf-8")
+    rooms = {room.stem for room in (ROOT / "asyncmeta" / "integrations").glob("*.py")} - {"__init__"}
+
+    assert sorted(re.findall(r"^\.\. automodule:: asyncmeta\.integrations\.(\w+)$", page, re.MULTILINE)) == sorted(rooms)
