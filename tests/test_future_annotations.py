@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import types
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -253,3 +255,39 @@ def test_a_return_annotation_that_cannot_be_read_is_told():
             def make() -> Hidden: ...
 
         Container(App)
+
+
+class Handlers:
+    """What a decorator may be given: a method, a callable object."""
+
+    def method(self, part: From[Part], amount: int = 1) -> str:
+        return f"{amount} {part}"
+
+    __call__ = method
+
+
+def with_number(number: int, part: From[Part], amount: int = 1) -> str:
+    return f"{amount} {part}"
+
+
+@pytest.mark.parametrize("inner", [Handlers().method, Handlers(), functools.partial(with_number, 7)], ids=["method", "object", "partial"])
+async def test_a_decorator_around_what_is_no_function_hides_no_marker(inner):
+    """
+    A decorated method, callable object or partial is filled, as the decorated function would be.
+    """
+
+    @functools.wraps(inner)
+    async def outer(*args, **named):
+        return inner(*args, **named)
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_value(Part, "part")
+
+    async with Container(App) as container:
+        filled = container.inject(outer)
+        answer = await filled(amount=2)
+
+    assert list(inspect.signature(filled).parameters) == ["amount"]
+    assert answer == "2 part"

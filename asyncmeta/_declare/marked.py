@@ -152,15 +152,19 @@ def _place(function: Any) -> Place | None:
 
 def _below(function: Any) -> types.FunctionType | None:
     """Return the Python function whose parameters *function* has, None where there is none."""
-    inner = _innermost(function)
-    if isinstance(inner, type):
-        inner = constructor_of(inner)
-    elif isinstance(inner, types.MethodType):
-        inner = inner.__func__
-    elif not isinstance(inner, types.FunctionType):
-        inner = _called(inner)
-    inner = inspect.unwrap(inner) if inner is not None else None
-    return inner if isinstance(inner, types.FunctionType) else None
+    # As inspect.signature goes: a decorated function may wrap a bound method, a partial or an object, and these others.
+    while not isinstance(function, types.FunctionType) or hasattr(function, "__wrapped__"):
+        if isinstance(function, type):
+            function = constructor_of(function)
+        elif isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = inspect.unwrap(function)
+        elif isinstance(function, types.MethodType):
+            function = function.__func__
+        elif not isinstance(function := _called(function), types.FunctionType):
+            return None
+    return function
 
 
 def _taken(function: Any) -> Iterator[Taken]:
