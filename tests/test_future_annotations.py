@@ -270,7 +270,9 @@ def with_number(number: int, part: From[Part], amount: int = 1) -> str:
     return f"{amount} {part}"
 
 
-@pytest.mark.parametrize("inner", [Handlers().method, Handlers(), functools.partial(with_number, 7)], ids=["method", "object", "partial"])
+@pytest.mark.parametrize(
+    "inner", [Handlers().method, Handlers(), functools.partial(with_number, 7)], ids=["method", "object", "partial"]
+)
 async def test_a_decorator_around_what_is_no_function_hides_no_marker(inner):
     """
     A decorated method, callable object or partial is filled, as the decorated function would be.

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from .. import Container, injected
-from .commands import Run, Source, container_of, ended_well, run_command
+from .commands import Decorator, Run, Source, container_of, ended_well, run_command
 
 __all__ = ["with_container"]
 
 
-def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> Decorator:
     """
     Make a function a command's body that runs in a container: its marked parameters are filled, Click passes the others.
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from .. import AsyncServiceBase, Container, ScopeError
 
-__all__ = ["Run", "Source", "container_of", "ended_well", "run_command"]
+__all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command"]
 
 #: Whence a command has its container: from itself, or one is made of an application class, or by a function.
 Source = Container | type[AsyncServiceBase] | Callable[[], Container]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Decorator(Protocol):
+    """Makes a function a command: one that is called plainly, whatever the function is."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 def container_of(source: Source | None) -> Container:

@@ -76,10 +76,13 @@ def inject(fn: Any, /) -> Any:
     .. versionadded:: 0.1.0
     """
     run = fn
-    if not inspect.iscoroutinefunction(fn) and not inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
+    if not _is_async(fn):
+        asynchronous = _is_async(inspect.unwrap(fn))  # below a decorator that only hands on
 
         @functools.wraps(fn)
         async def run(*args: Any, **kwargs: Any) -> Any:
+            if asynchronous:
+                return await fn(*args, **kwargs)
             return await anyio.to_thread.run_sync(functools.partial(fn, *args, **kwargs))
 
     filled = injected(run)
@@ -96,6 +99,10 @@ def inject(fn: Any, /) -> Any:
 
     call.__annotations__ = filled.__annotations__  # without those of marked parameters
     return call
+
+
+def _is_async(fn: Any) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004  # an object's
 
 
 # --- a server's life ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import inspect
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import strawberry
 from strawberry.extensions import SchemaExtension
@@ -22,6 +22,8 @@ from .. import Container, Scope, ScopeError, injected
 from .asgi import going_nowhere
 
 __all__ = ["KEY", "ContainerExtension", "SyncContainerExtension", "inject"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: Under this name the context of an operation holds its scope: an item of a dictionary, an attribute of another object.
 KEY: Final = "asyncmeta"
@@ -142,7 +144,7 @@ class SyncContainerExtension(_Extension):
             scope.__exit__(None if error is None else type(error), error, None)
 
 
-def inject(fn: Any, /) -> Any:
+def inject(fn: F, /) -> F:
     """
     Fill the marked parameters of a resolver, ``From[T]``, from the scope of its operation; the schema does not show them.
 
@@ -182,7 +184,7 @@ def inject(fn: Any, /) -> Any:
         hidden = inspect.Parameter(_INFO, inspect.Parameter.KEYWORD_ONLY, annotation=strawberry.Info)
         call.__signature__ = shown.replace(parameters=[*shown.parameters.values(), hidden])
         call.__annotations__[_INFO] = strawberry.Info
-    return call
+    return call  # type: ignore[no-any-return]  # any of the three below
 
 
 def _streaming(filled: Any, operation_of: Callable[[dict[str, Any]], _Operation]) -> Any:
@@ -213,7 +215,8 @@ def _awaiting(filled: Any, operation_of: Callable[[dict[str, Any]], _Operation])
 def _returning(fn: Any, filled: Any, operation_of: Callable[[dict[str, Any]], _Operation]) -> Any:
     @functools.wraps(fn)
     async def run(*args: Any, **kwargs: Any) -> Any:
-        return fn(*args, **kwargs)
+        answer = fn(*args, **kwargs)
+        return await answer if inspect.isawaitable(answer) else answer  # a decorator may have hidden what it is
 
     awaited = injected(run)
 

@@ -11,14 +11,14 @@ from typing import Any
 import typer
 
 from .. import Container, injected
-from .commands import Run, Source, container_of, ended_well, run_command
+from .commands import Decorator, Run, Source, container_of, ended_well, run_command
 
 __all__ = ["with_container"]
 
 _CONTEXT = "asyncmeta_context"  #: the parameter by which Typer hands over its context, where the function has none
 
 
-def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> Decorator:
     """
     Make a function a command that runs in a container: its marked parameters are filled, Typer sees and passes the others.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import sys
 import textwrap
@@ -336,6 +337,34 @@ async def test_sync_functions_get_what_has_to_be_awaited(mode):
         assert (await client.call_tool("order", {"fail": True})).is_error
 
     assert journal == ["+pool", "begin", "commit", "begin", "rollback LookupError", "-pool"]
+
+
+async def test_a_decorator_may_hide_that_a_tool_is_async():
+    """
+    A tool below a plain decorator, which returns what has to be awaited, is awaited in the loop.
+    """
+    app, journal = shop()
+    server = server_of(app)
+
+    def noted(tool):
+        @functools.wraps(tool)
+        def call(*args, **named):
+            journal.append("called")
+            return tool(*args, **named)
+
+        return call
+
+    @server.tool()
+    @inject
+    @noted
+    async def kind(work: From[Work]) -> str:
+        return type(work).__name__
+
+    async with Client(server) as client:
+        result = await client.call_tool("kind", {})
+
+    assert text(result) == "Work"
+    assert journal == ["+pool", "begin", "called", "commit", "-pool"]
 
 
 @MODES

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -89,6 +90,36 @@ class Subscription:
 def schema_of(container, kind=ContainerExtension, **options):
     """Return a schema whose operations are filled from *container*."""
     return strawberry.Schema(query=Query, subscription=Subscription, extensions=[lambda: kind(container, **options)])
+
+
+async def test_a_decorator_may_hide_that_a_resolver_is_async():
+    """
+    A resolver below a plain decorator, which returns what has to be awaited, is awaited.
+    """
+    app, journal = shop()
+
+    def noted(resolver):
+        @functools.wraps(resolver)
+        def call(*args, **named):
+            journal.append("called")
+            return resolver(*args, **named)
+
+        return call
+
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        @inject
+        @noted
+        async def kind(self, work: From[Work]) -> str:
+            return type(work).__name__
+
+    async with Container(app) as container:
+        schema = strawberry.Schema(query=Query, extensions=[lambda: ContainerExtension(container)])
+        result = await schema.execute("{ kind }")
+
+    assert result.data == {"kind": "Work"}
+    assert journal == ["begin", "called", "commit"]
 
 
 async def test_the_schema_shows_real_arguments_only():
