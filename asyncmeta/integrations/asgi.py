@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, Scope, Token
+from .commands import Source, container_of
 
 __all__ = ["CONNECTION", "KEY", "ContainerMiddleware", "ErrorResponse", "failed"]
 
@@ -92,7 +93,8 @@ class ContainerMiddleware:
 
     Args:
         app: The application.
-        container: The container, or what makes one for each lifespan; it runs in the server's loop.
+        container: The container, or an application's class or what else makes one, for each lifespan; it runs in the server's
+            loop.
         start: Whether singletons are built at start-up; else when they are first needed.
         connections: Whether connections have scopes; else something inside opens them, and this is about the lifespan only.
         level: The level of a request's scope; the innermost if not given.
@@ -114,7 +116,7 @@ class ContainerMiddleware:
     def __init__(
         self,
         app: Application,
-        container: Container | Callable[[], Container],
+        container: Source,
         *,
         start: bool = True,
         connections: bool = True,
@@ -127,7 +129,7 @@ class ContainerMiddleware:
         if ends not in ("before", "after"):
             raise ValueError(f'ends={ends!r}: a request\'s scope ends "before" its response is sent, or "after"')
         self.app = app
-        self._make = container if not isinstance(container, Container) else None
+        self._source = container
         self._container = container if isinstance(container, Container) else None
         self.start = start
         self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
@@ -141,8 +143,7 @@ class ContainerMiddleware:
     def container(self) -> Container:
         """The container of the lifespan that runs; where the middleware makes its containers, the newest."""
         if self._container is None:
-            assert self._make is not None
-            self._container = self._make()
+            self._container = container_of(self._source)
         return self._container
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
@@ -194,7 +195,7 @@ class ContainerMiddleware:
 
     def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
-        if self._make is not None:
+        if not isinstance(self._source, Container):
             self._container = None
         return self.container
 

@@ -11,7 +11,7 @@ from .. import AsyncServiceBase, Container, ScopeError
 
 __all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command"]
 
-#: Whence a command has its container: from itself, or one is made of an application class, or by a function.
+#: Whence a container comes: it is there, or one is made of an application class, or by a function.
 Source = Container | type[AsyncServiceBase] | Callable[[], Container]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -30,7 +30,7 @@ class Decorator(Protocol):
 
 def container_of(source: Source | None) -> Container:
     """
-    Return the container of a command.
+    Return the container of a command, or of a server that starts.
 
     Raises:
         ScopeError: There is no source.

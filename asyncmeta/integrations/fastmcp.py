@@ -13,7 +13,7 @@ from typing import Any
 from fastmcp import Context, FastMCP
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
-from .. import Container
+from .commands import Source, container_of
 from .mcp import KEY, ErrorResult, Life, inject
 
 __all__ = ["KEY", "ContainerLifespan", "ErrorResult", "inject"]
@@ -39,7 +39,7 @@ class ContainerLifespan:
     2026-07-28 there are no sessions: each request is on its own, and has such values for itself.
 
     Args:
-        container: The container, or what makes one each time the server starts.
+        container: The container, or an application's class or what else makes one, each time the server starts.
         start: Whether singletons are built when the server starts; else when they are first needed.
         session_level: The level of a client's session, if the application has one.
         context: Gives more context values for a request.
@@ -47,7 +47,7 @@ class ContainerLifespan:
 
     def __init__(
         self,
-        container: Container | Callable[[], Container],
+        container: Source,
         *,
         start: bool = True,
         session_level: str | None = None,
@@ -60,7 +60,7 @@ class ContainerLifespan:
 
     @asynccontextmanager
     async def __call__(self, server: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
-        container = self._container if isinstance(self._container, Container) else self._container()
+        container = container_of(self._container)
         async with container:
             if self._start:
                 await container.start()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from faststream import BaseMiddleware, ContextRepo, Depends, StreamMessage
 from faststream.exceptions import AckMessage
 
-from .. import Container, Inject, injected
+from .. import Container, Inject, Scope, injected
 
 __all__ = ["ContainerMiddleware", "From", "lifespan"]
 
@@ -35,13 +35,13 @@ else:
 
 
 @functools.cache
-def _fetching(wanted: Hashable) -> Callable[..., Any]:
+def _fetching(wanted: Any) -> Callable[..., Any]:
     """Return what fetches a value; always the same, so that FastStream asks once for a message and tests can replace it."""
 
-    async def fetch(value: Any) -> Any:
-        return value
+    async def fetch(scope: Annotated[Scope, Inject()]) -> Any:
+        return await scope.get(wanted)
 
-    fetch.__annotations__["value"] = Annotated[wanted, Inject()]
+    fetch.__qualname__ = "a subscriber without ContainerMiddleware"  # as what the errors of a missing scope know it
     return injected(fetch)
 
 

@@ -25,6 +25,7 @@ from mcp.server.session import ServerSession
 
 from .. import Container, Scope, injected
 from .asgi import going_nowhere
+from .commands import Source, container_of
 
 __all__ = ["KEY", "ContainerLifespan", "ErrorResult", "Life", "inject"]
 
@@ -131,8 +132,8 @@ class ContainerLifespan:
     2026-07-28 there are no sessions: each request is on its own, and has such values for itself.
 
     Args:
-        container: The container, or what makes one for each lifespan: a server of which several run side by side, as in
-            memory, needs one each.
+        container: The container, or an application's class or what else makes one, for each lifespan: a server of which
+            several run side by side, as in memory, needs one each.
         start: Whether singletons are built when the server starts; else when they are first needed.
         session_level: The level of a client's session, if the application has one.
         context: Gives more context values for a request.
@@ -140,7 +141,7 @@ class ContainerLifespan:
 
     def __init__(
         self,
-        container: Container | Callable[[], Container],
+        container: Source,
         *,
         start: bool = True,
         session_level: str | None = None,
@@ -166,7 +167,7 @@ class ContainerLifespan:
             raise RuntimeError(
                 "this container serves a running server already; give ContainerLifespan a function that makes one for each"
             )
-        container = self._container if isinstance(self._container, Container) else self._container()
+        container = container_of(self._container)
         self._running = True
         try:
             async with container:

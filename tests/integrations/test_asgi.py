@@ -410,18 +410,19 @@ async def test_the_state_of_the_lifespan_holds_the_container():
 @guarded
 async def test_a_maker_makes_a_container_for_each_lifespan():
     """
-    Given a callable, every lifespan has a container of its own; given a container, the same one lives again.
+    Given a callable, or an application, every lifespan has a container of its own; given a container, the same one lives again.
     """
     world = World()
     fresh, same = ContainerMiddleware(indifferent, lambda: Container(world.app)), world.wrap(indifferent)
+    named = ContainerMiddleware(indifferent, world.app)
     lives = []
-    for wrapped in (fresh, fresh, same, same):
+    for wrapped in (fresh, fresh, same, same, named, named):
         async with Server(wrapped).running():
             assert not wrapped.container.closed
             lives.append(wrapped.container)
 
-    assert lives[0] is not lives[1] and lives[2] is lives[3]
-    assert world.journal == ["+pool", "-pool"] * 4
+    assert lives[0] is not lives[1] and lives[2] is lives[3] and lives[4] is not lives[5]
+    assert world.journal == ["+pool", "-pool"] * 6
 
 
 @guarded

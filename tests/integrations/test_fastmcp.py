@@ -331,12 +331,13 @@ async def test_a_fake_in_the_test_reaches_the_handlers():
             assert (await client.call_tool("price", {})).data == 3
 
 
-async def test_a_tool_can_be_called_without_a_client():
+@pytest.mark.parametrize("by_class", [True, False], ids=["class", "callable"])
+async def test_a_tool_can_be_called_without_a_client(by_class):
     """
     While the server runs, `server.call_tool` has a scope of its own, and the lifespan's result holds the container.
     """
     app, journal = shop()
-    server = FastMCP("shop", lifespan=ContainerLifespan(lambda: Container(app)))
+    server = FastMCP("shop", lifespan=ContainerLifespan(app if by_class else lambda: Container(app)))
 
     @server.tool
     @inject

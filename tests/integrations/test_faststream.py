@@ -8,7 +8,7 @@ import pytest
 import servers
 from helpers import Journal, fresh_app, guarded
 
-from asyncmeta import Container, FinalizationErrors, From as Marked, Inject, Scope, injected
+from asyncmeta import Container, FinalizationErrors, From as Marked, Inject, MissingDependencyError, Scope, ScopeError, injected
 
 from .shops import Pool, Session, shop
 
@@ -136,6 +136,29 @@ async def test_plain_functions():
         await broker.publish("tea", "orders")
 
     assert journal == ["+pool", "begin", "Session False", "commit", "-pool"]
+
+
+@guarded
+async def test_a_value_that_cannot_be_had_is_told_in_the_users_words():
+    """
+    The errors name what nothing provides, and the middleware that is not there; nothing of this integration's inside.
+    """
+    app, _ = shop()
+    program, broker = application(Container(app))
+    bare = RedisBroker()
+
+    @bare.subscriber("orders")
+    @broker.subscriber("orders")
+    async def handle(name: str, journal: From[Journal]) -> None: ...
+
+    async with TestRedisBroker(broker), TestApp(program):
+        with pytest.raises(MissingDependencyError, match="nothing provides Journal") as missing:
+            await broker.publish("tea", "orders")
+    async with TestRedisBroker(bare):
+        with pytest.raises(ScopeError, match="without ContainerMiddleware"):
+            await bare.publish("tea", "orders")
+
+    assert "faststream.py" not in str(missing.value)
 
 
 @guarded

@@ -478,13 +478,14 @@ async def test_a_fake_in_the_test_reaches_the_handlers():
             assert text(await client.call_tool("price", {})) == "3"
 
 
-async def test_a_container_serves_one_running_server():
+@pytest.mark.parametrize("by_class", [True, False], ids=["class", "callable"])
+async def test_a_container_serves_one_running_server(by_class):
     """
     Two servers side by side need two containers; who has one is told so, and the first goes on.
     """
     app, journal = shop()
     lifespan = ContainerLifespan(Container(app))
-    many = ContainerLifespan(lambda: Container(app))
+    many = ContainerLifespan(app if by_class else lambda: Container(app))
     server = MCPServer("shop")
 
     async with lifespan(server) as state:
