@@ -99,9 +99,9 @@ class ContainerRoute(APIRoute):
         is needed but for start and stop (``ContainerMiddleware(..., connections=False)``).
 
         A scope begins when a handler is called and ends when it has returned, or, for a generator, is exhausted: before
-        FastAPI makes a response of what it returned.  Finalizers see what it raised, and a commit that fails fails the request.
-        It is the handler's alone: dependencies, other middleware and `injected` functions that it calls do not see it, and
-        it knows no request as context.
+        FastAPI makes a response of what it returned, and before a ``StreamingResponse`` is sent.  Finalizers see what it
+        raised, and a commit that fails fails the request.  The scope is the handler's alone: dependencies, other middleware
+        and `injected` functions that it calls do not see it, and it knows no request as context.
 
         Raises:
             GraphErrors: When a route is made: what its handler asks for does not fit together.

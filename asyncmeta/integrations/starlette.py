@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
@@ -59,10 +59,10 @@ async def _send(message: asgi.Message) -> None:
 
 
 @overload
-def inject(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]: ...
+def inject(handler: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]: ...
 @overload
-def inject(handler: Callable[P, R]) -> Callable[P, Awaitable[R]]: ...
-def inject(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+def inject(handler: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+def inject(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     """
     Fill the marked parameters of a handler, ``From[T]``, from the scope of its request or websocket.
 
