@@ -10,6 +10,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 from fastapi import Depends, Request, Response, params
@@ -98,10 +99,11 @@ class ContainerRoute(APIRoute):
         The quickest way, for handlers that take all they need as parameters: each is one compiled call, and no middleware
         is needed but for start and stop (``ContainerMiddleware(..., connections=False)``).
 
-        A scope begins when a handler is called and ends when it has returned, or, for a generator, is exhausted: before
-        FastAPI makes a response of what it returned, and before a ``StreamingResponse`` is sent.  Finalizers see what it
-        raised, and a commit that fails fails the request.  The scope is the handler's alone: dependencies, other middleware
-        and `injected` functions that it calls do not see it, and it knows no request as context.
+        A scope begins when a handler is called and ends when it has returned: before FastAPI makes a response of what it
+        returned, and before a ``StreamingResponse`` is sent.  For a generator, it ends when that is exhausted, or closed with
+        its response since the client has gone.  Finalizers see what the handler raised, and a commit that fails fails the
+        request.  The scope is the handler's alone: dependencies, other middleware and `injected` functions that it calls do
+        not see it, and it knows no request as context.
 
         Raises:
             GraphErrors: When a route is made: what its handler asks for does not fit together.
@@ -111,12 +113,14 @@ class ContainerRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         container = self.container
         prepared = _prepared(endpoint) if container is None else filled(endpoint, container.inject)
+        if container is not None and generates(endpoint):
+            prepared = _remembered(prepared)
         super().__init__(path, prepared, **options)
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handle = super().get_route_handler()
         if self.container is not None:
-            return handle
+            return _closing(handle) if generates(self.endpoint) else handle
 
         async def noted(request: Request) -> Response:
             try:
@@ -126,6 +130,48 @@ class ContainerRoute(APIRoute):
                 raise
 
         return noted
+
+
+#: The generators that answer the request of this task.
+_ANSWERS: Final[ContextVar[list[Any]]] = ContextVar("asyncmeta_fastapi_answers")
+
+
+def _remembered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *endpoint*, whose generators are known to `_closing`."""
+
+    @functools.wraps(endpoint)
+    def answer(*args: Any, **named: Any) -> Any:
+        generator = endpoint(*args, **named)
+        _ANSWERS.get().append(generator)
+        return generator
+
+    return answer
+
+
+def _closing(handle: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """Close the generators of a request with its response: when a client goes away, the framework drops them as they stand."""
+
+    async def handled(request: Request) -> Any:
+        generators: list[Any] = []
+        token = _ANSWERS.set(generators)
+        try:
+            response = await handle(request)
+        finally:
+            _ANSWERS.reset(token)
+
+        async def respond(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await response(scope, receive, send)
+            finally:
+                for generator in generators:
+                    if inspect.isasyncgen(generator):
+                        await generator.aclose()
+                    else:
+                        generator.close()
+
+        return respond
+
+    return handled
 
 
 def _prepared(endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """FastAPI: the marker everywhere, the route class, one scope for each connection."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
@@ -17,6 +18,7 @@ from fastapi.responses import StreamingResponse  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from helpers import Journal, fresh_app  # noqa: E402
 from starlette.middleware.base import BaseHTTPMiddleware  # noqa: E402
+from starlette.requests import ClientDisconnect  # noqa: E402
 
 import asyncmeta  # noqa: E402
 from asyncmeta import (  # noqa: E402
@@ -731,6 +733,46 @@ def test_a_generator_of_the_route_class_of_a_container_keeps_its_session(app_of_
         assert client.get("/").text.split() == ["0", "1", "2"]
 
     assert journal == ["+database", "+session", "item 0", "item 1", "item 2", "commit", "-database"]
+
+
+@pytest.mark.skipif(not WITH_STREAMS, reason="this FastAPI knows no handlers that are generators")
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"], ids=["hears of it", "cannot send"])
+async def test_a_generator_whose_client_has_gone_rolls_back_with_its_response(spec_version, services, journal):
+    """
+    A generator that stands at its yield when the client goes away is closed when the response ends, not when it is collected.
+    """
+    container = Container(services)
+    app = FastAPI()
+    app.router.route_class = ContainerRoute.of(container)
+
+    @app.get("/")
+    async def stream(session: From[Session]) -> AsyncIterator[int]:
+        while True:
+            yield 1
+
+    gone = asyncio.Event()
+    request = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        if request:
+            return request.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            gone.set()
+            if spec_version == "2.4":
+                raise OSError("the connection is lost")
+            await asyncio.Event().wait()
+
+    connection = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    async with container:
+        with contextlib.suppress(ClientDisconnect):
+            await app({**connection, "asgi": {"spec_version": spec_version}}, receive, send)
+        seen = list(journal)
+
+    assert seen == ["+database", "+session", "rollback: GeneratorExit()"]
 
 
 def test_the_route_class_of_a_container_checks_at_once_and_follows_overrides(app_of_container, container):
