@@ -126,18 +126,27 @@ def test_the_database_is_where_the_environment_says(database):
     assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
 
 
-@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/shop.sqlite3", "postgresql://127.0.0.1:9/shop", "shop"])
-def test_a_database_that_is_not_there_is_told_in_a_sentence(url):
+@pytest.mark.parametrize(
+    ("name", "url", "told"),
+    [
+        ("DATABASE_URL", "sqlite:////no/such/folder/shop.sqlite3", "unable to open"),
+        ("DATABASE_URL", "postgresql://127.0.0.1:9/shop", "127.0.0.1"),
+        ("DATABASE_URL", "mysql://127.0.0.1:9/shop", "not of mysql"),
+        ("DATABASE_URL", "shop", "URL"),
+        ("REDIS_URL", "shop", "Redis URL"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_told_in_a_sentence(name, url, told):
     """
     Where the start fails the program says why, without a traceback.
     """
-    environment = os.environ | {"DATABASE_URL": url, "REDIS_URL": "", "RATES_URL": ""}
+    environment = os.environ | {"DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": "", name: url}
 
     command = [sys.executable, "-m", "examples.bookshop", "--once"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("bookshop: ")
+    assert done.stderr.startswith("bookshop: ") and told in done.stderr
     assert "Traceback" not in done.stderr
 
 

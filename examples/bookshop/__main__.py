@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = 0
     try:
         code = asyncio.run(order_once(make_app()))
-    except* (OSError, SQLAlchemyError) as group:  # what the start met: a database that is not there, or none at all
+    # What the start met: a database that is not there, or none at all; an address that is none.
+    except* (OSError, SQLAlchemyError, ValueError) as group:
         print(f"bookshop: {group.exceptions[0]}", file=sys.stderr)
         code = 1
     return code

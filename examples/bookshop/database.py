@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, CheckConstraint, ForeignKey, event, make_url, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -89,8 +90,10 @@ class Storage(AsyncServiceBase):
 
 def make_engine(url: URL) -> AsyncEngine:
     """Return an engine with the asynchronous driver of the database that *url* names."""
-    if url.get_backend_name() != "sqlite":
+    if url.get_backend_name() in ("postgresql", "postgres"):
         return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+    if url.get_backend_name() != "sqlite":
+        raise ArgumentError(f"DATABASE_URL is of PostgreSQL or SQLite, not of {url.get_backend_name()}")
     # isolation_level=None: Python's sqlite3 begins no transactions by itself, and so none too late.
     waits = {"timeout": 20, "isolation_level": None}  # seconds, for the one writer that SQLite has room for
     url = url.set(drivername="sqlite+aiosqlite")
