@@ -43,7 +43,10 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
         async def provided(connection: HTTPConnection) -> Any:  # async, or FastAPI would run it in a thread
             scope = connection.scope.get(KEY)
             if scope is None:
-                raise ScopeError("no ContainerMiddleware is around: app.add_middleware(ContainerMiddleware, container=...)")
+                raise ScopeError(
+                    "no scope is around: app.add_middleware(ContainerMiddleware, container=...), and without connections=False "
+                    "where websockets or dependencies ask for values"
+                )
             return await scope.get(token)
 
         found = _DEPENDENCIES.setdefault(token, provided)

@@ -692,6 +692,25 @@ def test_the_route_class_of_a_container_opens_a_scope_for_each_call(app_of_conta
     assert journal == ["+database", *calls, "-database"]
 
 
+def test_a_websocket_beside_the_route_class_of_a_container_needs_connections(app_of_container, container):
+    """
+    A websocket has the connection's scope; where ``connections=False`` took that away, the error says so.
+    """
+
+    @app_of_container.websocket("/")
+    async def talk(websocket: WebSocket, session: From[Session]):
+        await websocket.accept()
+        await websocket.send_text(type(session).__name__)
+
+    with_scopes = ContainerMiddleware(app_of_container.router, container)
+
+    with TestClient(with_scopes) as client, client.websocket_connect("/") as websocket:
+        assert websocket.receive_text() == "Session"
+    with TestClient(app_of_container) as client, pytest.raises(ScopeError, match="without connections=False"):
+        with client.websocket_connect("/"):
+            pass
+
+
 def test_the_route_class_of_a_container_rolls_back(app_of_container, services, journal):
     """
     Finalizers see what the handler raised, HTTP exceptions too; a commit that fails is a 500.
