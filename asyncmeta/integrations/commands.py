@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from .. import AsyncServiceBase, Container, ScopeError
+from .. import AsyncDependencyError, AsyncServiceBase, Container, ScopeError
 
 __all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command"]
 
@@ -73,6 +73,7 @@ def run_command(
 
     Raises:
         AsyncDependencyError: What a plain function needs has to be awaited.
+        TypeError: A plain function returned a coroutine.
         BaseException: What *function* raised, after all is closed.
 
     .. versionadded:: 0.1.0
@@ -82,8 +83,17 @@ def run_command(
         return run(_run(function, container, context, well))
     with container, container.scope(context) as scope, scope.ambient():
         try:
-            return function()
+            answer = function()
+            if inspect.iscoroutine(answer):
+                answer.close()
+                raise TypeError(
+                    "a plain function has returned a coroutine, which nobody would await: let the decorator "
+                    "that hides its `async def` stand outside of the one that makes a command of it"
+                )
+            return answer
         except BaseException as error:
+            if isinstance(error, AsyncDependencyError):
+                error.add_note("The command is a plain function: write `async def`, and it is run in a loop")
             if not well(error):
                 raise
             ended = error

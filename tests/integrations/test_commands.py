@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 
-from asyncmeta import Container, From, Inject, Token, injected
+from asyncmeta import AsyncDependencyError, Container, From, Inject, Token, injected
 from asyncmeta.integrations.commands import container_of, run_command
 
 from .shops import Session, shop, sync_shop
@@ -79,3 +79,31 @@ def test_where_a_container_comes_from():
 
     assert made[0] is made[1] is container
     assert isinstance(made[2], Container) and made[2] is not container
+
+
+def test_a_plain_function_is_told_how_to_have_what_must_be_awaited():
+    """
+    The error of a sync function that asks for something asynchronous says how to write it.
+    """
+    app, _ = shop()
+
+    with pytest.raises(AsyncDependencyError) as told:
+        run_command(functools.partial(plain, "a"), Container(app))
+
+    assert "write `async def`" in told.value.__notes__[0]
+
+
+def test_a_coroutine_that_nobody_would_await_is_an_error():
+    """
+    A decorator that hides that its function is a coroutine function is found, and the command fails.
+    """
+    app, journal = sync_shop()
+
+    @functools.wraps(waiting)
+    def hidden(*args):
+        return waiting(*args)
+
+    with pytest.raises(TypeError, match="async def"):
+        run_command(functools.partial(hidden, "a"), Container(app))
+
+    assert journal == []
