@@ -39,10 +39,10 @@ R = TypeVar("R")
 
 def _container() -> Container:
     """Return the container that the settings name."""
-    named = settings.ASYNCMETA_CONTAINER
+    named = getattr(settings, "ASYNCMETA_CONTAINER", None)
     container = import_string(named) if isinstance(named, str) else named
     if not isinstance(container, Container):
-        raise TypeError(f"ASYNCMETA_CONTAINER is a Container or the dotted path of one, not a {type(container).__name__}")
+        raise TypeError(f"the setting ASYNCMETA_CONTAINER has to be a Container or its dotted path, not {type(container).__name__}")
     return container
 
 

@@ -19,7 +19,7 @@ from litestar.di import Provide
 from litestar.plugins import InitPlugin
 from litestar.types import Scope
 
-from .. import Container
+from .. import Container, Scope as OpenScope, ScopeError
 from .asgi import KEY, Connection, ContainerMiddleware, failed
 
 __all__ = ["ContainerPlugin", "provide"]
@@ -114,6 +114,9 @@ def provide(token: Any, /) -> Provide:
     """
 
     async def resolve(scope: Scope) -> Any:
-        return await scope[KEY].get(token)  # type: ignore[typeddict-item]
+        opened: OpenScope | None = scope.get(KEY)  # type: ignore[assignment]  # Litestar types the names in it
+        if opened is None:
+            raise ScopeError("no ContainerPlugin is there: Litestar(..., plugins=[ContainerPlugin(container)])")
+        return await opened.get(token)
 
     return Provide(resolve)

@@ -11,6 +11,7 @@ from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, From, Inj
 
 django = pytest.importorskip("django")
 
+from django.conf import settings  # noqa: E402
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
 from django.test import AsyncClient, Client, override_settings  # noqa: E402
 from django.urls import path  # noqa: E402
@@ -381,11 +382,14 @@ def test_overrides_in_tests(world):
 
 def test_the_container_is_named_in_the_settings(world):
     """
-    The setting is a container or the dotted path of one; something else is refused when Django starts.
+    The setting is a container or the dotted path of one; something else, or nothing, is refused when Django starts.
     """
     with override_settings(ASYNCMETA_CONTAINER=f"{__name__}.CONTAINER"):
         assert ContainerMiddleware(lambda request: None).container is CONTAINER
     with override_settings(ASYNCMETA_CONTAINER=World), pytest.raises(TypeError, match="ASYNCMETA_CONTAINER"):
+        get_asgi_application()
+    with override_settings(), pytest.raises(TypeError, match="setting ASYNCMETA_CONTAINER"):
+        del settings.ASYNCMETA_CONTAINER
         get_asgi_application()
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from helpers import Journal, guarded, leaves
 
-from asyncmeta import INJECTED, AsyncServiceBase, Container, From, Inject, inject_dependency, injected
+from asyncmeta import INJECTED, AsyncServiceBase, Container, From, Inject, ScopeError, inject_dependency, injected
 
 litestar = pytest.importorskip("litestar")
 
@@ -368,3 +368,24 @@ def test_overrides_in_tests():
             client.get("/order")
         client.get("/order")
     assert world.journal == ["+pool", "fake tea", "tea", "commit", "-pool"]
+
+
+def test_a_provider_without_the_plugin_says_what_is_missing():
+    """
+    A dependency of ours in an application without the plugin names it.
+    """
+
+    @get("/", dependencies={"session": provide(Session)})
+    async def order(session: Named) -> str:
+        return "ordered"
+
+    raised = []
+
+    async def note(error, scope):
+        raised.append(error)
+
+    with TestClient(Litestar([order], after_exception=[note], logging_config=None)) as client:
+        assert client.get("/").status_code == 500
+
+    (error,) = raised
+    assert isinstance(error, ScopeError) and "plugins=[ContainerPlugin(" in str(error)
