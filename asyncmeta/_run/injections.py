@@ -68,7 +68,7 @@ class Injecting(Closing):
         self.check_open()
         return inject(fn, self)  # type: ignore[no-any-return]
 
-    def ambient(self) -> AbstractContextManager[Self]:
+    def ambient(self) -> AbstractContextManager[Self, None]:
         """
         Return a context manager inside of which injected functions are filled by this scope, or container.
 

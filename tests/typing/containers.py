@@ -42,11 +42,15 @@ async def life() -> str:
             assert_type(scope.closed, bool)
         async with container.scope(level=SESSION):
             pass
+        assert_type(container.takes(Request, level="request"), bool)
+        with container.ambient() as same:
+            assert_type(same, Container)
         assert_type(container.adopt(Job()), Job)
         assert_type(Scope.of(Job()), Scope)
         assert_type(Container.of(Shop()), Scope)
         # A value returned inside the block: checkers must not think that the block could swallow an exception.
-        return "done"
+        with scope.ambient():
+            return "done"
 
 
 def life_without_loop() -> str:
@@ -108,6 +112,7 @@ async def mistakes(container: Container, scope: Scope) -> None:
     scope.check()  # E: belongs to the whole container
     container.scope([Request()])  # E: a context is a mapping
     container.scope(level=3)  # E: levels are named
+    container.takes(Request, "request")  # E: a level is named by its word
     container.adopt(3)  # E: no service
     Scope.of(3)  # E: no service
     await container.start([])  # E: a list is not hashable
