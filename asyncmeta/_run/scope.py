@@ -433,13 +433,9 @@ class Scope(Injecting):
 
     def takes(self, token: Hashable, /, *, level: str | None = None) -> bool:
         """
-        Tell whether scopes that are opened here take a value for *token*: the application declares it as context.
+        Tell whether ``scope({token: ...}, level=level)`` takes the value: the application declares it as context.
 
         For those who open scopes for others, such as a web framework's middleware: what is not declared is an error.
-
-        Args:
-            token: What would be handed over.
-            level: The level that it would be handed to; if not given, any level inside of this scope.
 
         .. versionadded:: 0.1.0
         """
@@ -447,9 +443,9 @@ class Scope(Injecting):
         node = graph.context_nodes.get(token)
         if node is None or node.level <= self._level:
             return False
-        if level is None or graph.levels[node.level] == level:
-            return True
-        return level == "scoped" and node.level == len(graph.levels) - 1
+        if level is None or level == "scoped":
+            return node.level == len(graph.levels) - 1  # type: ignore[no-any-return]
+        return graph.levels[node.level] == level  # type: ignore[no-any-return]
 
     @overload
     def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Opening[Any]: ...

@@ -72,7 +72,7 @@ def setup(
         wanted = level
         if websocket_level is not None and web.WebSocketResponse().can_prepare(request).ok:
             wanted = websocket_level
-        takes = container.takes(web.Request, level=wanted or "scoped")
+        takes = container.takes(web.Request, level=wanted)
         scope = container.scope({web.Request: request} if takes else None, level=wanted)
         around = request.get(SCOPE)
         request[SCOPE] = scope

@@ -187,7 +187,7 @@ class ContainerMiddleware:
     def _ask(self, container: Container) -> dict[str, list[tuple[Any, Callable[[Connection], object]]]]:
         """Ask a container, once, which of the values that are offered it takes."""
         self._taken = {
-            kind: [pair for pair in self.offered[kind].items() if container.takes(pair[0], level=level or "scoped")]
+            kind: [pair for pair in self.offered[kind].items() if container.takes(pair[0], level=level)]
             for kind, level in self._levels.items()
         }
         self._asked = container

@@ -46,7 +46,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
             return run_command(
                 functools.partial(filled, *args, **named),
                 container,
-                context={click.Context: context} if container.takes(click.Context, level="scoped") else None,
+                context={click.Context: context} if container.takes(click.Context) else None,
                 well=_ended_well,
                 run=run,
             )

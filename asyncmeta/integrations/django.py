@@ -86,7 +86,7 @@ class ContainerMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        takes = self.container.takes(HttpRequest, level="scoped")
+        takes = self.container.takes(HttpRequest)
         life = _Life(self.container.scope({HttpRequest: request} if takes else None), awaits=self._awaits)
         request.asyncmeta = life.scope  # pyright: ignore[reportAttributeAccessIssue]  # requests carry what middleware adds
         request._asyncmeta_life = life  # pyright: ignore[reportAttributeAccessIssue]

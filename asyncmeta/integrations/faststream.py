@@ -99,7 +99,7 @@ class _Message(BaseMiddleware):
 
     async def consume_scope(self, call_next: Callable[[Any], Any], msg: StreamMessage[Any]) -> Any:
         container = self._container
-        given = {kind: msg for kind in type(msg).__mro__ if container.takes(kind, level=self._level or "scoped")}
+        given = {kind: msg for kind in type(msg).__mro__ if container.takes(kind, level=self._level)}
         acknowledged: AckMessage | None = None
         async with container.scope(given or None, level=self._level) as scope:
             with scope.ambient():

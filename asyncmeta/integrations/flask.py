@@ -43,7 +43,7 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
     """
 
     def begin(app: Flask, **more: Any) -> None:
-        context = {Request: request._get_current_object()} if container.takes(Request, level=level or "scoped") else None  # type: ignore[attr-defined]  # a proxy's
+        context = {Request: request._get_current_object()} if container.takes(Request, level=level) else None  # type: ignore[attr-defined]  # a proxy's
         life = _Life(container.scope(context, level=level))
         g.setdefault(_LIVES, []).append(life)
 

@@ -73,7 +73,7 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         return make(behavior, handler.request_deserializer, handler.response_serializer)
 
     def _scope(self, context: Any) -> Scope:
-        takes = self._container.takes(grpc.aio.ServicerContext, level=self._level or "scoped")
+        takes = self._container.takes(grpc.aio.ServicerContext, level=self._level)
         return self._container.scope({grpc.aio.ServicerContext: context} if takes else None, level=self._level)
 
     @asynccontextmanager

@@ -43,7 +43,7 @@ class _Extension(SchemaExtension):
     def _scope(self) -> Scope:
         """Make the scope of the operation, and put it into its context."""
         execution = self.execution_context
-        values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext, level="scoped") else {}
+        values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext) else {}
         if self._context is not None:
             values.update(self._context(execution))
         scope = self._container.scope(values)

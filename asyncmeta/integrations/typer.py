@@ -51,7 +51,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
             return run_command(
                 functools.partial(filled, **named),
                 container,
-                context={typer.Context: context} if container.takes(typer.Context, level="scoped") else None,
+                context={typer.Context: context} if container.takes(typer.Context) else None,
                 well=_ended_well,
                 run=run,
             )
