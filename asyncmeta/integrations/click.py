@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from .. import Container, injected
-from .commands import Decorator, Run, Source, container_of, ended_well, run_command
+from .. import injected
+from .commands import Decorator, Run, Source, run_in_context
 
 __all__ = ["with_container"]
 
@@ -41,20 +41,9 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
 
         @functools.wraps(filled)
         def command(*args: Any, **named: Any) -> Any:
-            context = click.get_current_context()
-            container = context.find_object(Container) or container_of(source)
-            return run_command(
-                functools.partial(filled, *args, **named),
-                container,
-                context={click.Context: context} if container.takes(click.Context) else None,
-                well=_ended_well,
-                run=run,
-            )
+            call = functools.partial(filled, *args, **named)
+            return run_in_context(call, source, click.get_current_context(), click.Context, click.exceptions.Exit, run)
 
         return command
 
     return decorate
-
-
-def _ended_well(error: BaseException) -> bool:
-    return ended_well(error) or (isinstance(error, click.exceptions.Exit) and error.exit_code == 0)

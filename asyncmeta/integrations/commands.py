@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from .. import AsyncDependencyError, AsyncServiceBase, Container, ScopeError
 
-__all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command"]
+__all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command", "run_in_context"]
 
 #: Whence a container comes: it is there, or one is made of an application class, or by a function.
 Source = Container | type[AsyncServiceBase] | Callable[[], Container]
@@ -48,6 +48,27 @@ def container_of(source: Source | None) -> Container:
 def ended_well(error: BaseException) -> bool:
     """Tell whether *error* ends a program without a failure: ``sys.exit()``."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def run_in_context(function: Callable[[], Any], source: Source | None, context: Any, kind: type, exits: type, run: Run) -> Any:
+    """
+    Run a command of Click's kind as `run_command` does, in the container that is the object of its context, or in *source*'s.
+
+    Args:
+        function: The command; takes no more arguments.
+        source: Whence a container comes where the context has none.
+        context: The library's context of the command.
+        kind: Its type, as which the scope is given it where the application declares that.
+        exits: The library's exception for an exit with a code; one with code 0 is no failure.
+        run: What runs a coroutine to its end.
+    """
+
+    def well(error: BaseException) -> bool:
+        return ended_well(error) or (isinstance(error, exits) and getattr(error, "exit_code", None) == 0)
+
+    container = context.find_object(Container) or container_of(source)
+    given = {kind: context} if container.takes(kind) else None
+    return run_command(function, container, context=given, well=well, run=run)
 
 
 def run_command(

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from .. import Container, injected
-from .commands import Decorator, Run, Source, container_of, ended_well, run_command
+from .. import injected
+from .commands import Decorator, Run, Source, run_in_context
 
 __all__ = ["with_container"]
 
@@ -47,14 +47,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
         @functools.wraps(filled)
         def command(**named: Any) -> Any:
             context = named[own] if own is not None else named.pop(_CONTEXT)
-            container = context.find_object(Container) or container_of(source)
-            return run_command(
-                functools.partial(filled, **named),
-                container,
-                context={typer.Context: context} if container.takes(typer.Context) else None,
-                well=_ended_well,
-                run=run,
-            )
+            return run_in_context(functools.partial(filled, **named), source, context, typer.Context, typer.Exit, run)
 
         if own is None:
             asked = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -68,7 +61,3 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
 
 def _is_context(annotation: Any) -> bool:
     return isinstance(annotation, type) and annotation is not object and issubclass(typer.Context, annotation)
-
-
-def _ended_well(error: BaseException) -> bool:
-    return ended_well(error) or (isinstance(error, typer.Exit) and error.exit_code == 0)
