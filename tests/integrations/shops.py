@@ -13,16 +13,29 @@ class Session:
     """What commits or rolls back."""
 
 
+class Lines:
+    """What notes the lines of one request."""
+
+    def __init__(self, journal):
+        self.add = journal.append
+
+
 @contextmanager
-def _session(journal):
-    journal.append("begin")
+def ending(journal, value, fails=lambda: None):
+    """Give *value* to a block; note how that ends: it may fail to commit."""
     try:
-        yield Session()
+        yield value
     except BaseException as error:
         journal.append(f"rollback {type(error).__name__}")
         raise
-    else:
-        journal.append("commit")
+    if (failure := fails()) is not None:
+        raise failure
+    journal.append("commit")
+
+
+def _session(journal):
+    journal.append("begin")
+    return ending(journal, Session())
 
 
 def shop(**keywords):

@@ -21,15 +21,9 @@ from asyncmeta.integrations.django import ContainerMiddleware, get_asgi_applicat
 
 from .asgi_server import Server  # noqa: E402
 from .django_site import site  # noqa: E402
+from .shops import Lines as Session, ending  # noqa: E402
 
 MIDDLEWARE = "asyncmeta.integrations.django.ContainerMiddleware"
-
-
-class Session:
-    """Lines of one request."""
-
-    def __init__(self, journal):
-        self.add = journal.append
 
 
 class World:
@@ -49,24 +43,12 @@ class World:
         App.register_dependency("pool", open_pool)
 
         def open_session(pool: Annotated[str, Inject("pool")]):
-            try:
-                yield Session(journal)
-            except BaseException as error:
-                journal.append(f"rollback {type(error).__name__}")
-                raise
-            if self.commit_fails is not None:
-                raise self.commit_fails
-            journal.append("commit")
+            with ending(journal, Session(journal), lambda: self.commit_fails) as session:
+                yield session
 
         async def await_session(pool: Annotated[str, Inject("pool")]):
-            try:
-                yield Session(journal)
-            except BaseException as error:
-                journal.append(f"rollback {type(error).__name__}")
-                raise
-            if self.commit_fails is not None:
-                raise self.commit_fails
-            journal.append("commit")
+            with ending(journal, Session(journal), lambda: self.commit_fails) as session:
+                yield session
 
         App.register_dependency(Session, await_session if awaits else open_session, lifetime="scoped")
         self.app = App

@@ -22,12 +22,7 @@ flask = pytest.importorskip("flask")
 
 from asyncmeta.integrations.flask import setup  # noqa: E402
 
-
-class Session:
-    """Lines of one request."""
-
-    def __init__(self, journal):
-        self.add = journal.append
+from .shops import Lines as Session, ending  # noqa: E402
 
 
 class World:
@@ -47,14 +42,8 @@ class World:
 
         @inject_dependency(Session, on=App, lifetime="scoped")
         def open_session(pool: Annotated[str, Inject("pool")]):
-            try:
-                yield Session(journal)
-            except BaseException as error:
-                journal.append(f"rollback {type(error).__name__}")
-                raise
-            if self.commit_fails is not None:
-                raise self.commit_fails
-            journal.append("commit")
+            with ending(journal, Session(journal), lambda: self.commit_fails) as session:
+                yield session
 
         @inject_dependency("awaited", on=App, lifetime="scoped")
         async def awaited():

@@ -22,14 +22,7 @@ from asyncmeta.integrations.asgi import KEY  # noqa: E402
 from asyncmeta.integrations.litestar import ContainerPlugin, provide  # noqa: E402
 
 from .asgi_server import Server  # noqa: E402
-
-
-class Session:
-    """Lines of one connection."""
-
-    def __init__(self, journal):
-        self.add = journal.append
-
+from .shops import Lines as Session, ending  # noqa: E402
 
 #: One of Litestar's own dependencies; older versions infer that.
 Named = di.NamedDependency[Session] if hasattr(di, "NamedDependency") else Session
@@ -54,14 +47,8 @@ class World:
 
         @inject_dependency(Session, on=App, lifetime="scoped")
         async def open_session():
-            try:
-                yield Session(journal)
-            except BaseException as error:
-                journal.append(f"rollback {type(error).__name__}")
-                raise
-            if self.commit_fails is not None:
-                raise self.commit_fails
-            journal.append("commit")
+            with ending(journal, Session(journal), lambda: self.commit_fails) as session:
+                yield session
 
     def plugin(self, **options):
         """Return the plugin with a container of this world."""

@@ -13,13 +13,7 @@ quart = pytest.importorskip("quart")
 from asyncmeta.integrations.quart import setup  # noqa: E402
 
 from .asgi_server import Server  # noqa: E402
-
-
-class Session:
-    """Lines of one connection."""
-
-    def __init__(self, journal):
-        self.add = journal.append
+from .shops import Lines as Session, ending  # noqa: E402
 
 
 class World:
@@ -39,14 +33,8 @@ class World:
 
         @inject_dependency(Session, on=App, lifetime="scoped")
         async def open_session():
-            try:
-                yield Session(journal)
-            except BaseException as error:
-                journal.append(f"rollback {type(error).__name__}")
-                raise
-            if self.commit_fails is not None:
-                raise self.commit_fails
-            journal.append("commit")
+            with ending(journal, Session(journal), lambda: self.commit_fails) as session:
+                yield session
 
         self.container = Container(App)
         self.app = app = quart.Quart("orders")
