@@ -79,9 +79,6 @@ class Cell(Lazy[Any]):
         """Return the coroutine that fetches."""
         raise NotImplementedError
 
-    def _get_nowait(self) -> Any:
-        raise NotImplementedError
-
     def _label(self) -> str:
         """Return what to call the value in an error."""
         raise NotImplementedError
