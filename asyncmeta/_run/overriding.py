@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from types import TracebackType
 from typing import Any, Final
 
@@ -61,13 +62,8 @@ class InForce:
 
 def active_for(container: Any) -> Any:
     """Return the overlay that is in force for *container* here, or None."""
-    for one in reversed(IN_FORCE.get()):
+    for one in chain(reversed(IN_FORCE.get()), reversed(container.everywhere)):
         if one is NONE or one.top is container:
-            return None
-        if not one.ended and container in one.over:
-            return one.top
-    for one in reversed(container.everywhere):
-        if one.top is container:
             return None
         if not one.ended and container in one.over:
             return one.top
