@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -128,7 +129,11 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
                 async for response in responses:
                     # Not yielded: when a call is cancelled, a generator that stands at its yield is dropped, and the scope
                     # would end at some other time, in some other task.
-                    await context.write(response)
+                    try:
+                        await context.write(response)
+                    except grpc.aio.InternalError as error:
+                        # The client has gone, and grpc cancels the call a moment later: it means the same, whichever is first.
+                        raise asyncio.CancelledError("the response cannot be sent") from error
             return
             yield
 

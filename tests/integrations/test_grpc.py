@@ -388,6 +388,31 @@ async def test_a_client_that_cancels_a_stream_that_nobody_reads():
     assert len(tasks) == 2 and tasks[0] is tasks[1]
 
 
+async def test_a_response_that_cannot_be_sent_is_a_cancellation():
+    """
+    Where a response fails because the client has gone, before grpc cancels the call for that, finalizers see a cancellation.
+    """
+    app, journal = shop()
+
+    class Context:
+        async def write(self, response):
+            raise grpc.aio.InternalError("the stream is broken")
+
+    @injected
+    async def lines(request, context, session: From[Session]):
+        yield b"one"
+
+    async def found(details):
+        return grpc.unary_stream_rpc_method_handler(lines)
+
+    async with Container(app) as container:
+        handler = await ContainerInterceptor(container).intercept_service(found, None)
+        with pytest.raises(asyncio.CancelledError):
+            await anext(handler.unary_stream(b"", Context()))
+
+    assert journal == ["+pool", "begin", "rollback CancelledError", "-pool"]
+
+
 @guarded
 async def test_a_call_that_takes_too_long():
     """
