@@ -33,7 +33,7 @@ from examples.pipeline.sentiment import Sentiment, SentimentModel
 from examples.pipeline.settings import Settings
 from examples.pipeline.steps import Limits, Refused, Step
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "examples" / "pipeline" / "texts.csv"
 
 #: line of the shipped file -> why it is refused; all other lines are stored

@@ -63,9 +63,9 @@ async def test_a_slow_build_is_warned_of_while_it_waits(warnings):
         await asyncio.sleep(0.02)
 
     (record,) = warnings.records
-    assert record.getMessage().startswith('"slow" (tests/test_slow.py:')
+    assert record.getMessage().startswith('"slow" (tests/run/test_slow.py:')
     assert " is still being built after 0.0" in record.getMessage()
-    assert '; the path that waits: "shop" (tests/test_slow.py:' in record.getMessage()
+    assert '; the path that waits: "shop" (tests/run/test_slow.py:' in record.getMessage()
     assert record.path == ['"shop"', '"store"', '"slow"']
     assert record.key == '"slow"'
     assert record.seconds >= 0.01
@@ -130,7 +130,7 @@ async def test_what_blocks_the_loop_is_warned_of_at_its_end(warnings):
         await asyncio.sleep(0.02)
 
     (record,) = warnings.records
-    assert '"blocking" (tests/test_slow.py:' in record.getMessage()
+    assert '"blocking" (tests/run/test_slow.py:' in record.getMessage()
     assert " took 0.0" in record.getMessage()
 
 
@@ -251,7 +251,7 @@ async def test_the_path_note_names_each_step_with_its_place():
 
     (note,) = error.__notes__
     assert note == (
-        f'asyncmeta: while building "broken" (tests/test_slow.py:{lines["broken"]})\n'
-        f'  Shop (tests/test_slow.py:{lines["Shop"]}) -> "store" (tests/test_slow.py:{lines["store"]})'
-        f' -> "broken" (tests/test_slow.py:{lines["broken"]})'
+        f'asyncmeta: while building "broken" (tests/run/test_slow.py:{lines["broken"]})\n'
+        f'  Shop (tests/run/test_slow.py:{lines["Shop"]}) -> "store" (tests/run/test_slow.py:{lines["store"]})'
+        f' -> "broken" (tests/run/test_slow.py:{lines["broken"]})'
     )

@@ -746,4 +746,4 @@ def test_many_closed_forms_are_found_quickly():
 # --- Python 3.12 ---------------------------------------------------------------------------------------------
 
 if sys.version_info >= (3, 12):
-    from generics_pep695 import *  # noqa: F403  # its tests run here
+    from .generics_pep695 import *  # noqa: F403  # its tests run here

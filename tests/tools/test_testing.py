@@ -1015,7 +1015,7 @@ def test_every_name_is_in_the_reference():
     """
     Every public name of the room is there, and has its entry in the reference.
     """
-    page = (Path(__file__).parent.parent / "docs" / "reference" / "testing.rst").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "testing.rst").read_text(encoding="utf-8")
     entries = re.findall(r"^\.\. auto\w+:: (?:asyncmeta\.testing\.)?(\w+)", page, re.MULTILINE)
 
     assert sorted(entries) == testing.__all__ == sorted(testing.__all__)

@@ -15,8 +15,8 @@ from doc_pages import blocks
 
 from asyncmeta.cli import main
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 NUMBER = iter(range(10_000))
 
 
@@ -213,7 +213,7 @@ def test_sarif_is_as_its_schema_says(monkeypatch, capsys):
     """
     One result for each finding: a problem of level "error", a warning of level "warning", with places and rules.
     """
-    monkeypatch.chdir(HERE)
+    monkeypatch.chdir(TESTS)
     sys.modules.pop("golden.broken", None)
     code, out, _ = run(capsys, "check", "golden.broken:Shop", "--format", "sarif")
     log = json.loads(out)
@@ -683,7 +683,7 @@ def test_no_command_shows_a_secret(monkeypatch, capsys, tmp_path):
     """
     What was registered in every possible way is in no output of any command.
     """
-    monkeypatch.chdir(HERE)
+    monkeypatch.chdir(TESTS)
     sys.modules.pop("golden.application", None)
     said = []
     for command in (

@@ -699,7 +699,7 @@ def test_a_subscripted_attribute_names_its_place():
     class App(AsyncServiceBase):
         database = AsyncDependencyDescriptor[Database]()
 
-    with pytest.raises(GraphErrors, match=r"needed by App\.database \(tests.test_descriptor\.py:\d+\)"):
+    with pytest.raises(GraphErrors, match=r"needed by App\.database \(tests.declare.test_descriptor\.py:\d+\)"):
         Container(App)
 
 

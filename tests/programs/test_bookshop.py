@@ -40,7 +40,7 @@ from examples.bookshop.rates import Rates
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": "2", "customer": "ada@example.org"}
 
 

@@ -15,7 +15,7 @@ from helpers import fresh_app
 
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, From, Inject, inject_dependency, injected
 
-GOLDEN = Path(__file__).parent / "golden" / "injected"
+GOLDEN = Path(__file__).parents[1] / "golden" / "injected"
 
 
 class Pool:

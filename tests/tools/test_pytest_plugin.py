@@ -12,7 +12,7 @@ from doc_pages import blocks
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAME = "asyncmeta.pytest_plugin"
 #: Where asyncmeta is installed, pytest finds the plugin by itself.
 LOAD = () if any(one.value == NAME for one in entry_points(group="pytest11")) else ("-p", NAME)

@@ -43,7 +43,7 @@ from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
 PRICES = {book["code"]: book["price"] for book in BOOKS}
 

@@ -26,7 +26,7 @@ from examples.bookshop.database import BOOKS, STOCK
 from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
 
 

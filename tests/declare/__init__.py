@@ -1,0 +1,1 @@
+"""What is written: decorators, parameters, classes, attributes, provider lists."""

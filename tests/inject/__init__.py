@@ -1,0 +1,1 @@
+"""Functions whose marked parameters are filled."""

@@ -1,0 +1,1 @@
+"""The pages that we write: what they say is true."""

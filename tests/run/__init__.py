@@ -1,0 +1,1 @@
+"""What is built and undone: containers, scopes, levels, overrides, threads, observers."""
