@@ -360,7 +360,10 @@ def test_an_interrupt_rolls_back():
     with program:
         journal = Journal([program.stdout.readline()])
         program.send_signal(signal.SIGINT)
-        output, errors = program.communicate(timeout=30)
+        try:
+            output, errors = program.communicate(timeout=30)
+        finally:
+            program.kill()  # only one that did not hear is still there, and must not hold up everything after it
 
     assert [*journal, output] == ["ready\n", "rollback CancelledError\n"]
     assert errors.strip() == "Aborted!"

@@ -102,6 +102,10 @@ def test_the_shop_is_served_until_it_is_stopped():
             answers = [httpx.get(f"http://127.0.0.1:{port}{path}") for path in ("/", "/health", "/start")]
             there = os.listdir(folder)
             served.send_signal(signal.SIGINT)
+            try:
+                served.wait(30)
+            finally:
+                served.kill()  # only one that did not hear is still there
             said = served.stderr.read()
         left = os.listdir(folder)
 
