@@ -15,7 +15,7 @@ from .._names import name_of
 from .._solve.nodes import Node
 from ..errors import CircularDependencyError
 
-__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "holdings", "scopes_above", "wake"]
+__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Build", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
 
 #: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
 LOCK: Final = threading.RLock()
@@ -161,6 +161,11 @@ class Wait:
 
 
 _WAITS: dict[Wait, None] = {}
+
+
+def forget_waits() -> None:
+    """Forget every wait: this is the child of a fork, and those who wait are in the parent."""
+    _WAITS.clear()
 
 
 def _way(target: Any, begin: tuple[str, ...], held: dict[Any, str]) -> tuple[str, ...] | None:

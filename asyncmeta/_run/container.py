@@ -19,6 +19,7 @@ from .ambient import Ambient
 from .cells import LOCK
 from .ending import IS_CLOSED, IS_CLOSING, OPEN
 from .finalizers import EXITING
+from .forks import know, lives_elsewhere
 from .getters import Getters
 from .handles import forget_fetched, home_kept
 from .injections import Injections
@@ -112,8 +113,9 @@ class Container(Tables):
         self.grounds = []
         self.kids = set()
         self.tables, self.tables_nowait, self.generations = [], [], []
-        self._open()
+        self.begin_anew()
         self.graph.containers.add(self)
+        know(self)
 
     @classmethod
     def _root_class(cls, root: Any) -> tuple[type, Any]:
@@ -166,10 +168,10 @@ class Container(Tables):
         if errors:
             raise grouped(self.graph, errors)
 
-    def _open(self) -> None:
-        """Begin, or begin anew, with nothing built."""
+    def begin_anew(self) -> None:
         graph = self.graph
         self.state = OPEN
+        self.forked_from = 0
         self.built.clear()
         self.flights.clear()
         self.x = self.w = None
@@ -223,6 +225,8 @@ class Container(Tables):
 
     def check_open(self) -> None:
         if self.state != OPEN and not self._reads_while_closing():
+            if self.forked_from:
+                raise lives_elsewhere(self)
             raise ClosedError(f"the container of {self.name} is {self.state}")
 
     def _reads_while_closing(self) -> bool:
@@ -429,7 +433,7 @@ class Container(Tables):
         if self.state == IS_CLOSED:
             with LOCK:
                 self.graph.refresh()
-                self._open()
+                self.begin_anew()
             self.loop = None
         if self.watch is not None:
             self.watch.entered(self.name)

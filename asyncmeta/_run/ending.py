@@ -45,6 +45,7 @@ class Ending(Scope):
         "enters",  # what is asked for -> the code that enters a one-shot scope for it
         "everywhere",  # overrides in force for everybody
         "flights",  # what is being built
+        "forked_from",  # the process in which it was open when this one was forked from that; 0 where it is this process's own
         "generations",  # all tables since it was opened, with how much of graph.moved each one knows
         "getters",
         "graph",
@@ -80,6 +81,7 @@ class Ending(Scope):
     closing: asyncio.Task[Any] | None
     enters: dict[Any, Any]
     flights: dict[Node, Build]
+    forked_from: int
     generations: list[tuple[dict[Any, Any], int]]
     getters: Getters
     graph: Graph
@@ -111,6 +113,13 @@ class Ending(Scope):
     def new_tables(self) -> None:
         """Let everything be looked up anew."""
         raise NotImplementedError
+
+    def begin_anew(self) -> None:
+        """Begin, or begin anew, with nothing built."""
+        raise NotImplementedError
+
+    def end_force(self) -> None:
+        """What is in force by this, an override's, is so for nobody any more."""
 
     def unit(self, node: Node) -> Unit:
         """Return the unit of a container value."""

@@ -42,8 +42,8 @@ class Provided(Container):
         self._begin(Container.base, None, graph, check=False)
         self.name = "an injector"
 
-    def _open(self) -> None:
-        super()._open()
+    def begin_anew(self) -> None:
+        super().begin_anew()
         self.built.update(zip(*self._given, strict=True))
 
     def _begin_closing(self) -> None:

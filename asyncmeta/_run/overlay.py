@@ -217,22 +217,24 @@ class Overlay(Answering, Container):
 
     # --- ending ---
 
-    def _open(self) -> None:
-        super()._open()
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self.views.clear()
+        self.fetched.clear()
         self.scope = self._first_scope  # type: ignore[method-assign]  # never a class: see open_scope
 
     async def _close(self, error: BaseException | None) -> None:
-        self._end_force()
+        self.end_force()
         await super()._close(error)
         self._leave()
 
     def _close_sync(self, error: BaseException | None) -> None:
-        self._end_force()
+        self.end_force()
         super()._close_sync(error)
         self._leave()
 
-    def _end_force(self) -> None:
-        """Closed before its block has ended, with the container, it is in force for nobody any more."""
+    def end_force(self) -> None:
+        # Closed before its block has ended, with the container, it is in force for nobody any more.
         if self.force is not None and self.force.top is self:
             self.force.ended = True
 

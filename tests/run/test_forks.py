@@ -1,0 +1,478 @@
+"""A forked child hangs on nothing of its parent's, and never closes what is the parent's."""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+
+import pytest
+from helpers import LIMIT, Journal, fresh_app
+
+from asyncmeta import AsyncServiceBase, ClosedError, Container, From, injected
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+    # CPython warns of what is the subject here.
+    pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning"),
+]
+
+
+def in_child(work):
+    """Return what *work* returns, as text, in a forked child; an exception as its traceback, "hangs" where it takes too long."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            try:
+                said = str(work())
+            except BaseException:
+                said = traceback.format_exc()
+            os.write(writing, said.encode()[:60_000])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        end = time.monotonic() + LIMIT
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return "hangs"
+            time.sleep(0.002)
+        with open(reading, "rb", closefd=False) as pipe:
+            return pipe.read().decode()
+    finally:
+        os.close(reading)
+
+
+def refusal(work):
+    """Return the text of the ClosedError that *work* raises."""
+    with pytest.raises(ClosedError) as caught:
+        work()
+    return str(caught.value)
+
+
+class Busy:
+    """Three threads that do something again and again while the block runs."""
+
+    def __init__(self, work):
+        self._work, self._over = work, threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(3)]
+
+    def _run(self):
+        while not self._over.is_set():
+            self._work()
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *exc):
+        self._over.set()
+        for thread in self._threads:
+            thread.join(LIMIT)
+        assert not any(thread.is_alive() for thread in self._threads)
+
+
+# --- what other threads do at the fork ---------------------------------------------------------------
+
+
+def test_child_builds_what_a_thread_of_the_parent_was_building():
+    """
+    A claim of the parent's that nobody here will settle is not inherited.
+    """
+    App, begun, go = fresh_app(), threading.Event(), threading.Event()
+
+    def make_slow():
+        begun.set()
+        assert go.wait(LIMIT)
+        return os.getpid()
+
+    App.register_dependency("slow", make_slow)
+    container = Container(App)
+    thread = threading.Thread(target=lambda: container.get_nowait("slow"))
+    thread.start()
+    assert begun.wait(LIMIT)
+
+    def ask():
+        go.set()
+        return container.get_nowait("slow") == os.getpid()
+
+    try:
+        answer = in_child(ask)
+    finally:
+        go.set()
+        thread.join(LIMIT)
+
+    assert answer == "True"
+    assert container.get_nowait("slow") == os.getpid()
+
+
+def test_child_closes_while_a_thread_of_the_parent_was_building():
+    """
+    Closing in the child waits for no build of the parent's.
+    """
+    App, begun, go = fresh_app(), threading.Event(), threading.Event()
+    App.register_dependency("slow", lambda: (begun.set(), go.wait(LIMIT)))
+    container = Container(App)
+    thread = threading.Thread(target=lambda: container.get_nowait("slow"))
+    thread.start()
+    assert begun.wait(LIMIT)
+
+    try:
+        answer = in_child(lambda: (container.close(), container.closed)[1])
+    finally:
+        go.set()
+        thread.join(LIMIT)
+
+    assert answer == "True"
+
+
+def test_children_of_a_busy_parent_all_build():
+    """
+    However busy threads of the parent are with asking, opening scopes and closing, a child finds no lock held.
+    """
+    App = fresh_app()
+    App.register_dependency("one", object)
+    App.register_dependency("two", lambda one: [one])
+    App.register_dependency("session", object, lifetime="scoped")
+    shared = Container(App)
+
+    def work():
+        with Container(App) as container, container.scope() as scope:
+            scope.get_nowait("session")
+            container.get_nowait("two")
+        with shared.scope() as scope:
+            scope.get_nowait("session")
+
+    def child():
+        with Container(App) as container, container.scope() as scope:
+            return scope.get_nowait("session") is not None and len(container.get_nowait("two")) + len(shared.get_nowait("two"))
+
+    with Busy(work):
+        answers = [in_child(child) for _ in range(25)]
+
+    assert answers == ["2"] * 25
+
+
+def test_children_of_a_parent_that_registers_all_build():
+    """
+    A registration in another thread is either there or not, and its lock is free.
+    """
+    App = fresh_app()
+    App.register_dependency("one", object)
+    container = Container(App)
+
+    with Busy(lambda: App.register_value("other", 1)):
+        answers = [in_child(lambda: container.get_nowait("one") is not None) for _ in range(25)]
+
+    assert answers == ["True"] * 25
+
+
+def test_who_holds_the_lock_too_long_does_not_keep_a_parent_from_forking(monkeypatch):
+    """
+    A fork waits for the lock for a while only; the child has a new one.
+    """
+    from asyncmeta._run import forks
+    from asyncmeta._run.cells import LOCK
+
+    monkeypatch.setattr(forks, "PATIENCE", 0.01)
+    App, holds, go = fresh_app(), threading.Event(), threading.Event()
+    App.register_dependency("one", object)
+    container = Container(App)
+
+    def hold():
+        with LOCK:
+            holds.set()
+            go.wait(LIMIT)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holds.wait(LIMIT)
+    try:
+        answer = in_child(lambda: container.get_nowait("one") is not None)
+    finally:
+        go.set()
+        thread.join(LIMIT)
+
+    assert answer == "True"
+    assert container.get_nowait("one") is not None
+
+
+# --- what was open, and what was not ------------------------------------------------------------------
+
+
+def test_container_that_is_open_refuses_in_the_child():
+    """
+    What was entered in the parent is used there only, and the error says what to do.
+    """
+    App = fresh_app()
+    App.register_dependency("one", object)
+
+    with Container(App) as container:
+        container.get_nowait("one")
+        answer = in_child(lambda: (refusal(lambda: container.get_nowait("one")), container.closed))
+
+    assert f"the container of App was open in process {os.getpid()} when this one, " in answer
+    assert "open a container of this process's own" in answer
+    assert answer.endswith("True)")
+
+
+def test_every_way_into_an_open_container_refuses_in_the_child():
+    """
+    Scopes, getters, injected functions, attributes that were fetched: nothing of the parent's is handed out.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency("one", object)
+    App.register_dependency("session", object, lifetime="scoped")
+
+    @injected
+    def ambient(one: From[object]):
+        return one
+
+    async def main():
+        async with Container(App) as container, container.scope() as scope, container.scope() as unused:
+            getter = container.getter("one")
+            await getter()
+            await scope.get("session")
+            await scope.get("one")
+            ways = [
+                lambda: scope.get_nowait("session"),
+                lambda: scope.get_nowait("one"),
+                lambda: unused.get_nowait("one"),
+                lambda: container.scope(),
+                lambda: container.overlay({"one": 1}),
+                lambda: asyncio.run(container.get("one")),
+                lambda: asyncio.run(scope.get("one")),
+                lambda: asyncio.run(scope.get("session")),
+                lambda: asyncio.run(getter()),
+            ]
+            return in_child(lambda: len([refusal(way) for way in ways]))
+
+    assert asyncio.run(main()) == "9"
+
+
+def test_container_that_was_used_only_begins_anew_in_the_child():
+    """
+    A container that nobody has entered, as one that a module makes, builds its own values in each process.
+    """
+    App = fresh_app()
+    App.register_dependency("process", os.getpid)
+    container = Container(App)
+    container.get_nowait("process")
+
+    answer = in_child(lambda: container.get_nowait("process") == os.getpid())
+
+    assert answer == "True"
+    assert container.get_nowait("process") == os.getpid()
+
+
+def test_open_container_begins_anew_where_the_child_enters_it():
+    """
+    A module's container, with a lifespan in the parent and one in each worker.
+    """
+    App = fresh_app()
+    App.register_dependency("process", os.getpid)
+
+    def child():
+        with container:
+            return container.get_nowait("process") == os.getpid()
+
+    with container_of(App) as container:
+        container.get_nowait("process")
+        answer = in_child(child)
+
+    assert answer == "True"
+
+
+def container_of(app):
+    return Container(app)
+
+
+def test_child_never_closes_what_is_its_parents():
+    """
+    A child that unwinds through the parent's blocks, and collects its garbage, runs no finalizer of the parent's.
+    """
+    App, journal = fresh_app(), Journal()
+
+    def noted(name):
+        def make():
+            with journal.noting(name):
+                yield name
+
+        return make
+
+    App.register_dependency("pool", noted("pool"))
+    App.register_dependency("session", noted("session"), lifetime="scoped")
+
+    def child_of(container, scope):
+        scope.__exit__(None, None, None)
+        container.__exit__(None, None, None)
+        gc.collect()
+        return journal.closed
+
+    with Container(App) as container:
+        with container.scope() as scope:
+            scope.get_nowait("pool"), scope.get_nowait("session")
+            answer = in_child(lambda: child_of(container, scope))
+
+    assert answer == "[]"
+    assert journal.closed == ["session", "pool"]
+
+
+def test_child_of_a_loop_closes_nothing_and_runs_a_loop_of_its_own():
+    """
+    The parent's loop, its tasks and async generators stay the parent's.
+    """
+    App, journal = fresh_app(), Journal()
+
+    async def open_pool():
+        with journal.noting("pool"):
+            yield os.getpid()
+
+    App.register_dependency("pool", open_pool)
+
+    async def begin_anew():
+        async with Container(App) as container:
+            return await container.get("pool") == os.getpid()
+
+    def child():
+        answer = asyncio.run(begin_anew())
+        gc.collect()
+        return answer, journal.closed
+
+    async def main():
+        async with Container(App) as container:
+            await container.get("pool")
+            return in_child(child)
+
+    assert asyncio.run(main()) == "(True, ['pool'])"
+    assert journal == ["+pool", "-pool"]
+
+
+def test_service_that_is_its_own_root_refuses_in_the_child():
+    """
+    An attribute that the parent has fetched gives the parent's object to nobody else.
+    """
+    from asyncmeta import AsyncDependencyDescriptor
+
+    class Shop(AsyncServiceBase):
+        one = AsyncDependencyDescriptor("one")
+
+    Shop.register_dependency("one", object)
+
+    async def ask(shop):
+        return await shop.one
+
+    async def main():
+        async with Shop() as shop:
+            await shop.one
+            return in_child(lambda: refusal(lambda: asyncio.run(ask(shop))))
+
+    assert "lives there" in asyncio.run(main())
+
+
+def test_override_in_force_ends_with_the_container_in_the_child():
+    """
+    What the parent has overridden for everybody is not in force for a container that the child opens anew.
+    """
+    App = fresh_app()
+    App.register_dependency("one", lambda: "real")
+
+    def child(container):
+        with container:
+            return container.get_nowait("one")
+
+    with Container(App) as container, container.override({"one": "fake"}, everywhere=True):
+        assert container.get_nowait("one") == "fake"
+        answer = in_child(lambda: child(container))
+
+    assert answer == "real"
+
+
+def test_overlay_of_a_container_that_begins_anew_does_so_too():
+    """
+    An overlay lies on its container in the child as in the parent.
+    """
+    App = fresh_app()
+    App.register_dependency("one", lambda: "real")
+    App.register_dependency("two", lambda one: (one, os.getpid()))
+    container = Container(App)
+
+    with container.overlay({"one": "fake"}) as overlay:
+        overlay.get_nowait("two")
+        answer = in_child(lambda: (overlay.get_nowait("two") == ("fake", os.getpid()), container.get_nowait("two")[0]))
+
+    assert answer == "(True, 'real')"
+
+
+def test_grandchild_is_told_apart_from_its_parent():
+    """
+    The sentence names the process that the container lives in.
+    """
+    App = fresh_app()
+    App.register_dependency("one", object)
+
+    def child():
+        with Container(App) as container:
+            mine = os.getpid()
+            text = in_child(lambda: refusal(lambda: container.get_nowait("one")))
+            return f"open in process {mine} when" in text
+
+    with Container(App):
+        answer = in_child(child)
+
+    assert answer == "True"
+
+
+# --- the standard library's own ------------------------------------------------------------------------
+
+
+class Journalled(AsyncServiceBase):
+    """An application that other processes import."""
+
+
+Journalled.register_dependency("process", os.getpid)
+
+LIVING: list[Container] = []
+
+
+def build_anew(_):
+    with Container(Journalled) as container:
+        return container.get_nowait("process") == os.getpid()
+
+
+def ask_the_parents(_):
+    try:
+        return LIVING[0].get_nowait("process")
+    except ClosedError as error:
+        return str(error)
+    except IndexError:
+        return "nothing was inherited"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_workers_build_their_own(method):
+    """
+    Whatever starts the worker, it opens a container of its own, beside one that is open in the parent.
+    """
+    with Container(Journalled) as container:
+        container.get_nowait("process")
+        LIVING.append(container)
+        try:
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                built = pool.map_async(build_anew, range(4)).get(LIMIT * 3)
+                asked = pool.map_async(ask_the_parents, range(4)).get(LIMIT * 3)
+        finally:
+            LIVING.clear()
+
+    assert built == [True] * 4
+    assert all(("lives there" if method == "fork" else "nothing was inherited") in text for text in asked)
