@@ -111,7 +111,8 @@ class Overriding:
     __slots__ = ("_container", "_ending", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running")
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
-        container.check_open()
+        # A container that is closed may be entered while the override is in force; what is closing will not be.
+        container.check_overridable() if in_force else container.check_open()
         self._container, self._overrides = container, overrides
         self._in_force, self._everywhere, self._new = in_force, everywhere, new
         self._overlay: Overlay | None = None  #: what is seen here
@@ -150,7 +151,7 @@ class Overriding:
         return overlay
 
     def _over(self, below: Container, registry: Registry) -> Overlay:
-        below.check_open()
+        below.check_overridable() if self._in_force else below.check_open()
         below.graph.refresh()
         if not self._new:
             _refuse_unknown(below.graph, registry)

@@ -101,7 +101,7 @@ class Container(Tables):
         self.watch = self.watcher = None
         self.overridden = 0
         self.owed = []
-        self.everywhere = []
+        self.everywhere, self.laid = [], []
         self.retiring = False
         self.built = {}  #: container values
         self.flights = {}
@@ -229,6 +229,16 @@ class Container(Tables):
                 raise lives_elsewhere(self)
             raise ClosedError(f"the container of {self.name} is {self.state}")
 
+    def check_overridable(self) -> None:
+        """
+        Refuse where nothing can be laid upon this any more: it may be closed, and entered again with what lies on it.
+
+        Raises:
+            ClosedError: It is closing.
+        """
+        if self.state == IS_CLOSING:
+            self.check_open()
+
     def _reads_while_closing(self) -> bool:
         """A finalizer may still read what is built: it is closed after it."""
         return self.state == IS_CLOSING and self in EXITING.get()
@@ -259,6 +269,10 @@ class Container(Tables):
         Whoever asks this container in the block, or awaits an attribute of what it has built, gets what *overrides*
         say where they reach, and the container's own elsewhere.  Blocks need not nest: each is in force until it is
         left.  What the overlay has built is closed then; where a later block lies on this one, with that.
+
+        In a block that begins before the container is entered, also where that is closed, the override is in force for
+        the start-up, as often as the container is entered in it.  A block that is open when the container closes, and
+        began after that was entered, ends with it.
 
         Args:
             overrides: A mapping from tokens to values, or a provider list.
@@ -292,6 +306,9 @@ class Container(Tables):
         """
         Build the container values now, side by side: those of the application and all that they reach, or *tokens*.
 
+        In a block of overrides that began before the container was entered, what they reach is built as they say, and
+        what they replace is not; in a later one the container builds its own.
+
         Args:
             tokens: What to build, with what it needs; nothing means everything.
             concurrency: How many builds may run at once; None means all that are ready.
@@ -305,7 +322,10 @@ class Container(Tables):
         """
         from .starting import start  # late
 
-        return await start(self, tokens, concurrency, progress)
+        here: Any = self.active() or self
+        while here is not self and not here.force.outlives:
+            here = here.below
+        return await start(here, tokens, concurrency, progress)
 
     def check(self) -> CheckReport:
         """
@@ -434,6 +454,8 @@ class Container(Tables):
             with LOCK:
                 self.graph.refresh()
                 self.begin_anew()
+                for force in sorted((one for one in self.laid if not one.ended), key=lambda one: one.top.number):
+                    force.top.open_again()
             self.loop = None
         if self.watch is not None:
             self.watch.entered(self.name)

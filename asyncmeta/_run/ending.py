@@ -53,6 +53,7 @@ class Ending(Scope):
         "holders",  # tasks that wait to leave what they have entered
         "injections",
         "instance",  # the application itself, where the user made it
+        "laid",  # overrides in force, for whomever
         "loop",  # the one that may build
         "moves",  # how much of graph.moved is caught up with
         "name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
@@ -89,6 +90,7 @@ class Ending(Scope):
     holders: set[asyncio.Task[Any]]
     injections: Injections
     instance: Any
+    laid: list[Any]
     loop: asyncio.AbstractEventLoop | None
     moves: int
     name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers

@@ -17,7 +17,7 @@ from .._solve.overlaid import OverlaidGraph
 from .._solve.plan import Unit, unit_of
 from .cells import LOCK, UNSET
 from .container import Container
-from .ending import IS_CLOSED
+from .ending import IS_CLOSED, OPEN
 from .finalizers import Held, as_list, needs_await, push
 from .overriding import IN_FORCE, NONE, InForce
 from .scope import Scope
@@ -66,7 +66,7 @@ class Overlay(Answering, Container):
     views: dict[Any, OverlayScope]
 
     def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
-        below.check_open()
+        below.check_overridable()
         below.graph.refresh()
         graph = OverlaidGraph(below.graph, registry, new=new)
         self.origin = below.origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
@@ -164,6 +164,37 @@ class Overlay(Answering, Container):
         super().check_open()
         self.below.check_open()
 
+    def check_overridable(self) -> None:
+        if not self._rests():
+            self.check_open()
+        self.below.check_overridable()
+
+    def _rests(self) -> bool:
+        """Tell whether this is closed with its container, and opens with it again: its block goes on."""
+        return self.force is not None and not self.force.ended and self.origin.state == IS_CLOSED
+
+    @property
+    def warns_open(self) -> bool:  # type: ignore[override]  # of others a fact of their class
+        return self.force is None or not self.force.outlives
+
+    def open_again(self) -> None:
+        """Begin anew, with a container that is entered again in the block of the override."""
+        below = self.below
+        while below.state != OPEN and isinstance(below, Overlay):  # its block has ended while all was closed
+            below = below.below
+        force = self.force
+        assert force is not None
+        if below is not self.below:
+            force.lay(Overlay(below, self.graph.over[0], new=True, check=False))
+            return
+        self.graph.refresh()
+        self.graph.containers.add(self)
+        self.views.clear()
+        self.fetched.clear()
+        self.begin_anew()
+        self.loop = None
+        below.kids.add(self)
+
     def new_tables(self) -> None:
         super().new_tables()
         self.answers = {}
@@ -234,8 +265,8 @@ class Overlay(Answering, Container):
         self._leave()
 
     def end_force(self) -> None:
-        # Closed before its block has ended, with the container, it is in force for nobody any more.
-        if self.force is not None and self.force.top is self:
+        # Closed before its block has ended it is in force for nobody any more; with its container, until that opens again.
+        if self.force is not None and self.force.top is self and not (self.force.outlives and self.origin.state != OPEN):
             self.force.ended = True
 
     def _leave(self) -> None:

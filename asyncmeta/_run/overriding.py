@@ -24,10 +24,12 @@ class InForce:
     The overlay that answers for it is another one from when a block ends that it lies on: blocks need not nest.
     """
 
-    __slots__ = ("ended", "held", "over", "target", "top")
+    __slots__ = ("ended", "held", "outlives", "over", "target", "top")
 
     def __init__(self, target: Any) -> None:
         self.target = target  #: the container that is overridden
+        #: it was there before the container was entered, and is in force each time that this happens
+        self.outlives = not target.origin.grounds
         self.top: Any = None  #: the overlay that answers; None when it has ended
         self.held: list[Any] = []  #: overlays to be closed with it
         self.over: tuple[Any, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
@@ -36,6 +38,8 @@ class InForce:
     def lay(self, overlay: Any) -> None:
         """Let *overlay* answer from here on."""
         before = self.over
+        if self.top is None:
+            self.target.laid.append(self)
         self.top = overlay
         overlay.force, overlay.everywhere = self, self.target.everywhere
         over = list(self.held)
@@ -53,6 +57,8 @@ class InForce:
     def end(self) -> None:
         """Answer for nobody any more."""
         self.ended = True
+        if self in self.target.laid:
+            self.target.laid.remove(self)
         if self in self.target.everywhere:
             self.target.everywhere.remove(self)
         over, self.over = self.over, ()

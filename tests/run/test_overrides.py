@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import weakref
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import pytest
@@ -1344,3 +1345,122 @@ async def test_blocks_that_end_in_another_context_do_not_pile_up():
 
         assert len(IN_FORCE.get()) <= 1
         assert not isinstance(await container.get(Clock), FakeClock)
+
+
+# --- before the container is entered --------------------------------------------------------------------
+
+
+def connecting():
+    """
+    Return an application whose singletons stand on a database that takes note of each connection, and the notes.
+    """
+    steps = []
+
+    class Database: ...
+
+    class Repository:
+        def __init__(self, database: Database):
+            self.database = database
+
+    class App(AsyncServiceBase, providers=[Repository]): ...
+
+    @inject_dependency(on=App)
+    async def connect() -> AsyncIterator[Database]:
+        steps.append("connected")
+        yield Database()
+        steps.append("closed")
+
+    return App, Database, Repository, steps
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_block_before_the_container_is_entered_is_in_force_for_its_start(everywhere):
+    """
+    What is overridden before a container is entered is not built when that starts, each time that it is entered.
+    """
+    App, Database, Repository, steps = connecting()
+    container, fake = Container(App), Database()
+    for _ in range(2):
+        async with container.override({Database: fake}, everywhere=everywhere):
+            for _ in range(2):
+                async with container:
+                    report = await container.start()
+                    assert (await container.get(Repository)).database is fake
+                assert {"Repository", "App"} <= {timing.key for timing in report.builds}
+
+    assert steps == []
+    async with container:
+        assert (await container.get(Repository)).database is not fake
+    assert (steps, container.overridden, container.laid) == (["connected", "closed"], 0, [])
+
+
+async def test_what_a_block_before_the_start_has_built_is_closed_with_the_container():
+    """
+    A fake with a finalizer is made for each life of the container, and closed before what it stands on.
+    """
+    App, Database, Repository, steps = connecting()
+    container = Container(App)
+
+    async def connect_fake():
+        steps.append("fake")
+        yield "fake"
+        steps.append("fake closed")
+
+    with container.override([{"provide": Database, "use_factory": connect_fake}]):
+        for _ in range(2):
+            async with container:
+                await container.start()
+                assert (await container.get(Repository)).database == "fake"
+            steps.append("stopped")
+
+    assert steps == ["fake", "fake closed", "stopped"] * 2
+
+
+async def test_blocks_before_the_start_need_not_nest():
+    """
+    Of two blocks that lie on a closed container, the later one stays in force when the earlier one has ended.
+    """
+    container = Container(application())
+    await container.aclose()
+    first, second = container.override({Clock: "clock"}), container.override({Config: "config"})
+    await first.__aenter__()
+    await second.__aenter__()
+    async with container:
+        store = await container.get(Store)
+        assert (store.clock, store.config) == ("clock", "config")
+    await first.__aexit__(None, None, None)
+    async with container:
+        store = await container.get(Store)
+        assert (store.clock.name, store.config) == ("real", "config")
+    await second.__aexit__(None, None, None)
+
+    assert (container.overridden, container.laid) == (0, [])
+
+
+async def test_a_closed_container_gives_nothing_for_a_block_that_lies_on_it():
+    """
+    Between its lives a container is closed, whatever is in force: asking it is refused, and an overlay of it, too.
+    """
+    container = Container(application())
+    async with container:
+        pass
+    async with container.override({Clock: "fake"}) as handle:
+        for asked in container, handle:
+            with pytest.raises(ClosedError):
+                await asked.get(Clock)
+        with pytest.raises(ClosedError):
+            container.overlay({Clock: "fake"})
+        async with container:
+            assert await handle.get(Clock) == "fake"
+
+
+def test_a_block_before_the_start_without_a_loop():
+    """
+    The same in a plain `with`, as a test of a synchronous application does it.
+    """
+    container, fake = Container(application()), FakeClock()
+    for _ in range(2):
+        with container.override({Clock: fake}, everywhere=True), container:
+            assert container.get_nowait(Store).clock is fake
+    with container:
+        assert container.get_nowait(Clock).name == "real"
