@@ -133,23 +133,6 @@ async def test_a_ladder_of_shared_diamonds(lifetime):
     assert top[0][0] is top[1][0]
 
 
-def test_a_ladder_of_transients_is_refused():
-    """
-    A ladder of transients that would make more than 100,000 objects for one root is told when the container is made.
-    """
-    App = fresh_app()
-
-    App.register_dependency("t0", object, lifetime="transient")
-    for number in range(1, 61):
-
-        def step(left, right):
-            return (left, right)
-
-        App.register_dependency(f"t{number}", needing(step, f"t{number - 1}", f"t{number - 1}"), lifetime="transient")
-    with pytest.raises(GraphErrors):
-        Container(App)
-
-
 async def test_a_factory_with_250_parameters():
     """
     One factory may need 250 values.

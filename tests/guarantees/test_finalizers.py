@@ -390,10 +390,23 @@ async def test_values_of_the_user_are_not_closed():
     """
     Registered values and context values are handed over and left alone.
     """
+    touched = []
 
     class Resource:
         def __getattr__(self, name):
             raise AssertionError(f"looked at .{name}")
+
+        async def __aenter__(self):
+            touched.append("entered")
+
+        async def __aexit__(self, *args):
+            touched.append("left")
+
+        async def aclose(self):
+            touched.append("aclose")
+
+        def close(self):
+            touched.append("close")
 
     App = fresh_app(context=["given"])
     App.register_value("value", Resource())
@@ -402,6 +415,7 @@ async def test_values_of_the_user_are_not_closed():
             values = await scope.gather("value", "given")
 
     assert all(type(value) is Resource for value in values)
+    assert touched == []
 
 
 async def test_context_managers_that_functions_make_are_set_up_and_torn_down():

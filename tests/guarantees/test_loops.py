@@ -442,22 +442,6 @@ def test_many_loops_at_once_give_one_construction_or_a_clear_error():
         assert all(isinstance(end, WrongLoopError) for end in refused)
 
 
-async def test_an_async_scope_builds_in_its_loops_thread_only():
-    """
-    A scope that was entered by `async with` does not build for another thread, and still gives what is built.
-    """
-    App = fresh_app()
-    App.register_dependency("built", object, lifetime="scoped")
-    App.register_dependency("unbuilt", object, lifetime="scoped")
-    async with Container(App) as container, container.scope() as scope:
-        value = await scope.get("built")
-        read = await asyncio.to_thread(scope.get_nowait, "built")
-        with pytest.raises(WrongLoopError):
-            await asyncio.to_thread(scope.get_nowait, "unbuilt")
-
-    assert read is value
-
-
 async def test_closing_from_a_second_living_loop_never_hangs():
     """
     A container that another loop's tasks hold is closed by its own loop: another one is told, or closes it.

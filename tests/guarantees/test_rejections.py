@@ -103,24 +103,6 @@ def test_a_circle_is_told_once():
     assert len(rejected(App).exceptions) == 1
 
 
-async def test_lazy_breaks_a_circle():
-    """
-    A circle through a Lazy parameter is none.
-    """
-    App = fresh_app()
-
-    def make(b: Lazy[Annotated[Any, Inject("b")]]):
-        return {"b": b}
-
-    App.register_dependency("a", make)
-    App.register_dependency("b", lambda a: [a])
-    async with Container(App) as container:
-        b = await container.get("b")
-        late = await b[0]["b"]
-
-    assert late is b
-
-
 @pytest.mark.parametrize("through", ["parameter", "transient", "two transients", "descriptor", "lazy"])
 def test_captive_scoped_values(through):
     """
@@ -153,41 +135,6 @@ def test_captive_scoped_values(through):
     assert any('"session"' in str(problem) for problem in found)
     holder = "Service" if through == "descriptor" else '"cache"'
     assert any(holder in problem.path[0] for problem in found)
-
-
-def test_an_unreadable_annotation_is_told():
-    """
-    An annotation that cannot be evaluated is a problem that names the parameter.
-    """
-    App = fresh_app()
-
-    def make(value: "NoSuchName"): ...  # noqa: F821  # the unreadable name is the subject
-
-    App.register_dependency("made", make)
-
-    error = rejected(App)
-
-    assert "NoSuchName" in str(error)
-    assert "value" in str(error)
-
-
-def test_all_problems_are_told_at_once():
-    """
-    Missing, circular and captive ones come in one group, whose text names each.
-    """
-    App = fresh_app()
-    App.register_dependency("one", lambda absent: absent)
-    App.register_dependency("two", lambda three: three)
-    App.register_dependency("three", lambda two: two)
-    App.register_dependency("session", object, lifetime="scoped")
-    App.register_dependency("four", lambda session: session)
-
-    error = rejected(App)
-
-    kinds = {type(problem) for problem in error.exceptions}
-    assert kinds == {MissingDependencyError, CircularDependencyError, CaptiveDependencyError}
-    for name in ("absent", "two", "three", "session", "four"):
-        assert f'"{name}"' in str(error)
 
 
 def test_nothing_is_built_when_a_container_is_refused():

@@ -337,32 +337,6 @@ async def test_tasks_share_one_build():
     assert all(thing is things[0] for thing in things)
 
 
-async def test_unrelated_builds_do_not_wait_for_each_other():
-    """
-    While one value is being built others can be built and had.
-    """
-    begun, go_on = asyncio.Event(), asyncio.Event()
-    App = fresh_app()
-
-    @inject_dependency("slow", on=App)
-    async def make_slow():
-        begun.set()
-        await go_on.wait()
-        return "slow"
-
-    @inject_dependency("quick", on=App)
-    async def make_quick():
-        return "quick"
-
-    container = Container(App)
-    slow = asyncio.create_task(container.get("slow"))
-    await asyncio.wait_for(begun.wait(), 5)
-
-    assert await asyncio.wait_for(container.get("quick"), 5) == "quick"
-    go_on.set()
-    assert await slow == "slow"
-
-
 async def test_a_cancelled_caller_only_stops_waiting():
     """
     When the task that began a build is cancelled, the build goes on for the other who waits.
@@ -389,35 +363,6 @@ async def test_a_cancelled_caller_only_stops_waiting():
 
     assert await second == "thing"
     assert built == [1]
-
-
-async def test_a_build_that_nobody_waits_for_is_cancelled():
-    """
-    When the last one who waits leaves, the factory is cancelled, and the next get begins anew.
-    """
-    begun, ended, go_on = asyncio.Event(), [], False
-    App = fresh_app()
-
-    @inject_dependency("thing", on=App)
-    async def make():
-        if go_on:
-            return "thing"
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(1)
-
-    container = Container(App)
-    task = asyncio.create_task(container.get("thing"))
-    await asyncio.wait_for(begun.wait(), 5)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    go_on = True
-
-    assert await container.get("thing") == "thing"
-    assert ended == [1]
 
 
 async def test_a_failure_reaches_everybody_and_is_not_cached():
@@ -635,23 +580,6 @@ async def test_finalizers_run_in_reverse_order():
     assert steps == [*(f"open {name}" for name in "cabd"), *(f"close {name}" for name in "dbac")]
 
 
-async def test_closing_twice_is_one_closing():
-    """
-    A second aclose does nothing.
-    """
-    steps = []
-    App = fresh_app()
-    App.register_dependency("thing", resource("thing", steps))
-    container = Container(App)
-    await container.get("thing")
-
-    await container.aclose()
-    await container.aclose()
-
-    assert steps == ["open thing", "close thing"]
-    assert container.closed
-
-
 async def test_closing_twice_at_once_is_one_closing():
     """
     Two tasks that close at the same time both return when the one closing is done.
@@ -807,8 +735,10 @@ async def test_closing_from_a_factory_is_an_error():
         with pytest.raises(ContainerError) as caught:
             await asyncio.wait_for(container.get("bad"), 5)
 
-        assert not isinstance(caught.value, ClosedError)
         assert await container.get("fine") == "fine"
+
+    assert type(caught.value) is ContainerError
+    assert container.closed
 
 
 async def test_closing_from_a_finalizer_does_nothing():
@@ -890,33 +820,6 @@ async def test_the_body_s_error_wins_over_a_finalizer_s():
     assert isinstance(chain[-1], FinalizationErrors)
     assert [str(one) for one in chain[-1].exceptions] == ["finalizer"]
     assert "finalizer" in "\n".join(caught.value.__notes__)
-
-
-async def test_values_of_the_user_are_not_closed():
-    """
-    What the user registered as a value is the user's to close.
-    """
-    closed = []
-
-    class Resource:
-        async def __aenter__(self):
-            closed.append("entered")
-
-        async def __aexit__(self, *args):
-            closed.append("left")
-
-        async def aclose(self):
-            closed.append("aclose")
-
-        def close(self):
-            closed.append("close")
-
-    App = fresh_app()
-    App.register_value("thing", Resource())
-    async with Container(App) as container:
-        await container.get("thing")
-
-    assert closed == []
 
 
 async def test_leaving_returns_nothing():

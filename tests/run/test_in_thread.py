@@ -242,7 +242,7 @@ async def test_the_measurement_shows_a_blocked_loop():
 # --- what it makes ---------------------------------------------------------------------------------
 
 
-async def test_values_are_opaque():
+async def test_values_from_a_thread_are_opaque():
     """
     None, falsy, tuples, awaitables and exceptions that a factory returns are handed over as they are.
     """
@@ -302,7 +302,7 @@ async def test_a_stop_iteration_does_not_hang():
     assert isinstance(failure.__cause__, StopIteration)
 
 
-async def test_a_generator_that_never_yields_is_named():
+async def test_a_generator_that_never_yields_in_a_thread_is_named():
     """
     A generator that ends before it yields is a FactoryError in a thread, too.
     """

@@ -433,7 +433,7 @@ async def test_awaitable_values_are_handed_over_as_they_are():
 
 @pytest.mark.parametrize("lifetime", ["singleton", "scoped", "transient"])
 @pytest.mark.parametrize("kind", ["sync", "generator"])
-def test_sync_graphs_need_no_loop(kind, lifetime):
+def test_sync_middleware_needs_no_loop(kind, lifetime):
     """
     Sync middleware gets the value itself and works without a loop; so does async middleware that has nothing to wait for.
     """

@@ -591,19 +591,6 @@ def test_an_abstract_class_cannot_be_a_factory():
         Container(App)
 
 
-def test_an_unknown_lifetime_is_told():
-    """
-    A lifetime that the application has no level for is named, with the registration that has it.
-    """
-    App = fresh_app()
-
-    with pytest.raises((GraphErrors, TypeError), check=saying("scopd")) as caught:
-        App.register_dependency("thing", lambda: None, lifetime="scopd")
-        Container(App)
-
-    assert '"thing"' in str(caught.value)
-
-
 def test_a_ladder_of_transients_is_refused():
     """
     Transients that would make more than 100,000 objects for one root are a problem; shared values are not.

@@ -268,29 +268,6 @@ async def test_a_scoped_value_asked_of_the_container_says_how():
     assert '"session"' in str(caught.value)
 
 
-async def test_a_generator_that_never_yields_is_named():
-    """
-    A generator factory without a yield on its way is a FactoryError that names it.
-    """
-    App = fresh_app()
-
-    @inject_dependency("sync", on=App)
-    def never():
-        return
-        yield
-
-    @inject_dependency("async", on=App)
-    async def never_later():
-        return
-        yield
-
-    async with Container(App) as container:
-        with pytest.raises(FactoryError, match="never "):
-            await container.get("sync")
-        with pytest.raises(FactoryError, match="never_later "):
-            await container.get("async")
-
-
 async def test_a_generator_that_yields_twice_is_named():
     """
     A generator factory that yields again when it should end is a FactoryError, told when it is closed.

@@ -131,7 +131,7 @@ def test_json_tells_the_sum_beside_the_whole():
     assert told["seconds"] == pytest.approx(0.8)
 
 
-def test_a_hostile_name_stays_text():
+def test_a_hostile_name_in_a_report_stays_text():
     """
     A name full of markup, control characters and marks of direction is text in every form.
     """
