@@ -199,7 +199,9 @@ class Container(Tables):
                 f"the container of {self.name} was dropped with finalizers pending; close it: async with",
                 ResourceWarning,
                 stacklevel=1,
-                source=self,
+                # Made where the container was made, as tracemalloc tells; it leads to nothing.  The container itself,
+                # kept by whoever records warnings, would live on with tasks whose coroutines are gone.
+                source=self.owed,
             )
 
     # --- what it is ---

@@ -1268,6 +1268,7 @@ async def test_an_instance_alone_warns_of_async_finalizers_too():
         gc.collect()
 
     assert gone() is None
+    assert [one for one in gc.get_objects() if type(one) is Shop] == []
 
 
 async def test_an_instance_alone_is_silent_when_nothing_is_open():
