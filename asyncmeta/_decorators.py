@@ -122,7 +122,7 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: types.Fra
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
-    place = Place(frame.f_code.co_filename, frame.f_lineno)
+    place = Place.of(frame)
     body = None if "on" in options else body_of(frame, place)
     module = getattr(factory, "__module__", None) or frame.f_globals.get("__name__")
     written = Written(token, factory, options, place, module)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from types import FrameType, UnionType
+from types import CodeType, FrameType, UnionType
 from typing import Any, Union, cast
+from weakref import ReferenceType, ref
 
 __all__ = [
     "Place",
@@ -25,13 +26,36 @@ _NOT_THE_CALLER = (os.path.dirname(os.path.abspath(__file__)) + os.sep, cast.__c
 
 
 class Place:
-    """Where something was written."""
+    """Where something was written, and by which code where that is known."""
 
-    __slots__ = ("file", "line")
+    __slots__ = ("_code", "file", "line", "module", "within")
 
     def __init__(self, file: str, line: int) -> None:
         self.file = file  #: as the code object names it
         self.line = line  #: counted from 1; 0 where only the file is known
+        self.module = ""  #: whose code it is, by name
+        self.within = ""  #: the function, or "<module>"
+        self._code: ReferenceType[CodeType] | None = None
+
+    @classmethod
+    def of(cls, frame: FrameType) -> Place:
+        """Return where *frame* is."""
+        code = frame.f_code
+        place = cls(code.co_filename, frame.f_lineno)
+        place.module, place.within = frame.f_globals.get("__name__") or "", code.co_qualname
+        # Weakly: the code of a module is run once and would live on for nothing.
+        place._code = ref(code)
+        return place
+
+    def written_again(self, before: Place) -> bool:
+        """
+        Tell whether the code here is that of *before*, compiled anew: reloaded, imported by another name, or a cell run again.
+
+        Two rounds of a loop, and two calls of one function, are one code and no second time.
+        """
+        if self._code is None or before._code is None or self.within != before.within:
+            return False
+        return self._code() is not before._code()
 
     def __str__(self) -> str:
         file = self.file
@@ -52,9 +76,7 @@ def place_of_caller() -> Place:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_CALLER):
         frame = frame.f_back
-    if frame is None:
-        return Place("<unknown>", 0)
-    return Place(frame.f_code.co_filename, frame.f_lineno)
+    return Place("<unknown>", 0) if frame is None else Place.of(frame)
 
 
 def place_of_function(function: Any) -> Place | None:

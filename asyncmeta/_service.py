@@ -12,10 +12,10 @@ import typing_extensions as te
 
 from ._compat import ProtocolMeta, annotations_in_body
 from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
-from ._declare.keys import Lazy, token_key
+from ._declare.keys import Lazy, Token, token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
-from ._declare.registry import Registration, Registry, checked_context, checked_scopes, layers_of, registry_of
+from ._declare.registry import Entry, Later, Registration, Registry, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
 from ._run.container import Container
@@ -74,7 +74,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             _refuse_fields(name, namespace)
             _add_annotated(namespace)
             _share_nothing(namespace, made_again=isinstance(former, Registry))
-            listed = _read_providers(providers, place) if providers else []
+            listed = _read_listed(providers, place) if providers else []
         except DeclarationError as error:
             raise error if error.where else DeclarationError(error.message, str(place)) from None
         try:
@@ -99,7 +99,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             if isinstance(thing, AsyncDependencyDescriptor):
                 registry.attributes[attribute] = thing
         enter_body(registry, body, namespace)
-        registry.add_all(listed)
+        registry.add_all(listed, layers_of(cls))
         type.__setattr__(cls, "__asyncmeta__", registry)
         return cls
 
@@ -153,13 +153,13 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
 
     def register_providers(cls, providers: Providers) -> None:
         """Register the entries of a provider list, or none of them where one is wrong."""
-        _registry(cls).add_all(_read_providers(providers, place_of_caller()))
+        _registry(cls).add_all(_read_listed(providers, place_of_caller()), layers_of(cls))
 
 
-def _read_providers(providers: Any, place: Place) -> list[Registration]:
-    from ._declare.providers import read_providers  # late
+def _read_listed(providers: Any, place: Place) -> list[Registration | Entry | Later]:
+    from ._declare.providers import read_listed  # late
 
-    return read_providers(providers, place)
+    return read_listed(providers, place)
 
 
 def _registry(cls: Any) -> Registry:
@@ -240,7 +240,7 @@ if TYPE_CHECKING:
             cls,
             *,
             lifetime: _Lifetime = "singleton",
-            providers: Sequence[type[Any] | Mapping[str, Any] | Sequence[Any]] = (),
+            providers: Sequence[type[Any] | Callable[..., Any] | Token[Any] | Mapping[str, Any] | Sequence[Any]] = (),
             context: Iterable[Hashable] | Mapping[str, Iterable[Hashable]] = (),
             scopes: Sequence[str] = (),
             middleware: Iterable[Any] = (),

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
 from .._compat import annotations_of
-from .._names import Place, close_to, name_of, place_of_caller
+from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter, constructor_of
-from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, ask_for, is_hashable
+from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Token, ask_for, is_hashable
 from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
-from .registry import Registration, registry_of
+from .registry import Entry, Later, NotYet, Registration, inferred_token, registry_of
 
-__all__ = ["Overrides", "Provider", "Providers", "read_providers", "shape_of"]
+__all__ = ["Overrides", "Provider", "Providers", "read_listed", "read_providers", "shape_of"]
 
 
 class Provider(TypedDict, total=False):
@@ -47,9 +49,11 @@ class Provider(TypedDict, total=False):
     useExisting: Hashable
 
 
-Providers: TypeAlias = Sequence["type[Any] | Provider | Providers"]
+Providers: TypeAlias = Sequence["type[Any] | Callable[..., Any] | Token[Any] | str | Provider | Providers"]
+"""Classes, functions, `Provider` dictionaries, keys that are asked for from outside, and lists of them nested to any depth."""
+
 Overrides: TypeAlias = Mapping[Any, object] | Providers
-"""Classes, `Provider` dictionaries, and lists of them nested to any depth."""
+"""A mapping from tokens to values, or a provider list."""
 
 CLASS, FACTORY, VALUE, EXISTING = "use_class", "use_factory", "value", "use_existing"
 _KINDS = (CLASS, FACTORY, VALUE, EXISTING)
@@ -166,12 +170,24 @@ def _same(existing: Any) -> Any:
 # --- reading ----------------------------------------------------------------------------------------
 
 
+def read_listed(providers: Any, place: Place | None = None) -> list[Registration | Entry | Later]:
+    """
+    Return what the list of an application says: what it registers, and what it only names as asked for from outside.
+
+    A class by itself counts where nothing else provides it; any other key has to be registered elsewhere.
+
+    Raises:
+        DeclarationError: An entry is nothing that can be registered or asked for.
+    """
+    return _read(providers, place, injector=False, listed=True)
+
+
 def read_providers(providers: Any, place: Place | None = None, *, injector: bool = False) -> list[Registration]:
     """
-    Return the registrations that *providers* stand for; the list is not changed.
+    Return the registrations that *providers* stand for, where every entry registers; the list is not changed.
 
     Args:
-        providers: Classes, dictionaries, and lists and tuples of them nested to any depth.
+        providers: Classes, functions, dictionaries, and lists and tuples of them nested to any depth.
         place: Where it was written; by default the caller's line.
         injector: The list is an injector's.  Elsewhere a class that stands in the list as it is keeps the common rule for
             parameters without annotation, which are looked up by their names.
@@ -179,19 +195,36 @@ def read_providers(providers: Any, place: Place | None = None, *, injector: bool
     Raises:
         DeclarationError: An entry is nothing that can be registered; it names the position, and the token where known.
     """
+    return [one for one in _read(providers, place, injector=injector, listed=False) if isinstance(one, Registration)]
+
+
+def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) -> list[Registration | Entry | Later]:
     if not isinstance(providers, Sequence) or isinstance(providers, str | bytes):
         raise DeclarationError(f"providers is a list, not {_called(providers)}")
     place = place or place_of_caller()
-    found: list[Registration] = []
+    found: list[Registration | Entry | Later] = []
     first: dict[Hashable, tuple[bool, str]] = {}
-    for spot, entry in _flat(providers, place):
+    for spot, entry in _flat(providers, place, asked=listed):
         try:
             if isinstance(entry, type):
                 registration = _class_registration(entry, entry, None, None, place, named=not injector)
-            else:
+                registration.bare = listed
+            elif isinstance(entry, Mapping):
                 registration = _registration(entry, place)
+            elif isinstance(entry, _FUNCTIONS):
+                registration = _function_registration(entry, place)
+            else:
+                found.append(Entry(entry, place))
+                continue
         except DeclarationError as error:
             raise DeclarationError(f"{_spot(spot, entry)}: {error.message}", str(place)) from None
+        except NotYet as error:
+            if not listed:
+                raise DeclarationError(f"{_spot(spot, entry)}: {error}", str(place)) from None
+            found.append(Later(partial(_function_registration, entry, place), place))
+            continue
+        if registration.key in first:  # what this very list says before is not registered elsewhere
+            registration.bare = False
         multi, where = first.setdefault(registration.key, (registration.multi, spot))
         if multi is not registration.multi:
             said = "is multi, and is not" if registration.multi else "is not multi, and is"
@@ -203,8 +236,37 @@ def read_providers(providers: Any, place: Place | None = None, *, injector: bool
     return found
 
 
-def _flat(providers: Sequence[Any], place: Place) -> Iterator[tuple[str, Any]]:
-    """Give each class and dictionary with its position, "2" or "2[0][1]"; iterative, so that no depth is too deep."""
+_FUNCTIONS = (types.FunctionType, types.MethodType)
+
+
+def _function_registration(function: Any, place: Place) -> Registration:
+    """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
+
+    maker = maker_of(function)
+
+    def wrong(message: str) -> DeclarationError:
+        why = message.partition(";")[0]
+        return DeclarationError(f'{why}; annotate what it returns, or write {{"provide": ..., "use_factory": {maker.name}}}')
+
+    registration = Registration(_key(inferred_token(maker, None, wrong)), maker, "singleton", place)
+    registration.entry = True
+    return registration
+
+
+def _is_asked_for(entry: Any) -> bool:
+    """Tell whether an entry that registers nothing can be asked for: a key, or a typing form."""
+    return isinstance(entry, Token | typing.NewType | enum.Enum) or (
+        bool(entry) if type(entry) is str else typing.get_origin(entry) is not None and is_hashable(entry)
+    )
+
+
+def _flat(providers: Sequence[Any], place: Place, *, asked: bool) -> Iterator[tuple[str, Any]]:
+    """
+    Give each entry with its position, "2" or "2[0][1]"; iterative, so that no depth is too deep.
+
+    Args:
+        asked: The list may also name what is only asked for.
+    """
     lists: list[Sequence[Any]] = [providers]
     positions = [-1]
     inside = {id(providers)}
@@ -216,7 +278,7 @@ def _flat(providers: Sequence[Any], place: Place) -> Iterator[tuple[str, Any]]:
             positions.pop()
             continue
         entry = here[positions[-1]]
-        if isinstance(entry, type | Mapping):
+        if isinstance(entry, (type, Mapping, *_FUNCTIONS)) or (asked and _is_asked_for(entry)):
             yield _position(positions), entry
         elif isinstance(entry, list | tuple):
             if id(entry) in inside:
@@ -240,16 +302,16 @@ def _meant(entry: object) -> str:
     """Return what may have been meant by something that is no provider."""
     if entry is None:
         return ": did a helper forget to return its providers?"
-    if isinstance(entry, types.FunctionType | types.MethodType):
-        return f': a function makes the value of some token, {{"provide": ..., "use_factory": {entry.__name__}}}'
     if isinstance(entry, str | set | frozenset | Iterator) or typing.get_origin(entry) is not None:
-        return "; a provider is a class, a dictionary, or a list of them"
+        return "; a provider is a class, a function, a dictionary, or a list of them"
     return '; a value is written {"provide": ..., "value": ...}'
 
 
 def _spot(spot: str, entry: Any) -> str:
     if isinstance(entry, type):
         return f"provider {spot} ({name_of(entry)})"
+    if not isinstance(entry, Mapping):
+        return f"provider {spot} ({name_of_callable(entry)})"
     token = entry.get("provide", MISSING)
     return f"provider {spot}" if token is MISSING else f"provider {spot} ({name_of(token)})"
 

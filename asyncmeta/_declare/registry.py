@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import typing
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from .._names import Place, name_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
+from .registrations import PLAIN, Entry, Later, Options, Registration, one_module, run_again, with_one_more
 
-__all__ = ["Attribute", "Options", "Registration", "Registry", "layers_of", "registry_of"]
-
-_ORDER = itertools.count()
+__all__ = ["PLAIN", "Attribute", "Entry", "Later", "Options", "Registration", "Registry", "layers_of", "registry_of"]
 
 
 class Attribute:
@@ -30,76 +29,6 @@ class Attribute:
 
 class NotYet(Exception):
     """A factory's return annotation names something that is not defined yet: its registration waits."""
-
-
-class Options:
-    """How a registration differs from the plain kind."""
-
-    __slots__ = ("concurrent", "health", "in_thread", "timeout")
-
-    def __init__(self, timeout: float | None = None, in_thread: bool = False, concurrent: bool = False, health: Any = None) -> None:
-        self.timeout = timeout  #: seconds for the factory's own run; None waits for ever
-        self.in_thread = in_thread
-        self.concurrent = concurrent
-        self.health = health
-
-
-PLAIN = Options()
-
-
-class Registration:
-    """A factory tied to a key and a lifetime; never changed."""
-
-    __slots__ = (
-        "also",
-        "attribute",
-        "entry",
-        "key",
-        "lifetime",
-        "maker",
-        "module",
-        "multi",
-        "options",
-        "order",
-        "rivals",
-        "written_at",
-    )
-
-    def __init__(
-        self,
-        key: Hashable,
-        maker: Maker,
-        lifetime: str,
-        place: Place,
-        *,
-        also: tuple[Hashable, ...] = (),
-        multi: bool = False,
-        module: str | None = None,
-        attribute: str | None = None,
-        options: Options = PLAIN,
-    ) -> None:
-        self.key = key
-        self.maker = maker
-        self.lifetime = lifetime
-        self.written_at = place  #: where the act of registering stands
-        self.also = also
-        self.multi = multi
-        self.module = module  #: who wrote it; None where that does not matter
-        self.attribute = attribute  #: the name under which a factory method stands in its class, else None
-        self.options = options
-        self.order = next(_ORDER)
-        self.entry = False  #: listed as something that is asked for from outside
-        self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
-
-    @property
-    def place(self) -> Place:
-        """Where it was written: the factory's own line, else that of the registering."""
-        return self.maker.place or self.written_at
-
-    @property
-    def keys(self) -> tuple[Hashable, ...]:
-        """All keys of the value."""
-        return (self.key, *self.also)
 
 
 def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Options:
@@ -155,8 +84,8 @@ class Registry:
     """
 
     __slots__ = (
-        "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "middleware", "name", "place",
-        "replaced", "scopes", "waiting", "watchers",
+        "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "listed", "middleware", "name",
+        "place", "replaced", "scopes", "waiting", "watchers",
     )  # fmt: skip
 
     def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place | None = None) -> None:
@@ -172,6 +101,8 @@ class Registry:
         self.attributes: dict[str, Attribute] = {}
         #: one registration, or all of a multi key
         self.entries: dict[Hashable, Registration | list[Registration]] = {}
+        #: what is asked for from outside, as written, and where that was said
+        self.listed: dict[Any, Place] = {}
         #: registrations whose token is not defined yet, each as the function that tries again
         self.waiting: list[tuple[Callable[[], tuple[Registration, bool]], Place]] = []
         #: what a later registration of the same layer took the place of, and that one
@@ -192,6 +123,15 @@ class Registry:
     def __deepcopy__(self, memo: object) -> Registry:
         return self.__reduce__()  # type: ignore[return-value]
 
+    def has(self, registration: Registration) -> bool:
+        """Tell whether this layer registers the very function of a list's *registration* under its key."""
+        maker = registration.maker
+        if type(maker) is not Maker or maker.function is None:  # no function that stands in a list as it is
+            return False
+        entry = self.entries.get(registration.key)
+        there = entry if isinstance(entry, list) else () if entry is None else (entry,)
+        return any(one.maker.written is maker.written for one in there)
+
     def own(self, key: Hashable) -> Registration | list[Registration] | None:
         """Return what this layer registers under *key*."""
         return self.entries.get(key)
@@ -207,6 +147,11 @@ class Registry:
             DeclarationError: Single and multi would be mixed under one key.
         """
         entries = self.entries
+        if registration.bare:
+            self.listed[registration.key] = registration.place
+            entries.setdefault(registration.key, registration)
+            self.changed()
+            return
         if not registration.also and not registration.multi and registration.key not in entries:
             entries[registration.key] = registration
             self.changed()
@@ -215,7 +160,7 @@ class Registry:
         replaced: list[tuple[Registration, Registration]] = []
         for key in registration.keys:
             there = entries.get(key)
-            if there is None:
+            if there is None or (isinstance(there, Registration) and there.bare):
                 fresh.append((key, [registration] if registration.multi else registration))
                 continue
             if isinstance(there, list) != registration.multi:
@@ -226,34 +171,43 @@ class Registry:
                     str(registration.place),
                 )
             if isinstance(there, list):
-                # The same factory, decorated again by a reload of its module, takes the place of its former self.
-                again = [other for other in there if _same_factory(other, registration)]
-                kept = [registration if other in again[:1] else other for other in there if other not in again[1:]]
-                fresh.append((key, kept if again else [*there, registration]))
+                fresh.append((key, with_one_more(there, registration)))
             else:
                 if not replace and registration.module is not None:
                     rivals = (*registration.rivals, *there.rivals, there)
-                    registration.rivals = tuple(r for r in rivals if r.module not in (None, registration.module))
-                if not registration.rivals:
+                    registration.rivals = tuple(r for r in rivals if r.module is not None and not one_module(r, registration))
+                one_by_two_names = there.module != registration.module and run_again(there, registration)
+                if not registration.rivals and not one_by_two_names:
                     replaced.append((there, registration))
                 fresh.append((key, registration))
         entries.update(fresh)
         self.replaced.extend(replaced)
         self.changed()
 
-    def add_all(self, registrations: Sequence[Registration]) -> None:
+    def add_all(self, written: Sequence[Registration | Entry | Later], below: Sequence[Registry] = ()) -> None:
         """
-        Take all *registrations*, each in the place of what is there, or none of them.
+        Take all that is *written* in a list, each registration in the place of what is there, or none of it.
+
+        Args:
+            below: The layers below this one: a function that is registered there, or here, is only named.
 
         Raises:
             DeclarationError: Single and multi would be mixed under one key.
         """
-        entries, replaced = dict(self.entries), len(self.replaced)
+        entries, listed, replaced = dict(self.entries), dict(self.listed), len(self.replaced)
         try:
-            for registration in registrations:
-                self.add(registration, replace=True)
+            for one in written:
+                if isinstance(one, Entry):
+                    self.listed[one.token] = one.place
+                elif isinstance(one, Later):
+                    self.add_later(partial(_made_later, one.make), one.place)
+                elif any(layer.has(one) for layer in (self, *below)):
+                    self.listed[one.key] = one.place
+                else:
+                    self.add(one, replace=True)
+            self.changed()
         except DeclarationError:
-            self.entries = entries
+            self.entries, self.listed = entries, listed
             del self.replaced[replaced:]
             self.changed()
             raise
@@ -303,18 +257,12 @@ class Registry:
         """Take over what *other* says: a decorator (slots) has made the class a second time."""
         self.lifetime, self.context, self.scopes = other.lifetime, other.context, other.scopes
         self.middleware, self.place = other.middleware, other.place
-        self.entries = dict(other.entries)
+        self.entries, self.listed = dict(other.entries), dict(other.listed)
         self.waiting = list(other.waiting)
 
 
-def _same_factory(one: Registration, other: Registration) -> bool:
-    return (
-        one.module is not None
-        and one.module == other.module
-        and one.maker.kind != VALUE
-        and one.maker.name == other.maker.name
-        and one.maker.written is not other.maker.written
-    )
+def _made_later(make: Callable[[], Registration]) -> tuple[Registration, bool]:
+    return make(), True
 
 
 def _starts(cls: Any) -> bool:

@@ -145,10 +145,10 @@ class Container(Tables):
         layers = layers_of(root)
         extra: tuple[Registry, ...] = ()
         if providers:
-            from .._declare.providers import read_providers  # late
+            from .._declare.providers import read_listed  # late
 
             extra = (Registry(None),)
-            extra[0].add_all(read_providers(providers))
+            extra[0].add_all(read_listed(providers), layers)
         if overrides is not None:
             plain = Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
             return Graph(

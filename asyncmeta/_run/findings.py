@@ -7,7 +7,7 @@ from typing import Any
 
 from .._declare.registry import Registration, layers_of, registry_of
 from .._names import name_of
-from .._solve.checks import declared_nodes, reached_from
+from .._solve.checks import declared_nodes, listed_nodes, reached_from
 from .._solve.graph import Graph
 from .._solve.nodes import Node
 from ..report import CheckReport
@@ -21,7 +21,7 @@ def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
     reached = reached_from(graph, starts)
     return CheckReport(
         _replaced(graph, {node.registration for node in reached}),
-        _unused(starts, reached),
+        _unused(starts, reached, listed_nodes(graph)),
         [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
     )
@@ -34,6 +34,8 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
         for key, entry in layer.entries.items():
             if isinstance(entry, list):
                 continue
+            if entry.bare:
+                continue
             over = above.setdefault(key, entry)
             if over is not entry:
                 found.append(f"{name_of(key)} ({entry.place}) by {over.place}")
@@ -44,8 +46,8 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
     return found
 
 
-def _unused(starts: list[Node], reached: list[Node]) -> list[str]:
-    used = {other for node in reached for edge in (*(node.edges or ()), *node.late) for other in edge.target.each()}
+def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[str]:
+    used = listed | {other for node in reached for edge in (*(node.edges or ()), *node.late) for other in edge.target.each()}
     return [
         f"{node.name} ({node.place})"
         for node in starts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Iterable, Set
+from typing import Any
 
+from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.registry import attributes_of
+from .._declare.registry import Registration, attributes_of
 from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,
@@ -18,9 +20,11 @@ from ..errors import (
 )
 from .generics import is_open
 from .graph import Graph
-from .nodes import LATE, MAKE, START, Edge, Node, Problem, keeps_nothing, place_of
+from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
-__all__ = ["check_nodes", "check_whole", "declared_nodes", "grouped", "missing_error", "problem_error", "reached_from"]
+__all__ = [
+    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "problem_error", "reached_from",
+]  # fmt: skip
 
 #: More transient objects than this for one root are a mistake of the graph, not a wish.
 MOST_OBJECTS = 100_000
@@ -59,15 +63,50 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
     errors: list[GraphError] = []
     if graph.app is not graph.shared.cls:
         starts.append(graph.app_node())
+    listed, absent = _listed(graph)
+    errors.extend(absent)
     for registration, rank in graph.declared_registrations():
+        if registration.bare:
+            starts.extend(listed.get(registration.key, ()))
+            continue
         if registration.rivals:
             errors.append(_worded(graph, Problem("ambiguous", registration.key, places=tuple(
                 str(one.place) for one in (*registration.rivals, registration))), None, {}))  # fmt: skip
             continue
         if not is_open(registration.key):  # checked for each closed form that something asks for
             starts.append(graph.node(registration, None, rank))
+    starts.extend(node for nodes in listed.values() for node in nodes)
     errors.extend(_mixed(graph))
-    return starts, errors
+    return list(dict.fromkeys(starts)), errors
+
+
+def listed_nodes(graph: Graph) -> set[Node]:
+    """Return the nodes of what the application's lists name as asked for from outside."""
+    return {node for nodes in _listed(graph)[0].values() for node in nodes}
+
+
+def _listed(graph: Graph) -> tuple[dict[Any, tuple[Node, ...]], list[GraphError]]:
+    """Return by token the nodes of what the application's lists name, and what is wrong with that."""
+    found: dict[Any, tuple[Node, ...]] = {}
+    errors: list[GraphError] = []
+    for token, site, registry in graph.listed():
+        asker, where = f"{name_of(registry.cls or graph.app)}.providers", str(site.place)
+        if is_open(site.ask.key):
+            continue  # checked for each closed form that something asks for
+        try:
+            found[token] = graph.serve(site).each()
+        except Absent as met:
+            key = site.ask.key
+            if site.ask.optional:
+                continue
+            errors.append(MissingDependencyError(
+                name_of(key), (asker, name_of(key)), where, graph.names_near(key), str(met) or graph.hint_for(key)
+            ))  # fmt: skip
+        except Ambiguous as met:
+            errors.append(_worded(graph, ambiguity(met.registration), None, {}))
+        except Several:
+            found[token] = graph.serve(Site(Ask("all", site.ask.keys), None, "", None)).each()
+    return found, errors
 
 
 def _mixed(graph: Graph) -> list[GraphError]:
@@ -79,7 +118,7 @@ def _mixed(graph: Graph) -> list[GraphError]:
         for lower in graph.layers[position + 1 :]:
             for key in [key for key in layer.entries if key in lower.entries]:
                 entry, other = layer.entries[key], lower.entries[key]
-                if isinstance(entry, list) is isinstance(other, list):
+                if isinstance(entry, list) is isinstance(other, list) or _only_listed(entry) or _only_listed(other):
                     continue
                 other = other[0] if isinstance(other, list) else other
                 for one in entry if isinstance(entry, list) else (entry,):
@@ -91,6 +130,10 @@ def _mixed(graph: Graph) -> list[GraphError]:
                         "one key cannot be both"
                     ))  # fmt: skip
     return errors
+
+
+def _only_listed(entry: Registration | list[Registration]) -> bool:
+    return isinstance(entry, Registration) and entry.bare
 
 
 def check_nodes(graph: Graph, starts: Iterable[Node]) -> list[GraphError]:

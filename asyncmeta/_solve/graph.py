@@ -10,7 +10,7 @@ from typing import Any
 from .._declare.annotations import KEYWORD, NORMAL, Parameter, constructor_of, plain_parameters
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
-from .._declare.registry import Attribute, Registration, attributes_of, registry_of
+from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
 from .generics import bound_parameters, variables_of
 from .lookup import Lookup
@@ -116,7 +116,7 @@ class Graph(Lookup):
                     found = self.find(view, key)
                 except Ambiguous:
                     return False
-            if type(found) is not Node or found.kind == CONTEXT:
+            if type(found) is not Node or found.kind == CONTEXT or found is node:
                 return False
             fresh.append(Edge(name, NORMAL, found.target))
         edges.extend(fresh)
@@ -138,7 +138,7 @@ class Graph(Lookup):
         if ask is not None and ask.kind == "value" and len(ask.keys) == 1:
             # Nearly every parameter: one key, served by one node, and not the node's own.
             found = self._found.get(node.view, _NONE).get(ask.keys[0])
-            if type(found) is Node and found.kind != CONTEXT and ask.keys[0] not in node.registration.keys:
+            if type(found) is Node and found.kind != CONTEXT and found is not node and ask.keys[0] not in node.registration.keys:
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
@@ -230,6 +230,9 @@ class Graph(Lookup):
             if not is_hashable(key):
                 continue
             found = self.find(site.view, key, self._shadower(site, key))
+            if found is not None and found is site.user and key not in found.registration.keys and found.binding is None:
+                # It stands in the place of what has this key, too, and asks for that.
+                found = self.find(site.view, key, found)
             if found is None:
                 continue
             if isinstance(found, tuple):
@@ -345,6 +348,12 @@ class Graph(Lookup):
                 continue
             for registration in registry.all():
                 yield registration, count - position - 1
+
+    def listed(self) -> Iterator[tuple[Any, Site, Registry]]:
+        """Give what the provider lists of the application name as asked for from outside, and the layer that says so."""
+        for registry in self.layers:
+            for token, place in registry.listed.items():
+                yield token, Site(ask_for(token), None, "providers", place), registry
 
     def site_of(self, token: Any) -> Site:
         """Return the site of a call of ``get(token)``."""

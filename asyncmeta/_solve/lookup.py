@@ -207,21 +207,40 @@ class Lookup:
                     entry = layers[position].entries.get(key)
                     if isinstance(entry, Registration) and entry is not shadowed_by.registration:
                         return self.node(entry, view, len(layers) - position - 1)
+        listed: Node | None = None
         for position in range(start, len(layers)):
             if position == shared and key in self.context_nodes:
                 return self.context_nodes[key]
             entry = layers[position].entries.get(key)
             if entry is None:
                 continue
-            where = view if over <= position < shared else None
             if isinstance(entry, list):
                 return self._all_of(view, key, start)
+            if entry.key is not key and entry.key != key:
+                # One more key of the value: what is above of the value's own key is meant by this one, too.
+                above = self._highest(entry.key, layers[start:position])
+                if above is not None:
+                    entry, position = above[0], start + above[1]
             if entry.rivals:
                 raise Ambiguous(entry)
-            return self.node(entry, where, len(layers) - position - 1)
+            found = self.node(entry, view if over <= position < shared else None, len(layers) - position - 1)
+            if not entry.bare:
+                return found
+            listed = listed or found
+        if listed is not None:
+            return listed
         if start == 0 or shadowed_by is None:
             return self._below(view, key)
         return self._implicit(key) if shadowed_by.maker.cls is not key else None
+
+    @staticmethod
+    def _highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, int] | None:
+        """Return the highest registration of a single *key* in *layers*, and which of these it stands in."""
+        for position, registry in enumerate(layers):
+            entry = registry.entries.get(key)
+            if isinstance(entry, Registration) and not entry.bare:
+                return entry, position
+        return None
 
     def _below(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
         """Look below the shared layer: the container itself, service classes, open generics."""
@@ -301,6 +320,7 @@ class Lookup:
         shared = over + len(layers) - len(self.layers)
         if depth_of(key) > DEEPEST:
             return None
+        listed: Node | None = None
         for position, registry in enumerate(layers):
             served: dict[Any, Binding] = {}
             for candidate in self._open_keys(registry).get(origin, ()):
@@ -319,7 +339,12 @@ class Lookup:
                 if found.rivals:
                     raise Ambiguous(found)
                 where = view if over <= position < shared else None
-                return self.node(found, where, len(layers) - position - 1, key, served[candidate])
+                node = self.node(found, where, len(layers) - position - 1, key, served[candidate])
+                if not found.bare:
+                    return node
+                listed = listed or node
+        if listed is not None:
+            return listed
         registry_of_origin = registry_of(origin)
         if registry_of_origin is not None and registry_of_origin.cls not in self.of_app and not inspect.isabstract(origin):
             binding = substitution(origin, registry_of_origin.cls, origin, arguments)

@@ -8,7 +8,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
 from .._names import name_of
-from .._solve.checks import check_nodes, check_whole, declared_nodes, needs_of, problem_error, reached_from
+from .._solve.checks import check_nodes, check_whole, declared_nodes, listed_nodes, needs_of, problem_error, reached_from
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
 from ..errors import AmbiguousDependencyError, GraphError
@@ -137,7 +137,7 @@ def facts_of(graph: Graph, *, whole: bool = False) -> Facts:
         item.layer = layers.get(id(item.node.registration), "")
         _relate(graph, item, items, halves)
     _mark_circles(list(items.values()))
-    declared = set(starts)
+    declared = set(starts).difference(listed_nodes(graph))
     for item in items.values():
         _mark_captives(graph, item)
         if item.node in declared and item.node.rank >= 0 and not item.dependents and not item.entry:

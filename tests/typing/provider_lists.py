@@ -42,6 +42,9 @@ annotated: Providers = [
     {"provide": Annotated[str, Inject("dsn")], "value": "x"},
     {"provide": "db", "use_factory": make_database, "inject": ["dsn"], "scope": "scoped"},
     [Users, {"provide": "nested", "value": 1}, [Users]],
+    make_database,
+    SIZE,
+    "config",
 ]
 one: Provider = {"provide": "camel", "useClass": Pooled}
 classes: list[type[object]] = [Users, Database]
@@ -58,6 +61,10 @@ class App(AsyncServiceBase, providers=[Users, {"provide": "config", "value": {"d
 
 
 class Prepared(AsyncServiceBase, providers=annotated):
+    pass
+
+
+class Named(AsyncServiceBase, providers=[Users, make_database, SIZE, "config", [make_database]]):
     pass
 
 

@@ -1,0 +1,181 @@
+"""What is one act of registering, and is another one the same, done again?"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from .._names import Place
+from .makers import Maker
+
+__all__ = ["PLAIN", "Entry", "Later", "Options", "Registration", "one_module", "run_again", "with_one_more"]
+
+_ORDER = itertools.count()
+
+
+class Options:
+    """How a registration differs from the plain kind."""
+
+    __slots__ = ("concurrent", "health", "in_thread", "timeout")
+
+    def __init__(self, timeout: float | None = None, in_thread: bool = False, concurrent: bool = False, health: Any = None) -> None:
+        self.timeout = timeout  #: seconds for the factory's own run; None waits for ever
+        self.in_thread = in_thread
+        self.concurrent = concurrent
+        self.health = health
+
+
+PLAIN = Options()
+
+
+class Registration:
+    """A factory tied to a key and a lifetime; never changed."""
+
+    __slots__ = (
+        "also",
+        "attribute",
+        "bare",
+        "entry",
+        "key",
+        "lifetime",
+        "maker",
+        "module",
+        "multi",
+        "options",
+        "order",
+        "rivals",
+        "spare",
+        "written_at",
+    )
+
+    def __init__(
+        self,
+        key: Hashable,
+        maker: Maker,
+        lifetime: str,
+        place: Place,
+        *,
+        also: tuple[Hashable, ...] = (),
+        multi: bool = False,
+        module: str | None = None,
+        attribute: str | None = None,
+        options: Options = PLAIN,
+    ) -> None:
+        self.key = key
+        self.maker = maker
+        self.lifetime = lifetime
+        self.written_at = place  #: where the act of registering stands
+        self.also = also
+        self.multi = multi
+        self.module = module  #: who wrote it; None where that does not matter
+        self.attribute = attribute  #: the name under which a factory method stands in its class, else None
+        self.options = options
+        self.order = next(_ORDER)  #: of all registrations; of a multi key's, where it stands among them
+        self.entry = False  #: stands in a provider list, whose entries are asked for from outside
+        #: only listed: it counts where nothing else provides its key
+        self.bare = False
+        #: places that those had who were registered before by the same code; the next of them takes one
+        self.spare: list[int] = []
+        self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
+
+    @property
+    def place(self) -> Place:
+        """Where it was written: the factory's own line, else that of the registering."""
+        return self.maker.place or self.written_at
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """All keys of the value."""
+        return (self.key, *self.also)
+
+
+class Entry:
+    """What a provider list names and does not register: something that is asked for from outside."""
+
+    __slots__ = ("place", "token")
+
+    def __init__(self, token: Any, place: Place) -> None:
+        self.token = token  #: as written: a key, or a way of asking for one
+        self.place = place
+
+
+class Later:
+    """What a provider list registers when its key is defined."""
+
+    __slots__ = ("make", "place")
+
+    def __init__(self, make: Callable[[], Registration], place: Place) -> None:
+        self.make = make
+        self.place = place
+
+
+def with_one_more(there: list[Registration], registration: Registration) -> list[Registration]:
+    """Return *there* with one more: it takes the place of what its own code, run before, has registered."""
+    before = [other for other in there if run_again(other, registration)]
+    if before:
+        registration.order, *spare = [other.order for other in before]
+        registration.spare = spare
+    else:
+        # The second round of a loop whose module was reloaded, and so on.
+        sibling = next((other for other in there if other.spare and _same_name(other, registration)), None)
+        if sibling is None:
+            return [*there, registration]
+        registration.spare = sibling.spare
+        registration.order = sibling.spare.pop(0)
+    found = [*(other for other in there if other not in before), registration]
+    found.sort(key=lambda one: one.order)
+    return found
+
+
+def run_again(before: Registration, registration: Registration) -> bool:
+    """Tell whether *registration* is *before*, registered once more by its code: reloaded, under another name, a cell run again."""
+    return registration.written_at.written_again(before.written_at) and _same_name(before, registration)
+
+
+def _same_name(one: Registration, other: Registration) -> bool:
+    """Tell whether two acts of registering stand in one module and are about factories of one name."""
+    here, there = one.written_at, other.written_at
+    name = _name_of_factory(other)
+    if here.within != there.within or _name_of_factory(one) != name:
+        return False
+    if _file(here.file) and _file(here.file) == _file(there.file):
+        return True
+    # Another cell of a notebook: what has no name of its own, a lambda or a value, may be another one.
+    return bool(name) and bool(here.module) and here.module == there.module == _module_of(other)
+
+
+def _name_of_factory(registration: Registration) -> str:
+    """Return how the code that defines it names the factory; "" for what has no name: lambdas, values, aliases."""
+    written = registration.maker.written
+    name = getattr(written, "__qualname__", "")
+    return "" if not isinstance(name, str) or name.endswith("<lambda>") else name
+
+
+def _module_of(registration: Registration) -> Any:
+    return getattr(registration.maker.written, "__module__", None)
+
+
+def one_module(one: Registration, other: Registration) -> bool:
+    """Tell whether two registrations were written in one module, which may go by two names: ``__main__`` and its own."""
+    if one.module == other.module:
+        return True
+    file = _source_of(one)
+    return bool(file) and file == _source_of(other)
+
+
+def _source_of(registration: Registration) -> str:
+    """Return the file in which the factory was written; "" where that cannot be said."""
+    maker = registration.maker
+    if maker.place is not None:
+        return _file(maker.place.file)
+    if maker.cls is not None:
+        return _file(getattr(sys.modules.get(maker.cls.__module__), "__file__", None) or "")
+    return _file(registration.written_at.file)
+
+
+def _file(file: str) -> str:
+    """Return what tells one file from another; "" for what is none: ``<stdin>``."""
+    return "" if not file or file.startswith("<") else os.path.realpath(file)
