@@ -1,0 +1,415 @@
+"""The one container of a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import inspect
+import os
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
+
+from .. import ClosedError, Container, ContainerError, HealthReport, Token
+from .._compat import get_running_loop
+from .runs import Here, Run, in_scope, in_thread
+from .sources import Source, container_of, told
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+__all__ = ["WorkerContainer"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class WorkerContainer:
+    """
+    The container of a worker process: ``worker = WorkerContainer("shop.main:Shop")``.
+
+    It is opened when `open` or `aopen` is called, or by the first `run`: once for the process, on a loop of its own in a
+    thread, or with `aopen` on the running loop.  Each call of `run` has a scope of its own.  It is closed once: by `close`
+    or `aclose`, by the end of a ``with`` or ``async with`` block, or at the end of the process, also of one that
+    ``multiprocessing`` has started.
+
+    *Processes.*  In a forked child nothing of it is open, whatever its parent had open: it begins anew there.  It can be
+    pickled where its source can, with its methods: what arrives is the one that the process there has for the same
+    source, so that ``pool.submit(worker.run, function, argument)`` runs *function* in the container of the pool's process.
+
+    *Threads.*  Any may use it.
+
+    Args:
+        source: Whence the container comes, see `container_of`.
+        start: Whether singletons are built when it opens; else when they are first needed.
+        concurrency: How many of these builds may run at once; None means all that are ready.
+        jitter: Seconds: it waits for a random part of these before it opens, so that many workers which start together
+            do not all knock at a database at once.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, source: Source, /, *, start: bool = True, concurrency: int | None = None, jitter: float = 0.0) -> None:
+        self._facts: tuple[Source, bool, int | None, float] = (source, start, concurrency, jitter)
+        self._lock = threading.Lock()
+        self._life: _Life | None = None
+        self._closed = False
+        _KNOWN.add(self)
+        _IN_PROCESS.setdefault(self._facts, self)
+
+    def __repr__(self) -> str:
+        return f"<{'open' if self._life else 'closed'} worker container of {told(self._facts[0])}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_this_process, self._facts
+
+    # --- opening and closing ---
+
+    def open(self) -> Self:
+        """
+        Open it on a loop of its own, in a thread; nothing happens where it is open.
+
+        Raises:
+            BaseException: What failed; it is closed then.
+        """
+        with self._lock:
+            if self._life is None:
+                self._life = self._begin()
+        return self
+
+    async def aopen(self) -> Self:
+        """
+        Open it on the running loop; nothing happens where it is open.
+
+        Raises:
+            BaseException: What failed; it is closed then.
+        """
+        with self._lock:
+            life, mine = self._life, self._life is None
+            if life is None:
+                life = self._life = _Life(asyncio.get_running_loop(), None)
+        if not mine:
+            await asyncio.wrap_future(life.ready)
+            return self
+        try:
+            life.container = await self._entered()
+        except BaseException as error:
+            self._life = None
+            life.ready.set_exception(error)
+            raise
+        self._closed = False
+        life.ready.set_result(None)
+        return self
+
+    def close(self) -> None:
+        """
+        Close it; nothing happens where it is closed.  What runs in it has failed, and is told so.
+
+        Raises:
+            FinalizationErrors: What finalizers raised.
+            ContainerError: It lives on the loop of this very thread: ``await worker.aclose()``.
+        """
+        with self._lock:
+            life = self._life
+            if life is not None:
+                life.refuse_here("close", "aclose")
+            self._closed, self._life = True, None
+        if life is not None:
+            atexit.unregister(self._close_at_exit)
+            life.end()
+
+    async def aclose(self) -> None:
+        """
+        Close it; nothing happens where it is closed.
+
+        Raises:
+            FinalizationErrors: What finalizers raised.
+        """
+        life = self._life
+        if life is None or life.thread is not None or life.loop is not asyncio.get_running_loop():
+            await asyncio.to_thread(self.close)
+            return
+        self._closed, self._life = True, None
+        await life.container.__aexit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.aopen()
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        await self.aclose()
+
+    async def _entered(self) -> Container:
+        """Make the container and enter it."""
+        source, start, concurrency, jitter = self._facts
+        if jitter > 0:
+            await asyncio.sleep(random.uniform(0.0, jitter))
+        container = container_of(source)
+        await container.__aenter__()
+        try:
+            if start:
+                await container.start(concurrency=concurrency)
+        except BaseException as error:
+            await container.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return container
+
+    def _begin(self) -> _Life:
+        """Open it in a new thread.  The lock is held."""
+        opened: concurrent.futures.Future[_Life] = concurrent.futures.Future()
+
+        async def live() -> None:
+            life = _Life(asyncio.get_running_loop(), thread)
+            life.container = await self._entered()
+            life.ready.set_result(None)
+            opened.set_result(life)
+            await life.over.wait()
+            try:
+                await life.container.__aexit__(None, None, None)
+            except BaseException as error:
+                life.failure = error
+
+        def work() -> None:
+            try:
+                asyncio.run(live())
+            except BaseException as error:
+                if not opened.done():
+                    opened.set_exception(error)
+
+        thread = threading.Thread(target=work, name="asyncmeta: worker container", daemon=True)
+        thread.start()
+        try:
+            life = opened.result()
+        except BaseException:
+            if opened.done():
+                thread.join()
+            raise
+        self._closed = False
+        atexit.register(self._close_at_exit)
+        processes = sys.modules.get("multiprocessing.process")
+        if processes is not None and processes.parent_process() is not None:
+            # Such a process may end without running what `atexit` knows.
+            from multiprocessing.util import Finalize
+
+            Finalize(self, _close, (weakref.ref(self),), exitpriority=100)
+        return life
+
+    def _close_at_exit(self) -> None:
+        self.close()
+
+    # --- using ---
+
+    @property
+    def container(self) -> Container:
+        """
+        The container, which is opened where it is not.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return self._opened().container
+
+    @overload
+    def run(self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **named: P.kwargs) -> R: ...
+    @overload
+    def run(self, function: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> R: ...
+    def run(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+        """
+        Call *function* in a scope of its own, its marked parameters filled, and return what it returns.
+
+        A coroutine function runs in the container's loop, and this thread waits.  A plain one runs in this thread, with
+        values that were made in that loop.  The scope is ambient for injected functions, and is closed before this returns;
+        what closing raises is raised.  Interrupted, by Ctrl-C or a time limit that raises, it cancels the function
+        and waits until that has ended.
+
+        Raises:
+            ClosedError: It was closed.
+            ContainerError: It lives on the loop of this very thread: ``await worker.arun(...)``.
+        """
+        return self.call(function, args, named)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        named: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[Any, object] | None = None,
+        level: str | None = None,
+    ) -> Any:
+        """
+        Do what `run` does, with context values for the scope; those that the application does not declare are left out.
+
+        Args:
+            level: The level of the scope; the innermost if not given.
+        """
+        life = self._opened()
+        life.refuse_here("run", "arun")
+        if inspect.iscoroutinefunction(function):
+            return Run(life.loop, in_scope(life.container, function, args, named, context, level)).wait()
+        here = Here(function)
+        return here.work(Run(life.loop, in_scope(life.container, here.bridge, args, named, context, level)))
+
+    async def arun(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+        """
+        Do what `run` does, awaited: in the container's loop, which is the running one where nothing has opened it yet.
+
+        A plain function runs in a thread.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return await self.acall(function, args, named)
+
+    async def acall(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        named: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[Any, object] | None = None,
+        level: str | None = None,
+    ) -> Any:
+        """Do what `arun` does, with context values for the scope; those that the application does not declare are left out."""
+        life = self._life
+        if life is None or not life.ready.done():
+            self._refuse_closed()
+            await self.aopen()
+            life = self._life
+            assert life is not None
+        if not inspect.iscoroutinefunction(function):
+            function = in_thread(function)
+        work = in_scope(life.container, function, args, named, context, level)
+        if life.loop is asyncio.get_running_loop():
+            return await work
+        return await Run(life.loop, work).awaited()
+
+    @overload
+    def get_nowait(self, token: str, /) -> Any: ...
+    @overload
+    def get_nowait(self, token: Token[T], /) -> T: ...
+    @overload
+    def get_nowait(self, token: TypeForm[T], /) -> T: ...
+    def get_nowait(self, token: Any, /) -> Any:
+        """
+        Return a value of the container's: one that is built, or that needs no awaiting.
+
+        Raises:
+            ClosedError: It was closed.
+            AsyncDependencyError: It has to be awaited.
+        """
+        return self._opened().container.get_nowait(token)
+
+    def health(self, *, timeout: float = 5.0) -> HealthReport:
+        """
+        Ask the container in its loop how its values are, see `Container.health`; nothing is opened for it.
+
+        Args:
+            timeout: Seconds that each probe may take.
+
+        Raises:
+            ClosedError: It is not open.
+        """
+        life = self._life
+        if life is None or not life.ready.done():
+            raise ClosedError(f"the worker container of {told(self._facts[0])} is not open")
+        life.refuse_here("health", "container.health")
+        return Run(life.loop, life.container.health(timeout=timeout)).wait()  # type: ignore[no-any-return]
+
+    def _opened(self) -> _Life:
+        life = self._life
+        if life is None:
+            self._refuse_closed()
+            life = self.open()._life
+            assert life is not None
+        if not life.ready.done():
+            life.refuse_here("run", "arun")
+            life.ready.result()
+        return life
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the worker container of {told(self._facts[0])} is closed; open() begins anew")
+
+    def _left_to_the_parent(self) -> None:
+        """In the child of a fork: begin anew.  The lock may be held by a thread that is not here."""
+        _THE_PARENTS.append(self._life)  # its loop and its generators are never run to their ends here
+        self._lock, self._life, self._closed = threading.Lock(), None, False
+
+
+class _Life:
+    """A container that is open, and where it lives."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread | None) -> None:
+        self.loop = loop
+        self.thread = thread  #: runs the loop; None where that is the loop of who opened it
+        self.container: Container
+        self.ready: concurrent.futures.Future[None] = concurrent.futures.Future()  #: it is open
+        self.over = asyncio.Event()  #: tells the thread
+        self.failure: BaseException | None = None  #: what closing in the thread raised
+
+    def refuse_here(self, what: str, instead: str) -> None:
+        """
+        Refuse to block the loop that would have to do it.
+
+        Raises:
+            ContainerError: This is its thread.
+        """
+        if get_running_loop() is self.loop:
+            raise ContainerError(f"{what}() would wait for the loop that it runs in; write `await worker.{instead}(...)`")
+
+    def end(self) -> None:
+        """Close the container, from another thread."""
+        if self.thread is None:
+            if self.loop.is_closed():  # which has run the finalizers that it could
+                return
+            Run(self.loop, self.container.aclose()).wait()
+            return
+        self.loop.call_soon_threadsafe(self.over.set)
+        self.thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+
+# --- processes ------------------------------------------------------------------------------------------
+
+_KNOWN: Final[weakref.WeakSet[WorkerContainer]] = weakref.WeakSet()
+_IN_PROCESS: Final[weakref.WeakValueDictionary[tuple[Any, ...], WorkerContainer]] = weakref.WeakValueDictionary()
+_ARRIVED: Final[list[WorkerContainer]] = []  #: live as long as the process
+_THE_PARENTS: Final[list[Any]] = []
+
+
+def _of_this_process(*facts: Any) -> WorkerContainer:
+    """Return the worker container of this process that was meant in another one."""
+    found = _IN_PROCESS.get(facts)
+    if found is None:
+        source, start, concurrency, jitter = facts
+        found = WorkerContainer(source, start=start, concurrency=concurrency, jitter=jitter)
+        _ARRIVED.append(found)
+    return found
+
+
+def _close(worker: weakref.ref[WorkerContainer]) -> None:
+    found = worker()
+    if found is not None:
+        found.close()
+
+
+def _in_child() -> None:
+    for worker in list(_KNOWN):
+        worker._left_to_the_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

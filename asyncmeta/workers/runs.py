@@ -1,0 +1,160 @@
+"""How does a thread have something done in another one's loop?  It waits until that has ended in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import functools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .. import ClosedError, Container, injected
+
+__all__ = ["Here", "Run", "in_scope", "in_thread"]
+
+
+class Run:
+    """Work that one thread has done in another one's loop, waiting until it has ended in every way."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+        self.outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            loop.call_soon_threadsafe(self._begin, work)
+        except RuntimeError:
+            work.close()
+            raise ClosedError("the loop of the worker container is closed") from None
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._task = self._loop.create_task(_guarded(work))
+        self._task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self.outcome.set_exception(concurrent.futures.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def cancel(self) -> None:
+        """Cancel it; it ends when its finalizers have run."""
+        self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
+
+    def wait(self) -> Any:
+        """Return what it gave; interrupted, cancel it, and wait until it has ended."""
+        try:
+            return _value(self.outcome.result())
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Cancel it where it goes on, and wait for its end."""
+        if not self.outcome.done():
+            self.cancel()
+            concurrent.futures.wait([self.outcome])
+
+    async def awaited(self) -> Any:
+        """Return what it gave; cancelled, cancel it, and wait until it has ended."""
+        ended = asyncio.ensure_future(asyncio.wrap_future(self.outcome))
+        cancelled: asyncio.CancelledError | None = None
+        while not ended.done():
+            try:
+                await asyncio.wait([ended])
+            except asyncio.CancelledError as met:
+                cancelled = met
+                self.cancel()
+        if cancelled is not None:
+            ended.exception()
+            raise cancelled
+        return _value(ended.result())
+
+
+class Here:
+    """A plain function that runs in this thread, while its scope is open in the container's loop."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._called: concurrent.futures.Future[tuple[contextvars.Context, Any, Any]] = concurrent.futures.Future()
+        self._answer: asyncio.Future[BaseException | None]
+        self._value: Any = None
+
+        # It looks like the function: what is marked there is filled.
+        @functools.wraps(function)
+        async def bridge(*args: Any, **named: Any) -> Any:
+            self._answer = asyncio.get_running_loop().create_future()
+            self._called.set_result((contextvars.copy_context(), args, named))
+            error = await self._answer
+            if error is not None:
+                raise error
+            return self._value
+
+        self.bridge = bridge
+
+    def work(self, run: Run) -> Any:
+        """Call the function when its values are there, and return what it gives when its scope is closed."""
+        try:
+            concurrent.futures.wait([self._called, run.outcome], return_when=concurrent.futures.FIRST_COMPLETED)
+            if not run.outcome.done():
+                context, args, named = self._called.result()
+                error: BaseException | None = None
+                try:
+                    self._value = context.run(self._function, *args, **named)
+                except BaseException as met:
+                    error = met
+                self._answer.get_loop().call_soon_threadsafe(self._tell, error)
+        except BaseException:
+            run.end()
+            raise
+        return run.wait()
+
+    def _tell(self, error: BaseException | None) -> None:
+        if not self._answer.done():
+            self._answer.set_result(error)
+
+
+class _Ends(NamedTuple):
+    """What would end the loop's thread, and shall end the one that waits."""
+
+    error: BaseException
+
+
+async def _guarded(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        return _Ends(error)
+
+
+def _value(outcome: Any) -> Any:
+    if isinstance(outcome, _Ends):
+        raise outcome.error
+    return outcome
+
+
+async def in_scope(
+    container: Container,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    named: Mapping[str, Any] | None,
+    context: Mapping[Any, object] | None,
+    level: str | None,
+) -> Any:
+    """Await *function*, filled, in a scope of its own."""
+    given = {token: value for token, value in (context or {}).items() if container.takes(token, level=level)}
+    async with container.scope(given or None, level=level) as scope:
+        with scope.ambient():
+            return await injected(function)(*args, **(named or {}))
+
+
+def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async function that looks like *function* and runs it in a thread."""
+
+    @functools.wraps(function)
+    async def run(*args: Any, **named: Any) -> Any:
+        return await asyncio.to_thread(function, *args, **named)
+
+    return run

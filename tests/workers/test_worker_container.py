@@ -1,0 +1,543 @@
+"""One container for a worker process: opened once, used by functions of both kinds, closed once."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from helpers import LIMIT, fresh_app
+
+from asyncmeta import ClosedError, Container, ContainerError, DeclarationError, FinalizationErrors, From, Inject, injected
+from asyncmeta.workers import WorkerContainer, container_of
+
+from . import shop
+from .shop import JOURNAL, Broken, Database, Session, Shop
+
+HERE = f"{shop.__name__}:Shop"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def journal():
+    JOURNAL.clear()
+    yield JOURNAL
+    JOURNAL.clear()
+
+
+@pytest.fixture
+def worker():
+    with WorkerContainer(Shop) as worker:
+        yield worker
+
+
+async def where(session: From[Session]):
+    assert asyncio.get_running_loop() is session.database.loop
+    return session
+
+
+def where_plain(session: From[Session]):
+    assert asyncio._get_running_loop() is None
+    return session
+
+
+def run_program(text, **environment):
+    """Run *text* in a Python of its own, where the modules of the tests can be imported."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", text], env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+# --- whence ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [HERE, f"{shop.__name__}:make_container", Shop, shop.make_container, Container(Shop)])
+def test_container_comes_from_a_path_a_class_a_function_or_is_there(source):
+    """
+    What an engine can send by name is as good as the thing itself.
+    """
+    container = container_of(source)
+
+    assert container.get_nowait("settings") == {"name": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("shop", "write package.module:Application"),
+        ("os; import sys:x", "write package.module:Application"),
+        (f"{shop.__name__}:Shopp", "did you mean Shop?"),
+        (f"{shop.__name__}:Database", "neither a class derived from AsyncServiceBase"),
+        (f"{shop.__name__}:JOURNAL", "neither a class derived from AsyncServiceBase"),
+        (lambda: 1, "makes a int, and a worker needs a Container"),
+    ],
+)
+def test_what_is_no_application_is_refused(source, told):
+    """
+    A wrong path is told with what may have been meant.
+    """
+    with pytest.raises(DeclarationError) as caught:
+        container_of(source)
+
+    assert told in str(caught.value)
+
+
+# --- functions -------------------------------------------------------------------------------------------
+
+
+def test_coroutine_function_runs_in_the_containers_loop(worker, journal):
+    """
+    Marked parameters are filled in a scope of the call, which is closed when the call returns.
+    """
+    first, again = worker.run(where), worker.run(where)
+
+    assert first is not again
+    assert first.said == again.said == "committed"
+    assert first.database is again.database
+    assert first.database.thread != threading.get_ident()
+
+
+def test_plain_function_runs_in_its_callers_thread_with_values_of_the_loop(worker):
+    """
+    What a plain function gets may have to be awaited.
+    """
+
+    def work(number: int, session: From[Session]):
+        return number, threading.get_ident(), session
+
+    number, thread, session = worker.run(work, 7)
+
+    assert (number, thread) == (7, threading.get_ident())
+    assert session.said == "committed"
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+def test_failure_reaches_finalizers_and_the_caller(worker, journal, kind):
+    """
+    The exception is the caller's own, and the session has rolled back before it comes.
+    """
+    failure = LookupError("no such order")
+
+    async def fail(session: From[Session]):
+        raise failure
+
+    def fail_plain(session: From[Session]):
+        raise failure
+
+    with pytest.raises(LookupError) as caught:
+        worker.run(fail if kind == "async" else fail_plain)
+
+    assert caught.value is failure
+    assert journal[-1] == "rolled back: LookupError"
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_ends_a_program_ends_the_caller_and_not_the_loop(worker, kind, error):
+    """
+    SystemExit of a task is its caller's affair; the container lives on.
+    """
+
+    async def leave(session: From[Session]):
+        raise error
+
+    def leave_plain(session: From[Session]):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        worker.run(leave if kind == "async" else leave_plain)
+
+    assert caught.value is error
+    assert worker.run(where).said == "committed"
+
+
+def test_failing_commit_is_the_failure_of_the_call():
+    """
+    Closing the scope belongs to the call: what it raises is raised.
+    """
+    App = fresh_app()
+
+    async def open_session():
+        yield "session"
+        raise OSError("cannot commit")
+
+    App.register_dependency("session", open_session, lifetime="scoped")
+
+    async def work(session: Annotated[str, Inject("session")]):
+        return session
+
+    with WorkerContainer(App) as worker, pytest.raises(FinalizationErrors) as caught:
+        worker.run(work)
+
+    assert "cannot commit" in str(caught.value.exceptions[0])
+
+
+def test_scope_is_ambient_and_the_callers_context_is_seen(worker):
+    """
+    Injected functions that a task calls find the task's scope; context variables of the caller are there.
+    """
+    variable = contextvars.ContextVar("variable", default="unset")
+    variable.set("the caller's")
+
+    @injected
+    async def inner(session: From[Session]):
+        return session
+
+    @injected
+    def inner_plain(session: From[Session]):
+        return session
+
+    async def work(session: From[Session]):
+        return await inner() is session, variable.get()
+
+    def work_plain(session: From[Session]):
+        return inner_plain() is session, variable.get()
+
+    assert worker.run(work) == worker.run(work_plain) == (True, "the caller's")
+
+
+def test_context_values_are_given_where_they_are_declared(worker):
+    """
+    An engine offers what it has; an application that does not declare it is served all the same.
+    """
+
+    async def work(job: Annotated[str, Inject("job")]):
+        return job
+
+    assert worker.call(work, context={"job": "number 7", "other": 1}) == "number 7"
+
+
+def test_threads_share_one_container(worker, journal):
+    """
+    However many threads run functions, there is one container, and a scope for each call.
+    """
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        sessions = list(pool.map(lambda n: worker.run((where, where_plain)[n % 2]), range(100)))
+
+    assert len({id(session) for session in sessions}) == 100
+    assert {session.said for session in sessions} == {"committed"}
+    assert journal.count("+database") == 1
+
+
+def test_interrupted_caller_cancels_the_function_and_waits_for_its_end():
+    """
+    A time limit that raises in the waiting thread, as Celery's soft one does, leaves nothing behind.
+    """
+    program = f"""
+import asyncio, os, signal, threading
+from asyncmeta import From
+from asyncmeta.workers import WorkerContainer
+from {shop.__name__} import JOURNAL, Session, Shop
+
+class TimeUp(Exception): ...
+def interrupt(*_): raise TimeUp
+signal.signal(signal.SIGUSR1, interrupt)
+
+async def slow(session: From[Session]):
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    await asyncio.sleep(60)
+
+with WorkerContainer(Shop) as worker:
+    try:
+        worker.run(slow)
+    except TimeUp:
+        print("time is up", JOURNAL)
+"""
+    done = run_program(program)
+
+    assert done.stdout == "time is up ['+database', 'rolled back: CancelledError']\n", done.stderr
+
+
+# --- on the caller's loop ----------------------------------------------------------------------------------
+
+
+async def test_it_opens_on_the_running_loop_too(journal):
+    """
+    Where the engine has a loop, the container lives there, and its functions are awaited.
+    """
+    async with WorkerContainer(Shop) as worker:
+        session, plain = await worker.arun(where), await worker.arun(where_plain)
+
+        assert session.database.loop is asyncio.get_running_loop()
+        assert session.database is plain.database
+        assert await asyncio.to_thread(worker.run, where_plain) is not plain
+    assert journal[-1] == "-database"
+
+
+async def test_blocking_the_loop_that_would_have_to_work_is_refused():
+    """
+    What would wait for ever says what to write instead.
+    """
+    async with WorkerContainer(Shop) as worker:
+        for blocking in (lambda: worker.run(where), worker.close, worker.health):
+            with pytest.raises(ContainerError, match="await worker"):
+                blocking()
+
+
+async def test_coroutine_of_another_loop_waits_for_the_containers(worker):
+    """
+    A container in a thread serves a loop that is somebody else's; cancelled there, the function is cancelled here.
+    """
+    begun = threading.Event()
+
+    async def slow(session: From[Session]):
+        begun.set()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(worker.arun(slow))
+    await asyncio.to_thread(begun.wait, LIMIT)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert JOURNAL[-1] == "rolled back: CancelledError"
+    assert (await worker.arun(where)).said == "committed"
+
+
+async def test_tasks_that_open_it_at_once_open_it_once(journal):
+    """
+    The first of many opens, the others wait for it.
+    """
+    worker = WorkerContainer(Shop)
+    await asyncio.gather(*(worker.arun(where) for _ in range(20)))
+    await worker.aclose()
+
+    assert journal.count("+database") == journal.count("-database") == 1
+
+
+# --- opening and closing -------------------------------------------------------------------------------------
+
+
+def test_first_use_opens_it_and_closing_twice_is_closing_once(journal):
+    """
+    Nothing has to be called before the first task; after closing everything is refused until it is opened anew.
+    """
+    worker = WorkerContainer(HERE)
+    assert worker.get_nowait("settings") == {"name": "shop"}
+    assert journal == ["+database"]
+    worker.close()
+    worker.close()
+
+    for use in (lambda: worker.run(where), lambda: worker.get_nowait("settings"), lambda: worker.container, worker.health):
+        with pytest.raises(ClosedError):
+            use()
+    assert journal == ["+database", "-database"]
+    assert worker.open().run(where).said == "committed"
+    worker.close()
+
+
+def test_many_threads_that_use_it_first_open_it_once(journal):
+    """
+    One opens, the others wait.
+    """
+    worker = WorkerContainer(Shop)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: worker.run(where), range(16)))
+    worker.close()
+
+    assert journal.count("+database") == 1
+
+
+def test_what_fails_at_opening_is_raised_and_can_be_tried_again():
+    """
+    A worker that cannot open says why; nothing of it stays.
+    """
+    worker = WorkerContainer(Broken)
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no database"):
+            worker.open()
+    assert not any("worker container" in thread.name for thread in threading.enumerate())
+
+
+async def test_what_fails_at_opening_on_a_loop_is_raised_by_all_who_wait():
+    """
+    A task that waits for another one's opening hears of its failure, and the next one tries again.
+    """
+    worker = WorkerContainer(Broken)
+    outcomes = await asyncio.gather(worker.aopen(), worker.aopen(), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [OSError, OSError]
+
+
+def test_what_closing_raises_is_raised():
+    """
+    A finalizer that fails when the worker ends is heard of.
+    """
+    App = fresh_app()
+
+    async def open_pool():
+        yield "pool"
+        raise OSError("cannot close")
+
+    App.register_dependency("pool", open_pool)
+    worker = WorkerContainer(App).open()
+
+    with pytest.raises(FinalizationErrors):
+        worker.close()
+
+
+def test_who_runs_while_it_closes_is_told(journal):
+    """
+    Closing waits for no function: those that still run have failed, and their callers hear of it.
+    """
+    worker, begun = WorkerContainer(Shop).open(), threading.Event()
+
+    async def slow(session: From[Session]):
+        begun.set()
+        await asyncio.sleep(60)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(worker.run, slow)
+        assert begun.wait(LIMIT)
+        with pytest.warns(ResourceWarning, match="was still open"):
+            worker.close()
+            error = running.exception(LIMIT)
+
+    assert isinstance(error, (ClosedError, concurrent.futures.CancelledError))
+    assert journal[-1] == "-database"
+
+
+def test_health_is_asked_in_the_containers_loop():
+    """
+    A liveness probe of a worker asks from any thread.
+    """
+    App = fresh_app()
+    App.register_dependency("pool", lambda: "pool", health=lambda pool: None)
+
+    with WorkerContainer(App) as worker:
+        report = worker.health()
+
+    assert report.ok
+
+
+def test_starting_waits_a_random_part_of_jitter(monkeypatch):
+    """
+    Workers that start together do not all knock at once.
+    """
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    import asyncmeta.workers.container as room
+
+    monkeypatch.setattr(room.asyncio, "sleep", sleep)
+    monkeypatch.setattr(room.random, "uniform", lambda low, high: (low + high) / 4)
+    WorkerContainer(fresh_app(), jitter=8.0).open().close()
+
+    assert waited == [2.0]
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def process_of(database: From[Database]):
+    return database.process
+
+
+async def process_of_async(database: From[Database]):
+    return database.process, database.process == os.getpid()
+
+
+def test_pickled_it_is_the_one_of_the_process_there():
+    """
+    What arrives is the one that is there already for the same source, and methods travel with it.
+    """
+    worker = WorkerContainer(HERE, jitter=0.25)
+
+    assert pickle.loads(pickle.dumps(worker)) is worker
+    assert pickle.loads(pickle.dumps(worker.run)) == worker.run
+
+
+def test_one_that_has_a_living_container_does_not_travel():
+    """
+    A container lives in its process; its import path travels.
+    """
+    with pytest.raises(TypeError, match="import path"):
+        pickle.dumps(WorkerContainer(Container(Shop)))
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_process_pool_has_a_container_for_each_process(tmp_path, method):
+    """
+    Functions run in the container of their process, which is opened once and closed when the process ends.
+    """
+    import multiprocessing
+
+    journal = tmp_path / "journal"
+    worker = WorkerContainer(HERE, concurrency=2).open()  # open here, too: the children have their own
+    context = multiprocessing.get_context(method)
+    options = {"mp_context": context, "initializer": shop.begin, "initargs": (worker, str(journal))}
+    with concurrent.futures.ProcessPoolExecutor(2, **options) as pool:
+        futures = [pool.submit(worker.run, process_of) for _ in range(20)] + [pool.submit(worker.run, process_of_async)]
+        answers = [future.result(LIMIT * 3) for future in futures]
+    *processes, (process, own) = answers
+    worker.close()
+
+    assert own
+    assert os.getpid() not in {*processes, process}
+    closed = journal.read_text().split("\n")
+    assert all(closed.count(f"closed {process}") == 1 for process in {*processes, process})
+
+
+def test_it_is_closed_at_the_end_of_a_program(tmp_path):
+    """
+    Who forgets to close it loses nothing.
+    """
+    journal = tmp_path / "journal"
+    program = f"from asyncmeta.workers import WorkerContainer; WorkerContainer({HERE!r}).open()"
+    done = run_program(program, SHOP_JOURNAL=str(journal))
+
+    assert done.stderr == ""
+    assert journal.read_text().startswith("closed ")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_forked_child_begins_anew_while_a_thread_of_the_parent_opens():
+    """
+    A lock that a thread of the parent holds, and a loop of its, are not inherited.
+    """
+    App, begun, go = fresh_app(), threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def slow():
+        begun.set()
+        if os.getpid() == parent:
+            go.wait(LIMIT)
+        return os.getpid()
+
+    App.register_dependency("process", slow)
+    worker = WorkerContainer(App)
+    thread = threading.Thread(target=worker.open)
+    thread.start()
+    assert begun.wait(LIMIT)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(int(LIMIT))
+        code = 1
+        try:
+            code = 0 if worker.get_nowait("process") == os.getpid() else 2
+            worker.close()
+        finally:
+            os._exit(code)
+    try:
+        _, status = os.waitpid(pid, 0)
+    finally:
+        go.set()
+        thread.join(LIMIT)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert worker.get_nowait("process") == parent
+    worker.close()
