@@ -40,6 +40,8 @@ from examples.bookshop.rates import Rates
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
 
+from . import STRICT
+
 ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": "2", "customer": "ada@example.org"}
 
@@ -103,7 +105,7 @@ def test_one_order_from_the_command_line():
     With --once one order is placed, printed and gone from the stock, and nothing warns of anything left open.
     """
     environment = os.environ | {"PYTHONIOENCODING": "utf-8", "DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": ""}
-    command = [sys.executable, "-W", "error", "-m", "examples.bookshop", "--once"]
+    command = [sys.executable, *STRICT, "-m", "examples.bookshop", "--once"]
 
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
 
@@ -119,7 +121,7 @@ def test_the_database_is_where_the_environment_says(database):
     """
     environment = os.environ | {"DATABASE_URL": f"sqlite:///{database}", "REDIS_URL": "", "RATES_URL": ""}
     for _ in range(2):
-        command = [sys.executable, "-W", "error", "-m", "examples.bookshop", "--once"]
+        command = [sys.executable, *STRICT, "-m", "examples.bookshop", "--once"]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
 
     assert rows(database, "SELECT code, stock FROM books WHERE stock < 20") == [("ALICE", STOCK - 2)]

@@ -26,6 +26,8 @@ from examples.bookshop.database import BOOKS, STOCK
 from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 
+from . import reads_the_word_list
+
 ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
 
@@ -126,6 +128,7 @@ def test_doors_open_by_themselves(door):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@reads_the_word_list
 async def test_reviews_are_judged_by_the_pipeline(overrides):
     """
     With the pipeline's layers among its bases the shop says in which language a review is and how it sounds.

@@ -33,6 +33,10 @@ from examples.pipeline.sentiment import Sentiment, SentimentModel
 from examples.pipeline.settings import Settings
 from examples.pipeline.steps import Limits, Refused, Step
 
+from . import STRICT, reads_the_word_list
+
+pytestmark = reads_the_word_list
+
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "examples" / "pipeline" / "texts.csv"
 
@@ -70,7 +74,7 @@ def command(*options: str | Path, code: str = "", temporary: Path | None = None)
     what = ["-c", code] if code else ["-m", "examples.pipeline"]
     environment = os.environ | {"PYTHONIOENCODING": "utf-8"} | ({"TMPDIR": str(temporary)} if temporary else {})
     return subprocess.run(
-        [sys.executable, "-W", "error", *what, *map(str, options)],
+        [sys.executable, *STRICT, *what, *map(str, options)],
         cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
 

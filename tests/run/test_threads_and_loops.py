@@ -478,9 +478,9 @@ async def test_threads_and_tasks_at_once():
     """
     App, calls = fresh_app(), []
     count = 40
-    for number in range(count):
 
-        def base(number=number):
+    def register(number):  # a number for each: CPython 3.14 reads the annotation when the loop is over
+        def base():
             calls.append(number)
             return [number]
 
@@ -489,6 +489,9 @@ async def test_threads_and_tasks_at_once():
 
         App.register_dependency(f"base {number}", base)
         App.register_dependency(f"user {number}", user)
+
+    for number in range(count):
+        register(number)
 
     async with Container(App) as container:
 
