@@ -172,10 +172,10 @@ class Fetching(Cell):
             return there.run()
         scope = self._scope = home_of(instance)
         key = (type(instance), self._attribute)
-        view = scope.elsewhere(key)
+        view = scope._elsewhere(key)
         if view is not None:
-            return view.attribute((id(instance), self._attribute), instance, key)
-        if scope.shares(key):
+            return view._attribute((id(instance), self._attribute), instance, key)
+        if scope._shares(key):
             return self._fetch_shared()
         if self._value is UNSET and self._is_found():
             # Others who ask meanwhile find this very cell.
@@ -207,9 +207,9 @@ class Fetching(Cell):
             return there.nowait()
         scope = self._scope = home_of(instance)
         key = (type(instance), self._attribute)
-        view = scope.elsewhere(key)
+        view = scope._elsewhere(key)
         if view is not None:
-            return view.attribute_nowait((id(instance), self._attribute), instance, key)
+            return view._attribute_nowait((id(instance), self._attribute), instance, key)
         value = fetched_nowait(scope, key)
         self._keep(value)
         return value
@@ -226,7 +226,7 @@ class Fetching(Cell):
     def _keep(self, value: Any) -> None:
         if self._is_found():
             key = (type(self._instance), self._attribute)
-            put(self._instance, self._attribute.name, self._scope.container.ready(value, self._scope, key))
+            put(self._instance, self._attribute.name, self._scope.container._ready(value, self._scope, key))
 
 
 def home_of(instance: Any) -> Any:

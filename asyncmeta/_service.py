@@ -300,8 +300,8 @@ class AsyncServiceBase(_Service):
         container = home_kept(self)
         if container is None or (container.closed and container.container is not container):
             container = Container(self)
-        if container.container is not container or container.instance is not self:
-            raise ScopeError(f"this {type(self).__qualname__} belongs to {container.name}, which enters and leaves it")
+        if container.container is not container or container._instance is not self:
+            raise ScopeError(f"this {type(self).__qualname__} belongs to {container._name}, which enters and leaves it")
         await container.__aenter__()
         try:
             await container.get(type(self))
@@ -343,6 +343,6 @@ def _overriding(container: Container, overrides: Any, **how: bool) -> Overriding
     return Overriding(container, overrides, **how)
 
 
-Container.layer_of, Container.overriding = _layer_of, _overriding
-Container.base = AsyncServiceBase
-Container.hooks = {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown}
+Container._layer_of, Container._overriding = _layer_of, _overriding
+Container._base = AsyncServiceBase
+Container._hooks = {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown}

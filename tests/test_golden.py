@@ -155,7 +155,7 @@ SOURCES = {
 
 
 def source(name, monkeypatch, **how):
-    graph = Container(fresh("application", monkeypatch).Shop).graph
+    graph = Container(fresh("application", monkeypatch).Shop)._graph
     key = next(node.key for node in graph.nodes.values() if node.name == name)
     return source_of(graph, key, **how)
 

@@ -26,7 +26,7 @@ def lasting(container: Any) -> Any:
     if here is None:
         return None
     around = here.container
-    return container if around.origin is container.origin else around
+    return container if around._origin is container._origin else around
 
 
 class Ambient:

@@ -40,7 +40,7 @@ class Beside(Keeper):
             await scoped_value(self.unit, self.owner, node, self.push)
         except BaseException as error:
             self.leaving = True
-            self.owner.container.owed.extend(await self.leave_all(error))
+            self.owner.container._owed.extend(await self.leave_all(error))
             if not self.done.done():
                 if isinstance(error, asyncio.CancelledError):
                     self.done.cancel()
@@ -71,7 +71,7 @@ async def build_beside(units: Iterable[Unit], scope: Any) -> None:
             node = unit.node
             assert node is not None
             await _there([tasks[other] for other in unit.shared if other in tasks], tasks.values())
-            await scoped_value(unit, scope.home(node), node)
+            await scoped_value(unit, scope._home(node), node)
         await _there(list(tasks.values()), tasks.values())
     finally:
         await _settle(tasks.values())
@@ -98,7 +98,7 @@ def _begin_ready(waiting: list[Unit], tasks: dict[Node, Beside], scope: Any) -> 
         assert node is not None
         if not node.registration.options.concurrent or any(other in missing for other in unit.shared):
             continue
-        beside = Beside(unit, scope.home(node))
+        beside = Beside(unit, scope._home(node))
         first = [tasks[other] for other in unit.shared if other in tasks]
         new_task(beside.live(first), asyncio.get_running_loop(), contextvars.copy_context(), f"asyncmeta: {node.name}")
         tasks[node] = beside

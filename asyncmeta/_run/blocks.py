@@ -112,7 +112,7 @@ class Overriding:
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
         # A container that is closed may be entered while the override is in force; what is closing will not be.
-        container.check_overridable() if in_force else container.check_open()
+        container._check_overridable() if in_force else container._check_open()
         self._container, self._overrides = container, overrides
         self._in_force, self._everywhere, self._new = in_force, everywhere, new
         self._overlay: Overlay | None = None  #: what is seen here
@@ -124,21 +124,21 @@ class Overriding:
         if self._overlay is not None:
             raise ClosedError("this block was entered before; make a new one")
         container = self._container
-        registry = _read(self._overrides, container.graph)
+        registry = _read(self._overrides, container._graph)
         if not self._in_force:
             self._overlay = self._over(container, registry)
             self._running = True
             return self._overlay
         target = container
-        if isinstance(container, Overlay) and container.force is not None:
-            if container.force.ended:
+        if isinstance(container, Overlay) and container._force is not None:
+            if container._force.ended:
                 raise ClosedError("the block of this override has ended")
-            target = container.force.target  # its handle stands for what it overrides
+            target = container._force.target  # its handle stands for what it overrides
         with LOCK:
-            here = container.active() or container
+            here = container._active() or container
             if self._everywhere:
                 # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
-                common = next((one.top for one in reversed(target.everywhere) if not one.ended), target)
+                common = next((one.top for one in reversed(target._everywhere) if not one.ended), target)
                 self._lay(common, target, registry, everywhere=True)
                 if here is not common:
                     self._lay(here, target, registry, everywhere=False)
@@ -147,14 +147,14 @@ class Overriding:
         self._running = True
         overlay: Overlay = self._forces[-1].top
         self._overlay = overlay
-        override_began(overlay.origin, registry.entries)
+        override_began(overlay._origin, registry.entries)
         return overlay
 
     def _over(self, below: Container, registry: Registry) -> Overlay:
-        below.check_overridable() if self._in_force else below.check_open()
-        below.graph.refresh()
+        below._check_overridable() if self._in_force else below._check_open()
+        below._graph.refresh()
         if not self._new:
-            _refuse_unknown(below.graph, registry)
+            _refuse_unknown(below._graph, registry)
         return Overlay(below, registry, new=self._new)
 
     def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
@@ -163,13 +163,13 @@ class Overriding:
         except BaseException:
             self._lift()
             for other in self._forces:
-                other.top.below.kids.discard(other.top)
+                other.top._below._children.discard(other.top)
             raise
         force = InForce(target)
         force.lay(overlay)
         self._forces.append(force)
         if everywhere:
-            target.everywhere.append(force)
+            target._everywhere.append(force)
         else:
             IN_FORCE.set((*_in_force_here(), force))
 
@@ -179,15 +179,15 @@ class Overriding:
             for force in self._forces:
                 force.end()
                 gone = force.top
-                pending = [(gone, gone.below)]
+                pending = [(gone, gone._below)]
                 while pending:
                     lower, below = pending.pop()
                     for kid in _in_force_upon(lower):
                         try:
-                            upper = kid.laid_on(below, gone)
+                            upper = kid._laid_on(below, gone)
                         except ClosedError:  # all of it ends with the container
                             continue
-                        kid.force.lay(upper)  # type: ignore[union-attr]  # it is in force
+                        kid._force.lay(upper)  # type: ignore[union-attr]  # it is in force
                         pending.append((kid, upper))
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
         IN_FORCE.set(_in_force_here())
@@ -202,7 +202,7 @@ class Overriding:
             self._ending = [overlay]
             return self._ending
         self._lift()
-        override_ended(overlay.origin, overlay.graph.over[0].entries)
+        override_ended(overlay._origin, overlay._graph.over[0].entries)
         for force in self._forces:
             for one in force.held:
                 heir = _heir_of(one)
@@ -212,7 +212,7 @@ class Overriding:
                     heir.held.append(one)  # something that is in force may stand on it
             # A task that was started in the block has it in its context for as long as it lives, and shall keep no fake.
             force.held, force.top = [], None
-        self._ending.sort(key=lambda one: one.number, reverse=True)
+        self._ending.sort(key=lambda one: one._number, reverse=True)
         return self._ending
 
     async def __aenter__(self) -> Overlay:
@@ -237,18 +237,18 @@ def _heir_of(overlay: Overlay) -> InForce | None:
     """Return an override in force that has, or once had, an overlay upon *overlay*, be it through others; None where none has."""
     pending = [overlay]
     for lower in pending:
-        for kid in lower.kids:
-            if isinstance(kid, Overlay) and kid.force is not None:
-                if not kid.force.ended:
-                    return kid.force
+        for kid in lower._children:
+            if isinstance(kid, Overlay) and kid._force is not None:
+                if not kid._force.ended:
+                    return kid._force
                 pending.append(kid)
     return None
 
 
 def _in_force_upon(overlay: Overlay) -> list[Overlay]:
     """Return the overlays directly upon *overlay* that answer for an override in force."""
-    kids = [kid for kid in overlay.kids if isinstance(kid, Overlay) and kid.force is not None]
-    return [kid for kid in kids if not kid.force.ended and kid.force.top is kid]  # type: ignore[union-attr]  # see above
+    kids = [kid for kid in overlay._children if isinstance(kid, Overlay) and kid._force is not None]
+    return [kid for kid in kids if not kid._force.ended and kid._force.top is kid]  # type: ignore[union-attr]  # see above
 
 
 async def _close_all(overlays: list[Overlay], error: BaseException | None) -> None:

@@ -58,94 +58,94 @@ class Closing:
     """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
 
     #: whoever leaves it open is told
-    warns_open = True
+    _warns_open = True
 
-    # One letter each: generated code reads these on every request.
+    # On the scope itself: generated code reads these on every request.
     __slots__ = (
         "__weakref__",
-        "kids",  # set | None: scopes inside of this one that have something to close
-        "n",  # int: gets in flight that await, plus CLOSING
-        "p",  # the scope or container around this one
-        "r",  # dict: what is asked for -> its root
-        "v",  # list: values by slot, UNSET or FLIGHT where there is none
-        "w",  # dict | None: who waits, by slot
-        "x",  # finalizers, see `push`
+        "_children",  # set | None: scopes inside of this one that have something to close
+        "_finalizers",  # finalizers, see `push`
+        "_in_flight",  # int: gets in flight that await, plus CLOSING
+        "_parent",  # the scope or container around this one
+        "_roots",  # dict: what is asked for -> its root
+        "_values",  # list: values by slot, UNSET or FLIGHT where there is none
+        "_waiters",  # dict | None: who waits, by slot
     )
 
-    kids: Any
-    n: int
-    p: Any
-    r: dict[Any, Any]
-    v: Any
-    w: Any
-    x: Any
+    _children: Any
+    _in_flight: int
+    _parent: Any
+    _roots: dict[Any, Any]
+    _values: Any
+    _waiters: Any
+    _finalizers: Any
 
     #: set on the class that a container makes of this one
     _level: int = -1
-    q: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
+    _roots_nowait: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
 
     @property
     def container(self) -> Any:
         """The container that it belongs to."""
-        return self.p.container
+        return self._parent.container
 
     @property
     def closed(self) -> bool:
         """Whether it is closed, or closing."""
-        return self.r is CLOSED
+        return self._roots is CLOSED
 
     @property
-    def name(self) -> str:
+    def _name(self) -> str:
         """What to call it in text."""
         raise NotImplementedError
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """The same with what it is."""
-        return self.name
+        return self._name
 
-    def check_open(self) -> None:
+    def _check_open(self) -> None:
         """
         Refuse where nothing is handed out any more.
 
         Raises:
             ClosedError: Closed, or closing.
         """
-        if self.r is CLOSED:
-            raise ClosedError(f"{self.name} is closed")
-        self.p.check_open()
+        if self._roots is CLOSED:
+            raise ClosedError(f"{self._name} is closed")
+        self._parent._check_open()
 
     #: Whether several threads may claim its values; see `ByThreads`.
-    by_threads = False
+    _by_threads = False
 
     # --- entering and closing ---
 
     async def __aenter__(self) -> Self:
-        if self.r is CLOSED:
-            self.check_open()
+        if self._roots is CLOSED:
+            self._check_open()
         return self
 
     def __enter__(self) -> Self:
-        self.check_open()
-        if self._level != CONTAINER_LEVEL and not self.by_threads:
+        self._check_open()
+        if self._level != CONTAINER_LEVEL and not self._by_threads:
             self.__class__ = class_by_threads(type(self))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        x = self.x
-        if self.n or self.kids or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
+        x = self._finalizers
+        if self._in_flight or self._children or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
             await self._close(exc)
             return
         # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
-        self.r = CLOSED
+        self._roots = CLOSED
         if x is None:
-            self.v = GONE
-            around = self.p.kids
+            self._values = GONE
+            around = self._parent._children
             if around:
                 around.discard(self)
             return
-        self.n = CLOSING
-        self.x = None
+        self._in_flight = CLOSING
+        self._finalizers = None
         try:
             await x.__anext__()
         except StopAsyncIteration:
@@ -158,11 +158,11 @@ class Closing:
             finally:
                 settle_errors([FactoryError(yields_twice(x))], None)
         finally:
-            self.v = GONE
-            around = self.p.kids
+            self._values = GONE
+            around = self._parent._children
             if around:
                 around.discard(self)
-            if self.w:
+            if self._waiters:
                 self._tell(_CLOSERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -191,37 +191,37 @@ class Closing:
 
     def _gone(self) -> None:
         """The last step of closing."""
-        self.v = GONE
-        around = self.p.kids
+        self._values = GONE
+        around = self._parent._children
         if around is not None:
             around.discard(self)
-        if self.w:
+        if self._waiters:
             self._tell(_CLOSERS)
 
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
-        if self.r is CLOSED:
-            if self.v is not GONE and self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
-                await self._until(_CLOSERS, lambda: self.v is GONE)
+        if self._roots is CLOSED:
+            if self._values is not GONE and self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                await self._until(_CLOSERS, lambda: self._values is GONE)
             return
-        self.r = CLOSED
-        self.n += CLOSING
+        self._roots = CLOSED
+        self._in_flight += CLOSING
         raised: list[BaseException] = []
         await self._close_kids(raised)
         try:
-            await self._until(_LANDING, lambda: self.n == CLOSING)
+            await self._until(_LANDING, lambda: self._in_flight == CLOSING)
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
-        finalizers, self.x = as_list(self.x), None
+        finalizers, self._finalizers = as_list(self._finalizers), None
         raised[:0] = await unwind(finalizers, error)
         self._gone()
         settle_errors(raised, error)
 
     async def _close_kids(self, raised: list[BaseException]) -> None:
         """Wait for the scopes inside that are closing, and close those that nobody closes."""
-        while self.kids:
-            kid = next(iter(self.kids))
-            if kid.n < CLOSING:
+        while self._children:
+            kid = next(iter(self._children))
+            if kid._in_flight < CLOSING:
                 warn_open(kid, raised)
             try:
                 await kid._close(None)
@@ -230,30 +230,30 @@ class Closing:
                     raised.append(cancelled)
             except BaseException as met:
                 raised.append(met)
-            if kid.v is GONE:
-                self.kids.discard(kid)
+            if kid._values is GONE:
+                self._children.discard(kid)
 
     def _close_sync(self, error: BaseException | None) -> None:
-        if self.r is CLOSED:
+        if self._roots is CLOSED:
             return
-        finalizers = as_list(self.x)
-        check_sync(finalizers, self.name)
-        for kid in self.kids or ():
-            check_sync(as_list(kid.x), kid.name)
+        finalizers = as_list(self._finalizers)
+        check_sync(finalizers, self._name)
+        for kid in self._children or ():
+            check_sync(as_list(kid._finalizers), kid._name)
         self._refuse_inside()
-        if self.n and not self.by_threads:
-            raise ContainerError(f"{self.name} has gets in flight: close it with `await scope.aclose()`")
-        self.r = CLOSED
-        self.n += CLOSING
+        if self._in_flight and not self._by_threads:
+            raise ContainerError(f"{self._name} has gets in flight: close it with `await scope.aclose()`")
+        self._roots = CLOSED
+        self._in_flight += CLOSING
         raised: list[BaseException] = []
-        for kid in list(self.kids or ()):
+        for kid in list(self._children or ()):
             warn_open(kid, raised)
             try:
                 kid._close_sync(None)
             except BaseException as met:
                 raised.append(met)
-        self._until_sync(lambda: self.n == CLOSING)
-        finalizers, self.x = as_list(self.x), None
+        self._until_sync(lambda: self._in_flight == CLOSING)
+        finalizers, self._finalizers = as_list(self._finalizers), None
         raised[:0] = unwind_sync(finalizers, error)
         self._gone()
         settle_errors(raised, error)
@@ -265,8 +265,8 @@ class Closing:
         Raises:
             ContainerError: The caller is part of a get in flight.
         """
-        if self.n & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, MAKES_FOR):
-            raise ContainerError(f"{self.name} cannot be closed by a factory that it is waiting for")
+        if self._in_flight & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, MAKES_FOR):
+            raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
 
     async def _until(self, key: int, over: Callable[[], bool]) -> None:
         """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
@@ -274,15 +274,15 @@ class Closing:
         while not over():
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             told = waker(future)
-            if self.w is None:
-                self.w = {}
-            self.w.setdefault(key, []).append(told)
+            if self._waiters is None:
+                self._waiters = {}
+            self._waiters.setdefault(key, []).append(told)
             try:
                 await future
             except asyncio.CancelledError as error:
                 cancelled = error
             finally:
-                waiting = self.w.get(key)
+                waiting = self._waiters.get(key)
                 if waiting and told in waiting:
                     waiting.remove(told)
         if cancelled is not None:
@@ -294,19 +294,19 @@ class Closing:
             with LOCK:
                 if over():
                     return
-                if self.w is None:
-                    self.w = {}
-                self.w.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
+                if self._waiters is None:
+                    self._waiters = {}
+                self._waiters.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
             event.wait()
 
-    def wake_closers(self) -> None:
+    def _wake_closers(self) -> None:
         """Tell who closes it that a get in flight has landed."""
-        if self.n >= CLOSING and self.w:
+        if self._in_flight >= CLOSING and self._waiters:
             self._tell(_LANDING)
 
     def _tell(self, key: int) -> None:
         with LOCK:
-            waiting = self.w.pop(key, ())
+            waiting = self._waiters.pop(key, ())
         for told in waiting:
             told(None)
 
@@ -322,14 +322,14 @@ class ByThreads:
 
     __slots__ = ()
 
-    by_threads = True
-    innermost = False  # of injected functions, too, the code is for the others
+    _by_threads = True
+    _innermost = False  # of injected functions, too, the code is for the others
 
     def get(self, token: Any, /) -> Any:
         return self._get_cold(token)  # type: ignore[attr-defined]  # this and the rest: mixed into scopes
 
     async def __aenter__(self) -> Any:
-        raise ContainerError(f"{self.name} was entered with a plain `with`, and a scope is entered one way")  # type: ignore[attr-defined]
+        raise ContainerError(f"{self._name} was entered with a plain `with`, and a scope is entered one way")  # type: ignore[attr-defined]
 
     def _enter_flight(self) -> None:
         with LOCK:
@@ -342,10 +342,10 @@ class ByThreads:
 
 def class_by_threads(cls: Any) -> Any:
     """Return what a scope of *cls* becomes when it is entered with a plain ``with``."""
-    found = cls.__dict__.get("_by_threads")
+    found = cls.__dict__.get("_class_by_threads")
     if found is None:
         found = type("Scope", (ByThreads, cls), {"__slots__": (), "__module__": cls.__module__})
-        cls._by_threads = found
+        cls._class_by_threads = found
     return found
 
 
@@ -364,31 +364,31 @@ def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
 
 def warn_open(scope: Any, raised: list[BaseException]) -> None:
     """Warn that a scope is closed by its container because nobody else did; where warnings are errors it is closed, too."""
-    if not scope.warns_open:
+    if not scope._warns_open:
         return
     try:
-        warnings.warn(f"{scope.name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
+        warnings.warn(f"{scope._name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
     except ResourceWarning as told:
         raised.append(told)
 
 
 def live(scope: Any) -> None:
     """Make a scope known to the one around it: it has something to close, or something in flight."""
-    around = scope.p
+    around = scope._parent
     if around is None:
         return
-    if around.kids is None:
-        around.kids = {scope}
+    if around._children is None:
+        around._children = {scope}
         live(around)
-    elif scope not in around.kids:
-        around.kids.add(scope)
+    elif scope not in around._children:
+        around._children.add(scope)
         live(around)
 
 
 def landed(scope: Any) -> None:
     """A get lands while its scope closes: wake who closes it, and hand nothing out."""
-    scope.wake_closers()
-    raise ClosedError(f"{scope.name} was closed meanwhile")
+    scope._wake_closers()
+    raise ClosedError(f"{scope._name} was closed meanwhile")
 
 
 #: The codes that tear down, and those that carry out a get in flight; each room adds its own.

@@ -64,11 +64,11 @@ class Container(Tables):
     _level = CONTAINER_LEVEL
 
     #: Handed over by the room above: the base of all services, and what its life-cycle methods are called.
-    base: ClassVar[type]
-    hooks: ClassVar[Mapping[str, Any]]
+    _base: ClassVar[type]
+    _hooks: ClassVar[Mapping[str, Any]]
     #: What overrides are as a layer, and what opens an overlay for a block.
-    layer_of: ClassVar[Callable[..., Registry]]
-    overriding: ClassVar[Callable[..., Any]]
+    _layer_of: ClassVar[Callable[..., Registry]]
+    _overriding: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -81,46 +81,46 @@ class Container(Tables):
         check: bool = True,
         slow: float | None = None,
     ) -> None:
-        cls, instance = self._root_class(root)
-        watch = self.watch_of(cls, middleware, slow)
+        cls, instance = self._application_of(root)
+        watch = self._watch_of(cls, middleware, slow)
         self._begin(cls, instance, self._graph_for(cls, providers, overrides, instance is not None), check=check)
         if watch is not None:
-            self.heed(watch)
+            self._heed(watch)
 
     def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool) -> None:
         """Begin a life on *graph*."""
-        self.root_class, self.instance, self.graph = cls, instance, graph
-        self.name = name_of(cls) if cls is not Container.base else "the shared layer"
-        self.checks = check
+        self._root_class, self._instance, self._graph = cls, instance, graph
+        self._name = name_of(cls) if cls is not Container._base else "the shared layer"
+        self._checks = check
         if check:
             self._check()
-        self.p = None
-        self.loop = None
-        self.state = IS_CLOSED
-        self.observed = False
-        self.watch = self.watcher = None
-        self.overridden = 0
-        self.owed = []
-        self.everywhere, self.laid = [], []
-        self.retiring = False
-        self.built = {}  #: container values
-        self.flights = {}
-        self.tasks = set()  #: builds in flight
-        self.holders = set()  #: wait to leave what they have entered
-        self.closing = None
-        self.getters = Getters()
-        self.injections = Injections()
-        self.grounds = []
-        self.kids = set()
-        self.tables, self.tables_nowait, self.generations = [], [], []
-        self.begin_anew()
-        self.graph.containers.add(self)
+        self._parent = None
+        self._loop = None
+        self._state = IS_CLOSED
+        self._observed = False
+        self._watch = self._watcher = None
+        self._overridden = 0
+        self._owed = []
+        self._everywhere, self._laid = [], []
+        self._retiring = False
+        self._built = {}  #: container values
+        self._flights = {}
+        self._tasks = set()  #: builds in flight
+        self._holders = set()  #: wait to leave what they have entered
+        self._closing_task = None
+        self._getters = Getters()
+        self._injections = Injections()
+        self._grounds = []
+        self._children = set()
+        self._tables, self._tables_nowait, self._generations = [], [], []
+        self._begin_anew()
+        self._graph.containers.add(self)
         know(self)
 
     @classmethod
-    def _root_class(cls, root: Any) -> tuple[type, Any]:
+    def _application_of(cls, root: Any) -> tuple[type, Any]:
         if root is None:
-            return cls.base, None
+            return cls._base, None
         registry = registry_of(root)
         if registry is not None:
             return root, None
@@ -136,7 +136,7 @@ class Container(Tables):
             )
         there = home_kept(root)
         if there is not None and not there.closed:
-            raise ContainerError(f"this {registry.name} belongs to {there.title} already")
+            raise ContainerError(f"this {registry.name} belongs to {there._title} already")
         return type(root), root
 
     @classmethod
@@ -150,65 +150,65 @@ class Container(Tables):
             extra = (Registry(None),)
             extra[0].add_all(read_listed(providers), layers)
         if overrides is not None:
-            plain = Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
+            plain = Graph(layers, builtin, app=root, hooks=cls._hooks, extra=extra, given=given)
             return Graph(
-                layers, builtin, app=root, hooks=cls.hooks, extra=extra, over=(cls.layer_of(overrides, plain),), given=given
+                layers, builtin, app=root, hooks=cls._hooks, extra=extra, over=(cls._layer_of(overrides, plain),), given=given
             )
         if providers:
-            return Graph(layers, builtin, app=root, hooks=cls.hooks, extra=extra, given=given)
+            return Graph(layers, builtin, app=root, hooks=cls._hooks, extra=extra, given=given)
         own = layers[0]
         graph = own.graphs.get(given)
         if graph is None:
-            graph = own.graphs[given] = Graph(layers, builtin, app=root, hooks=cls.hooks, given=given)
+            graph = own.graphs[given] = Graph(layers, builtin, app=root, hooks=cls._hooks, given=given)
         return graph
 
     def _check(self) -> None:
-        self.graph.refresh()
-        errors = check_whole(self.graph)
+        self._graph.refresh()
+        errors = check_whole(self._graph)
         if errors:
-            raise grouped(self.graph, errors)
+            raise grouped(self._graph, errors)
 
-    def begin_anew(self) -> None:
-        graph = self.graph
-        self.state = OPEN
-        self.forked_from = 0
-        self.built.clear()
-        self.flights.clear()
-        self.x = self.w = None
-        self.n = 0
-        self.kids.clear()
-        self.v = ()
-        self.moves = len(graph.moved)
-        self.pins = {}
-        self.closing = None
-        self.ready_class = None
-        self.generations = []
-        self.new_tables()
-        if self.instance is not None:
+    def _begin_anew(self) -> None:
+        graph = self._graph
+        self._state = OPEN
+        self._forked_from = 0
+        self._built.clear()
+        self._flights.clear()
+        self._finalizers = self._waiters = None
+        self._in_flight = 0
+        self._children.clear()
+        self._values = ()
+        self._moves = len(graph.moved)
+        self._pins = {}
+        self._closing_task = None
+        self._ready_class = None
+        self._generations = []
+        self._new_tables()
+        if self._instance is not None:
             node = graph.app_node()
-            self.built[node.constructed or node] = self.instance
-            forget_fetched(self.instance)
-            bind(self.instance, self)
+            self._built[node.constructed or node] = self._instance
+            forget_fetched(self._instance)
+            bind(self._instance, self)
 
     def __repr__(self) -> str:
-        return f"<{self.state} container of {self.name}>"
+        return f"<{self._state} container of {self._name}>"
 
     def __del__(self) -> None:
-        if getattr(self, "state", IS_CLOSED) == OPEN and self.x is not None:
+        if getattr(self, "_state", IS_CLOSED) == OPEN and self._finalizers is not None:
             warnings.warn(
-                f"the container of {self.name} was dropped with finalizers pending; close it: async with",
+                f"the container of {self._name} was dropped with finalizers pending; close it: async with",
                 ResourceWarning,
                 stacklevel=1,
                 # Made where the container was made, as tracemalloc tells; it leads to nothing.  The container itself,
                 # kept by whoever records warnings, would live on with tasks whose coroutines are gone.
-                source=self.owed,
+                source=self._owed,
             )
 
     # --- what it is ---
 
     @property
-    def title(self) -> str:
-        return f"the container of {self.name}"
+    def _title(self) -> str:
+        return f"the container of {self._name}"
 
     @property
     def container(self) -> Container:
@@ -216,34 +216,34 @@ class Container(Tables):
         return self
 
     @property
-    def origin(self) -> Container:
+    def _origin(self) -> Container:
         """The container that an overlay is about; any other one is about itself."""
         return self
 
     @property
     def closed(self) -> bool:
         """Whether it is closed, or closing."""
-        return self.state != OPEN
+        return self._state != OPEN
 
-    def check_open(self) -> None:
-        if self.state != OPEN and not self._reads_while_closing():
-            if self.forked_from:
+    def _check_open(self) -> None:
+        if self._state != OPEN and not self._reads_while_closing():
+            if self._forked_from:
                 raise lives_elsewhere(self)
-            raise ClosedError(f"the container of {self.name} is {self.state}")
+            raise ClosedError(f"the container of {self._name} is {self._state}")
 
-    def check_overridable(self) -> None:
+    def _check_overridable(self) -> None:
         """
         Refuse where nothing can be laid upon this any more: it may be closed, and entered again with what lies on it.
 
         Raises:
             ClosedError: It is closing.
         """
-        if self.state == IS_CLOSING:
-            self.check_open()
+        if self._state == IS_CLOSING:
+            self._check_open()
 
     def _reads_while_closing(self) -> bool:
         """A finalizer may still read what is built: it is closed after it."""
-        return self.state == IS_CLOSING and self in EXITING.get()
+        return self._state == IS_CLOSING and self in EXITING.get()
 
     # --- overriding ---
 
@@ -262,7 +262,7 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
+        return self._overriding(overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
 
     def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Opens[Container]:
         """
@@ -285,7 +285,7 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self.overriding(overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
+        return self._overriding(overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
 
     # --- asking ---
 
@@ -294,13 +294,13 @@ class Container(Tables):
 
         async def fetch() -> tuple[Any, bool]:
             value = await self.get(token)
-            if self.overridden:
+            if self._overridden:
                 return value, False  # another context may mean another one
             node = self._root(token).node
             return value, node is not None and node.level == CONTAINER_LEVEL
 
         del root
-        return self.getters.add(fetch)
+        return self._getters.add(fetch)
 
     async def start(
         self, *tokens: Hashable, concurrency: int | None = None, progress: Callable[[Timing], object] | None = None
@@ -324,9 +324,9 @@ class Container(Tables):
         """
         from .starting import start  # late
 
-        here: Any = self.active() or self
-        while here is not self and not here.force.outlives:
-            here = here.below
+        here: Any = self._active() or self
+        while here is not self and not here._force.outlives:
+            here = here._below
         return await start(here, tokens, concurrency, progress)
 
     def check(self) -> CheckReport:
@@ -342,19 +342,19 @@ class Container(Tables):
         from .findings import check_report  # late
 
         self._check()
-        return check_report(self.graph, self.built)
+        return check_report(self._graph, self._built)
 
     # --- scopes ---
 
     def _first_scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Any:
         # With one level the class of its scopes takes this place.
-        self.check_open()
-        return self.open_scope(self, context, level)
+        self._check_open()
+        return self._open_scope(self, context, level)
 
-    def open_scope(self, around: Any, context: Mapping[Any, object] | None, level: str | None) -> Any:
+    def _open_scope(self, around: Any, context: Mapping[Any, object] | None, level: str | None) -> Any:
         """Return a new scope inside of *around*."""
-        graph = self.graph
-        if around is not self and around.r is not self.tables[around._level]:
+        graph = self._graph
+        if around is not self and around._roots is not self._tables[around._level]:
             with LOCK:
                 self._upgrade(around)
         innermost = len(graph.levels) - 1
@@ -364,7 +364,7 @@ class Container(Tables):
         if wanted <= around._level:
             raise no_level(self, level or "scoped")
         if wanted == 1:
-            if innermost == 1 and self.state == OPEN:
+            if innermost == 1 and self._state == OPEN:
                 self.scope = self._class_of(1)  # type: ignore[method-assign]  # see new_tables
             return self._class_of(1)(context)
         inner = around
@@ -372,22 +372,22 @@ class Container(Tables):
             inner = self._inside(inner, self._class_of(between)(None))
         if inner is around:
             return self._inside(around, self._class_of(wanted)(context))
-        return self._inside(inner, self._class_of(wanted, SpanningScope)(context)).spanning(around)
+        return self._inside(inner, self._class_of(wanted, SpanningScope)(context))._spanning(around)
 
     @staticmethod
     def _inside(around: Any, scope: Any) -> Any:
-        scope.p = around
+        scope._parent = around
         return scope
 
     def _class_of(self, level: int, base: type[Scope] = Scope) -> Any:
-        found = self.classes.get((level, base))
+        found = self._classes.get((level, base))
         if found is None:
-            found = scope_class(base, self, level, self.tables[level], self.tables_nowait[level])
-            if self.observed:
+            found = scope_class(base, self, level, self._tables[level], self._tables_nowait[level])
+            if self._observed:
                 from .observing import observed_class  # late
 
                 found = observed_class(found)
-            self.classes[level, base] = found
+            self._classes[level, base] = found
         return found
 
     if TYPE_CHECKING:
@@ -397,28 +397,28 @@ class Container(Tables):
         def request(self, token, context=None, /):
             if context is None:
                 try:
-                    return self.enters[token]()
+                    return self._enters[token]()
                 except (KeyError, TypeError):
                     pass
-            self.check_open()
-            return self.opening(self, token, context)
+            self._check_open()
+            return self._opening(self, token, context)
 
-    def opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
+    def _opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
         from .opening import Opening, quick_enter  # late
 
-        if around is self and context is None and not self.observed and not self.overridden and len(self.graph.levels) == 2:
+        if around is self and context is None and not self._observed and not self._overridden and len(self._graph.levels) == 2:
             try:
-                root = self.root_at(1, token)
+                root = self._root_at(1, token)
             except (GraphError, ScopeError):
                 return Opening(around, token, context)
             plan = root.plan
-            if plan.openings and self.has_all(plan.singletons):
+            if plan.openings and self._has_all(plan.singletons):
                 enter = quick_enter(self, token, plan)
                 if enter is not None:
                     with LOCK:
-                        if self.state == OPEN:
-                            self.enters[token] = enter
+                        if self._state == OPEN:
+                            self._enters[token] = enter
                     return enter()
             plan.openings += 1
         return Opening(around, token, context)
@@ -428,7 +428,7 @@ class Container(Tables):
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._enter()
-        self.check_loop(loop, self.graph.app_node())
+        self._check_loop(loop, self._graph.app_node())
         self._begin_ambient()
         return self
 
@@ -441,26 +441,26 @@ class Container(Tables):
         """Inside of the block it is the container that injected functions find."""
         ground = Ambient(self)
         ground.__enter__()
-        self.grounds.append(ground)
+        self._grounds.append(ground)
 
     def _end_ambient(self) -> None:
-        if self.grounds:
-            self.grounds.pop().__exit__()
+        if self._grounds:
+            self._grounds.pop().__exit__()
 
     def _enter(self) -> None:
-        if self.state == IS_CLOSING:
-            raise ClosedError(f"the container of {self.name} is closing")
-        if self.checks:
+        if self._state == IS_CLOSING:
+            raise ClosedError(f"the container of {self._name} is closing")
+        if self._checks:
             self._check()
-        if self.state == IS_CLOSED:
+        if self._state == IS_CLOSED:
             with LOCK:
-                self.graph.refresh()
-                self.begin_anew()
-                for force in sorted((one for one in self.laid if not one.ended), key=lambda one: one.top.number):
-                    force.top.open_again()
-            self.loop = None
-        if self.watch is not None:
-            self.watch.entered(self.name)
+                self._graph.refresh()
+                self._begin_anew()
+                for force in sorted((one for one in self._laid if not one.ended), key=lambda one: one.top._number):
+                    force.top._open_again()
+            self._loop = None
+        if self._watch is not None:
+            self._watch.entered(self._name)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end_ambient()

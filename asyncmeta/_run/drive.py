@@ -71,20 +71,20 @@ class Drive:
         self.wait: Wait | None = None
         self._walk(nodes)
         #: why each is built, where somebody watches
-        self.asked = None if container.watch is None else Asked(self.needed_by, asked)
+        self.asked = None if container._watch is None else Asked(self.needed_by, asked)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Find the closure of what is missing, with counts; iterative."""
         container = self.container
-        pending = [node for node in nodes if not container.has(node)]
+        pending = [node for node in nodes if not container._has(node)]
         pending.reverse()
         while pending:
             node = pending.pop()
             if node in self.open:
                 continue
             missing = 0
-            for other in container.unit(node).shared:
-                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not container.has(other):
+            for other in container._unit(node).shared:
+                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not container._has(other):
                     missing += 1
                     self.needed_by.setdefault(other, []).append(node)
                     pending.append(other)
@@ -121,7 +121,7 @@ class Drive:
             if self.wait is not None:
                 self.wait.targets.pop(build, None)
             assert build.outcome is not None
-            if self.container.has(build.node):
+            if self.container._has(build.node):
                 self.came(build.node)
                 if self.on_built is not None:
                     self.on_built(build)
@@ -171,19 +171,19 @@ class Drive:
         """Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own."""
         container = self.container
         with LOCK:
-            if container.has(node):
+            if container._has(node):
                 self.came(node)
                 return None
-            holder = container.holder(node)
-            build = holder.flights.get(node)
+            holder = container._holder(node)
+            build = holder._flights.get(node)
             if build is not None and not build.done:
                 if build.loop is not None and build.loop.is_closed():
-                    del holder.flights[node]  # it died with its loop
+                    del holder._flights[node]  # it died with its loop
                 else:
                     self.join(build)
                     return None
-            holder.check_open()
-            build = holder.flights[node] = Build(holder, node, self.loop)
+            holder._check_open()
+            build = holder._flights[node] = Build(holder, node, self.loop)
             return build
 
 
@@ -210,12 +210,12 @@ async def build_missing(
                 if limit is not None and len(drive.joined) >= limit:
                     break
                 node = drive.ready.popleft()
-                unit = container.unit(node)
-                container.holder(node).check_loop(loop, node)
+                unit = container._unit(node)
+                container._holder(node)._check_loop(loop, node)
                 build = drive.claim(node)
                 if build is None:
                     continue
-                watch = build.container.watch
+                watch = build.container._watch
                 if unit.awaits or (watch is not None and watch.awaits_for(unit)):
                     _begin(build, unit, loop, drive)
                 else:
@@ -249,21 +249,21 @@ def build_missing_now(container: Any, nodes: Iterable[Node], asked: Asked | None
     drive = Drive(container, nodes, asked=asked)
     for node in drive.open:
         # A thread is there to keep the loop free: where one runs, its value is awaited.
-        if container.unit(node).awaits and not (container.unit(node).threaded and drive.loop is None):
+        if container._unit(node).awaits and not (container._unit(node).threaded and drive.loop is None):
             raise AsyncDependencyError(node.name, (*drive.way_of(node), node.name), str(node.place))
     try:
         while True:
             while drive.ready:
                 node = drive.ready.popleft()
-                container.holder(node).check_loop(drive.loop, node)
+                container._holder(node)._check_loop(drive.loop, node)
                 build = drive.claim(node)
                 if build is None:
                     continue
-                if build.container.watch is None:
-                    in_place(build, container.unit(node))
+                if build.container._watch is None:
+                    in_place(build, container._unit(node))
                 else:
                     with drive.asking():
-                        in_place(build, container.unit(node))
+                        in_place(build, container._unit(node))
                 drive.came(node)
             if not drive.joined and not drive.ended:
                 return
@@ -302,7 +302,7 @@ def in_place(build: Build, unit: Unit) -> None:
     ambient = AMBIENT.set(lasting(container))
     build.began = time.perf_counter()
     try:
-        context = container.building_context()
+        context = container._building_context()
         make = made_now if context is None else partial(context.run, made_now)
         value = make(unit, container, push_locked)
     except BaseException as error:
@@ -315,24 +315,24 @@ def in_place(build: Build, unit: Unit) -> None:
     # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
     settled = _settle(build, value)
     if not settled:
-        raise ClosedError(f"{container.name} is closed")
+        raise ClosedError(f"{container._name} is closed")
 
 
 def _settle(build: Build, value: Any) -> bool:
     """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
     container = build.container
     with LOCK:
-        mine = container.flights.get(build.node) is build
-        if not mine or build.abandoned or container.refuses(build):
+        mine = container._flights.get(build.node) is build
+        if not mine or build.abandoned or container._refuses(build):
             # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
             if build.task is None:
                 if mine:
-                    del container.flights[build.node]
-                build.end(Outcome(ClosedError(f"{container.name} is closed")))
+                    del container._flights[build.node]
+                build.end(Outcome(ClosedError(f"{container._name} is closed")))
             return False
-        del container.flights[build.node]
+        del container._flights[build.node]
         # Invariant: finalizers were pushed before; from here on the value can be seen by others.
-        container.built[build.node] = value
+        container._built[build.node] = value
         build.end(Outcome())
         return True
 
@@ -340,17 +340,17 @@ def _settle(build: Build, value: Any) -> bool:
 def _settle_failed(build: Build, error: BaseException | None) -> None:
     container = build.container
     half = build.node.constructed
-    if half is not None and container.instance is None and container.has(half):
-        container.forget({half})  # a service that did not start is made anew by the next try
-    if isinstance(error, asyncio.CancelledError) and container.refuses(build):
-        closed = ClosedError(f"{container.name} was closed while {build.node.name} was being built")
+    if half is not None and container._instance is None and container._has(half):
+        container._forget({half})  # a service that did not start is made anew by the next try
+    if isinstance(error, asyncio.CancelledError) and container._refuses(build):
+        closed = ClosedError(f"{container._name} was closed while {build.node.name} was being built")
         closed.__context__ = error.__context__  # what finalizers raised meanwhile
         error = closed
     elif build.abandoned:
         error = None
     with LOCK:
-        if container.flights.get(build.node) is build:
-            del container.flights[build.node]
+        if container._flights.get(build.node) is build:
+            del container._flights[build.node]
         build.end(Outcome(error))
 
 
@@ -359,14 +359,14 @@ def _begin(build: Build, unit: Unit, loop: asyncio.AbstractEventLoop, drive: Dri
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), build))
     context.run(AMBIENT.set, lasting(build.container))
-    build.container.clean_context(context)
-    if build.container.watch is not None:
+    build.container._clean_context(context)
+    if build.container._watch is not None:
         context.run(drive.asking().__enter__)
     holder = Holder(build, unit)
     task = new_task(holder.live(), loop, context, f"asyncmeta: {build.node.name}")
     build.task = task
     with LOCK:
-        build.container.tasks.add(task)
+        build.container._tasks.add(task)
         # Its own starter waits for it like everybody else; a circle cannot begin here.
         build.waiters[drive] = None
         drive.joined[build] = None
@@ -410,36 +410,36 @@ class Holder(Keeper):
         settled = _settle(build, value)
         del value
         if not settled:
-            closed = ClosedError(f"the container of {container.name} is closed")
+            closed = ClosedError(f"the container of {container._name} is closed")
             build.stopped = True
             self._tell(await self.leave_all(None), closed)
             _settle_failed(build, closed)
             return
         if self.parts:
             with LOCK:
-                container.tasks.discard(self.task)
-                container.holders.add(self.task)
+                container._tasks.discard(self.task)
+                container._holders.add(self.task)
             await self.obey()
 
     def _tell(self, raised: list[BaseException], error: BaseException) -> None:
         """See to it that what a tear-down raised is told: with the error that caused it, or when the container closes."""
         build = self.build
-        if not build.waiters or build.abandoned or build.container.refuses(build):
-            build.container.owed.extend(raised)
+        if not build.waiters or build.abandoned or build.container._refuses(build):
+            build.container._owed.extend(raised)
         else:
             settle_errors(raised, error)
 
     async def loop_ends(self) -> None:
         # Everything of the container retires, in order, led by whoever is told first.
         if not self.retiring:
-            await self.build.container.retire(self)
+            await self.build.container._retire(self)
 
     def over(self, task: asyncio.Task[Any]) -> None:
         """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
         container = self.build.container
         with LOCK:
-            container.tasks.discard(task)
-            container.holders.discard(task)
+            container._tasks.discard(task)
+            container._holders.discard(task)
         if not task.cancelled():
             task.exception()
         if not self.build.done:

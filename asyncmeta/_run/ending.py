@@ -37,183 +37,183 @@ class Ending(Scope):
 
     # No dictionary: `container.get` is looked up on the class at once.
     __slots__ = (
-        "aside",  # the tables of roots while an override is in force
-        "built",  # container values
-        "checks",
-        "classes",
-        "closing",  # the task that closes it
-        "enters",  # what is asked for -> the code that enters a one-shot scope for it
-        "everywhere",  # overrides in force for everybody
-        "flights",  # what is being built
-        "forked_from",  # the process in which it was open when this one was forked from that; 0 where it is this process's own
-        "generations",  # all tables since it was opened, with how much of graph.moved each one knows
-        "getters",
-        "graph",
-        "grounds",  # what it has made ambient, by entering
-        "holders",  # tasks that wait to leave what they have entered
-        "injections",
-        "instance",  # the application itself, where the user made it
-        "laid",  # overrides in force, for whomever
-        "loop",  # the one that may build
-        "moves",  # how much of graph.moved is caught up with
-        "name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
-        "observed",
-        "overridden",  # how many overrides are in force
-        "owed",  # what tear-downs raised that nobody could be told of: told when the container closes
-        "pins",  # keys that are built and that nothing serves any more -> what is built
-        "q",  # what is asked for -> its root for get_nowait
-        "ready_class",
-        "retiring",
-        "root_class",
+        "_aside",  # the tables of roots while an override is in force
+        "_built",  # container values
+        "_checks",
+        "_classes",
+        "_closing_task",  # the task that closes it
+        "_enters",  # what is asked for -> the code that enters a one-shot scope for it
+        "_everywhere",  # overrides in force for everybody
+        "_flights",  # what is being built
+        "_forked_from",  # the process in which it was open when this one was forked from that; 0 where it is this process's own
+        "_generations",  # all tables since it was opened, with how much of graph.moved each one knows
+        "_getters",
+        "_graph",
+        "_grounds",  # what it has made ambient, by entering
+        "_holders",  # tasks that wait to leave what they have entered
+        "_injections",
+        "_instance",  # the application itself, where the user made it
+        "_laid",  # overrides in force, for whomever
+        "_loop",  # the one that may build
+        "_moves",  # how much of graph.moved is caught up with
+        "_name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
+        "_observed",
+        "_overridden",  # how many overrides are in force
+        "_owed",  # what tear-downs raised that nobody could be told of: told when the container closes
+        "_pins",  # keys that are built and that nothing serves any more -> what is built
+        "_ready_class",
+        "_retiring",
+        "_root_class",
+        "_roots_nowait",  # what is asked for -> its root for get_nowait
+        "_sharing",  # by level and site: whether what is asked for is shared
+        "_sizes",  # slots by level, as the scopes being made now have them
+        "_state",
+        "_tables",  # roots by level
+        "_tables_nowait",
+        "_tasks",  # builds in flight
+        "_watch",  # what cold paths tell, run and time; None where there is nothing of the kind
+        "_watcher",  # the same, kept when there is nothing any more
         "scope",  # what opens a scope: a class, where there is one level
-        "sharing",  # by level and site: whether what is asked for is shared
-        "sizes",  # slots by level, as the scopes being made now have them
-        "state",
-        "tables",  # roots by level
-        "tables_nowait",
-        "tasks",  # builds in flight
-        "watch",  # what cold paths tell, run and time; None where there is nothing of the kind
-        "watcher",  # the same, kept when there is nothing any more
     )
 
-    built: dict[Node, Any]
-    checks: bool
-    classes: dict[tuple[int, type[Scope]], Any]  #: of its scopes, by level and kind
-    closing: asyncio.Task[Any] | None
-    enters: dict[Any, Any]
-    flights: dict[Node, Build]
-    forked_from: int
-    generations: list[tuple[dict[Any, Any], int]]
-    getters: Getters
-    graph: Graph
-    grounds: list[Ambient]
-    holders: set[asyncio.Task[Any]]
-    injections: Injections
-    instance: Any
-    laid: list[Any]
-    loop: asyncio.AbstractEventLoop | None
-    moves: int
-    name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
-    aside: list[dict[Any, Any]]
-    everywhere: list[Any]
-    observed: bool
-    owed: list[BaseException]
-    overridden: int
-    pins: dict[Any, Node]
-    ready_class: type[Ready] | None
-    retiring: bool
-    root_class: type
-    sharing: dict[Any, bool]
-    sizes: list[int]
-    state: str
-    tables: list[dict[Any, Any]]
-    tables_nowait: list[dict[Any, Any]]
-    tasks: set[asyncio.Task[Any]]
-    watch: Watch | None
-    watcher: Watch | None
+    _built: dict[Node, Any]
+    _checks: bool
+    _classes: dict[tuple[int, type[Scope]], Any]  #: of its scopes, by level and kind
+    _closing_task: asyncio.Task[Any] | None
+    _enters: dict[Any, Any]
+    _flights: dict[Node, Build]
+    _forked_from: int
+    _generations: list[tuple[dict[Any, Any], int]]
+    _getters: Getters
+    _graph: Graph
+    _grounds: list[Ambient]
+    _holders: set[asyncio.Task[Any]]
+    _injections: Injections
+    _instance: Any
+    _laid: list[Any]
+    _loop: asyncio.AbstractEventLoop | None
+    _moves: int
+    _name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
+    _aside: list[dict[Any, Any]]
+    _everywhere: list[Any]
+    _observed: bool
+    _owed: list[BaseException]
+    _overridden: int
+    _pins: dict[Any, Node]
+    _ready_class: type[Ready] | None
+    _retiring: bool
+    _root_class: type
+    _sharing: dict[Any, bool]
+    _sizes: list[int]
+    _state: str
+    _tables: list[dict[Any, Any]]
+    _tables_nowait: list[dict[Any, Any]]
+    _tasks: set[asyncio.Task[Any]]
+    _watch: Watch | None
+    _watcher: Watch | None
 
-    def new_tables(self) -> None:
+    def _new_tables(self) -> None:
         """Let everything be looked up anew."""
         raise NotImplementedError
 
-    def begin_anew(self) -> None:
+    def _begin_anew(self) -> None:
         """Begin, or begin anew, with nothing built."""
         raise NotImplementedError
 
-    def end_force(self) -> None:
+    def _end_force(self) -> None:
         """What is in force by this, an override's, is so for nobody any more."""
 
-    def unit(self, node: Node) -> Unit:
+    def _unit(self, node: Node) -> Unit:
         """Return the unit of a container value."""
         raise NotImplementedError
 
-    def heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
         """Mind how long builds take where asyncio's debug mode wants to know."""
         raise NotImplementedError
 
     # --- loops ---
 
-    def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
+    def _check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
         """
         See to it that *loop* may build here: the owner, or its successor where that is closed.
 
         Raises:
             WrongLoopError: Another living loop owns the container.
         """
-        if loop is None or loop is self.loop:
+        if loop is None or loop is self._loop:
             return
         with LOCK:
-            owner = self.loop
+            owner = self._loop
             if owner is not None and not owner.is_closed():
                 raise WrongLoopError(
-                    f"{node.name} would have to be built in a second event loop, while the one of {self.name} is alive; "
+                    f"{node.name} would have to be built in a second event loop, while the one of {self._name} is alive; "
                     "build it beforehand there (await container.start()), or give each loop a container of its own"
                 )
-            self.loop = loop
+            self._loop = loop
             if owner is not None:
                 self._lose_loop(owner)
-        self.heed_debug(loop)
+        self._heed_debug(loop)
 
     def _lose_loop(self, owner: asyncio.AbstractEventLoop) -> None:
         """Forget what died with a loop: builds, values whose holder did, and what stands on these."""
-        for node, build in list(self.flights.items()):
+        for node, build in list(self._flights.items()):
             if build.loop is owner:
-                del self.flights[node]
-        lost = [finalizer for finalizer in as_list(self.x) if isinstance(finalizer, Part)]
+                del self._flights[node]
+        lost = [finalizer for finalizer in as_list(self._finalizers) if isinstance(finalizer, Part)]
         if lost:
-            self.x = [finalizer for finalizer in as_list(self.x) if finalizer not in lost] or None
-            self.forget({part.keeper.build.node for part in lost if isinstance(part.keeper, Holder)})
-        self.tasks.clear()
-        self.holders.clear()
-        self.kids.clear()
+            self._finalizers = [finalizer for finalizer in as_list(self._finalizers) if finalizer not in lost] or None
+            self._forget({part.keeper.build.node for part in lost if isinstance(part.keeper, Holder)})
+        self._tasks.clear()
+        self._holders.clear()
+        self._children.clear()
         if lost:  # at the end: where warnings are errors, all that died is forgotten, too
             names = ", ".join(dict.fromkeys(part.name for part in lost))
-            warnings.warn(f"the event loop of {self.name} was closed before {names} could be", ResourceWarning, stacklevel=2)
+            warnings.warn(f"the event loop of {self._name} was closed before {names} could be", ResourceWarning, stacklevel=2)
 
-    def forget(self, nodes: set[Node]) -> None:
+    def _forget(self, nodes: set[Node]) -> None:
         """Drop built values, and every built value that stands on them."""
         gone = set(nodes)
         grows = True
         while grows:
             grows = False
-            for node in self.built:
+            for node in self._built:
                 if node not in gone and any(other in gone for edge in node.edges or () for other in edge.target.each()):
                     gone.add(node)
                     grows = True
         for node in gone:
-            self.built.pop(node, None)
-        self.new_tables()
-        if self.ready_class is not None:
-            self.ready_class = None
+            self._built.pop(node, None)
+        self._new_tables()
+        if self._ready_class is not None:
+            self._ready_class = None
 
-    async def retire(self, leader: Holder) -> None:
+    async def _retire(self, leader: Holder) -> None:
         """
         The loop ends under us: run all finalizers, in reverse, led by the first holder that was cancelled.
 
         What had a finalizer, and what stands on it, is forgotten; plain values stay.
         """
-        if self.retiring or self.state != OPEN:
+        if self._retiring or self._state != OPEN:
             return
-        self.retiring = True
+        self._retiring = True
         try:
             for _ in range(20):  # scopes whose tasks are cancelled now close themselves
-                if not self.kids:
+                if not self._children:
                     break
                 await asyncio.sleep(0)
             raised: list[BaseException] = []
             await self._close_kids(raised)
-            finalizers, self.x = as_list(self.x), None
+            finalizers, self._finalizers = as_list(self._finalizers), None
             holders = {one.keeper for one in finalizers if isinstance(one, Part) and isinstance(one.keeper, Holder)}
             for holder in holders:
                 holder.retiring = True
-            self.forget({node for node in self.built if self.unit(node).generators})
+            self._forget({node for node in self._built if self._unit(node).generators})
             raised += await unwind(self._watched(finalizers), None)
             for error in raised:
                 asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"a finalizer of {self.name} failed while its event loop ended", "exception": error}
+                    {"message": f"a finalizer of {self._name} failed while its event loop ended", "exception": error}
                 )
         finally:
-            self.retiring = False
+            self._retiring = False
 
     # --- closing ---
 
@@ -221,21 +221,21 @@ class Ending(Scope):
         if self._is_exiting():
             return  # a finalizer of ours asks for what is going on
         self._refuse_inside()
-        if self.state == IS_CLOSED:
+        if self._state == IS_CLOSED:
             return
-        if self.closing is None:
-            if self.state == IS_CLOSING:
-                raise ContainerError(f"the container of {self.name} is being closed by another thread")
+        if self._closing_task is None:
+            if self._state == IS_CLOSING:
+                raise ContainerError(f"the container of {self._name} is being closed by another thread")
             loop = asyncio.get_running_loop()
-            if self.loop is not None and self.loop is not loop:
-                if not self.loop.is_closed():
-                    raise WrongLoopError(f"the container of {self.name} belongs to another event loop, and is closed there")
-                self._lose_loop(self.loop)
+            if self._loop is not None and self._loop is not loop:
+                if not self._loop.is_closed():
+                    raise WrongLoopError(f"the container of {self._name} belongs to another event loop, and is closed there")
+                self._lose_loop(self._loop)
             self._begin_closing()
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self))
-            self.closing = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self.name}")
-        closing, cancelled = self.closing, None
+            self._closing_task = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self._name}")
+        closing, cancelled = self._closing_task, None
         while not closing.done():
             try:
                 await asyncio.wait([closing])
@@ -253,85 +253,85 @@ class Ending(Scope):
     def _refuse_inside(self) -> None:
         inside = any(build.container is self and not build.done for build in CHAIN.get())
         if inside or any(scope.container is self for scope in scopes_above(FLIGHT_CODES, MAKES_FOR)):
-            raise ContainerError(f"the container of {self.name} cannot be closed by a factory that it is waiting for")
+            raise ContainerError(f"the container of {self._name} cannot be closed by a factory that it is waiting for")
 
     def _begin_closing(self) -> None:
         """Hand nothing out from here on."""
         with LOCK:
-            self.state = IS_CLOSING
-            self.new_tables()
-            self.r = self.q = CLOSED
-            self.n += CLOSING
+            self._state = IS_CLOSING
+            self._new_tables()
+            self._roots = self._roots_nowait = CLOSED
+            self._in_flight += CLOSING
 
     async def _closing(self, error: BaseException | None) -> list[BaseException]:
         """Close everything, in the order of who uses whom; return what was raised."""
         raised: list[BaseException] = []
         loop = asyncio.get_running_loop()
-        while self.tasks:
-            for build in list(self.flights.values()):
+        while self._tasks:
+            for build in list(self._flights.values()):
                 build.stop()
-            await _swallowing(asyncio.wait(list(self.tasks)))
-        while self.flights:  # built in place, in another thread
+            await _swallowing(asyncio.wait(list(self._tasks)))
+        while self._flights:  # built in place, in another thread
             with LOCK:
-                waiting = [loop.create_future() for _ in self.flights]
-                for build, future in zip(self.flights.values(), waiting, strict=True):
+                waiting = [loop.create_future() for _ in self._flights]
+                for build, future in zip(self._flights.values(), waiting, strict=True):
                     build.waiters[future] = None
             if waiting:
                 await _swallowing(asyncio.wait(waiting))
-        await _swallowing(self._until(-2, lambda: self.n == CLOSING))
+        await _swallowing(self._until(-2, lambda: self._in_flight == CLOSING))
         await self._close_kids(raised)
-        finalizers, self.x = as_list(self.x), None
+        finalizers, self._finalizers = as_list(self._finalizers), None
         raised[:0] = await unwind(self._watched(finalizers), error)
-        raised[:0], self.owed = self.owed, []
+        raised[:0], self._owed = self._owed, []
         self._end()
         return raised
 
     def _watched(self, finalizers: list[Any]) -> list[Any]:
         """Return *finalizers* so that observers are told when they run."""
-        return finalizers if self.watch is None else self.watch.all_watched(finalizers, self.graph)
+        return finalizers if self._watch is None else self._watch.all_watched(finalizers, self._graph)
 
     def _end(self) -> None:
         """Nothing is left: from here on every use is refused."""
         with LOCK:
-            self.state = IS_CLOSED
-            self.built.clear()
-            self.v = GONE
-            self.loop = None
-            if self.ready_class is not None:
-                name = self.name
-                self.ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
+            self._state = IS_CLOSED
+            self._built.clear()
+            self._values = GONE
+            self._loop = None
+            if self._ready_class is not None:
+                name = self._name
+                self._ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
                     lambda: ClosedError(f"the container of {name} is closed")
                 )
-                self.ready_class = None
-        if self.watch is not None and self.p is None:
-            self.watch.closed(self.name)
+                self._ready_class = None
+        if self._watch is not None and self._parent is None:
+            self._watch.closed(self._name)
 
     def _close_sync(self, error: BaseException | None) -> None:
-        if self.state == IS_CLOSED or self._is_exiting():
+        if self._state == IS_CLOSED or self._is_exiting():
             return
-        if self.state == IS_CLOSING:
-            raise ContainerError(f"the container of {self.name} is closing already")
-        finalizers = as_list(self.x)
-        check_sync(finalizers, f"the container of {self.name}")
-        for kid in self.kids:
-            check_sync(as_list(kid.x), kid.name)
+        if self._state == IS_CLOSING:
+            raise ContainerError(f"the container of {self._name} is closing already")
+        finalizers = as_list(self._finalizers)
+        check_sync(finalizers, f"the container of {self._name}")
+        for kid in self._children:
+            check_sync(as_list(kid._finalizers), kid._name)
         self._refuse_inside()
-        if self.tasks or self.n:
-            raise ContainerError(f"the container of {self.name} has builds in flight: close it with `await container.aclose()`")
+        if self._tasks or self._in_flight:
+            raise ContainerError(f"the container of {self._name} has builds in flight: close it with `await container.aclose()`")
         self._begin_closing()
         token = EXITING.set((*EXITING.get(), self))
         raised: list[BaseException] = []
         try:
             self._wait_for_threads()
-            for kid in list(self.kids):
+            for kid in list(self._children):
                 warn_open(kid, raised)
                 try:
                     kid._close_sync(None)
                 except BaseException as met:
                     raised.append(met)
-            finalizers, self.x = as_list(self.x), None
+            finalizers, self._finalizers = as_list(self._finalizers), None
             raised[:0] = unwind_sync(self._watched(finalizers), error)
-            raised[:0], self.owed = self.owed, []
+            raised[:0], self._owed = self._owed, []
         finally:
             EXITING.reset(token)
             self._end()
@@ -340,7 +340,7 @@ class Ending(Scope):
     def _wait_for_threads(self) -> None:
         while True:
             with LOCK:
-                build = next(iter(self.flights.values()), None)
+                build = next(iter(self._flights.values()), None)
                 if build is None:
                     return
                 waiter = Told()

@@ -56,13 +56,13 @@ Finalizer = Any
 def push(scope: Any, finalizer: Finalizer) -> None:
     """Add a finalizer to a scope: none, a single one, or a list of them."""
     # Invariant: pushed before its value can be seen by anyone else, so a value that was handed out is always also closed.
-    there = scope.x
+    there = scope._finalizers
     if there is None:
-        scope.x = finalizer
+        scope._finalizers = finalizer
     elif type(there) is list:
         there.append(finalizer)
     else:
-        scope.x = [there, finalizer]
+        scope._finalizers = [there, finalizer]
 
 
 def push_locked(scope: Any, finalizer: Finalizer) -> None:
@@ -74,9 +74,9 @@ def push_locked(scope: Any, finalizer: Finalizer) -> None:
 def withdraw(scope: Any, finalizer: Finalizer) -> None:
     """Take back a finalizer that has run before its turn."""
     with LOCK:
-        there = scope.x
+        there = scope._finalizers
         if there is finalizer:
-            scope.x = None
+            scope._finalizers = None
         elif type(there) is list and finalizer in there:
             there.remove(finalizer)
 

@@ -40,7 +40,7 @@ def know(container: Ending) -> None:
 def lives_elsewhere(container: Ending) -> ClosedError:
     """Return the error for who uses, in a child, what was open in its parent."""
     return ClosedError(
-        f"{container.title} was open in process {container.forked_from} when this one, {os.getpid()}, was forked from it, "
+        f"{container._title} was open in process {container._forked_from} when this one, {os.getpid()}, was forked from it, "
         "and lives there: open a container of this process's own, or enter this one here, which begins anew"
     )
 
@@ -67,7 +67,7 @@ def _in_child() -> None:
         LOCK._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does it; typeshed does not list it
     parent, _here = _here, os.getpid()
     forget_waits()
-    for container in sorted((one for one in _KNOWN if one.state != IS_CLOSED), key=_depth):
+    for container in sorted((one for one in _KNOWN if one._state != IS_CLOSED), key=_depth):
         _settle(container, parent)
     if held:
         LOCK.release()
@@ -75,52 +75,52 @@ def _in_child() -> None:
 
 def _depth(container: Ending) -> int:
     """Overlays come after what they lie on."""
-    return 0 if container.p is None else 1 + _depth(container.p)
+    return 0 if container._parent is None else 1 + _depth(container._parent)
 
 
 def _settle(container: Ending, parent: int) -> None:
     """Make of the copy of a parent's container one that is closed, where that was entered, else one with nothing built."""
-    around = container.p
-    entered = bool(container.grounds) or container.state != OPEN or (around is not None and around.state == IS_CLOSED)
-    _THE_PARENTS.append((container.x, list(container.built.values()), list(container.tasks), list(container.holders)))
-    for build in container.flights.values():
+    around = container._parent
+    entered = bool(container._grounds) or container._state != OPEN or (around is not None and around._state == IS_CLOSED)
+    _THE_PARENTS.append((container._finalizers, list(container._built.values()), list(container._tasks), list(container._holders)))
+    for build in container._flights.values():
         # Nobody carries it out here, and who waits for it does so in the parent.
         build.waiters.clear()
         build.end(Outcome())
-    for kid in container.kids:
+    for kid in container._children:
         if not isinstance(kid, Ending):
             _leave_to_the_parent(kid)
-    if container.ready_class is not None:
-        name = container.name
-        container.ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
+    if container._ready_class is not None:
+        name = container._name
+        container._ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
             lambda: ClosedError(f"this was fetched in process {parent}, from which this one was forked: ask {name} for it here")
         )
-    container.loop = None
-    container.retiring = False
-    container.owed = []
-    container.tasks.clear()
-    container.holders.clear()
-    container.new_tables()  # clears those that the parent's scopes look into
-    container.begin_anew()
+    container._loop = None
+    container._retiring = False
+    container._owed = []
+    container._tasks.clear()
+    container._holders.clear()
+    container._new_tables()  # clears those that the parent's scopes look into
+    container._begin_anew()
     if entered:
-        container.end_force()
-        container.state = IS_CLOSED
-        container.forked_from = parent
-        container.r = container.q = CLOSED
-        container.built.clear()
-        container.v = GONE
+        container._end_force()
+        container._state = IS_CLOSED
+        container._forked_from = parent
+        container._roots = container._roots_nowait = CLOSED
+        container._built.clear()
+        container._values = GONE
     elif around is not None:
-        around.kids.add(container)
+        around._children.add(container)
 
 
 def _leave_to_the_parent(scope: Any) -> None:
     """Close a scope of the parent's without tearing down what it holds."""
-    _THE_PARENTS.append((scope.x, scope.v))
-    for kid in scope.kids or ():
+    _THE_PARENTS.append((scope._finalizers, scope._values))
+    for kid in scope._children or ():
         _leave_to_the_parent(kid)
-    scope.x = scope.w = scope.kids = None
-    scope.n = 0
-    scope.r, scope.v = CLOSED, GONE
+    scope._finalizers = scope._waiters = scope._children = None
+    scope._in_flight = 0
+    scope._roots, scope._values = CLOSED, GONE
 
 
 if hasattr(os, "register_at_fork"):

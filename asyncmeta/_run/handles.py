@@ -157,20 +157,20 @@ class Late(Cell):
 
     def _fetch(self) -> Any:
         scope = self._scope
-        view = scope.elsewhere(self._site)
+        view = scope._elsewhere(self._site)
         if view is not None:
-            return view.attribute(id(self), self, self._site)
-        if self._value is UNSET and scope.shares(self._site):
+            return view._attribute(id(self), self, self._site)
+        if self._value is UNSET and scope._shares(self._site):
             return scope.get(self._site)
         return self._fetch_once()
 
     def _fetch_nowait(self) -> Any:
         scope = self._scope
-        view = scope.elsewhere(self._site)
+        view = scope._elsewhere(self._site)
         if view is not None:
-            return view.attribute_nowait(id(self), self, self._site)
+            return view._attribute_nowait(id(self), self, self._site)
         if self._value is UNSET or self._value is FLIGHT:
-            if scope.shares(self._site):
+            if scope._shares(self._site):
                 return scope.get_nowait(self._site)
             self._keep(fetched_nowait(scope, self._site))
         return self._value
@@ -193,10 +193,10 @@ class Made(Factory[Any]):
         return f"<Factory {self._node.name}>"
 
     def _make(self, arguments: dict[str, Any]) -> Any:
-        return self._scope.make(self._node, arguments)
+        return self._scope._make_anew(self._node, arguments)
 
     def _make_nowait(self, arguments: dict[str, Any]) -> Any:
-        return self._scope.make_nowait(self._node, arguments)
+        return self._scope._make_anew_nowait(self._node, arguments)
 
     def __reduce__(self) -> str:
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
@@ -210,8 +210,8 @@ def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
         TypeError: One is unknown, or one is missing.
     """
     container = scope.container
-    scope.check_open()
-    edges = container.graph.expand(node.constructed or node)
+    scope._check_open()
+    edges = container._graph.expand(node.constructed or node)
     needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
     takes = needed | {edge.name for edge in edges if edge.target.how == DEFAULT}
     unknown = [name for name in arguments if name not in takes]
@@ -225,7 +225,7 @@ def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
             said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
         known = ", ".join(sorted(takes)) or "none"
         raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
-    return unit_with_arguments(container.graph, node, arguments)
+    return unit_with_arguments(container._graph, node, arguments)
 
 
 def factory_handle(scope: Any, node: Node | None) -> Made:
@@ -253,8 +253,8 @@ class Ready(Lazy[Any]):
         yield
 
     def _fetch_nowait(self) -> Any:
-        view = self.scope.elsewhere(self.key)
-        return self.value if view is None else view.attribute_nowait(id(self), self, self.key)
+        view = self.scope._elsewhere(self.key)
+        return self.value if view is None else view._attribute_nowait(id(self), self, self.key)
 
     def __repr__(self) -> str:
         return "<Lazy, ready>"
@@ -262,10 +262,10 @@ class Ready(Lazy[Any]):
 
 def answering_by_context(self: Any) -> Generator[Any, None, Any]:
     """The ``__await__`` of fetched attributes while an override is in force somewhere."""
-    view = self.scope.elsewhere(self.key)
+    view = self.scope._elsewhere(self.key)
     if view is None:
         return self.value
-    return (yield from view.attribute(id(self), self, self.key).__await__())
+    return (yield from view._attribute(id(self), self, self.key).__await__())
 
 
 def forget_fetched(instance: Any) -> None:

@@ -24,12 +24,12 @@ async def health(container: Any, timeout: float) -> HealthReport:
     """Ask the built values; see `Container.health`."""
     if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0:
         raise ValueError("timeout is a number of seconds above 0")
-    container.check_open()
+    container._check_open()
     nodes = nodes_to_ask(container)
-    built = [node for node in nodes if container.has(node)]
+    built = [node for node in nodes if container._has(node)]
     loop = asyncio.get_running_loop()
-    if built and container.loop not in (None, loop) and not container.loop.is_closed():
-        raise WrongLoopError(f"the values of {container.name} belong to another event loop, and are asked there")
+    if built and container._loop not in (None, loop) and not container._loop.is_closed():
+        raise WrongLoopError(f"the values of {container._name} belong to another event loop, and are asked there")
     async with asyncio.TaskGroup() as group:
         asked = {
             node: group.create_task(_ask(container, node, timeout), name=f"asyncmeta: health of {node.name}") for node in built
@@ -39,11 +39,11 @@ async def health(container: Any, timeout: float) -> HealthReport:
 
 def nodes_to_ask(container: Any) -> list[Node]:
     """Return the container values that say how they are asked: those of the application, and what else is built."""
-    graph = container.graph
+    graph = container._graph
     with LOCK:
         graph.refresh()
         reached = reached_from(graph, declared_nodes(graph)[0])
-        there = [node for node in graph.nodes.values() if container.has(node)]
+        there = [node for node in graph.nodes.values() if container._has(node)]
     return [
         node
         for node in dict.fromkeys((*reached, *there))
@@ -58,7 +58,7 @@ async def _ask(container: Any, node: Node, seconds: float) -> Health:
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            said = await _answer(node, container.built_value(node))
+            said = await _answer(node, container._built_value(node))
     except TimeoutError as error:
         state, said = ("timed out", None) if limit.expired() else ("failed", _described(error))
     except Exception as error:
@@ -98,7 +98,7 @@ def _described(error: BaseException) -> str:
 
 def _degraded(container: Any, node: Node) -> tuple[str, ...]:
     """Return the built values that need *node*, directly or through others, by name."""
-    users = container.graph.users()
+    users = container._graph.users()
     found: dict[Node, None] = {}
     waiting = [node]
     while waiting:
@@ -106,5 +106,5 @@ def _degraded(container: Any, node: Node) -> tuple[str, ...]:
             if user not in found:
                 found[user] = None
                 waiting.append(user)
-    names = (user.name for user in found if user.level == CONTAINER_LEVEL and container.has(user) and user.name != node.name)
+    names = (user.name for user in found if user.level == CONTAINER_LEVEL and container._has(user) and user.name != node.name)
     return tuple(dict.fromkeys(names))

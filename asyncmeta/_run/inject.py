@@ -120,7 +120,7 @@ class Injection(Wrapper):
                 f"{self.form.name} was called where no container or scope is ambient, and needs {needed}; call it inside of "
                 "`async with Container(...)`, pass them by hand, or use container.inject"
             )
-        home.check_open()
+        home._check_open()
         return home
 
     def token(self, number: int) -> Any:
@@ -145,13 +145,13 @@ class Injection(Wrapper):
     def opens(self, home: Any, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
         container = home.container
-        container = container.active() or container
-        innermost = len(container.graph.levels) - 1
+        container = container._active() or container
+        innermost = len(container._graph.levels) - 1
         if home._level == innermost:
             return False
         for number in missing:
             try:
-                plan = container.root_at(innermost, self.token(number)).plan
+                plan = container._root_at(innermost, self.token(number)).plan
             except (GraphError, ScopeError):
                 continue  # told by the get
             if home._level == CONTAINER_LEVEL:
@@ -191,7 +191,7 @@ class Injection(Wrapper):
     def ran(self, home: Any) -> None:
         """A call was filled by *home*: the second one for a container gives the function code for it."""
         self.runs += 1
-        if home.innermost and self.in_scopes:
+        if home._innermost and self.in_scopes:
             # As handlers in the scopes of their requests: there is nothing to open.
             self.in_scopes = False
             self.warm([(number, self.token(number)) for number in self.form.marked])
@@ -207,7 +207,7 @@ class Injection(Wrapper):
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         token = self.token(number)
         try:
-            plan: Plan = container.root_at(len(container.graph.levels) - 1, token).plan
+            plan: Plan = container._root_at(len(container._graph.levels) - 1, token).plan
         except MissingDependencyError as error:
             return Fill(number, None, self.instead(error, number))
         return Fill(number, plan, asked=token)
@@ -222,7 +222,7 @@ class Injection(Wrapper):
             GraphErrors: All problems at once.
         """
         container = home.container
-        graph = container.graph
+        graph = container._graph
         errors: dict[str, GraphError] = {}
         for number in self.form.marked:
             found: list[GraphError] = []
@@ -232,7 +232,7 @@ class Injection(Wrapper):
                 errors[str(error)] = error
                 continue
             try:
-                container.root_at(len(graph.levels) - 1, token)
+                container._root_at(len(graph.levels) - 1, token)
             except MissingDependencyError as error:
                 if self.unprovided(error, (number,)) is None:
                     found = self.problems(graph, token) or [error]

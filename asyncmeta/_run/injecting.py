@@ -28,7 +28,7 @@ class Provided(Container):
     It is not checked when it is made: what is never asked for may be wrong, as in Ascender.
     """
 
-    __slots__ = ("_given", "door", "heirs")
+    __slots__ = ("_door", "_given", "_heirs")
 
     def __init__(self, graph: Graph, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> None:
         """
@@ -37,27 +37,28 @@ class Provided(Container):
             given: Nodes of values, and the values.
         """
         self._given = given
-        self.door: Any = None  #: weak reference to how it shows itself, None where it never did
-        self.heirs: weakref.WeakSet[Heir] | None = None  #: children that are in use
-        self._begin(Container.base, None, graph, check=False)
-        self.name = "an injector"
+        self._door: Any = None  #: weak reference to how it shows itself, None where it never did
+        self._heirs: weakref.WeakSet[Heir] | None = None  #: children that are in use
+        self._begin(Container._base, None, graph, check=False)
+        self._name = "an injector"
 
-    def begin_anew(self) -> None:
-        super().begin_anew()
-        self.built.update(zip(*self._given, strict=True))
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._built.update(zip(*self._given, strict=True))
 
     def _begin_closing(self) -> None:
         super()._begin_closing()
         # No value is closed before anything that uses it: children go first, those that have nothing to close at once.
-        for heir in list(self.heirs or ()):
-            if heir.state == OPEN and (heir.x is not None or heir.tasks or heir.flights or heir.n or heir.kids):
-                self.kids.add(heir)
-            elif heir.state == OPEN:
+        for heir in list(self._heirs or ()):
+            busy = heir._finalizers is not None or heir._tasks or heir._flights or heir._in_flight or heir._children
+            if heir._state == OPEN and busy:
+                self._children.add(heir)
+            elif heir._state == OPEN:
                 heir._close_sync(None)
 
 
 #: Closing's own slot, which a property of children stands before.
-_FINALIZERS = Closing.__dict__["x"]
+_FINALIZERS = Closing.__dict__["_finalizers"]
 
 
 class Heir(Provided):
@@ -67,73 +68,73 @@ class Heir(Provided):
     A child with something to close is known to its parent, which closes it first; one without can be dropped.
     """
 
-    __slots__ = ("parent",)
+    __slots__ = ("_below",)
 
-    graph: InheritedGraph
+    _graph: InheritedGraph
 
     def __init__(self, graph: InheritedGraph, parent: Container, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> None:
-        self.parent = parent
+        self._below = parent
         super().__init__(graph, given)
         if isinstance(parent, Provided):
-            if parent.heirs is None:
-                parent.heirs = weakref.WeakSet()
-            parent.heirs.add(self)
+            if parent._heirs is None:
+                parent._heirs = weakref.WeakSet()
+            parent._heirs.add(self)
 
     @property
-    def x(self) -> Any:
+    def _finalizers(self) -> Any:
         """The finalizers."""
         return _FINALIZERS.__get__(self, Heir)
 
-    @x.setter
-    def x(self, finalizers: Any) -> None:
+    @_finalizers.setter
+    def _finalizers(self, finalizers: Any) -> None:
         _FINALIZERS.__set__(self, finalizers)
         if finalizers is not None:
-            self.parent.kids.add(self)
+            self._below._children.add(self)
 
     def _end(self) -> None:
         super()._end()
-        self.parent.kids.discard(self)
+        self._below._children.discard(self)
 
-    def check_open(self) -> None:
-        super().check_open()
-        self.parent.check_open()
+    def _check_open(self) -> None:
+        super()._check_open()
+        self._below._check_open()
 
     # --- whose is what ---
 
-    def has(self, node: Node) -> bool:
-        return node in self.built or (not self.graph.owns(node) and self.parent.has(node))
+    def _has(self, node: Node) -> bool:
+        return node in self._built or (not self._graph.owns(node) and self._below._has(node))
 
-    def has_all(self, nodes: Iterable[Node]) -> bool:
-        return all(map(self.has, nodes))
+    def _has_all(self, nodes: Iterable[Node]) -> bool:
+        return all(map(self._has, nodes))
 
-    def built_value(self, node: Node) -> Any:
+    def _built_value(self, node: Node) -> Any:
         try:
-            return self.built[node]
+            return self._built[node]
         except KeyError:
-            return self.parent.built_value(node)
+            return self._below._built_value(node)
 
-    def holder(self, node: Node) -> Container:
-        return self if self.graph.owns(node) else self.parent.holder(node)
+    def _holder(self, node: Node) -> Container:
+        return self if self._graph.owns(node) else self._below._holder(node)
 
     # --- asking ---
 
     def _is_left(self, token: Any) -> bool:
         """Tell whether *token* is the parent's affair, and leave it to it from now on."""
         node = self._root(token).node
-        if node is None or node.level != CONTAINER_LEVEL or self.graph.owns(node) or type(token) is Site:
+        if node is None or node.level != CONTAINER_LEVEL or self._graph.owns(node) or type(token) is Site:
             return False
-        parent = self.parent
-        self.keep_root(self, token, lambda scope: parent.get(token), lambda scope: parent.get_nowait(token))
+        parent = self._below
+        self._keep_root(self, token, lambda scope: parent.get(token), lambda scope: parent.get_nowait(token))
         return True
 
     async def _get_cold(self, token: Any) -> Any:
-        if not self.overridden and self._is_left(token):
-            return await self.parent.get(token)
+        if not self._overridden and self._is_left(token):
+            return await self._below.get(token)
         return await super()._get_cold(token)
 
     def _get_nowait_cold(self, token: Any) -> Any:
-        if not self.overridden and self._is_left(token):
-            return self.parent.get_nowait(token)
+        if not self._overridden and self._is_left(token):
+            return self._below.get_nowait(token)
         return super()._get_nowait_cold(token)
 
     def getter(self, token: Any, /) -> Any:
@@ -158,7 +159,7 @@ def _no_overrides() -> ContainerError:
 def _parent_of(container: Container) -> Container:
     """Return what a copy of the parent's registration takes for its container."""
     assert isinstance(container, Heir)
-    return container.parent
+    return container._below
 
 
 #: See `InheritedGraph`.

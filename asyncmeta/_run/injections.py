@@ -43,7 +43,7 @@ class Injecting(Closing):
     __slots__ = ()
 
     #: no scope can be opened in it: a fact of the classes of such scopes
-    innermost = False
+    _innermost = False
 
     def inject(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """
@@ -65,7 +65,7 @@ class Injecting(Closing):
         """
         from .inject import inject  # late
 
-        self.check_open()
+        self._check_open()
         return inject(fn, self)  # type: ignore[no-any-return]
 
     def ambient(self) -> AbstractContextManager[Self, None]:
@@ -78,6 +78,6 @@ class Injecting(Closing):
 
         .. versionadded:: 0.1.0
         """
-        if self.r is CLOSED:
-            self.check_open()
+        if self._roots is CLOSED:
+            self._check_open()
         return Ambient(self)

@@ -34,7 +34,7 @@ class Keeper:
 
     async def loop_ends(self) -> None:
         """Somebody from outside cancels the task: the loop ends."""
-        self.owner.container.owed.extend(await self.leave_all(None))
+        self.owner.container._owed.extend(await self.leave_all(None))
 
     async def obey(self) -> None:
         """Leave what is commanded until nothing is left."""

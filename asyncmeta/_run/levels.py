@@ -22,17 +22,17 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     A class for each, so that making a scope is one call with everything at hand; with a single level it *is*
     ``container.scope``.  Who makes one of an inner level puts it into what is around it.
     """
-    graph = container.graph
+    graph = container._graph
     template = [UNSET] * graph.slots[level]
     slots = {key: node.slot for key, node in graph.context_nodes.items() if node.level == level}
     name = graph.levels[level]
 
     def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
-        self.p = container
-        self.r = table
-        self.v = template[:]
-        self.x = self.w = self.kids = None
-        self.n = 0
+        self._parent = container
+        self._roots = table
+        self._values = template[:]
+        self._finalizers = self._waiters = self._children = None
+        self._in_flight = 0
         if context is not None:
             fill(self, context)
         if level is not None and level != name and level != "scoped":
@@ -41,7 +41,7 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     def fill(self: Any, context: Mapping[Any, object]) -> None:
         if not isinstance(context, Mapping):
             raise ScopeError(f"the context of a scope is a mapping from tokens to values, not a {type(context).__name__}")
-        values = self.v
+        values = self._values
         for key, value in context.items():
             slot = slots.get(key)
             if slot is None:
@@ -55,8 +55,8 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
             "__slots__": (),
             "__init__": __init__,
             "_level": level,
-            "q": table_nowait,
-            "innermost": level == len(graph.levels) - 1,
+            "_roots_nowait": table_nowait,
+            "_innermost": level == len(graph.levels) - 1,
             "__module__": Scope.__module__,
         },
     )
@@ -64,32 +64,32 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
 
 def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
     """Return the error of a context value that the application does not declare."""
-    known = tuple(name_of(other) for other in container.graph.context)
+    known = tuple(name_of(other) for other in container._graph.context)
     near = close_to(name_of(key), known)
     said = f"; did you mean {near[0]}?" if near else ""
-    other = container.graph.context.get(key)
+    other = container._graph.context.get(key)
     if other is not None:
-        return ScopeError(f"{name_of(key)} is context of the level {container.graph.levels[other]!r}, not of {level!r}")
+        return ScopeError(f"{name_of(key)} is context of the level {container._graph.levels[other]!r}, not of {level!r}")
     return ScopeError(
-        f"{container.name} declares no context value {name_of(key)}{said} "
-        f"(class {container.name}(AsyncServiceBase, context=[{name_of(key)}]))"
+        f"{container._name} declares no context value {name_of(key)}{said} "
+        f"(class {container._name}(AsyncServiceBase, context=[{name_of(key)}]))"
     )
 
 
 def no_level(container: Any, level: str) -> ScopeError:
     """Return the error of a level that is not there, or not below the scope that was asked."""
     return ScopeError(
-        f"{container.name} has no level {level!r} to open here; its levels are {', '.join(container.graph.levels[1:])}"
+        f"{container._name} has no level {level!r} to open here; its levels are {', '.join(container._graph.levels[1:])}"
     )
 
 
 class SpanningScope(Scope):
     """A scope for which the levels around it were opened, too: they are closed with it."""
 
-    __slots__ = ("around",)
+    __slots__ = ("_around",)
 
-    def spanning(self, around: Any) -> Any:
-        self.around = around
+    def _spanning(self, around: Any) -> Any:
+        self._around = around
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -98,8 +98,8 @@ class SpanningScope(Scope):
     async def _close(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
         scope: Any = self
-        while scope is not self.around:
-            around = scope.p
+        while scope is not self._around:
+            around = scope._parent
             try:
                 await Scope._close(scope, error)
             except BaseException as met:
@@ -110,8 +110,8 @@ class SpanningScope(Scope):
     def _close_sync(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
         scope: Any = self
-        while scope is not self.around:
-            around = scope.p
+        while scope is not self._around:
+            around = scope._parent
             try:
                 Scope._close_sync(scope, error)
             except BaseException as met:

@@ -59,14 +59,14 @@ def _reader(lines: Mapping[int, tuple[Node, Node | None]]) -> Callable[[FrameTyp
         if found is None or found[1] is None:
             return None
         node = found[1]
-        return (frame.f_locals["s"].at(node.level), node.slot), node.name
+        return (frame.f_locals["scope"].at(node.level), node.slot), node.name
 
     return read
 
 
 def _makes_for(frame: FrameType) -> Any:
     """Return the scope that a frame of a root makes something for."""
-    return frame.f_locals.get("s")
+    return frame.f_locals.get("scope")
 
 
 def loaded(source: Source) -> Loaded:
@@ -85,7 +85,7 @@ def bound(code: Loaded, container: Any, more: Mapping[str, Any]) -> Any:
     names.update(more)
     names["container"] = container.container
     for name, node in code.source.singletons.items():
-        names[name] = container.built_value(node)
+        names[name] = container._built_value(node)
     return types.FunctionType(code.code, names)
 
 
@@ -94,7 +94,7 @@ def root_function(plan: Plan, scope: Any) -> Any:
     if plan.code is None:
         plan.code = loaded(emit_root(plan, scope._level))
     container = scope.container
-    counts_in = container.kids.add if scope._level == 1 else live
+    counts_in = container._children.add if scope._level == 1 else live
     return bound(plan.code, container, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
 
 

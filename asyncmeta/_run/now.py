@@ -25,19 +25,19 @@ def check_now(scope: Any, plan: Plan) -> None:
     builds = bool(plan.unit.ops)
     for unit in (*plan.units, plan.unit):
         node = unit.node
-        there = node is not None and scope.home(node).v[node.slot] is not UNSET
+        there = node is not None and scope._home(node)._values[node.slot] is not UNSET
         builds = builds or not (there or node is None)
         if unit.awaits and not (unit.threaded and get_running_loop() is None) and not there:
             awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
-            if scope.by_threads:
+            if scope._by_threads:
                 why, advice = "has to be awaited, and the scope was entered with a plain `with`", "Enter it with `async with`"
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place), why, advice)
             raise AsyncDependencyError(awaited.name, (), str(awaited.place))
-    if builds and not scope.by_threads:
-        loop, here = scope.container.loop, get_running_loop()
+    if builds and not scope._by_threads:
+        loop, here = scope.container._loop, get_running_loop()
         if loop is not None and loop is not here and loop.is_running():
             raise WrongLoopError(
-                f"{scope.name} builds in the thread of its event loop only; in another thread open a scope of its own: "
+                f"{scope._name} builds in the thread of its event loop only; in another thread open a scope of its own: "
                 "with container.scope() as scope"
             )
 
@@ -49,14 +49,14 @@ def refuse_itself(scope: Any, plan: Plan) -> None:
     Raises:
         CircularDependencyError: It does.
     """
-    if scope.by_threads:
+    if scope._by_threads:
         return  # there every slot that is being built is marked
     held = holdings()
     for unit in plan.units if held else ():
         node = unit.node
         assert node is not None
-        thing = (scope.home(node), node.slot)
-        if thing in held and thing[0].v[node.slot] is UNSET:
+        thing = (scope._home(node), node.slot)
+        if thing in held and thing[0]._values[node.slot] is UNSET:
             inner = tuple(held.values())[list(held).index(thing) :]
             raise CircularDependencyError(node.name, (*inner, node.name), str(node.place))
 

@@ -127,7 +127,7 @@ class Watch:
         self.debug: float | None = None  #: the same, as asyncio's debug mode wants it
         self.observations: tuple[Observation, ...] = ()
         self.hears = _NOBODY
-        self.hooks: Mapping[str, Any] = container.hooks
+        self.hooks: Mapping[str, Any] = container._hooks
         self.opened: float | None = None
 
     @property
@@ -172,7 +172,7 @@ class Watch:
         self.hears = hears
         container = self._container()
         if container is not None:
-            container.heed(self)
+            container._heed(self)
 
     def tell(self, word: str, key: str, seconds: float | None = None, parent: Build | None = None) -> None:
         """Tell the observers that want to hear it."""
@@ -355,8 +355,8 @@ def observed_class(cls: Any) -> Any:
 
     def __init__(self: Any, *args: Any, **named: Any) -> None:
         cls.__init__(self, *args, **named)
-        self.opened = time.perf_counter()
-        watch = self.container.watch
+        self._opened = time.perf_counter()
+        watch = self.container._watch
         if watch is not None:
             watch.tell("scope_opened", str(self.level))
 
@@ -365,11 +365,11 @@ def observed_class(cls: Any) -> Any:
 
     def _gone(self: Any) -> None:
         cls._gone(self)
-        watch = self.container.watch
+        watch = self.container._watch
         if watch is not None:
-            watch.tell("scope_closed", str(self.level), time.perf_counter() - self.opened)
+            watch.tell("scope_closed", str(self.level), time.perf_counter() - self._opened)
 
-    names = {"__slots__": ("opened",), "__init__": __init__, "__aexit__": __aexit__, "_gone": _gone, "__module__": cls.__module__}
+    names = {"__slots__": ("_opened",), "__init__": __init__, "__aexit__": __aexit__, "_gone": _gone, "__module__": cls.__module__}
     return type(cls.__name__, (cls,), names)
 
 
@@ -378,11 +378,11 @@ def observed_class(cls: Any) -> Any:
 
 def override_began(container: Any, keys: Iterable[Any]) -> None:
     """Tell that an override or overlay of *keys* begins."""
-    if container.watch is not None:
-        container.watch.tell("override_begin", ", ".join(map(name_of, keys)))
+    if container._watch is not None:
+        container._watch.tell("override_begin", ", ".join(map(name_of, keys)))
 
 
 def override_ended(container: Any, keys: Iterable[Any], seconds: float | None = None) -> None:
     """Tell that an override or overlay of *keys* has ended, *seconds* after its begin."""
-    if container.watch is not None:
-        container.watch.tell("override_end", ", ".join(map(name_of, keys)), seconds)
+    if container._watch is not None:
+        container._watch.tell("override_end", ", ".join(map(name_of, keys)), seconds)

@@ -58,25 +58,25 @@ class QuickOpening:
     Generated code takes it for the scope: it keeps the finalizers.
     """
 
-    __slots__ = ("x",)
+    __slots__ = ("_finalizers",)
 
-    n = 0
-    p: Any
+    _in_flight = 0
+    _parent: Any
     token: Any
-    x: Any  #: set by the generated code before anything else
+    _finalizers: Any  #: set by the generated code before anything else
 
     @property
     def container(self) -> Any:
-        return self.p
+        return self._parent
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        x = self.x
+        x = self._finalizers
         if x is None:
             return
         if exc is not None or type(x) is not AsyncGeneratorType:
             await self.close(exc)
             return
-        self.x = None
+        self._finalizers = None
         try:
             await x.__anext__()
         except StopAsyncIteration:
@@ -91,22 +91,22 @@ class QuickOpening:
 
     async def close(self, error: BaseException | None) -> None:
         """Run the finalizers."""
-        finalizers, self.x = as_list(self.x), None
+        finalizers, self._finalizers = as_list(self._finalizers), None
         settle_errors(await unwind(finalizers, error), error)
 
     # Without a loop threads may share what is built: step by step, in a real scope.
 
     def __enter__(self) -> Any:
-        self.x = Opening(self.p, self.token, None)
-        return self.x.__enter__()
+        self._finalizers = Opening(self._parent, self.token, None)
+        return self._finalizers.__enter__()
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self.x.__exit__(exc_type, exc, tb)
+        self._finalizers.__exit__(exc_type, exc, tb)
 
 
 async def _undo_opening(opening: QuickOpening, error: BaseException, lines: Any) -> None:
     """Tear down what was set up before a step failed."""
-    raised = undone(opening.p, error, lines)[0]
+    raised = undone(opening._parent, error, lines)[0]
     await opening.close(raised)
     if raised is not error:
         raise raised from None
@@ -122,7 +122,7 @@ def quick_enter(container: Any, token: Any, plan: Plan) -> Any:
         return None
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
-    return type("QuickOpening", (QuickOpening,), {"__slots__": (), "p": container, "token": token, "__aenter__": enter})
+    return type("QuickOpening", (QuickOpening,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
 
 
 CLOSING_CODES.update(map(id, (QuickOpening.__aexit__.__code__, QuickOpening.close.__code__)))

@@ -29,7 +29,7 @@ class InForce:
     def __init__(self, target: Any) -> None:
         self.target = target  #: the container that is overridden
         #: it was there before the container was entered, and is in force each time that this happens
-        self.outlives = not target.origin.grounds
+        self.outlives = not target._origin._grounds
         self.top: Any = None  #: the overlay that answers; None when it has ended
         self.held: list[Any] = []  #: overlays to be closed with it
         self.over: tuple[Any, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
@@ -39,36 +39,36 @@ class InForce:
         """Let *overlay* answer from here on."""
         before = self.over
         if self.top is None:
-            self.target.laid.append(self)
+            self.target._laid.append(self)
         self.top = overlay
-        overlay.force, overlay.everywhere = self, self.target.everywhere
+        overlay._force, overlay._everywhere = self, self.target._everywhere
         over = list(self.held)
         one = overlay
         while one is not self.target:
-            one = one.below
+            one = one._below
             over.append(one)
         self.held.append(overlay)
         self.over = tuple(over)
         for one in over:
-            one.begin_override()
+            one._begin_override()
         for one in before:
-            one.end_override()
+            one._end_override()
 
     def end(self) -> None:
         """Answer for nobody any more."""
         self.ended = True
-        if self in self.target.laid:
-            self.target.laid.remove(self)
-        if self in self.target.everywhere:
-            self.target.everywhere.remove(self)
+        if self in self.target._laid:
+            self.target._laid.remove(self)
+        if self in self.target._everywhere:
+            self.target._everywhere.remove(self)
         over, self.over = self.over, ()
         for one in over:
-            one.end_override()
+            one._end_override()
 
 
 def active_for(container: Any) -> Any:
     """Return the overlay that is in force for *container* here, or None."""
-    for one in chain(reversed(IN_FORCE.get()), reversed(container.everywhere)):
+    for one in chain(reversed(IN_FORCE.get()), reversed(container._everywhere)):
         if one is NONE or one.top is container:
             return None
         if not one.ended and container in one.over:
@@ -96,14 +96,14 @@ class Seeing(AbstractContextManager[None]):
 
 def building(container: Any) -> AbstractContextManager[None]:
     """Return the context manager in which what *container* shares is built, or fetched for good: it keeps no fake."""
-    return Seeing(container.seen_by_builds) if container.overridden else nullcontext()
+    return Seeing(container._seen_by_builds) if container._overridden else nullcontext()
 
 
 def looking_first(container: Any, token: Any, root: Any) -> Any:
     """Return *root* so that it first looks whether some override may be in force here; then the cold path knows more."""
 
     def look(scope: Any) -> Any:
-        if IN_FORCE.get() or container.everywhere:
+        if IN_FORCE.get() or container._everywhere:
             return scope._get_cold(token)
         return root(scope)
 
@@ -112,7 +112,7 @@ def looking_first(container: Any, token: Any, root: Any) -> Any:
 
 def looking_first_for(container: Any, token: Any, value: Any) -> Any:
     """Return the same for a built container value: in one coroutine."""
-    in_force, everywhere = IN_FORCE.get, container.everywhere
+    in_force, everywhere = IN_FORCE.get, container._everywhere
 
     async def look(scope: Any) -> Any:
         if in_force() or everywhere:

@@ -71,22 +71,22 @@ class Scope(Injecting):
     __slots__ = ()
 
     #: carried out call by call, always
-    interpreted = False
+    _interpreted = False
 
     # --- what it is ---
 
     @property
     def level(self) -> Lifetime:
         """The name of its level: "scoped", or as the application says."""
-        return Lifetime(self.container.graph.levels[self._level])
+        return Lifetime(self.container._graph.levels[self._level])
 
     @property
-    def name(self) -> str:
+    def _name(self) -> str:
         """What to call it in text."""
-        return f"the {self.level} scope of {self.container.name}"
+        return f"the {self.level} scope of {self.container._name}"
 
     def __repr__(self) -> str:
-        return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container.name}>"
+        return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container._name}>"
 
     def __reduce__(self) -> str:
         raise TypeError(f"{self!r} lives in this process: it cannot be copied or pickled; pass what it gives, or an import path")
@@ -142,51 +142,51 @@ class Scope(Injecting):
         .. versionadded:: 0.1.0
         """
         try:
-            return self.r[token](self)  # type: ignore[no-any-return]
+            return self._roots[token](self)  # type: ignore[no-any-return]
         except (KeyError, TypeError):
             return self._get_cold(token)
 
     async def _get_cold(self, token: Any) -> Any:
         container = self.container
-        if container.overridden:
-            self.check_open()
-            active = container.active()
-            overlay = None if active is None else active.answering_for(container, self, token)
+        if container._overridden:
+            self._check_open()
+            active = container._active()
+            overlay = None if active is None else active._answering_for(container, self, token)
             if overlay is not None:
-                return await overlay.view_of(self).get(token)
-            aside = container.root_aside(self, token, builds=active is None)
+                return await overlay._view_of(self).get(token)
+            aside = container._root_aside(self, token, builds=active is None)
             if aside is not None:
                 return await aside(self)
         root = self._root(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            build = container.holder(node).flights.get(node)
-            if build is not None and container.may_just_wait(build):
+            build = container._holder(node)._flights.get(node)
+            if build is not None and container._may_just_wait(build):
                 await wait_for(build)
-                if container.has(node):
-                    return container.built_value(node)
+                if container._has(node):
+                    return container._built_value(node)
                 # It died, or the container was closed: see below.
-        asked = container.asked_by(root.plan)
-        while not container.has_all(root.plan.singletons):
-            self.check_open()
+        asked = container._asked_by(root.plan)
+        while not container._has_all(root.plan.singletons):
+            self._check_open()
             await build_missing(container, root.plan.singletons, asked=asked)
             # Much may have happened while we waited.
             root = self._root(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            value = container.built_value(node)
-            container.keep_root(self, token, constant_root(value), lambda scope: value)
+            value = container._built_value(node)
+            container._keep_root(self, token, constant_root(value), lambda scope: value)
             return value
         return await self._run(token, root, asked)
 
     def _run(self, token: Any, root: Root, asked: Asked | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan, container = root.plan, self.container
-        if self.by_threads:
+        if self._by_threads:
             check_now(self, plan)
-        if container.observed or self.interpreted or plan.concurrent or plan.size > LARGEST or self.by_threads:
+        if container._observed or self._interpreted or plan.concurrent or plan.size > LARGEST or self._by_threads:
             return self._run_plan(plan, asked)
-        if container.overridden and container.active() is not None:
+        if container._overridden and container._active() is not None:
             return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1
@@ -195,7 +195,7 @@ class Scope(Injecting):
         from .load import root_function  # late
 
         function = root_function(plan, self)
-        container.keep_root(self, token, function, None)
+        container._keep_root(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 
     async def _run_plan(self, plan: Plan, asked: Asked | None = None) -> Any:
@@ -212,17 +212,17 @@ class Scope(Injecting):
             self._leave_flight()
             raise
         self._leave_flight()
-        if self.n >= CLOSING:
+        if self._in_flight >= CLOSING:
             landed(self)
         return value
 
     def _enter_flight(self) -> None:
         live(self)
-        self.n += 1
+        self._in_flight += 1
 
     def _leave_flight(self) -> None:
-        self.n -= 1
-        self.wake_closers()
+        self._in_flight -= 1
+        self._wake_closers()
 
     @overload
     def get_nowait(self, token: str, /) -> Any: ...
@@ -244,32 +244,32 @@ class Scope(Injecting):
             WrongLoopError: It would have to be built, and another loop owns the container.
         """
         try:
-            root = self.q[token]
+            root = self._roots_nowait[token]
         except (KeyError, TypeError):
             root = None
-        return self._get_nowait_cold(token) if root is None or self.r is CLOSED else root(self)
+        return self._get_nowait_cold(token) if root is None or self._roots is CLOSED else root(self)
 
     def _get_nowait_cold(self, token: Any) -> Any:
-        if self.container.overridden:
-            self.check_open()
-            overlay = self.container.answering(self, token)
+        if self.container._overridden:
+            self._check_open()
+            overlay = self.container._answering(self, token)
             if overlay is not None:
-                return overlay.view_of(self).get_nowait(token)
+                return overlay._view_of(self).get_nowait(token)
         root = self._root(token)
         container = self.container
         plan = root.plan
-        while not container.has_all(plan.singletons):
-            container.build_now(plan.singletons, container.asked_by(plan))
+        while not container._has_all(plan.singletons):
+            container._build_now(plan.singletons, container._asked_by(plan))
             root = self._root(token)
             plan = root.plan
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            value = container.built_value(node)
-            container.keep_root(self, token, constant_root(value), lambda scope: value)
+            value = container._built_value(node)
+            container._keep_root(self, token, constant_root(value), lambda scope: value)
             return value
         check_now(self, plan)
         refuse_itself(self, plan)
-        return had_now(self._run_plan(plan, container.asked_by(plan)), token)
+        return had_now(self._run_plan(plan, container._asked_by(plan)), token)
 
     @overload
     def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
@@ -334,13 +334,13 @@ class Scope(Injecting):
             BaseException: What the first failing one raised.
         """
         container = self.container
-        if container.overridden and container.active() is not None:
+        if container._overridden and container._active() is not None:
             return tuple([await self.get(token) for token in tokens])
         needed = [node for token in tokens for node in self._root(token).plan.singletons]
-        if not container.has_all(needed):
+        if not container._has_all(needed):
             await build_missing(container, needed)
         units = {unit: None for token in tokens for unit in self._root(token).plan.units}
-        if any(unit.concurrent for unit in units) and not self.by_threads:
+        if any(unit.concurrent for unit in units) and not self._by_threads:
             from .beside import build_beside  # late
 
             self._enter_flight()
@@ -350,22 +350,22 @@ class Scope(Injecting):
                 self._leave_flight()
         return tuple([await self.get(token) for token in tokens])
 
-    async def make(self, node: Node, arguments: dict[str, Any]) -> Any:
+    async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
         container = self.container
-        plan = container.plan_of_unit(made_unit(self, node, arguments))
-        asked = container.asked_by(plan)
-        if not container.has_all(plan.singletons):
+        plan = container._plan_of_unit(made_unit(self, node, arguments))
+        asked = container._asked_by(plan)
+        if not container._has_all(plan.singletons):
             await build_missing(container, plan.singletons, asked=asked)
-        if self.by_threads:
+        if self._by_threads:
             check_now(self, plan)
         return await self._run_plan(plan, asked)
 
-    def make_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
+    def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
-        plan = self.container.plan_of_unit(made_unit(self, node, arguments))
-        asked = self.container.asked_by(plan)
-        self.container.build_now(plan.singletons, asked)
+        plan = self.container._plan_of_unit(made_unit(self, node, arguments))
+        asked = self.container._asked_by(plan)
+        self.container._build_now(plan.singletons, asked)
         check_now(self, plan)
         refuse_itself(self, plan)
         return had_now(self._run_plan(plan, asked), node.key)
@@ -373,39 +373,39 @@ class Scope(Injecting):
     # --- what the cold paths ask ---
 
     def _root(self, token: Any) -> Root:
-        self.check_open()
-        return self.container.root_for(self, token)  # type: ignore[no-any-return]
+        self._check_open()
+        return self.container._root_for(self, token)  # type: ignore[no-any-return]
 
-    def at(self, level: int) -> Any:
+    def _at(self, level: int) -> Any:
         """Return the scope of *level* that this is, or lies in."""
         scope: Any = self
         while scope._level > level:
-            scope = scope.p
+            scope = scope._parent
         return scope
 
-    def home(self, node: Node) -> Any:
+    def _home(self, node: Node) -> Any:
         """Return the scope that holds the value of a scoped node."""
-        return self.at(node.level)
+        return self._at(node.level)
 
-    def shares(self, site: Any) -> bool:
+    def _shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
         container = self.container
-        verdict = container.sharing.get((self._level, site))
+        verdict = container._sharing.get((self._level, site))
         if verdict is None:
             try:
                 node = self._root(site).node
             except ContainerError:
                 return True
-            verdict = container.sharing[self._level, site] = node is not None and not node.transient
+            verdict = container._sharing[self._level, site] = node is not None and not node.transient
         return verdict  # type: ignore[no-any-return]
 
-    def elsewhere(self, site: Any) -> Any:
+    def _elsewhere(self, site: Any) -> Any:
         """Return the view of this in which an override in force here answers for what *site* asks for, or None."""
         container = self.container
-        overlay = container.answering(self, site) if container.overridden else None
-        return None if overlay is None else overlay.view_of(self)
+        overlay = container._answering(self, site) if container._overridden else None
+        return None if overlay is None else overlay._view_of(self)
 
-    def bind(self, node: Node, made: Any) -> None:
+    def _bind(self, node: Node, made: Any) -> None:
         """Tell what *node* made who made it, where it wants to know."""
         if binds(node):
             bind(made, self)
@@ -428,8 +428,8 @@ class Scope(Injecting):
             ScopeError: The application has no such level below this one, or declares no such context token.
             ClosedError: This container or scope is closed.
         """
-        self.check_open()
-        return self.container.open_scope(self, context, level)  # type: ignore[no-any-return]
+        self._check_open()
+        return self.container._open_scope(self, context, level)  # type: ignore[no-any-return]
 
     def takes(self, token: Hashable, /, *, level: str | None = None) -> bool:
         """
@@ -439,7 +439,7 @@ class Scope(Injecting):
 
         .. versionadded:: 0.1.0
         """
-        graph = self.container.graph
+        graph = self.container._graph
         node = graph.context_nodes.get(token)
         if node is None or node.level <= self._level:
             return False
@@ -457,8 +457,8 @@ class Scope(Injecting):
         """
         Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
         """
-        self.check_open()
-        return self.container.opening(self, token, context)
+        self._check_open()
+        return self.container._opening(self, token, context)
 
     def adopt(self, service: S, /) -> S:
         """
@@ -467,10 +467,10 @@ class Scope(Injecting):
         Raises:
             ContainerError: Another scope has it already.
         """
-        self.check_open()
+        self._check_open()
         there = home_kept(service)
         if there is not None and there is not self and not there.closed:
-            raise ContainerError(f"this {type(service).__qualname__} belongs to {there.title} already")
+            raise ContainerError(f"this {type(service).__qualname__} belongs to {there._title} already")
         bind(service, self)
         return service
 

@@ -22,7 +22,7 @@ async def start(
     """Build container values side by side; see `Container.start`."""
     if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
         raise ValueError("concurrency is a whole number above 0, or None")
-    container.check_open()
+    container._check_open()
     nodes = nodes_to_start(container, tokens)
     began = time.perf_counter()
     timings: list[Timing] = []
@@ -40,7 +40,7 @@ async def start(
             progress(timing)
 
     await build_missing(container, nodes, concurrency, on_built)
-    container.check_open()
+    container._check_open()
     timings.sort(key=lambda timing: timing.finished)
     return StartReport(timings, time.perf_counter() - began)
 
@@ -49,13 +49,13 @@ def starts(container: Any, node: Node) -> bool:
     """Tell whether *node* is only the first half of a service that starts."""
     if node.constructed is not None or node.maker.cls is None:
         return False
-    whole = container.graph.instances.get(node.maker.cls)
+    whole = container._graph.instances.get(node.maker.cls)
     return whole is not None and whole.constructed is node
 
 
 def needs_of(container: Any, node: Node) -> Sequence[Node]:
     """Return the shared values that *node* takes."""
-    return container.unit(node.constructed or node).shared  # type: ignore[no-any-return]
+    return container._unit(node.constructed or node).shared  # type: ignore[no-any-return]
 
 
 def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
@@ -65,9 +65,9 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
     Raises:
         GraphError: One of them does not fit.
     """
-    graph = container.graph
+    graph = container._graph
     if tokens:
-        return [node for token in tokens for node in container.root_for(container, token).plan.singletons]
+        return [node for token in tokens for node in container._root_for(container, token).plan.singletons]
     with LOCK:
         graph.refresh()
     nodes, problems = declared_nodes(graph)
@@ -78,7 +78,7 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
         for problem in node.problems:
             if not (problem.kind == "argument" and node.asked_with_arguments):
                 raise problem_error(graph, node, problem)
-    container.root_for(container, container.root_class)
+    container._root_for(container, container._root_class)
     return [
         node
         for node in reached

@@ -30,7 +30,7 @@ class Tables(Watching):
     __slots__ = ()
 
     #: what is in force while a value of this is built
-    seen_by_builds: tuple[Any, ...] = (NONE,)
+    _seen_by_builds: tuple[Any, ...] = (NONE,)
 
     def _first_scope(self, context: Any = None, /, *, level: str | None = None) -> Any:
         """Open a scope where no quicker way to do it stands in `scope` yet."""
@@ -38,90 +38,90 @@ class Tables(Watching):
 
     # --- looking up ---
 
-    def new_tables(self) -> None:
+    def _new_tables(self) -> None:
         """Give every level a new table of roots; scopes that are open find out at their next cold get."""
-        graph = self.graph
+        graph = self._graph
         count = len(graph.levels)
-        for table, _ in self.generations[-count:]:
+        for table, _ in self._generations[-count:]:
             table.clear()
-        for table in self.tables_nowait:
+        for table in self._tables_nowait:
             table.clear()
-        self.tables = [{} for _ in range(count)]
-        self.tables_nowait = [{} for _ in range(count)]
-        self.generations.extend((table, len(graph.moved)) for table in self.tables)
-        self.sharing = {}
-        self.aside = [{} for _ in range(count)]
-        self.sizes = list(graph.slots)
-        self.classes = {}
-        self.r, self.q = self.tables[0], self.tables_nowait[0]
-        self.enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
+        self._tables = [{} for _ in range(count)]
+        self._tables_nowait = [{} for _ in range(count)]
+        self._generations.extend((table, len(graph.moved)) for table in self._tables)
+        self._sharing = {}
+        self._aside = [{} for _ in range(count)]
+        self._sizes = list(graph.slots)
+        self._classes = {}
+        self._roots, self._roots_nowait = self._tables[0], self._tables_nowait[0]
+        self._enters = {}  #: what is asked for -> the code that enters a one-shot scope for it
         self.scope = self._first_scope  # type: ignore[method-assign]  # a slot of containers, which is the quicker way
-        self.getters.cool()
-        self.injections.cool()
+        self._getters.cool()
+        self._injections.cool()
 
-    def declared(self) -> None:
+    def _declared(self) -> None:
         """Something was registered: what is not built is looked up anew."""
         with LOCK:
-            if self.state == OPEN:
-                self.new_tables()
+            if self._state == OPEN:
+                self._new_tables()
 
-    def root_for(self, scope: Any, token: Any) -> Root:
+    def _root_for(self, scope: Any, token: Any) -> Root:
         """Return what *token* leads to in *scope*, which is brought up to date."""
-        root = self.root_at(scope._level, token)
-        if scope.r is not self.tables[scope._level] and self.state == OPEN:
+        root = self._root_at(scope._level, token)
+        if scope._roots is not self._tables[scope._level] and self._state == OPEN:
             with LOCK:
                 self._upgrade(scope)
         return root
 
-    def root_at(self, level: int, token: Any) -> Root:
+    def _root_at(self, level: int, token: Any) -> Root:
         """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
-        graph = self.graph
+        graph = self._graph
         with LOCK:
             graph.refresh()
-            if self.moves != len(graph.moved):
-                for key, old, new in graph.moved[self.moves :]:
-                    if old not in self.built:
+            if self._moves != len(graph.moved):
+                for key, old, new in graph.moved[self._moves :]:
+                    if old not in self._built:
                         continue
                     if new is None:
-                        self.pins[key] = old
-                    elif new not in self.built:
-                        self.built[new] = self.built[old]
-                self.moves = len(graph.moved)
+                        self._pins[key] = old
+                    elif new not in self._built:
+                        self._built[new] = self._built[old]
+                self._moves = len(graph.moved)
             hashable = is_hashable(token)
-            if hashable and self.pins and token in self.pins:
-                return Root(plan_of(graph, self.pins[token].target), self.pins[token], (self.pins[token],))
+            if hashable and self._pins and token in self._pins:
+                return Root(plan_of(graph, self._pins[token].target), self._pins[token], (self._pins[token],))
             root = graph.roots.get((level, token)) if hashable else None
             if root is None:
                 root = root_of(graph, level, token)
                 graph.roots[level, token] = root
-            if self.sizes != graph.slots:
-                self.new_tables()
+            if self._sizes != graph.slots:
+                self._new_tables()
         return root
 
     def _upgrade(self, scope: Any) -> None:
         """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
         while scope is not self:
             level = scope._level
-            values = scope.v
-            since = next((moved for table, moved in self.generations if table is scope.r), 0)
-            values.extend([UNSET] * (self.graph.slots[level] - len(values)))
-            for _, old, new in self.graph.moved[since:]:
+            values = scope._values
+            since = next((moved for table, moved in self._generations if table is scope._roots), 0)
+            values.extend([UNSET] * (self._graph.slots[level] - len(values)))
+            for _, old, new in self._graph.moved[since:]:
                 if new is not None and old.level == level and values[new.slot] is UNSET:
                     values[new.slot] = values[old.slot]
-            scope.r = self.tables[level]
-            scope = scope.p
+            scope._roots = self._tables[level]
+            scope = scope._parent
 
-    def unit(self, node: Node) -> Unit:
+    def _unit(self, node: Node) -> Unit:
         """Return the unit of a container value."""
-        return unit_of(self.graph, node)
+        return unit_of(self._graph, node)
 
-    def plan_of_unit(self, unit: Unit) -> Plan:
-        return plan_of_unit(self.graph, unit)
+    def _plan_of_unit(self, unit: Unit) -> Plan:
+        return plan_of_unit(self._graph, unit)
 
-    def way_to(self, node: Node) -> list[Node]:
+    def _way_to(self, node: Node) -> list[Node]:
         """Return the nodes from the application to *node*."""
         users: dict[Node, Node] = {}
-        for user in self.graph.nodes.values():
+        for user in self._graph.nodes.values():
             for edge in (*(user.edges or ()), *user.late):
                 for other in edge.target.each():
                     users.setdefault(other, user)
@@ -135,31 +135,31 @@ class Tables(Watching):
 
     # --- values ---
 
-    def has(self, node: Node) -> bool:
+    def _has(self, node: Node) -> bool:
         """Tell whether a container value is built."""
-        return node in self.built
+        return node in self._built
 
-    def has_all(self, nodes: Iterable[Node]) -> bool:
-        built = self.built
+    def _has_all(self, nodes: Iterable[Node]) -> bool:
+        built = self._built
         return all(node in built for node in nodes)
 
-    def built_value(self, node: Node) -> Any:
-        return self.built[node]
+    def _built_value(self, node: Node) -> Any:
+        return self._built[node]
 
-    def holder(self, node: Node) -> Any:
+    def _holder(self, node: Node) -> Any:
         """Return the container that a container value belongs to."""
         return self
 
-    def keep_root(self, scope: Any, token: Any, root: Any, root_nowait: Any) -> None:
+    def _keep_root(self, scope: Any, token: Any, root: Any, root_nowait: Any) -> None:
         """Let the next ``get`` of *token* find its root at once."""
         level = scope._level
         with LOCK:
-            if self.state == OPEN and scope.r is self.tables[level]:
-                (self.aside[level] if self.overridden else scope.r)[token] = root
-                if root_nowait is not None and not self.overridden:
-                    self.tables_nowait[level][token] = root_nowait
+            if self._state == OPEN and scope._roots is self._tables[level]:
+                (self._aside[level] if self._overridden else scope._roots)[token] = root
+                if root_nowait is not None and not self._overridden:
+                    self._tables_nowait[level][token] = root_nowait
 
-    def root_aside(self, scope: Any, token: Any, *, builds: bool) -> Any:
+    def _root_aside(self, scope: Any, token: Any, *, builds: bool) -> Any:
         """
         Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker.
 
@@ -167,96 +167,96 @@ class Tables(Watching):
             builds: Take also one that builds: none is in force here, which that would see.
         """
         with LOCK:
-            if not self.overridden or scope.r is not self.tables[scope._level]:
+            if not self._overridden or scope._roots is not self._tables[scope._level]:
                 return None
             try:
-                root = self.aside[scope._level].get(token)
+                root = self._aside[scope._level].get(token)
             except TypeError:  # unhashable: told by the ordinary way
                 return None
             if root is not None and not builds and not is_constant(root):
                 return None
-            if root is not None and token not in scope.r:
-                node = self.root_at(scope._level, token).node
+            if root is not None and token not in scope._roots:
+                node = self._root_at(scope._level, token).node
                 if node is not None and node.level == CONTAINER_LEVEL:
-                    scope.r[token] = looking_first_for(self, token, self.built_value(node))
+                    scope._roots[token] = looking_first_for(self, token, self._built_value(node))
                 else:
-                    scope.r[token] = looking_first(self, token, root)
+                    scope._roots[token] = looking_first(self, token, root)
             return root
 
-    def ready(self, value: Any, scope: Any, key: Any) -> Ready:
+    def _ready(self, value: Any, scope: Any, key: Any) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
-        if self.ready_class is None:
-            names = {"__slots__": (), **({"__await__": answering_by_context} if self.overridden else {})}
-            self.ready_class = type("Ready", (Ready,), names)
-        return self.ready_class(value, scope, key)
+        if self._ready_class is None:
+            names = {"__slots__": (), **({"__await__": answering_by_context} if self._overridden else {})}
+            self._ready_class = type("Ready", (Ready,), names)
+        return self._ready_class(value, scope, key)
 
     # --- overrides in force ---
 
-    def active(self) -> Any:
+    def _active(self) -> Any:
         """Return the overlay that is in force here, or None."""
-        return active_for(self) if self.overridden else None
+        return active_for(self) if self._overridden else None
 
-    def answering(self, scope: Any, token: Any) -> Any:
+    def _answering(self, scope: Any, token: Any) -> Any:
         """Return the overlay in force here that gives another one for *token* in *scope* than this would, or None."""
-        overlay = self.active()
-        return None if overlay is None else overlay.answering_for(self, scope, token)
+        overlay = self._active()
+        return None if overlay is None else overlay._answering_for(self, scope, token)
 
-    def begin_override(self) -> None:
+    def _begin_override(self) -> None:
         """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""
         with LOCK:
-            self.overridden += 1
-            if self.overridden == 1:
-                for table, aside in zip(self.tables, self.aside, strict=True):
+            self._overridden += 1
+            if self._overridden == 1:
+                for table, aside in zip(self._tables, self._aside, strict=True):
                     aside.update(table)
                     table.clear()
-                for table in self.tables_nowait:
+                for table in self._tables_nowait:
                     table.clear()
-                self.enters.clear()
-                self.getters.cool()
-                self.injections.cool()
-                if self.ready_class is not None:
-                    self.ready_class.__await__ = answering_by_context  # type: ignore[method-assign]  # its own class
+                self._enters.clear()
+                self._getters.cool()
+                self._injections.cool()
+                if self._ready_class is not None:
+                    self._ready_class.__await__ = answering_by_context  # type: ignore[method-assign]  # its own class
 
-    def end_override(self) -> None:
+    def _end_override(self) -> None:
         """The last one gives them back."""
         with LOCK:
-            self.overridden -= 1
-            if not self.overridden:
-                for table, aside in zip(self.tables, self.aside, strict=True):
-                    if self.state == OPEN:
+            self._overridden -= 1
+            if not self._overridden:
+                for table, aside in zip(self._tables, self._aside, strict=True):
+                    if self._state == OPEN:
                         table.update(aside)
                     aside.clear()
-                if self.ready_class is not None and self.state == OPEN:
-                    self.ready_class.__await__ = Ready.__await__  # type: ignore[method-assign]  # its own class
+                if self._ready_class is not None and self._state == OPEN:
+                    self._ready_class.__await__ = Ready.__await__  # type: ignore[method-assign]  # its own class
 
-    def may_just_wait(self, build: Build) -> bool:
+    def _may_just_wait(self, build: Build) -> bool:
         """Tell whether a caller may wait for *build* without more ado: in its loop, and no part of any other build."""
         return (
             build.task is not None
             and build.loop is get_running_loop()
             and not CHAIN.get()
-            and not ((self.kids or self.n) and scopes_above(FLIGHT_CODES, MAKES_FOR))
+            and not ((self._children or self._in_flight) and scopes_above(FLIGHT_CODES, MAKES_FOR))
         )
 
-    def build_now(self, nodes: Sequence[Node], asked: Asked | None = None) -> None:
+    def _build_now(self, nodes: Sequence[Node], asked: Asked | None = None) -> None:
         """Build container values without awaiting."""
-        if not self.has_all(nodes):
-            self.check_open()
+        if not self._has_all(nodes):
+            self._check_open()
             build_missing_now(self, nodes, asked)
 
-    def refuses(self, build: Build) -> bool:
+    def _refuses(self, build: Build) -> bool:
         """Tell whether a finished build comes too late to be taken."""
-        return self.state != OPEN
+        return self._state != OPEN
 
-    def clean_context(self, context: contextvars.Context) -> None:
+    def _clean_context(self, context: contextvars.Context) -> None:
         """Take out of a build's context what must not reach a shared value: overrides in force."""
-        if self.overridden:
-            context.run(IN_FORCE.set, self.seen_by_builds)
+        if self._overridden:
+            context.run(IN_FORCE.set, self._seen_by_builds)
 
-    def building_context(self) -> contextvars.Context | None:
+    def _building_context(self) -> contextvars.Context | None:
         """Return the context for a build in place; None where the caller's will do."""
-        if not self.overridden:
+        if not self._overridden:
             return None
         context = contextvars.copy_context()
-        self.clean_context(context)
+        self._clean_context(context)
         return context

@@ -31,7 +31,7 @@ async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[
         value = await _in_thread(node, lambda: call(*args, **named), scope, push)
     else:
         value = await _in_time(node, call(*args, **named), scope, push)
-    scope.bind(node, value)
+    scope._bind(node, value)
     return value
 
 
@@ -94,7 +94,7 @@ def _former(node: Node, scope: Any) -> Late | None:
     """
     if node.transient:
         return None
-    return next((late for late in as_list(scope.x) if isinstance(late, Late) and late.run.node is node), None)
+    return next((late for late in as_list(scope._finalizers) if isinstance(late, Late) and late.run.node is node), None)
 
 
 class Run:

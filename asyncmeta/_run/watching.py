@@ -24,9 +24,9 @@ class Watching(Ending):
 
     __slots__ = ()
 
-    hooks: ClassVar[Mapping[str, Any]]
+    _hooks: ClassVar[Mapping[str, Any]]
 
-    def watch_of(self, cls: type, middleware: Any, slow: Any) -> Watch | None:
+    def _watch_of(self, cls: type, middleware: Any, slow: Any) -> Watch | None:
         """Return what is to be run and timed around builds of the application *cls*; None where that is nothing."""
         given = [middleware, *(layer.middleware for layer in layers_of(cls))]
         if slow is None and all(one == () for one in given):
@@ -39,9 +39,9 @@ class Watching(Ending):
         seconds = checked_slow(slow)
         return Watch(self, around, seconds) if around or seconds is not None else None
 
-    def asked_by(self, plan: Plan) -> Asked | None:
+    def _asked_by(self, plan: Plan) -> Asked | None:
         """Return what asks for what in *plan*; None where nobody wants to know."""
-        return None if self.watch is None else Asked.by(plan)
+        return None if self._watch is None else Asked.by(plan)
 
     def observe(self, observer: Observer, /) -> Observation:
         """
@@ -60,30 +60,30 @@ class Watching(Ending):
         """
         from .observing import Watch  # late
 
-        return (self.watcher or Watch(self, (), None)).observe(observer)
+        return (self._watcher or Watch(self, (), None)).observe(observer)
 
-    def heed(self, watch: Watch) -> None:
+    def _heed(self, watch: Watch) -> None:
         """Take what is to be told, run and timed around builds, or that nothing is any more; for overlays, too."""
         with LOCK:
-            self.watcher = watch
-            self.watch = None if watch.idle else watch
-            if watch.observed != self.observed:
-                self.observed = watch.observed
-                if self.state == OPEN:
-                    self.new_tables()
-            overlays = [kid for kid in self.kids if isinstance(kid, Watching)]
+            self._watcher = watch
+            self._watch = None if watch.idle else watch
+            if watch.observed != self._observed:
+                self._observed = watch.observed
+                if self._state == OPEN:
+                    self._new_tables()
+            overlays = [kid for kid in self._children if isinstance(kid, Watching)]
         for overlay in overlays:
-            overlay.heed(watch)
+            overlay._heed(watch)
 
-    def heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
-        debug, watch = loop.get_debug(), self.watcher
+    def _heed_debug(self, loop: asyncio.AbstractEventLoop) -> None:
+        debug, watch = loop.get_debug(), self._watcher
         if debug or (watch is not None and watch.debug is not None):
             from .observing import Watch  # late
             from .slow import DEBUG_FACTOR
 
             watch = watch or Watch(self, (), None)
             watch.debug = loop.slow_callback_duration * DEBUG_FACTOR if debug else None
-            self.heed(watch)
+            self._heed(watch)
 
     async def health(self, *, timeout: float = 5.0) -> HealthReport:
         """

@@ -79,7 +79,7 @@ def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
     """Return the value of a reference."""
     how = ref.how
     if how is VALUE_OF and ref.node.level == CONTAINER_LEVEL:  # type: ignore[union-attr]  # it refers to a node
-        return scope.container.built_value(ref.node)
+        return scope.container._built_value(ref.node)
     if how == TEMP:
         return temps[ref.what]
     if how == CONST:
@@ -97,8 +97,8 @@ def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
     node = ref.node
     assert node is not None
     if node.level == CONTAINER_LEVEL:
-        return scope.container.built_value(node)
-    value = scope.home(node).v[node.slot]
+        return scope.container._built_value(node)
+    value = scope._home(node)._values[node.slot]
     if how == PERHAPS and value is UNSET:
         return ref.what
     return value
@@ -112,7 +112,7 @@ async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
         push: Where finalizers go, as ``push(scope, finalizer)``.
     """
     temps: list[Any] = []
-    watch = scope.container.watch
+    watch = scope.container._watch
     builds = () if watch is None else builds_of(unit)
     for op in unit.ops:
         node = op.node
@@ -134,7 +134,7 @@ def made_now(unit: Unit, container: Any, push: Push) -> Any:
     """Return a container value that needs no awaiting; the short way where its factory is called and that is all."""
     op = unit.ops[-1]
     node = op.node
-    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and container.watch is None:
+    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and container._watch is None:
         try:
             value = function_of(node)(*[argument(ref, container, ()) for ref in op.args])
         except Exception as error:
@@ -223,7 +223,7 @@ async def run_plan(plan: Plan, scope: Any) -> Any:
     for unit in plan.units:
         node = unit.node
         assert node is not None
-        await scoped_value(unit, scope.home(node), node)
+        await scoped_value(unit, scope._home(node), node)
     return await carry_out(plan.unit, scope)
 
 
@@ -237,7 +237,7 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
     if value is not UNSET:
         return value
     if unit.ops == ():
-        scope.v[slot] = UNSET
+        scope._values[slot] = UNSET
         raise absent(node, scope)
     ours = True
     try:
@@ -269,17 +269,17 @@ FRAME_READERS[id(scoped_value.__code__)] = _read_frame
 def claim(scope: Any, slot: int) -> Any:
     """Return the value; UNSET where the caller is now the one to build it; FLIGHT where another one does."""
     with LOCK:
-        value = scope.v[slot]
+        value = scope._values[slot]
         if value is UNSET:
-            scope.v[slot] = FLIGHT
+            scope._values[slot] = FLIGHT
         return value
 
 
 def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None) -> None:
     """Publish a value, or with UNSET that there is none, and wake who waits for it."""
     with LOCK:
-        scope.v[slot] = value
-        waiting = scope.w.pop(slot, None) if scope.w else None
+        scope._values[slot] = value
+        waiting = scope._waiters.pop(slot, None) if scope._waiters else None
     if waiting:
         # A cancelled builder says nothing about the value: one who waits takes over.
         outcome = Outcome(None if isinstance(error, asyncio.CancelledError) else error)
@@ -290,14 +290,14 @@ def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None
 async def half_again(scope: Any, node: Node) -> None:
     """Construct a service anew whose start another task has given up while this one waited for it."""
     half = node.constructed
-    if half is not None and half.slot >= 0 and scope.v[half.slot] is UNSET:
-        await scoped_value(scope.container.unit(half), scope, half)
+    if half is not None and half.slot >= 0 and scope._values[half.slot] is UNSET:
+        await scoped_value(scope.container._unit(half), scope, half)
 
 
 def forget_half(scope: Any, node: Node) -> None:
     """A service that did not start is made anew by the next try: forget the instance."""
     if node.constructed is not None and node.constructed.slot >= 0:
-        scope.v[node.constructed.slot] = UNSET
+        scope._values[node.constructed.slot] = UNSET
 
 
 async def join(scope: Any, slot: int, node: Node) -> None:
@@ -310,7 +310,7 @@ async def join(scope: Any, slot: int, node: Node) -> None:
     """
     loop = get_running_loop()
     wait = Wait(holdings())
-    if loop is None or scope.by_threads:
+    if loop is None or scope._by_threads:
         _join_thread(scope, slot, node, wait)
         return
     future: asyncio.Future[Outcome] = loop.create_future()
@@ -330,7 +330,7 @@ async def join(scope: Any, slot: int, node: Node) -> None:
 
 
 def _join_thread(scope: Any, slot: int, node: Node, wait: Wait) -> None:
-    if not scope.by_threads and (scope, slot) not in wait.held:
+    if not scope._by_threads and (scope, slot) not in wait.held:
         raise AsyncDependencyError(node.name, (), "", "is being built by a task")
     event = threading.Event()
     outcomes: list[Outcome] = []
@@ -351,18 +351,18 @@ def _join_thread(scope: Any, slot: int, node: Node, wait: Wait) -> None:
 
 def _enter(scope: Any, slot: int, told: Callable[[Outcome], None]) -> bool:
     with LOCK:
-        if scope.v[slot] is not FLIGHT:
+        if scope._values[slot] is not FLIGHT:
             told(Outcome())
             return False
-        if scope.w is None:
-            scope.w = {}
-        scope.w.setdefault(slot, []).append(told)
+        if scope._waiters is None:
+            scope._waiters = {}
+        scope._waiters.setdefault(slot, []).append(told)
         return True
 
 
 def _leave(scope: Any, slot: int, told: Callable[[Outcome], None]) -> None:
     with LOCK:
-        waiting = scope.w.get(slot) if scope.w else None
+        waiting = scope._waiters.get(slot) if scope._waiters else None
         if waiting and told in waiting:
             waiting.remove(told)
 
@@ -370,7 +370,7 @@ def _leave(scope: Any, slot: int, told: Callable[[Outcome], None]) -> None:
 def absent(node: Node, scope: Any) -> ScopeError:
     """Return the error of a context value that its scope was not opened with."""
     return ScopeError(
-        f"the {scope.level} scope was opened without {node.name}, which {scope.container.name} declares as context: "
+        f"the {scope.level} scope was opened without {node.name}, which {scope.container._name} declares as context: "
         f"scope({{{node.name}: ...}})"
     )
 
@@ -386,7 +386,7 @@ def noted(error: BaseException, node: Node, scope: Any) -> None:
     with suppress(Exception):  # an exception that refuses notes is the user's all the same
         there = getattr(error, "__notes__", ())
         if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
-            way = scope.container.way_to(node)
+            way = scope.container._way_to(node)
             if len(way) > 1:
                 note += f"\n  {arrow([step(one) for one in way])}"
             error.add_note(note)
@@ -424,10 +424,10 @@ def undo(scope: Any, error: BaseException, lines: Any) -> None:
     """
     raised, builds = undone(scope, error, lines)
     if builds is not None:
-        where = scope.at(builds.level)
-        if where.v[builds.slot] is FLIGHT:
+        where = scope._at(builds.level)
+        if where._values[builds.slot] is FLIGHT:
             forget_half(where, builds)
             settle(where, builds.slot, UNSET, raised)
-    scope.wake_closers()
+    scope._wake_closers()
     if raised is not error:
         raise raised from None

@@ -228,10 +228,10 @@ class Wrapper:
     def heat(self, container: Any) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""
         with LOCK:
-            if container.closed or container.observed or container.overridden or container.interpreted:
+            if container.closed or container._observed or container._overridden or container._interpreted:
                 return
             written = self.written(container)
-            if written is None or not container.has_all(written.singletons):
+            if written is None or not container._has_all(written.singletons):
                 return
             wrapper = self.wrapper()
             if wrapper is None:
@@ -240,23 +240,23 @@ class Wrapper:
             names: dict[str, Any] = {}
             for name in source.bound:
                 if name in source.singletons:
-                    names[name] = container.built_value(source.singletons[name])
-                elif name == "scope":
+                    names[name] = container._built_value(source.singletons[name])
+                elif name == "open_scope":
                     names[name] = container.scope
                 else:
                     names[name] = container if name in ("container", "home") else written.loaded.names[name]
-            defaults = {**source.constants_at, **{at: container.built_value(node) for at, node in source.held_at.items()}}
+            defaults = {**source.constants_at, **{at: container._built_value(node) for at, node in source.held_at.items()}}
             self.cool()
             self.bound = Bound(container, wrapper.__globals__, names, source)
             self.others = 0
             # In this order: with the old code a default counts as passed by hand, and is the right value.
             self.give_defaults(wrapper, defaults)
             wrapper.__code__ = self.bound.code(written.code)
-            container.injections.add(self)
+            container._injections.add(self)
 
     def written(self, container: Any) -> Written | None:
         """Return the code for the containers of an application; None where it has to be done step by step."""
-        graph = container.graph
+        graph = container._graph
         fills: list[Fill] = []
         try:
             for number in self.form.marked:
@@ -268,7 +268,7 @@ class Wrapper:
         codes = self.form.codes.setdefault(graph, {})
         ambient = self.home is None
         found: Written | None = codes.get(ambient)
-        if found is not None and found.stamp is graph.roots and not container.pins:
+        if found is not None and found.stamp is graph.roots and not container._pins:
             return found
         plans = [fill.plan for fill in fills if fill.plan is not None]
         waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
@@ -283,7 +283,7 @@ class Wrapper:
         nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
         needed = tuple(nodes) if not scoped else (*source.singletons.values(), *source.held_at.values())
         written = Written(graph.roots, _renamed(made.code, self.form), made, source, needed)
-        if not container.pins:
+        if not container._pins:
             codes[ambient] = written
         return written
 
@@ -333,7 +333,7 @@ async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
         raise raised from None
 
 
-def _undo_now(bound: Bound, finalizers: Any, error: BaseException) -> None:
+def _undo_nowait(bound: Bound, finalizers: Any, error: BaseException) -> None:
     raised = undone(bound.container, error, bound.source.lines)[0]
     settle_errors(unwind_sync(as_list(finalizers), raised), raised)
     if raised is not error:
@@ -344,7 +344,7 @@ async def _leave_all(finalizers: list[Any]) -> None:
     settle_errors(await unwind(finalizers, None), None)
 
 
-def _leave_all_now(finalizers: list[Any]) -> None:
+def _leave_all_nowait(finalizers: list[Any]) -> None:
     settle_errors(unwind_sync(finalizers, None), None)
 
 
@@ -356,7 +356,7 @@ async def _twice(generator: Any) -> None:
         settle_errors([FactoryError(yields_twice(generator))], None)
 
 
-def _twice_now(generator: Any) -> None:
+def _twice_nowait(generator: Any) -> None:
     try:
         generator.close()
     finally:
@@ -370,10 +370,10 @@ _HELPERS: dict[str, Any] = {
     "here": AMBIENT.get,
     "failed": _failed,
     "undo": _undo,
-    "undo_now": _undo_now,
+    "undo_nowait": _undo_nowait,
     "leave_all": _leave_all,
-    "leave_all_now": _leave_all_now,
+    "leave_all_nowait": _leave_all_nowait,
     "settle_errors": settle_errors,
     "twice": _twice,
-    "twice_now": _twice_now,
+    "twice_nowait": _twice_nowait,
 }

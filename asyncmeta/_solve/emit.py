@@ -66,10 +66,10 @@ class _Emitter:
         return found
 
     def scope(self, level: int) -> str:
-        return "s" if level == self.level or level == CONTAINER_LEVEL else f"p{level}"
+        return "scope" if level == self.level or level == CONTAINER_LEVEL else f"scope{level}"
 
     def values(self, level: int) -> str:
-        return "v" if level == self.level else f"v{level}"
+        return "values" if level == self.level else f"values{level}"
 
     def constant(self, value: Any) -> str:
         key = ("c", id(value))
@@ -146,15 +146,15 @@ class _Emitter:
             self.call(f"{target} = await {made}", node, builds)
             self.bind(node, target, scope)
         elif node.kind == GENERATOR:
-            self.call(f"g = {made}", node, builds)
-            self.call(f"{target} = next(g)", node, builds)
-            self.push(scope, "g")
+            self.call(f"generator = {made}", node, builds)
+            self.call(f"{target} = next(generator)", node, builds)
+            self.push(scope, "generator")
             self.bind(node, target, scope)
         else:
             assert node.kind == ASYNC_GENERATOR
-            self.call(f"g = {made}", node, builds)
-            self.call(f"{target} = await g.__anext__()", node, builds)
-            self.push(scope, "g")
+            self.call(f"generator = {made}", node, builds)
+            self.call(f"{target} = await generator.__anext__()", node, builds)
+            self.push(scope, "generator")
             self.bind(node, target, scope)
 
     def bind(self, node: Node, target: str, scope: str) -> None:
@@ -169,9 +169,9 @@ class _Emitter:
             self.w.line(f"bind({target}, {scope})")
 
     def push(self, scope: str, finalizer: str) -> None:
-        self.w.line(f"if {scope}.x is None:")
+        self.w.line(f"if {scope}._finalizers is None:")
         with self.w.indent():
-            self.w.line(f"{scope}.x = {finalizer}")
+            self.w.line(f"{scope}._finalizers = {finalizer}")
         with self.w.indent("else:"):
             self.w.line(f"push({scope}, {finalizer})")
 
@@ -206,7 +206,7 @@ class _Emitter:
                     self.w.line(f"{self.name('s', half)} = {values}[{half.slot}]")
             self.ops(unit, held, level)
             self.w.line(f"{values}[{slot}] = {held}")
-            with self.w.indent(f"if {scope}.w:"):
+            with self.w.indent(f"if {scope}._waiters:"):
                 self.w.line(f"settle({scope}, {slot}, {held})")
 
     def ops(self, unit: Unit, target: str, level: int) -> None:
@@ -222,12 +222,12 @@ class _Emitter:
     def outer(self, used: set[int]) -> None:
         """Write how the scopes around this one are reached."""
         outermost = min((level for level in used if level != CONTAINER_LEVEL), default=self.level)
-        here = "s"
+        here = "scope"
         for level in range(self.level - 1, outermost - 1, -1):
-            self.w.line(f"p{level} = {here}.p")
-            here = f"p{level}"
+            self.w.line(f"scope{level} = {here}._parent")
+            here = f"scope{level}"
         for level in sorted(used - {CONTAINER_LEVEL, self.level}):
-            self.w.line(f"v{level} = p{level}.v")
+            self.w.line(f"values{level} = scope{level}._values")
 
     def levels_used(self) -> set[int]:
         used = {unit.node.level for unit in self.plan.units if unit.node is not None}
@@ -249,45 +249,45 @@ class _Emitter:
     def root(self) -> Source:
         plan, w = self.plan, self.w
         used = self.levels_used()
-        with w.indent("async def root(s):"):
+        with w.indent("async def root(scope):"):
             if self.level in used:
-                w.line("v = s.v")
+                w.line("values = scope._values")
             result = plan.unit.result
             if result.how == VALUE_OF and not plan.unit.ops and result.node is not None and result.node.level == self.level:
                 held = self.name("s", result.node)
-                ready = f"({held} := v[{result.node.slot}]) is not UNSET"
+                ready = f"({held} := values[{result.node.slot}]) is not UNSET"
                 with w.indent(f"if {ready} and {held} is not FLIGHT:" if plan.units[-1].awaits else f"if {ready}:"):
                     w.line(f"return {held}")
             self.outer(used)
             if (plan.awaits or plan.generators) and self.level != CONTAINER_LEVEL:
-                w.line("live(s)")
+                w.line("live(scope)")
             if plan.awaits:
-                w.line("s.n += 1")
+                w.line("scope._in_flight += 1")
             with w.indent("try:"):
                 made = self.body()
-                w.line(f"{'r =' if plan.awaits else 'return'} {made}")
+                w.line(f"{'result =' if plan.awaits else 'return'} {made}")
             with w.indent("except BaseException as error:"):
                 if plan.awaits:
-                    w.line("s.n -= 1")
-                w.line("undo(s, error, lines)")
+                    w.line("scope._in_flight -= 1")
+                w.line("undo(scope, error, lines)")
                 w.line("raise")
             if plan.awaits:
-                w.line("s.n -= 1")
-                with w.indent("if s.n >= CLOSING:"):
-                    w.line("landed(s)")
-                w.line("return r")
+                w.line("scope._in_flight -= 1")
+                with w.indent("if scope._in_flight >= CLOSING:"):
+                    w.line("landed(scope)")
+                w.line("return result")
         self.source.text = w.text()
         return self.source
 
     def opening(self) -> Source:
         """Write the entry of a one-shot scope whose values are locals: nobody has a handle of it."""
         w = self.w
-        with w.indent("async def enter(s):"):
-            w.line("s.x = None")
+        with w.indent("async def enter(scope):"):
+            w.line("scope._finalizers = None")
             with w.indent("try:"):
                 w.line(f"return {self.body()}")
             with w.indent("except BaseException as error:"):
-                w.line("await undo_opening(s, error, lines)")
+                w.line("await undo_opening(scope, error, lines)")
                 w.line("raise")
         self.source.text = w.text()
         return self.source
@@ -305,7 +305,7 @@ def _perhaps_levels(refs: tuple[Ref, ...]) -> set[int]:
 
 def emit_root(plan: Plan, level: int) -> Source:
     """
-    Return the source of ``async def root(s)``, which gives the root's value in a scope of *level*.
+    Return the source of ``async def root(scope)``, which gives the root's value in a scope of *level*.
 
     Not of a container value alone: nothing has to be done for one that is built.
     """
@@ -314,7 +314,7 @@ def emit_root(plan: Plan, level: int) -> Source:
 
 
 def emit_opening(plan: Plan, level: int) -> Source:
-    """Return the source of ``async def enter(s)``, for a scope that is opened for this one value."""
+    """Return the source of ``async def enter(scope)``, for a scope that is opened for this one value."""
     return _Emitter(plan, level, private=True).opening()
 
 

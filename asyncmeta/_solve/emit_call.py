@@ -30,7 +30,7 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
 
 #: What gives the next value of a generator finalizer, and how its end is told.
-_STEP = {GENERATOR: ("next(x)", "StopIteration"), ASYNC_GENERATOR: ("await x.__anext__()", "StopAsyncIteration")}
+_STEP = {GENERATOR: ("next(finalizer)", "StopIteration"), ASYNC_GENERATOR: ("await finalizer.__anext__()", "StopAsyncIteration")}
 
 
 class CallSource(Source):
@@ -131,11 +131,11 @@ class _CallEmitter(_Emitter):
         """Write a wrapper that has its values from the roots of the ambient scope; `t1` is what parameter 1 asks for."""
         w = self.w
         with w.indent(self.head()):
-            w.line("s = here()")
-            with w.indent("if s is not None and s.innermost:"):
+            w.line("scope = here()")
+            with w.indent("if scope is not None and scope._innermost:"):
                 for number in self.form.marked:
-                    with w.indent(f"if p{number} is UNFILLED and (root := s.r.get(t{number})) is not None:"):
-                        w.line(f"p{number} = await root(s)")
+                    with w.indent(f"if p{number} is UNFILLED and (root := scope._roots.get(t{number})) is not None:"):
+                        w.line(f"p{number} = await root(scope)")
                 with w.indent(f"if {' and '.join(f'p{number} is not UNFILLED' for number in self.form.marked)}:"):
                     w.line(f"return await function({self.arguments()})")
             self.elsewhere(f"run({self.all_given()})")
@@ -184,7 +184,7 @@ class _CallEmitter(_Emitter):
         if last:
             self.w.line(f"return ({text})" if kind == GENERATOR else f"return {text}")
         else:
-            self.w.line(f"r = {text}")
+            self.w.line(f"result = {text}")
 
     # --- filling ---
 
@@ -194,7 +194,7 @@ class _CallEmitter(_Emitter):
         return super().expression(ref, unit, level)
 
     def push(self, scope: str, finalizer: str) -> None:
-        self.w.line(f"x = {finalizer}" if len(self.finalizers) == 1 else f"x.append({finalizer})")
+        self.w.line(f"finalizer = {finalizer}" if len(self.finalizers) == 1 else f"finalizers.append({finalizer})")
 
     def fill(self, fills: Sequence[Fill]) -> None:
         """Write what gives each marked parameter its value, unless it was passed by hand."""
@@ -335,17 +335,18 @@ class _CallEmitter(_Emitter):
         kind = self.form.kind
         waits = kind in (ASYNC, ASYNC_GENERATOR)
         single = len(self.finalizers) == 1
-        w.line("x = None" if single else "x = []")
+        kept = "finalizer" if single else "finalizers"
+        w.line("finalizer = None" if single else "finalizers = []")
         with w.indent("try:"):
             self.fill(fills)
             self.call_it(last=False)
         self.source.leaves_from = len(w.lines) + 1
         with w.indent("except BaseException as error:"):
-            w.line(f'{"await undo" if waits else "undo_now"}("{BOUND}", x, error)')
+            w.line(f'{"await undo" if waits else "undo_nowait"}("{BOUND}", {kept}, error)')
             w.line("raise")
         if single:
             step, over = _STEP[self.finalizers[0].kind]
-            with w.indent("if x is not None:"):
+            with w.indent("if finalizer is not None:"):
                 with w.indent("try:"):
                     w.line(step)
                 with w.indent(f"except {over}:"):
@@ -353,20 +354,20 @@ class _CallEmitter(_Emitter):
                 with w.indent("except BaseException as error:"):
                     w.line("settle_errors([error], None)")
                 with w.indent("else:"):
-                    w.line("await twice(x)" if self.finalizers[0].kind == ASYNC_GENERATOR else "twice_now(x)")
+                    w.line("await twice(finalizer)" if self.finalizers[0].kind == ASYNC_GENERATOR else "twice_nowait(finalizer)")
         else:
-            w.line("await leave_all(x)" if waits else "leave_all_now(x)")
+            w.line("await leave_all(finalizers)" if waits else "leave_all_nowait(finalizers)")
         if kind != ASYNC_GENERATOR:
-            w.line("return r")
+            w.line("return result")
 
     def scoped(self, fills: Sequence[Fill]) -> CallSource:
         """Write a wrapper that opens a scope, because something holds on to it."""
         w = self.w
         waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
-        self.specials["scope"] = None
+        self.specials["open_scope"] = None
         with w.indent(self.head()):
             self.guard()
-            with w.indent(f"{'async with' if waits else 'with'} scope() as s:"):
+            with w.indent(f"{'async with' if waits else 'with'} open_scope() as scope:"):
                 for fill in fills:
                     if self.by_default(fill):
                         continue
@@ -377,7 +378,7 @@ class _CallEmitter(_Emitter):
                     if fill.plan is None:
                         text = "None" if fill.constant is None else self.constant(fill.constant)
                     else:
-                        text = f"{'await s.get' if waits else 's.get_nowait'}({self.constant(fill.asked)})"
+                        text = f"{'await scope.get' if waits else 'scope.get_nowait'}({self.constant(fill.asked)})"
                     w.line(f"{margin}p{fill.number} = {text}")
                 self.call_it(last=True)
         return self.done()

@@ -100,7 +100,7 @@ class Lookup:
         """Something was registered in one of the layers looked at: forget what was concluded from them."""
         self._stale = True
         for container in list(self.containers):
-            container.declared()
+            container._declared()
 
     def refresh(self) -> None:
         """Look everything up anew where something was registered since."""

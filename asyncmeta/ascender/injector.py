@@ -81,7 +81,7 @@ class Injector:
     def parent(self) -> Injector | None:
         """The injector that is asked for what this one does not provide."""
         container = self._holder.container
-        return door_of(container.parent) if isinstance(container, Heir) else None
+        return door_of(container._below) if isinstance(container, Heir) else None
 
     # --- getting ---
 
@@ -116,11 +116,11 @@ class Injector:
             # A built value: one look-up and no lock; the table is emptied by whatever may change the answer.
             holder = self._holder
             try:
-                root = holder.q[token]
+                root = holder._roots_nowait[token]
             except (KeyError, TypeError):
                 pass
             else:
-                if holder.r is not CLOSED:
+                if holder._roots is not CLOSED:
                     return root(holder)
         found, asked = self._asked(token, not_found_value, options)
         if found is None:
@@ -154,7 +154,7 @@ class Injector:
         if options is None:
             holder = self._holder
             try:
-                root = holder.r[token]
+                root = holder._roots[token]
             except (KeyError, TypeError):
                 pass
             else:
@@ -172,7 +172,7 @@ class Injector:
         optional, only_self, skip_self = _read_options(options)
         injector: Injector | None = self
         if skip_self:
-            self._holder.check_open()
+            self._holder._check_open()
             injector = self.parent
         site = None if injector is None else injector._site(token, only_self)
         if site is not None:
@@ -185,13 +185,13 @@ class Injector:
 
     def _graph(self) -> Graph:
         container = self._holder.container
-        return (container.active() or container).graph  # type: ignore[no-any-return]
+        return (container._active() or container)._graph  # type: ignore[no-any-return]
 
     def _site(self, token: Any, only_self: bool) -> Any:
         """Return what to ask the container for, None where nothing provides *token*."""
         if not is_hashable(token):
             raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
-        self._holder.check_open()
+        self._holder._check_open()
         graph = self._graph()
         if (self._holder._level, token) in graph.roots and not only_self:
             return token  # it was served before, and what is registered is never taken back
@@ -319,10 +319,10 @@ def door_of(container: Any) -> Injector:
     """Return the injector that stands for *container*, made on first use."""
     if not isinstance(container, Provided):
         return Injector(container)
-    found = container.door() if container.door is not None else None
+    found = container._door() if container._door is not None else None
     if found is None:
         found = Injector(container)
-        container.door = weakref.ref(found)
+        container._door = weakref.ref(found)
     return found
 
 

@@ -66,13 +66,13 @@ def _graph_of(own: Registry, below: Registry | None, parent: Graph | None) -> Gr
         return InheritedGraph(own, parent, app=Injector, up=UP)
     extra = (own,) if below is None else (own, below)
     builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: SCOPE}
-    return Graph(layers_of(Container.base), builtin, app=Container.base, hooks=Container.hooks, extra=extra)
+    return Graph(layers_of(Container._base), builtin, app=Container._base, hooks=Container._hooks, extra=extra)
 
 
 def _made(providers: Any, parent: Container | None, below: Registry | None = None) -> Injector:
     """Return an injector of *providers*, with the layer *below* them."""
     place = place_of_caller()
-    above = None if parent is None else parent.graph
+    above = None if parent is None else parent._graph
     shaped = shape_of(providers, place)
     shape = None
     values: list[Any] = []
@@ -162,7 +162,7 @@ class _Root:
         found = self.modules.get(cls)
         if found is None and self.injector is not None:
             container = self.injector.container
-            found = self.modules[cls] = _begun(_graph_of(self.module(cls), None, container.graph), container)
+            found = self.modules[cls] = _begun(_graph_of(self.module(cls), None, container._graph), container)
         return found
 
 

@@ -78,7 +78,7 @@ def _injector_for(scope: Any) -> Injector | None:
     registry = registry_of(scope)
     if registry is None:
         return ROOT.injector_of(scope)
-    if ambient is not None and issubclass(ambient.container.root_class, scope):
+    if ambient is not None and issubclass(ambient.container._root_class, scope):
         return Injector(ambient)
     living = [one for graph in registry.graphs.values() for one in graph.containers if not one.closed]
     if len(living) > 1:

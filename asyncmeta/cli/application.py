@@ -59,8 +59,8 @@ def application(wanted: str) -> Any:
 def graph_of(found: Any) -> Graph:
     """Return the graph of a service class or container, unchecked."""
     container = found if isinstance(found, Container) else Container(found, check=False)
-    container.graph.refresh()
-    return container.graph
+    container._graph.refresh()
+    return container._graph
 
 
 def items_named(items: Iterable[Item], wanted: str) -> list[Item]:

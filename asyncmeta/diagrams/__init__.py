@@ -60,6 +60,6 @@ def diagram(source: Any, *, whole: bool = False) -> Diagram:
         source: A container.
         whole: Show all of the shared layer too, reached or not.
     """
-    graph = source if isinstance(source, Graph) else source.graph
+    graph = source if isinstance(source, Graph) else source._graph
     facts = facts_of(graph, whole=whole)
     return Diagram(facts.application, facts.levels, facts.items, facts.problems)

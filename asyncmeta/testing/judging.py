@@ -47,8 +47,8 @@ class Life:
         waiting: list[Any] = self.containers()
         while waiting:
             scope = waiting.pop()
-            waiting.extend(scope.kids or ())
-            for finalizer in as_list(scope.x):
+            waiting.extend(scope._children or ())
+            for finalizer in as_list(scope._finalizers):
                 while not isinstance(finalizer, GeneratorType | AsyncGeneratorType):
                     inner = getattr(finalizer, "finalizer", None) or getattr(finalizer, "generator", None)
                     if inner is None:
@@ -77,7 +77,7 @@ class Life:
         users: dict[str, dict[str, None]] = {}
         kept: set[str] = set()
         for container in self.containers():
-            for node in list(container.graph.nodes.values()):
+            for node in list(container._graph.nodes.values()):
                 if node.kind in ("generator", "async generator", "start"):
                     kept.add(node.name)
                 for edge in node.edges or ():
@@ -99,7 +99,7 @@ class Life:
         """Return what is wrong at the end of the run."""
         wrong = list(self.wrong)
         for container in self.containers():
-            if not container.closed and container.x is not None:
+            if not container.closed and container._finalizers is not None:
                 wrong.append(f"{container!r} was left open")
         for generator, frame in self.generators.items():
             name = f"{name_of_callable(generator)} ({Place(frame.f_code.co_filename, frame.f_lineno)})"
@@ -116,7 +116,7 @@ class Life:
     def abandon(self) -> None:
         """Let what was left open go in silence: it was told of."""
         for container in self.containers():
-            container.x = None
+            container._finalizers = None
 
 
 class Witness(Observer):

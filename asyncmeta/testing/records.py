@@ -70,7 +70,7 @@ def recording(container: Container | None = None, /) -> AbstractContextManager[R
     Example:
         >>> with recording() as record:
         ...     asyncio.run(main())
-        >>> record.built, record.closed
+        >>> record._built, record.closed
         (['Settings', 'Database'], ['Database'])
 
     .. versionadded:: 0.1.0
@@ -133,7 +133,7 @@ def containers() -> list[Container]:
     assert shared is not None
     # Every graph has the shared layer, and knows the containers that live on it.
     graphs = list(shared.watchers)
-    return [one for graph in graphs for one in list(graph.containers) if one.p is None]
+    return [one for graph in graphs for one in list(graph.containers) if one._parent is None]
 
 
 # --- registering -----------------------------------------------------------------------------------

@@ -429,7 +429,7 @@ def test_tokens_that_were_not_found_are_not_kept():
 
     parent = create_injector([Engine])
     child = create_injector([], parent)
-    graphs = [parent.container.graph, child.container.graph]
+    graphs = [parent.container._graph, child.container._graph]
     child.get("warm", None)
     before = [len(graph._found[None]) for graph in graphs]
     for number in range(50):
@@ -444,11 +444,11 @@ def test_asking_again_for_a_list_keeps_nothing():
     """
     injector = create_injector([{"provide": "all", "value": 1, "multi": True}])
     injector.get("all")
-    before = len(injector.container.graph.roots)
+    before = len(injector.container._graph.roots)
     for _ in range(20):
         injector.get("all")
 
-    assert len(injector.container.graph.roots) == before
+    assert len(injector.container._graph.roots) == before
 
 
 def test_an_injector_provides_itself():
@@ -883,7 +883,7 @@ def test_a_parent_that_is_dropped_leaves_nothing():
         for number in range(5):
             child = create_injector([{"provide": "number", "value": number}], parent)
             assert (child.get("number"), child.get("all"), type(child.get(Local))) == (number, [1], Local)
-        return [weakref.ref(thing) for thing in (parent, parent.container, parent.container.graph, child.container.graph, Local)]
+        return [weakref.ref(thing) for thing in (parent, parent.container, parent.container._graph, child.container._graph, Local)]
 
     gone = use()
     collected()

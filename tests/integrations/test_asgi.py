@@ -1285,7 +1285,7 @@ async def one(meeting, messages, end, session, ends, broken_at):
         async with Container(App) as container:
             wrapped = ContainerMiddleware(app, container, ends=ends)
             raised = await outcome(wrapped({"type": "http", "path": "/"}, None, send))
-            assert container.kids == set() or not container.kids
+            assert container._children == set() or not container._children
 
     told = f"{got=} {raised=} {ended=}"
     assert len(ended) == 1, told

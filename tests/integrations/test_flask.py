@@ -177,7 +177,7 @@ def test_what_fails_while_a_failure_is_undone_is_raised():
     """
     world = World()
 
-    @inject_dependency("broken", on=world.container.root_class, lifetime="scoped")
+    @inject_dependency("broken", on=world.container._root_class, lifetime="scoped")
     def broken():
         try:
             yield

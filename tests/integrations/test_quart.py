@@ -116,7 +116,7 @@ async def test_a_start_that_fails_is_told():
     """
     world = World()
 
-    @inject_dependency("broken", on=world.container.root_class)
+    @inject_dependency("broken", on=world.container._root_class)
     async def broken():
         raise OSError("no network")
 

@@ -457,9 +457,9 @@ def test_blocks_need_not_nest(steps):
         colours.end(which, 0)
     colours.look()
     container = colours.container
-    assert (container.overridden, container.everywhere) == (0, [])
+    assert (container._overridden, container._everywhere) == (0, [])
     colours.scope.close()
-    assert container.kids == set()
+    assert container._children == set()
     container.close()
 
 

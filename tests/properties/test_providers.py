@@ -171,7 +171,7 @@ def graph_of(container):
         problems = sorted((problem.kind, name_of(problem.key)) for problem in node.problems)
         return (name_of(node.key), node.kind, str(node.lifetime), node.level, edges, problems)
 
-    graph, known = container.graph, {}
+    graph, known = container._graph, {}
     for token in TOKENS:
         found = graph.find(None, token)
         nodes = found if isinstance(found, tuple) else () if found is None else (found,)

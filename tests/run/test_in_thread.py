@@ -833,7 +833,7 @@ async def test_what_was_left_alone_is_forgotten_when_it_has_ended():
             gates[-1].go.set()
         await asyncio.get_running_loop().shutdown_default_executor()
         await settled()
-        assert container.x is None or container.x == []
+        assert container._finalizers is None or container._finalizers == []
 
 
 async def test_nothing_of_a_run_is_kept_alive():

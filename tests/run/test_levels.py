@@ -183,11 +183,11 @@ def test_generated_code_reads_an_outer_value_without_a_call():
     App = fresh_app(scopes=LEVELS)
     App.register_dependency("s", object, lifetime="session")
     App.register_dependency("r", lambda s: [s], lifetime="request")
-    graph = Container(App).graph
+    graph = Container(App)._graph
     text = emit_root(plan_of(graph, graph.find(None, "r").target), 2).text
 
-    assert "    p1 = s.p\n    v1 = p1.v\n" in text
-    held = re.search(r"\((s\d) := v1\[0\]\)", text)
+    assert "    scope1 = scope._parent\n    values1 = scope1._values\n" in text
+    held = re.search(r"\((s\d) := values1\[0\]\)", text)
     assert held is not None
     assert re.search(rf"f\d\({held[1]}\)", text)
 

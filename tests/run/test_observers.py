@@ -87,7 +87,7 @@ async def test_the_whole_story():
             await scope.get(Session)
             await scope.get(Session)
 
-    assert hearing.story[0] == "container_opened " + container.name
+    assert hearing.story[0] == "container_opened " + container._name
     assert hearing.story[1:-1] == [
         "scope_opened scoped",
         "build_begin Database",
@@ -100,7 +100,7 @@ async def test_the_whole_story():
         "finalize_begin Database",
         "finalize_end Database",
     ]
-    assert hearing.story[-1] == "container_closed " + container.name
+    assert hearing.story[-1] == "container_closed " + container._name
 
 
 async def test_an_event_names_parent_task_and_seconds():
@@ -511,7 +511,7 @@ async def test_an_open_overlay_is_heard_from_now_on():
     async with Container(app) as container, container.overlay({"x": 10}) as overlay:
         with container.observe(hearing):
             assert await overlay.get("y") == 11
-        assert overlay.watch is None
+        assert overlay._watch is None
 
     assert hearing.of("build_end") == ['"y"']
 
@@ -519,35 +519,35 @@ async def test_an_open_overlay_is_heard_from_now_on():
 # --- nobody is told ---------------------------------------------------------------------------------------
 
 GOLDEN_ROOT = """\
-async def root(s):
-    v = s.v
-    if (s1 := v[0]) is not UNSET and s1 is not FLIGHT:
+async def root(scope):
+    values = scope._values
+    if (s1 := values[0]) is not UNSET and s1 is not FLIGHT:
         return s1
-    live(s)
-    s.n += 1
+    live(scope)
+    scope._in_flight += 1
     try:
-        while (s1 := v[0]) is FLIGHT:
-            await join(s, 0, n1)
+        while (s1 := values[0]) is FLIGHT:
+            await join(scope, 0, n1)
         if s1 is UNSET:
-            v[0] = FLIGHT
-            g = f1(a1)
-            s1 = await g.__anext__()
-            if s.x is None:
-                s.x = g
+            values[0] = FLIGHT
+            generator = f1(a1)
+            s1 = await generator.__anext__()
+            if scope._finalizers is None:
+                scope._finalizers = generator
             else:
-                push(s, g)
-            v[0] = s1
-            if s.w:
-                settle(s, 0, s1)
-        r = s1
+                push(scope, generator)
+            values[0] = s1
+            if scope._waiters:
+                settle(scope, 0, s1)
+        result = s1
     except BaseException as error:
-        s.n -= 1
-        undo(s, error, lines)
+        scope._in_flight -= 1
+        undo(scope, error, lines)
         raise
-    s.n -= 1
-    if s.n >= CLOSING:
-        landed(s)
-    return r
+    scope._in_flight -= 1
+    if scope._in_flight >= CLOSING:
+        landed(scope)
+    return result
 """
 
 
@@ -561,21 +561,21 @@ async def test_generated_code_is_the_same_byte_for_byte():
             async with container.scope() as scope:
                 for _ in range(3):
                     await scope.get(Session)
-                plan = container.root_for(scope, Session).plan
+                plan = container._root_for(scope, Session).plan
                 return plan, emit_root(plan, 1).text
 
         plan, before = await text()
         code = plan.code
         with container.observe(Hearing()):
             _, during = await text()
-            assert not container.tables[1]  # nothing is bound
+            assert not container._tables[1]  # nothing is bound
         plan, after = await text()
-        assert container.tables[1]  # it is again
+        assert container._tables[1]  # it is again
 
     assert before == during == after == GOLDEN_ROOT
     assert plan.code is code
-    assert not container.observed
-    assert container.watch is None
+    assert not container._observed
+    assert container._watch is None
 
 
 def test_nothing_is_called_when_nothing_is_installed(monkeypatch):
@@ -622,7 +622,7 @@ async def test_the_logging_observer_logs_one_line_each(caplog):
     lines = [record.getMessage().partition(" after ")[0] for record in records]
     assert {record.levelno for record in records} == {logging.DEBUG}
     assert lines == [
-        f"opened the container of {container.name}",
+        f"opened the container of {container._name}",
         "opened a scoped scope",
         "building Database for Session",
         "built Database",
@@ -633,7 +633,7 @@ async def test_the_logging_observer_logs_one_line_each(caplog):
         "closed a scoped scope",
         "finalizing Database",
         "finalized Database",
-        f"closed the container of {container.name}",
+        f"closed the container of {container._name}",
         'overriding "x"',
         'no longer overriding "x"',
     ]

@@ -776,7 +776,7 @@ def test_a_thread_waits_for_another_s_scoped_build():
         threads += [threading.Thread(target=ask, daemon=True) for _ in range(3)]
         for thread in threads[1:]:
             thread.start()
-        while len(scope.w.get(0, ())) < 3:  # until all of them wait
+        while len(scope._waiters.get(0, ())) < 3:  # until all of them wait
             pass
         gate.go.set()
         for thread in threads:

@@ -437,7 +437,7 @@ def test_two_classes_of_one_name_are_told_apart_by_module(module, capsys):
     assert code == 2
     assert "may be here:Same or there:Same; say which" in err
     assert exact == 0
-    assert "async def root(s):" in out
+    assert "async def root(scope):" in out
 
 
 def test_source_of_what_does_not_fit_is_an_error(module, capsys):

@@ -190,7 +190,7 @@ def test_the_whole_shared_layer_is_shown_on_request():
     without = len(picture(App).items)
     Base = fresh_app()
     Base.register_dependency(key, orphan)
-    shared = Container(Base, check=False).graph
+    shared = Container(Base, check=False)._graph
 
     assert without == 1
     assert len(diagram(shared, whole=True).items) >= len(diagram(shared).items) == 2

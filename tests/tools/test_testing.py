@@ -209,10 +209,10 @@ async def test_recording_ends_with_its_block():
         with recording(container) as one, recording() as everything:
             await container.get("base")
         await container.get("plain")
-        assert not container.observed
+        assert not container._observed
         async with Container(recorded_app()) as another:
             await another.get("plain")
-            assert not another.observed
+            assert not another._observed
 
     assert one.built == everything.built == ['"base"']
     assert Container.__init__ is plain
@@ -233,7 +233,7 @@ async def test_recording_everything():
             async with Container(recorded_app()) as third:
                 await third.get("plain")
 
-    assert inner.built == ['"base"', '"user"']
+    assert inner._built == ['"base"', '"user"']
     assert inner.closed == ['"user"', '"base"']
     assert record.built == ['"plain"', '"base"', '"user"', '"plain"']
     assert repr(inner) == """<Recording: built ['"base"', '"user"'], closed ['"user"', '"base"']>"""
