@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from ._compat import referred
 from ._declare.annotations import class_annotations
-from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable
+from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, read, read_ask
 from ._declare.registry import Attribute, registry_of
+from ._declare.texts import evaluator_for, evaluator_of_class
 from ._names import name_of, place_of_caller
 from ._run.cells import UNSET
 from ._run.container import Container
@@ -54,7 +53,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     def __init__(self, token: Any = None, *, optional: bool = False) -> None:
         self.place = place_of_caller()
-        if not is_hashable(token):
+        if not is_hashable(token) and typing.get_origin(token) is None:
             raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not", str(self.place))
         if not isinstance(optional, bool):
             raise DeclarationError(f"optional is True or False, not {name_of(type(optional))}", str(self.place))
@@ -79,7 +78,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         if self._ask is None:
             ask = self._read()
             if self.optional and not ask.optional:
-                ask = Ask(ask.kind, ask.keys, True, ask.fallback, ask.inner, ask.listed)
+                ask = ask.but(optional=True)
             self._ask = ask
         return self._ask
 
@@ -89,21 +88,13 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         if self.owner is not None:
             for name, annotation, evaluate in class_annotations(self.owner):
                 if name == self.name:
-                    form: Any = evaluate(annotation) if isinstance(annotation, str) else annotation
-                    if isinstance(form, typing.ForwardRef):
-                        form = referred(form, evaluate)
-                    if typing.get_origin(form) is typing.ClassVar:
-                        form = typing.get_args(form)[0]
-                        form = evaluate(form) if isinstance(form, str) else form
-                        form = referred(form, evaluate) if isinstance(form, typing.ForwardRef) else form
+                    form = read(annotation, evaluate)  # ClassVar is taken off
                     if typing.get_origin(form) is AsyncDependencyDescriptor:
-                        return ask_for(_argument(form, evaluate), evaluate)
+                        return read_ask(typing.get_args(form)[0], evaluate)
         subscripted = getattr(self, "__orig_class__", None)
         if subscripted is not None:
-            names = (
-                vars(sys.modules[self.owner.__module__]) if self.owner is not None and self.owner.__module__ in sys.modules else {}
-            )
-            return ask_for(_argument(subscripted, lambda text: eval(text, names)))
+            evaluate = evaluator_for({}) if self.owner is None else evaluator_of_class(self.owner)
+            return read_ask(typing.get_args(subscripted)[0], evaluate)
         return ask_for(self.name)
 
     @overload
@@ -137,13 +128,6 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name or '?'}: {self.service_name or '?'}>"
-
-
-def _argument(form: Any, evaluate: Callable[[str], Any]) -> Any:
-    argument = typing.get_args(form)[0]
-    if isinstance(argument, typing.ForwardRef):
-        return referred(argument, evaluate)
-    return argument
 
 
 _NOTHING: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from .._compat import annotations_of
 from .._names import Place, name_of, place_of_caller
 from ..errors import DeclarationError
-from .keys import Token, is_hashable, token_key
+from .keys import Token, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registry import PLAIN, NotYet, Registration, Registry, checked_options, inferred_token, is_token, registry_of
 
@@ -84,6 +84,7 @@ def registration_of(
             if isinstance(others, (str, type)) or not isinstance(others, Sequence):
                 raise DeclarationError("also is a sequence of tokens")
             also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
+        maker = maker.declared((key, *also), owner)
         multi = given.get("multi", False)
         if type(multi) is not bool or type(written.replace) is not bool:
             raise DeclarationError("multi and replace are True or False")
@@ -121,10 +122,7 @@ def _check_arity(maker: Maker, method: bool) -> None:
 def _key(token: Any, any_token: bool) -> Hashable:
     if type(token) is type or (type(token) is str and token):
         return token
-    if any_token:
-        if not is_hashable(token):
-            raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
-    elif not is_token(token):
+    if not any_token and not is_token(token):
         what = "an empty string" if token == "" else name_of(type(token))
         raise DeclarationError(f"a token is a type, a string or a Token, not {what}")
     return token_key(token)

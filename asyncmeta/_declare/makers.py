@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import collections.abc
 import contextlib
 import functools
 import inspect
 import types
-from typing import Any
+import typing
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any
 
+from .._compat import annotations_of, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
-from .annotations import Parameter, parameters_of_class, parameters_of_function, returned_by
-from .keys import MISSING
+from .adapters import awaiting, opening, opening_async
+from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
+from .constructors import parameters_of_class
+from .forms import is_union, normal
+from .keys import MISSING, Token, plain_of, read
+from .texts import Evaluator, evaluator_of_module
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "maker_of", "value_maker"]
 
@@ -35,11 +43,31 @@ _GENERATOR, _ASYNC_GENERATOR = inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 
 _NOTHING_BOUND: tuple[int, frozenset[str]] = (0, frozenset())
 
+#: What a plain function returns that is no value yet: the kind of factory that it therefore is, and which argument is made.
+_NO_VALUE_YET: dict[Any, tuple[str, int]] = {
+    contextlib.AbstractContextManager: (GENERATOR, 0),
+    contextlib.AbstractAsyncContextManager: (ASYNC_GENERATOR, 0),
+    collections.abc.Awaitable: (ASYNC, 0),
+    collections.abc.Coroutine: (ASYNC, 2),
+    types.CoroutineType: (ASYNC, 2),
+}
+
+#: What a generator may say that it returns; the first argument is what it yields.
+_YIELDED = (
+    collections.abc.Generator, collections.abc.Iterator, collections.abc.Iterable,
+    collections.abc.AsyncGenerator, collections.abc.AsyncIterator, collections.abc.AsyncIterable,
+)  # fmt: skip
+#: Those of them that nobody returns who means the value that is yielded.
+_GENERATORS = frozenset(_YIELDED) - {collections.abc.Iterable, collections.abc.AsyncIterable}
+
+#: What a generator may be called without saying what it yields.
+_VAGUE = (object, Any, typing.NoReturn, typing.Never)
+
 
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("call", "cls", "function", "kind", "partial", "written")
+    __slots__ = ("call", "cls", "function", "home", "kind", "partial", "skip", "undecided", "written")
 
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
@@ -48,6 +76,13 @@ class Maker:
         self.cls = cls  #: the class that is built, else None
         self.written = written  #: what the user handed over
         self.partial = _NOTHING_BOUND  #: positions and names bound already
+        self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
+        self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
+        self.undecided = False  #: what it says that it returns could not be read yet
+
+    def take(self, other: Maker) -> None:
+        """Be called as *other* is."""
+        self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
 
     # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
 
@@ -65,31 +100,185 @@ class Maker:
 
     def parameters(self, *, method: bool = False, owner: type | None = None) -> tuple[Parameter, ...]:
         """Return what the factory needs; of a *method* without the first parameter, which is the service."""
+        if self.kind is VALUE:
+            return ()
         if self.cls is not None:
             found = parameters_of_class(self.cls)
-            if not self.partial[0] and not self.partial[1]:
-                return found
-            return tuple(p for p in found[self.partial[0] :] if p.name not in self.partial[1])
+            return found if self.partial is _NOTHING_BOUND else _around(found, *self.partial)
         if self.function is None:
-            return ()
-        # A callable object, or a bound method: its function's first parameter is the object itself.
-        skip = 1 if method or self.function is not _innermost(self.call) else 0
-        return parameters_of_function(self.function, skip=skip, owner=owner, bound=self.partial)
+            try:
+                signature = signature_of(self.written)
+            except (TypeError, ValueError):  # written in C
+                return ()
+            return parameters_of_signature(signature, evaluator_of_module(str(getattr(self.written, "__module__", ""))), self.written)
+        owner = owner or self.home
+        return parameters_of_function(self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial)
 
     def returns(self, owner: type | None = None) -> Any:
-        """Return the type that the factory says it makes; MISSING where it says nothing."""
+        """
+        Return the type that the factory says it makes; MISSING where it says nothing.
+
+        Raises:
+            DeclarationError: It is a generator and says something else.
+            Exception: Whatever evaluating the annotation may raise.
+        """
         if self.cls is not None:
             return self.cls
         if self.function is None:
             return MISSING
-        return returned_by(self.function, generator=self.kind in (GENERATOR, ASYNC_GENERATOR), owner=owner)
+        said = self._said(owner)
+        if said is MISSING:
+            return MISSING
+        if self.kind in (GENERATOR, ASYNC_GENERATOR) or self.kind is ASYNC:
+            made = _inside(said, self.function.__code__.co_flags)
+            if self.kind is ASYNC:
+                return _given(said if made is MISSING else made)
+            if made is MISSING and _NO_VALUE_YET.get(typing.get_origin(plain_of(said))) is None:
+                self._refuse_generator(said)
+                return MISSING
+            said = said if made is MISSING else made
+        return _given(_opened(said)[1])
+
+    def _said(self, owner: type | None) -> Any:
+        """Return the normal form of the return annotation."""
+        said = returned_by(self.function, owner or self.home, self.home)
+        if isinstance(said, typing.TypeVar) and self.skip:
+            # The older way to say Self: def make(cls: type[T]) -> T.
+            function = self.function
+            first = annotations_of(function).get(function.__code__.co_varnames[0], MISSING)
+            if first is not MISSING and read(first, Evaluator(function, owner or self.home)) in (said, type[said]):
+                return self.home
+        return said
+
+    def _refuse_generator(self, said: Any) -> None:
+        """Refuse a generator that is annotated with the value that it yields."""
+        if any(said is vague for vague in _VAGUE) or said in _YIELDED:
+            return
+        form = "AsyncIterator" if self.kind is ASYNC_GENERATOR else "Iterator"
+        raise DeclarationError(f"{self.name} is a generator and says that it returns {name_of(said)}: write {form}[{name_of(said)}]")
+
+    def declared(self, tokens: Iterable[Hashable], owner: type | None = None) -> Maker:
+        """
+        Return the maker of what the factory's type says: a plain function that returns a context manager makes what this gives.
+
+        Args:
+            tokens: What it is registered under; a token that is the returned form itself means it as it is.
+            owner: The class in whose body it stands.
+
+        Raises:
+            DeclarationError: It says that it makes something else.
+        """
+        if self.function is None:
+            return self
+        said = annotations_of(self.function).get("return", MISSING)
+        if said is MISSING or type(said) is type and self.kind in (SYNC, ASYNC):
+            return self
+        try:
+            said = self._said(owner)
+        except Exception as error:  # told where the annotation is needed
+            self.undecided = isinstance(error, NameError)
+            return self
+        self.undecided = False
+        tokens = tuple(tokens)
+        if any(_form_of(token) == said for token in tokens):
+            return self
+        if self.kind in (GENERATOR, ASYNC_GENERATOR):
+            self.returns(owner)  # told at the line where it says something else
+            return self
+        plain = plain_of(said)
+        if typing.get_origin(plain) in _GENERATORS and self.kind in (SYNC, ASYNC) and any(map(_is_type, tokens)):
+            raise DeclarationError(
+                f"{self.name} says that it yields, {name_of(plain)}, and has no yield: write yield in the place of return, or give "
+                f"{name_of(plain)} as the token"
+            )
+        if self.kind is not SYNC:
+            return self
+        kind, made = _opened(said)
+        if kind is SYNC:
+            return self
+        for token in tokens:
+            _check_made(self, token, _given(made), said)
+        call = awaiting(self.call) if kind is ASYNC else _OPENING[kind](self.call, name_of(plain))
+        maker = Maker(call, kind, self.function, None, self.written)
+        maker.take(self)
+        return maker
 
 
-def _innermost(call: Any) -> Any:
-    """Return what stands under partials."""
-    while isinstance(call, functools.partial):
-        call = call.func
-    return call
+_OPENING = {GENERATOR: opening, ASYNC_GENERATOR: opening_async}
+
+
+def _around(parameters: tuple[Parameter, ...], count: int, names: frozenset[str]) -> tuple[Parameter, ...]:
+    """Return what is left of *parameters* where *count* positions and *names* are bound."""
+    found = []
+    gap = False
+    for parameter in parameters[count:]:
+        if parameter.name in names:
+            gap = True  # bound by name: what follows can only be passed by name, too
+            continue
+        if gap and parameter.kind == NORMAL:
+            parameter.kind = KEYWORD
+        found.append(parameter)
+    return tuple(found)
+
+
+# --- what a return annotation says ------------------------------------------------------------------------
+
+
+def _inside(said: Any, flags: int) -> Any:
+    """Return what the generator that says *said* yields; MISSING where it says nothing of the kind."""
+    plain = plain_of(said)
+    if typing.get_origin(plain) not in _YIELDED or not flags & (_GENERATOR | _ASYNC_GENERATOR):
+        return MISSING
+    return _renamed(said, typing.get_args(plain)[0])
+
+
+def _opened(said: Any) -> tuple[str, Any]:
+    """Return which kind of factory a plain function is that says *said*, and what it therefore makes."""
+    plain = plain_of(said)
+    found = _NO_VALUE_YET.get(typing.get_origin(plain))
+    arguments = typing.get_args(plain)
+    if found is None or len(arguments) <= found[1]:
+        return SYNC, said
+    return found[0], _renamed(said, arguments[found[1]])
+
+
+def _renamed(said: Any, made: Any) -> Any:
+    """Return *made* with the name that stands around it, if any."""
+    return normal(Annotated[(made, *said.__metadata__)]) if typing.get_origin(said) is Annotated else made
+
+
+def _given(made: Any) -> Any:
+    """Return what is registered for a factory that makes *made*: of ``T | None`` it is T."""
+    plain = plain_of(made)
+    if is_union(plain):
+        rest = tuple([one for one in typing.get_args(plain) if one is not type(None)])
+        if rest and len(rest) < len(typing.get_args(plain)):
+            return _renamed(made, typing.Union[rest])  # noqa: UP007  # the members are known only now
+    return made
+
+
+def _form_of(token: Any) -> Any:
+    """Return the type that *token* is or, of a Token, says; MISSING where it says none."""
+    if type(token) is Token:
+        said = getattr(token, "__orig_class__", None)
+        return MISSING if said is None else normal(typing.get_args(said)[0])
+    return token
+
+
+def _is_type(token: Any) -> bool:
+    return isinstance(token, type) or typing.get_origin(token) is not None
+
+
+def _check_made(maker: Maker, token: Any, made: Any, said: Any) -> None:
+    """Refuse a class as the token of what is no instance of it."""
+    cls, other = plain_of(token), plain_of(made)
+    other = typing.get_origin(other) or other
+    if type(cls) is not type or type(other) is not type or cls is object or issubclass(other, cls) or issubclass(cls, other):
+        return
+    raise DeclarationError(f"{maker.name} is registered for {name_of(token)}, and says that it makes {name_of(made)} ({name_of(said)})")
+
+
+# --- reading a factory ------------------------------------------------------------------------------------
 
 
 def value_maker(value: object) -> Maker:
@@ -104,39 +293,98 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    if type(factory) is types.FunctionType and factory.__code__ is not _MANAGERS[0] and factory.__code__ is not _MANAGERS[1]:
+    if type(factory) is types.FunctionType and not hasattr(factory, "__wrapped__"):
         return Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
     call = factory
-    positions, names = _NOTHING_BOUND
+    positions, names = 0, frozenset[str]()
     while isinstance(call, functools.partial):
         positions += len(call.args)
         names |= frozenset(call.keywords)
         call = call.func
+    bound = _NOTHING_BOUND if call is factory else (positions, names)
     if isinstance(call, type):
         maker = Maker(factory, SYNC, None, call, factory)
-        if call is not factory:
-            maker.partial = (positions, names)
+        maker.partial = bound
         return maker
     if isinstance(call, (staticmethod, classmethod)):
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")
-    if not callable(call):
-        raise DeclarationError(f"a factory has to be callable; {name_of(type(factory))} is not")
-    function: Any = call
-    if not isinstance(function, types.FunctionType):
-        function = getattr(call, "__func__", None) if isinstance(call, types.MethodType) else type(call).__call__
+    if not callable(call) or _is_form(call):
+        said = name_of(call) if _is_form(call) else name_of(type(call))
+        raise DeclarationError(f"a factory has to be callable; {said} is not")
     written = factory
-    if any(getattr(function, "__code__", None) is code for code in _MANAGERS):
+    if any(getattr(getattr(call, "__func__", call), "__code__", None) is code for code in _MANAGERS):
         # The generator function underneath is what sets up and tears down.
-        function = function.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]  # contextlib sets it
+        function = inspect.unwrap(getattr(call, "__func__", call), stop=lambda one: one.__code__ not in _MANAGERS)
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
         factory = functools.partial(call, *factory.args, **factory.keywords) if isinstance(factory, functools.partial) else call
-    code = getattr(function, "__code__", None)
-    kind = SYNC if code is None else _kind_of(call, code)
-    if not isinstance(function, types.FunctionType):
-        function = None
-    maker = Maker(factory, kind, function, None, written)
-    maker.partial = (positions, names)
+    function, skip, home = _function_of(call)
+    own, inner = _kinds(call)
+    if own is SYNC and inner is not SYNC:
+        # A wrapper around a function of another kind gives what that gives.
+        factory = awaiting(factory) if inner is ASYNC else _OPENING[inner](factory, "")
+        own = inner
+    maker = Maker(factory, own, function, None, written)
+    maker.partial, maker.skip, maker.home = bound, skip, home
     return maker
+
+
+def _is_form(call: Any) -> bool:
+    """Tell whether *call* is a form of `typing`'s that can be called by its looks only: ``int | str``, ``Optional[X]``."""
+    return typing.get_origin(call) is not None and not isinstance(typing.get_origin(call), type)
+
+
+def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None]:
+    """
+    Return the function that says what *call* takes and returns, how many of its parameters are filled, and the class they are of.
+
+    Decorated functions say it where `functools.wraps` points to; None where no function of Python's does.
+    """
+    skip, home = 0, None
+    while True:
+        if isinstance(getattr(call, "__dict__", {}).get("__signature__"), inspect.Signature) and not isinstance(call, types.FunctionType):
+            return None, skip, home
+        if isinstance(call, types.MethodType):
+            skip += 1
+            home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
+            call = call.__func__
+        elif "__wrapped__" in getattr(call, "__dict__", {}):
+            if isinstance(call, types.FunctionType) and isinstance(call.__dict__.get("__signature__"), inspect.Signature):
+                return call, skip, home
+            call = call.__wrapped__
+        elif isinstance(call, types.FunctionType):
+            return call, skip, home
+        elif isinstance(call, functools.partial) or isinstance(call, type) or isinstance(type(call).__dict__.get("__signature__"), inspect.Signature):
+            return None, skip, home
+        else:
+            called = inspect.getattr_static(type(call), "__call__", None)
+            home = type(call)
+            if isinstance(called, staticmethod):
+                call = called.__func__
+            elif isinstance(called, classmethod):
+                skip, call = skip + 1, called.__func__
+            elif isinstance(called, types.FunctionType):
+                skip, call = skip + 1, called
+            else:
+                return None, skip, home
+
+
+def _kinds(call: Any) -> tuple[str, str]:
+    """Return the kind of what is called, and the kind of what it wraps: the first that is no plain function's."""
+    own = None
+    while True:
+        if isinstance(call, types.MethodType):
+            call = call.__func__
+        code = getattr(call, "__code__", None)
+        if code is None and not isinstance(call, type):
+            called = inspect.getattr_static(type(call), "__call__", None)
+            code = getattr(getattr(called, "__func__", called), "__code__", None)
+        kind = (GENERATOR, ASYNC_GENERATOR)[_MANAGERS.index(code)] if code in _MANAGERS else SYNC
+        if kind is SYNC and isinstance(code, types.CodeType):
+            kind = _kind_of(call, code)
+        own = own or kind
+        if kind is not SYNC or "__wrapped__" not in getattr(call, "__dict__", {}):
+            return own, kind
+        call = call.__wrapped__
 
 
 def _kind_of(call: Any, code: types.CodeType) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
-import sys
 import types
 import typing
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from .._compat import annotations_of, referred, signature_of, type_parameters_of
+from .._compat import annotations_of, signature_of
 from .._names import Place, name_of_callable, place_of_function
-from .annotations import _Evaluator, constructor_of, evaluator_for
-from .keys import INJECTED, MISSING, Inject, _Collect, _is_foreign_inject, ask_for, resolved, shortened
+from .constructors import constructor_of, is_generated, writer_of
+from .keys import INJECTED, MISSING, ask_for, is_marked, read, shortened
+from .texts import Evaluator, evaluator_for, evaluator_of_class
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
 
 __all__ = ["Form", "Taken", "form_of"]
@@ -181,7 +181,7 @@ def _taken(function: Any) -> Iterator[Taken]:
             annotation is not MISSING
             and parameter.kind not in (_MANY, _MANY_BY_NAME)
             and parameter.name not in passed
-            and _marks(_leniently(function, parameter.name, annotation))
+            and is_marked(_leniently(function, parameter.name, annotation))
         )
         yield Taken(parameter.name, parameter.kind, default, annotation, marked)
 
@@ -201,29 +201,19 @@ def _evaluator(function: Any, name: str) -> Any:
     below = _below(function)
     inner = _innermost(function)
     owner = inner if isinstance(inner, type) else type(inner.__self__) if isinstance(inner, types.MethodType) else None
-    if isinstance(inner, type) and (below is None or below.__code__.co_filename.startswith("<")):
+    if isinstance(inner, type) and (below is None or is_generated(below)):
         # A generated __init__ (dataclass, attrs) repeats texts that base classes of other modules wrote.
-        for base in inner.__mro__:
-            if name in annotations_of(base):
-                module = sys.modules.get(base.__module__)
-                names = vars(module) if module is not None else {}
-                if below is not None and module is None:
-                    names = below.__globals__
-                more = {parameter.__name__: parameter for parameter in type_parameters_of(base)}
-                return evaluator_for(names, {**more, **vars(base), base.__name__: base})
-    return _Evaluator(below, owner) if below is not None else evaluator_for({})
+        found = writer_of(inner, name)
+        if found is not None:
+            return evaluator_of_class(found[0], below.__globals__ if below is not None else {})
+    return Evaluator(below, owner) if below is not None else evaluator_for({})
 
 
 def _read(function: Any, one: Taken) -> Any:
-    evaluate = _evaluator(function, one.name)
     below = _below(function)
     # Since CPython 3.14, what was not defined when the function was decorated may be so now.
     annotation = one.annotation if below is None else annotations_of(below).get(one.name, one.annotation)
-    if isinstance(annotation, str):
-        annotation = evaluate(annotation)
-    if isinstance(annotation, typing.ForwardRef):
-        annotation = referred(annotation, evaluate)
-    return resolved(annotation, evaluate)
+    return read(annotation, _evaluator(function, one.name))
 
 
 def _evaluated(function: Any, one: Taken) -> Any:
@@ -272,27 +262,20 @@ class _Names(dict[str, Any]):
 
 def _leniently(function: Any, name: str, annotation: Any) -> Any:
     """Return an annotation as far as it can be read now: markers are seen also around names that are defined later."""
-    if not isinstance(annotation, str):
+    if type(annotation) is type:
         return annotation
     evaluate = _evaluator(function, name)
+
+    def lenient(text: str) -> Any:
+        try:
+            return evaluate(text)
+        except Exception:
+            return eval(text, {}, _Names(function, evaluate))
+
     try:
-        return evaluate(annotation)
-    except Exception:
-        pass
-    try:
-        return eval(annotation, {}, _Names(function, evaluate))
+        return read(annotation, lenient)
     except Exception:  # no form at all: it is the caller's
         return None
-
-
-def _marks(form: Any) -> bool:
-    """Tell whether *form* is ``From[...]``, ``Annotated[..., Inject(...)]``, ``All[...]``, or one of them ``| None``."""
-    origin = typing.get_origin(form)
-    if origin is Annotated:
-        return any(type(mark) in (Inject, _Collect) or _is_foreign_inject(mark) for mark in typing.get_args(form)[1:])
-    if origin is typing.Union or origin is types.UnionType:
-        return any(_marks(argument) for argument in typing.get_args(form))
-    return False
 
 
 def without_marked(written: Mapping[str, Any], form: Form) -> dict[str, Any]:

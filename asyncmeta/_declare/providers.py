@@ -15,8 +15,9 @@ from typing_extensions import TypedDict
 from .._compat import annotations_of
 from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
-from .annotations import POSITIONAL, Parameter, constructor_of
-from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Token, ask_for, is_hashable
+from .annotations import POSITIONAL, Parameter
+from .constructors import constructor_of
+from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable
 from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
 from .registry import Entry, Later, NotYet, Registration, inferred_token, registry_of
@@ -87,7 +88,7 @@ class ProviderMaker(Maker):
 
     def __init__(self, maker: Maker, given_as: str, deps: tuple[Any, ...] | None, named: bool = False) -> None:
         super().__init__(maker.call, maker.kind, maker.function, maker.cls, maker.written)
-        self.partial = maker.partial
+        self.take(maker)
         self.given_as = given_as  #: CLASS or FACTORY
         self.deps = deps  #: what goes in, by position; None where the parameters say it
         self.named = named  #: a parameter without annotation is looked up by its name, as everywhere outside of the dialect
@@ -365,7 +366,8 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     if not callable(thing):
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {_called(thing)}; did you mean {meant}?")
-    return Registration(key, ProviderMaker(maker_of(thing), FACTORY, deps), lifetime or "singleton", place, multi=multi)
+    maker = maker_of(thing).declared((key,))
+    return Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
 
 
 def _class_registration(
@@ -389,13 +391,13 @@ def _key(token: Any) -> Hashable:
     """Return the key of ``provide``: any hashable is its own, an ``Annotated[..., Inject(...)]`` the one it names."""
     if isinstance(token, type | str):
         return token
-    if not is_hashable(token):
-        raise DeclarationError(f"provide takes a token, and a token has to be hashable; {name_of(type(token))} is not")
-    origin = typing.get_origin(token)
-    ask = ask_for(token) if origin is Annotated else None
-    if origin is Lazy or origin is Factory or (ask is not None and ask.kind != "value"):
+    try:
+        ask = ask_for(token)
+    except DeclarationError as error:
+        raise DeclarationError(f"provide takes a token: {error.message}") from None
+    if ask.kind != "value":
         raise DeclarationError(f"{name_of(token)} is a way of asking and cannot be registered; register what it is about")
-    return token if ask is None or ask.keys[0] is token else ask.keys[-1]
+    return ask.keys[0]
 
 
 def _deps(word: str, deps: Any) -> tuple[Any, ...] | None:

@@ -349,6 +349,8 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
     """
     try:
         token = maker.returns(owner)
+    except DeclarationError as error:
+        raise evaluate_error(error.message) from None
     except Exception as error:
         raise (NotYet if isinstance(error, NameError) else evaluate_error)(
             f"the return annotation of {maker.name} cannot be read ({type(error).__name__}: {error}); "
@@ -359,7 +361,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
     origin = typing.get_origin(token)
-    if token in _SAYS_NOTHING or origin is Lazy or isinstance(token, str):
+    if is_hashable(token) and token in _SAYS_NOTHING or origin is Lazy or isinstance(token, str):
         raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ForwardRef
 
-from .._declare.keys import Ask, ask_for, is_hashable
+from .._declare.keys import Ask, ask_for
 from .._declare.registry import Attribute
 from .._names import name_of
 from .._solve.checks import check_nodes, missing_error
@@ -50,8 +50,6 @@ def site_of(graph: Graph, token: Any) -> Site:
         user = graph.instances.get(cls)
         name = f"{name_of(cls)}.{attribute.name}"
         return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)
-    if not is_hashable(token):
-        raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
     ask = ask_for(token)
     if ask.kind == "all" and isinstance(ask.keys[0], ForwardRef):
         name = ask.keys[0].__forward_arg__

@@ -47,8 +47,6 @@ Push = Callable[[Any, Any], None]
 
 def function_of(node: Node) -> Any:
     """Return what is called to make *node*; a factory method's first argument is its service."""
-    if node.owner is not None and node.maker.function is not None:
-        return node.maker.function
     return node.maker.call
 
 

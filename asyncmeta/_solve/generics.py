@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import types
 import typing
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
-from .._declare.annotations import Parameter, evaluator_for
+from .._declare.annotations import Parameter
+from .._declare.constructors import writes_init
 from .._declare.keys import MISSING, Ask
+from .._declare.texts import evaluator_of_module
 from .._names import name_of
 
 __all__ = [
@@ -195,9 +196,8 @@ def _bound_of(variable: Any) -> Any:
     if isinstance(bound, typing.ForwardRef):
         bound = bound.__forward_arg__
     if isinstance(bound, str):
-        module = sys.modules.get(variable.__module__)
         try:
-            return evaluator_for(vars(module) if module is not None else {})(bound)
+            return evaluator_of_module(variable.__module__)(bound)
         except Exception:
             return None
     return bound

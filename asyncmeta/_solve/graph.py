@@ -7,7 +7,8 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, NORMAL, Parameter, constructor_of, plain_parameters
+from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
+from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of

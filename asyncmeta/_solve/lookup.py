@@ -422,8 +422,12 @@ class Lookup:
         if registration.attribute is not None:
             owner = view or self.app
             maker = self._overridden(registration, owner)
+            if maker is not registration.maker:
+                maker = maker.declared(registration.keys, owner)
             if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
                 owner = None
+        if maker.undecided:  # what it names may be defined by now
+            maker = maker.declared(registration.keys, owner)
         service = maker.cls if registry_of(maker.cls) is not None else None
         inside = view if maker.cls is None else self.view_of(service) if service is not None else None
         level = level_of(registration.lifetime, self.levels)

@@ -1,0 +1,152 @@
+"""What does the constructor of a class take?"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+from .._compat import annotations_of, signature_of
+from .annotations import KEYWORD, OMITTED, Parameter, parameters_of_function, parameters_of_signature
+from .keys import MISSING, read_ask
+from .texts import evaluator_of_class, why_unreadable, names_of_module
+
+__all__ = ["constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
+
+_VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
+
+
+def constructor_of(cls: type) -> Any:
+    """
+    Return the function that takes *cls*'s constructor arguments, None where it takes none.
+
+    ``__init__``, else ``__new__``: never ``__signature__``, which libraries use to describe other things.
+    """
+    init = cls.__init__  # type: ignore[misc]  # looked at, not called
+    if getattr(init, "__name__", "") == _OF_PROTOCOLS:
+        init = next((vars(base)["__init__"] for base in cls.__mro__ if writes_init(base)), object.__init__)
+    if init is not object.__init__ and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object):
+        return init
+    new: Any = cls.__new__
+    return None if new is object.__new__ else new
+
+
+#: A Protocol has an ``__init__`` that looks for the true one when the first instance is made; so does `constructor_of`.
+_OF_PROTOCOLS = "_no_init_or_replace_init"
+
+
+def writes_init(cls: type) -> bool:
+    """Tell whether *cls* itself has an ``__init__`` that takes what instances are made of."""
+    init = vars(cls).get("__init__")
+    return init is not None and getattr(init, "__name__", "") != _OF_PROTOCOLS
+
+
+def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
+    """Return the parameters of *cls*'s constructor; none where it is written in C without a signature."""
+    call = constructor_of(cls)
+    if call is None:
+        return _parameters_of_metaclass(cls)
+    function = inspect.unwrap(call)
+    if not isinstance(function, types.FunctionType):
+        try:
+            signature = signature_of(call)
+        except (TypeError, ValueError):
+            return ()
+        return parameters_of_signature(signature, evaluator_of_class(cls), call, skip=1, me=cls)
+    if "__dataclass_fields__" in vars(cls) and _takes_anything(function) and isinstance(signed := _own_signature(cls), inspect.Signature):
+        # A dataclass that hides its fields behind **kwargs (pydantic); they are what its signature shows.
+        found = parameters_of_signature(signed, evaluator_of_class(cls), function, me=cls)
+    else:
+        owner = next((base for base in cls.__mro__ if call in (vars(base).get("__init__"), _unbound(vars(base).get("__new__")))), cls)
+        found = parameters_of_function(function, skip=1, owner=owner, me=cls)
+        if not is_generated(function) and not any(parameter.unreadable for parameter in found):
+            return found
+    # A generated __init__ (dataclass, attrs) repeats what base classes, maybe of other modules, wrote.
+    for parameter in found:
+        _reread(parameter, function, cls)
+    return found
+
+
+def is_generated(function: Any) -> bool:
+    """Tell whether the code of a constructor was made from fields."""
+    return function.__code__.co_filename.startswith("<")  # type: ignore[no-any-return]
+
+
+def _takes_anything(function: types.FunctionType) -> bool:
+    """Tell whether a constructor names none of what it takes."""
+    code = function.__code__
+    return code.co_argcount <= 1 and not code.co_kwonlyargcount and bool(code.co_flags & _VARKEYWORDS)
+
+
+def _own_signature(cls: type) -> Any:
+    try:
+        return getattr(cls, "__signature__", None)
+    except Exception:  # worked out when asked for, which may fail
+        return None
+
+
+def hidden_fields(cls: type) -> tuple[str, ...]:
+    """Return the required fields that *cls* takes by ``**kwargs`` alone (pydantic's models), so that nothing can fill them."""
+    function = constructor_of(cls)
+    if not isinstance(function, types.FunctionType) or not _takes_anything(function) or "__dataclass_fields__" in vars(cls):
+        return ()
+    signed = _own_signature(cls)
+    # What settings take from the environment is asked for by no caller.
+    if not isinstance(signed, inspect.Signature) or hasattr(cls, "settings_customise_sources"):
+        return ()
+    empty = inspect.Parameter.empty
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple([one.name for one in signed.parameters.values() if one.default is empty and one.kind not in many])
+
+
+def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
+    """Return what the metaclass's own call takes, where that makes the instances and is written in C (msgspec); else nothing."""
+    signed = None if type(cls).__call__ is type.__call__ else _own_signature(cls)
+    if not isinstance(signed, inspect.Signature):
+        return ()
+    kept = []
+    for given in signed.parameters.values():
+        if given.kind is inspect.Parameter.POSITIONAL_ONLY:
+            continue
+        if given.default is not inspect.Parameter.empty and not hasattr(type(given.default), "ask_in"):
+            # What stands there may be a mark of the metaclass's. A descriptor is kept: that it became a field is told.
+            given = given.replace(default=OMITTED)
+        kept.append(given.replace(kind=KEYWORD_ONLY) if given.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else given)
+    kept.sort(key=lambda given: given.kind)
+    return parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
+
+
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+def _unbound(new: Any) -> Any:
+    return new.__func__ if isinstance(new, staticmethod) else new
+
+
+def writer_of(cls: type, name: str) -> tuple[type, Any] | None:
+    """Return the class that wrote the field that a generated constructor takes as *name*, and its annotation."""
+    for attribute in getattr(cls, "__attrs_attrs__", ()):
+        if getattr(attribute, "alias", None) == name:
+            name = attribute.name
+            break
+    for base in cls.__mro__:
+        written = annotations_of(base)
+        if name in written:
+            return base, written[name]
+    return None
+
+
+def _reread(parameter: Parameter, function: Any, cls: type) -> None:
+    """Read a generated constructor's parameter where the field of that name was written."""
+    found = writer_of(cls, parameter.name)
+    if found is None:
+        return
+    base, text = found
+    if is_generated(function):
+        parameter.writer = base
+    if isinstance(text, str) and annotations_of(function).get(parameter.name) == text:
+        names = names_of_module(base.__module__, function.__globals__)
+        try:
+            parameter.ask, parameter.unreadable = read_ask(text, evaluator_of_class(base, names), cls), ""
+        except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
+            parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")

@@ -1,0 +1,325 @@
+"""What does a written form mean?  One normal form for all spellings that type checkers take for the same."""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import types
+import typing
+from enum import Enum
+from typing import Annotated, Any
+
+import typing_extensions as te
+
+from .._compat import referred
+from .guarded import alias_text
+from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
+from .tokens import MISSING, Factory, Inject, Lazy, Token, _Collect
+
+__all__ = ["default_of", "is_alias", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of"]
+
+#: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
+_ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasType", te.TypeAliasType)})
+
+#: What may stand around a type and says nothing about which one it is.
+_QUALIFIERS = (typing.ClassVar, typing.Final, te.Required, te.NotRequired, te.ReadOnly)
+
+#: Last arguments that may be left out: ``Generator[int]`` is ``Generator[int, None, None]``.
+_LEFT_OUT: dict[Any, tuple[Any, ...]] = {
+    collections.abc.Generator: (type(None), type(None)),
+    collections.abc.AsyncGenerator: (type(None),),
+    contextlib.AbstractContextManager: (bool | None,),
+    contextlib.AbstractAsyncContextManager: (bool | None,),
+}
+
+
+class Member:
+    """A member of an Enum that equals other things (IntEnum), as a name: it is that member and nothing else."""
+
+    __slots__ = ("member",)
+
+    def __init__(self, member: Enum) -> None:
+        self.member = member
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Member) and self.member is other.member
+
+    def __hash__(self) -> int:
+        return hash((Member, type(self.member), self.member.name))
+
+    def __repr__(self) -> str:
+        return f"{type(self.member).__qualname__}.{self.member.name}"
+
+
+def normal(form: Any, evaluate: Evaluate | None = None, me: type | None = None) -> Any:
+    """
+    Return the normal form of *form*: the same object or an equal one for all spellings that mean the same.
+
+    Aliases (``type`` statements) stand for what they name, `typing`'s names for those of `collections` and of the
+    built-ins, qualifiers are taken off, and of what stands in ``Annotated`` only that is kept which names something:
+    strings, members of Enums, tokens and marks.  The normal form of a normal form is itself.
+
+    Args:
+        evaluate: Reads forward references inside of the form; without it they stay what they are.
+        me: What ``Self`` means.
+
+    Raises:
+        Exception: Whatever evaluating a user's text may raise.
+    """
+    if type(form) is type:
+        return form
+    return _Reading(evaluate, me, ()).of(form)
+
+
+def is_alias(form: Any) -> bool:
+    """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
+    return isinstance(form, _ALIASES)
+
+
+def is_union(form: Any) -> bool:
+    origin = typing.get_origin(form)
+    return origin is typing.Union or origin is types.UnionType
+
+
+def is_name(mark: object) -> bool:
+    """Tell whether *mark*, of an ``Annotated``, names the value: ``Annotated[Engine, "replica"]``."""
+    return isinstance(mark, str | Enum | Member)
+
+
+def token_of(mark: Any) -> Any:
+    """Return the token that *mark*, of an ``Annotated``, says instead of the type; MISSING where it says none."""
+    if type(mark) is Token:
+        return mark
+    return mark.token if type(mark) is Inject or is_foreign_inject(mark) else MISSING
+
+
+def is_foreign_inject(mark: object) -> bool:
+    """Recognise the marker of a real Ascender installation by its shape, without importing it."""
+    kind = type(mark)
+    return kind.__name__ == "InjectionMetadata" and hasattr(mark, "token") and hasattr(mark, "fallback")
+
+
+def counts(mark: object) -> bool:
+    """Tell whether *mark* says anything about what is asked for; documentation, units and validators do not."""
+    return is_name(mark) or type(mark) in (Inject, Token, _Collect) or is_foreign_inject(mark)
+
+
+class _Recursive(Exception):
+    """An alias stands within itself; never leaves this room."""
+
+    def __init__(self, alias: Any) -> None:
+        self.alias = alias
+
+
+class _Reading:
+    """One reading of a form, with what its texts are read by, and the aliases that are being followed."""
+
+    __slots__ = ("evaluate", "following", "me")
+
+    def __init__(self, evaluate: Evaluate | None, me: type | None, following: tuple[Any, ...]) -> None:
+        self.evaluate, self.me, self.following = evaluate, me, following
+
+    def of(self, form: Any) -> Any:
+        origin = typing.get_origin(form)
+        if origin is None:
+            return self._plain(form)
+        if origin is Annotated:
+            return self._annotated(form)
+        if origin is typing.Union or origin is types.UnionType:
+            return self._union(form)
+        if isinstance(origin, _ALIASES):
+            return self._alias(origin, typing.get_args(form))
+        if origin in _QUALIFIERS:
+            return self.argument(typing.get_args(form)[0])
+        if origin is typing.Literal or origin is typing.Generic or getattr(form, "__unpacked__", False):
+            return form
+        arguments = getattr(form, "__args__", None)
+        if arguments is None:  # typing.List as it stands
+            return origin
+        if origin is collections.abc.Callable:
+            return self._callable(form)
+        return self._generic(form, origin, arguments)
+
+    def argument(self, form: Any, *, marked: bool = True) -> Any:
+        """Return the normal form of what stands inside of another one."""
+        if form is None:
+            return type(None)
+        if isinstance(form, str):
+            return form if self.evaluate is None else self.argument(self.evaluate(form), marked=marked)
+        if isinstance(form, list):
+            return [self.argument(one, marked=False) for one in form]
+        if isinstance(form, tuple):
+            return tuple([self.argument(one, marked=False) for one in form])
+        found = self.of(form)
+        return found if marked or typing.get_origin(found) is not Annotated else _unmarked(found)
+
+    def _plain(self, form: Any) -> Any:
+        if isinstance(form, _ALIASES):
+            return self._alias(form, None)
+        if isinstance(form, typing.ForwardRef):
+            return self._reference(form)
+        if form is te.Self and self.me is not None:
+            return self.me
+        if type(form).__name__ == "InitVar" and type(form).__module__ == "dataclasses":
+            return self.argument(form.type)
+        return form
+
+    def _reference(self, reference: typing.ForwardRef) -> Any:
+        module = getattr(reference, "__forward_module__", None)
+        if module is not None:
+            evaluate = evaluator_of_module(module if isinstance(module, str) else module.__name__)
+            return self.argument(referred(reference, evaluate))
+        return reference if self.evaluate is None else self.argument(referred(reference, self.evaluate))
+
+    def _annotated(self, form: Any) -> Any:
+        inner = self.argument(form.__origin__)
+        marks = tuple([self._mark(mark) for mark in form.__metadata__ if counts(mark)])
+        if inner is form.__origin__ and len(marks) == len(form.__metadata__) and all(map(_is, marks, form.__metadata__)):
+            return form
+        return Annotated[(inner, *marks)] if marks else inner
+
+    def _mark(self, mark: Any) -> Any:
+        if type(mark) is Inject and isinstance(mark.token, typing.ForwardRef) and self.evaluate is not None:
+            # Not defined yet when the mark was made (CPython 3.14).
+            return Inject(referred(mark.token, self.evaluate), mark.fallback)
+        if isinstance(mark, Enum) and not isinstance(mark, str) and type(mark).__eq__ is not object.__eq__:
+            return Member(mark)
+        return mark
+
+    def _union(self, form: Any) -> Any:
+        arguments = typing.get_args(form)
+        fresh = tuple([self.argument(argument) for argument in arguments])
+        return form if all(map(_is, fresh, arguments)) else typing.Union[fresh]  # noqa: UP007  # the members are known only now
+
+    def _callable(self, form: Any) -> Any:
+        taken, given = typing.get_args(form)
+        # A list, `...`, or a form of ParamSpecs, which is kept as it stands.
+        taken = self.argument(taken, marked=False) if isinstance(taken, list) else taken
+        return collections.abc.Callable[taken, self.argument(given, marked=False)]
+
+    def _generic(self, form: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
+        handle = origin is Lazy or origin is Factory
+        fresh = tuple([self.argument(argument, marked=handle) for argument in arguments])
+        parameters = getattr(origin, "__parameters__", ())
+        if isinstance(parameters, tuple) and len(fresh) < len(parameters):
+            fresh = _padded(parameters, fresh)
+        left_out = _LEFT_OUT.get(origin)
+        while left_out is not None and 1 < len(fresh) <= 1 + len(left_out) and fresh[-1] == left_out[len(fresh) - 2]:
+            fresh = fresh[:-1]
+        ours = isinstance(form, types.GenericAlias)
+        if not ours and isinstance(origin, type) and not issubclass(origin, typing.Generic):  # type: ignore[arg-type]  # a class
+            return types.GenericAlias(origin, fresh)  # typing.List[X]
+        if len(fresh) == len(arguments) and all(map(_is, fresh, arguments)):
+            return form
+        return types.GenericAlias(origin, fresh) if ours else form.copy_with(fresh)
+
+    # --- aliases ---
+
+    def _alias(self, alias: Any, arguments: tuple[Any, ...] | None) -> Any:
+        if alias in self.following:
+            raise _Recursive(alias)
+        try:
+            return self._followed(alias, arguments)
+        except _Recursive as met:
+            if met.alias is not alias:
+                raise
+        # It holds itself and cannot be written out: it stands for itself.
+        return alias if arguments is None else alias[tuple([self.argument(argument) for argument in arguments])]
+
+    def _followed(self, alias: Any, arguments: tuple[Any, ...] | None) -> Any:
+        parameters = alias.__type_params__
+        evaluate = evaluator_for(names_of_module(alias.__module__), {one.__name__: one for one in parameters})
+        try:
+            value = alias.__value__
+        except NameError:  # it names what only checkers import
+            text = alias_text(alias.__module__, alias.__name__)
+            if not text:
+                raise
+            value = evaluate(text)
+        found = _Reading(evaluate, None, (*self.following, alias)).argument(value)
+        if not parameters:
+            return found
+        given = tuple([self.argument(argument) for argument in arguments or ()])
+        binding = substitution_of(parameters, given)
+        for one in parameters:
+            binding.setdefault(one, () if isinstance(one, te.TypeVarTuple) else ... if isinstance(one, te.ParamSpec) else Any)
+        return self.argument(substituted(found, binding))
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+def _unmarked(form: Any) -> Any:
+    """Return ``X`` of ``From[X]``, within another form: the empty mark says nothing there."""
+    marks = tuple([mark for mark in form.__metadata__ if not (type(mark) is Inject and mark.token is MISSING)])
+    return Annotated[(form.__origin__, *marks)] if marks else form.__origin__
+
+
+# --- type variables -----------------------------------------------------------------------------------
+
+
+def default_of(variable: Any) -> Any:
+    """Return the default of a type variable (PEP 696), MISSING where it has none."""
+    has = getattr(variable, "has_default", None)
+    return variable.__default__ if has is not None and has() else MISSING
+
+
+def _padded(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return *arguments* with the defaults of the variables that have none; as they are where a variable has no default."""
+    binding = substitution_of(parameters, arguments)
+    found = list(arguments)
+    for variable in parameters[len(arguments) :]:
+        if variable not in binding or isinstance(variable, te.TypeVarTuple):
+            return arguments
+        found.append(binding[variable])
+    return tuple(found)
+
+
+def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return what each of *parameters* stands for, given *arguments* in their order, and defaults; those without are left out."""
+    found: dict[Any, Any] = {}
+    count = len(arguments)
+    many = next((at for at, one in enumerate(parameters) if isinstance(one, te.TypeVarTuple)), None)
+    if many is not None:
+        after = len(parameters) - many - 1
+        found[parameters[many]] = arguments[many : max(many, count - after)]
+        found.update(zip(parameters[:many], arguments[:many], strict=False))
+        if after:
+            found.update(zip(parameters[-after:], arguments[max(many, count - after) :], strict=False))
+    elif len(parameters) == 1 and isinstance(parameters[0], te.ParamSpec) and count and not _is_parameter_list(arguments):
+        found[parameters[0]] = list(arguments)  # Job[int, str] of one ParamSpec is Job[[int, str]]
+    else:
+        found.update(zip(parameters, arguments, strict=False))
+    for one in parameters:
+        if one not in found:
+            default = default_of(one)
+            if default is not MISSING:
+                found[one] = substituted(normal(default), found)
+    return found
+
+
+def _is_parameter_list(arguments: tuple[Any, ...]) -> bool:
+    one = arguments[0]
+    return len(arguments) == 1 and (
+        isinstance(one, list | tuple | te.ParamSpec) or one is ... or typing.get_origin(one) is te.Concatenate
+    )
+
+
+def substituted(form: Any, binding: dict[Any, Any]) -> Any:
+    """Return *form* with its type variables replaced by what *binding* says."""
+    if isinstance(form, typing.TypeVar | te.ParamSpec):
+        return binding.get(form, form)
+    parameters = getattr(form, "__parameters__", ()) if typing.get_origin(form) is not None else ()
+    if not isinstance(parameters, tuple) or not any(one in binding for one in parameters):
+        return form  # an open class is meant as it stands
+    arguments: list[Any] = []
+    for one in parameters:
+        value = binding.get(one, one)
+        if isinstance(one, te.TypeVarTuple):
+            arguments.extend(value if one in binding else (te.Unpack[one],))
+        elif isinstance(one, te.ParamSpec) and isinstance(value, tuple):
+            arguments.append(list(value))
+        else:
+            arguments.append(value)
+    return form[tuple(arguments)]

@@ -1,0 +1,163 @@
+"""Where does a name come from that only type checkers import?  What a module guards with TYPE_CHECKING, among loaded modules."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .tokens import MISSING
+
+__all__ = ["Guarded", "alias_text", "guarded_import", "guarded_value"]
+
+#: So many modules may hand one name on to each other, each under TYPE_CHECKING.
+_LONGEST_WAY = 16
+
+
+class Guarded(NamedTuple):
+    """One name that a module imports for checkers only."""
+
+    module: str  #: what it is imported from
+    attribute: str  #: its name there; "" where the name is the module itself
+    line: int
+
+    @property
+    def text(self) -> str:
+        """The import as it may be written."""
+        return f"from {self.module} import {self.attribute}" if self.attribute else f"import {self.module}"
+
+
+class _Source(NamedTuple):
+    """What was read of a module's source."""
+
+    imports: Mapping[str, Guarded]
+    stars: tuple[str, ...]  #: modules of ``from ... import *``
+    aliases: Mapping[str, str]  #: ``type`` statements of the module itself, as texts
+
+
+_NOTHING = _Source({}, (), {})
+
+#: what was read, by module; one entry for each module that a name was missing in
+_READ: dict[str, _Source] = {}
+
+
+def guarded_import(module: str, name: str) -> Guarded | None:
+    """Return how *module* imports *name* for checkers, None where it does not."""
+    return _source_of(module).imports.get(name)
+
+
+def guarded_value(module: str, name: str) -> Any:
+    """
+    Return what *name* means in *module* where it is imported for checkers only; MISSING where that is not loaded.
+
+    Nothing is imported for it, and no module's ``__getattr__`` is asked.
+    """
+    for _ in range(_LONGEST_WAY):
+        source = _source_of(module)
+        found = source.imports.get(name)
+        if found is None:
+            return next((vars(loaded)[name] for loaded in _loaded(source.stars) if name in vars(loaded)), MISSING)
+        if not found.attribute:
+            return sys.modules.get(found.module, MISSING)
+        loaded = sys.modules.get(found.module)
+        value = MISSING if loaded is None else vars(loaded).get(found.attribute, MISSING)
+        if value is MISSING:
+            value = sys.modules.get(f"{found.module}.{found.attribute}", MISSING)
+        if value is not MISSING:
+            return value
+        if loaded is None:
+            return MISSING
+        module, name = found.module, found.attribute  # there it may be for checkers only, too
+    return MISSING
+
+
+def alias_text(module: str, name: str) -> str:
+    """Return what the ``type`` statement *name* of *module* says, as text; "" where that cannot be seen."""
+    return _source_of(module).aliases.get(name, "")
+
+
+def _loaded(modules: Iterable[str]) -> Iterator[types.ModuleType]:
+    for name in modules:
+        found = sys.modules.get(name)
+        if found is not None:
+            yield found
+
+
+def _source_of(module: str) -> _Source:
+    found = _READ.get(module)
+    if found is None:
+        found = _READ[module] = _read(sys.modules.get(module))
+    return found
+
+
+def _read(module: Any) -> _Source:
+    if module is None:
+        return _NOTHING
+    names = vars(module)
+    file = names.get("__file__")
+    if not isinstance(file, str):
+        return _NOTHING
+    try:
+        tree = ast.parse("".join(linecache.getlines(file, names)))
+    except (SyntaxError, ValueError):  # no Python, or no longer what was loaded
+        return _NOTHING
+    imports: dict[str, Guarded] = {}
+    stars: list[str] = []
+    for statement in _for_checkers(tree):
+        if isinstance(statement, ast.ImportFrom):
+            origin = _origin(statement, names)
+            for alias in statement.names:
+                if alias.name == "*":
+                    stars.append(origin)
+                else:
+                    imports[alias.asname or alias.name] = Guarded(origin, alias.name, statement.lineno)
+        elif isinstance(statement, ast.Import):
+            for alias in statement.names:
+                # ``import a.b`` binds a, ``import a.b as c`` binds the module itself.
+                name = alias.asname or alias.name.partition(".")[0]
+                imports[name] = Guarded(alias.name if alias.asname else name, "", statement.lineno)
+    aliases = {
+        one.name.id: ast.unparse(one.value)
+        for one in tree.body
+        if type(one).__name__ == "TypeAlias"  # a node that ast has since Python 3.12
+        for one in (_as_any(one),)
+    }
+    return _Source(imports, tuple(stars), aliases)
+
+
+def _as_any(thing: Any) -> Any:
+    return thing
+
+
+def _origin(statement: ast.ImportFrom, names: Mapping[str, Any]) -> str:
+    """Return the full name of the module that *statement* imports from."""
+    if not statement.level:
+        return statement.module or ""
+    package = names.get("__package__") or str(names.get("__name__", "")).rpartition(".")[0]
+    parts = package.split(".")
+    above = ".".join(parts[: len(parts) - statement.level + 1])
+    return f"{above}.{statement.module}" if statement.module else above
+
+
+def _for_checkers(tree: ast.AST) -> Iterator[ast.AST]:
+    """Give the statements that stand under ``if TYPE_CHECKING:``, wherever in the module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If):
+            meant = _asks(node.test)
+            if meant is not None:
+                for statement in node.body if meant else node.orelse:
+                    yield from ast.walk(statement)
+
+
+def _asks(test: ast.expr) -> bool | None:
+    """Tell which branch is for checkers: True for the first, False for ``else``; None where it is another question."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _asks(test.operand)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        return next((meant for meant in map(_asks, test.values) if meant is not None), None)
+    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+    return True if name in ("TYPE_CHECKING", "MYPY") else None

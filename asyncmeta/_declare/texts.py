@@ -1,0 +1,192 @@
+"""What does the text of an annotation mean?  Read where it was written, and nowhere else."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .._compat import type_parameters_of
+from .guarded import guarded_import, guarded_value
+from .tokens import MISSING
+
+__all__ = ["Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "names_of_module", "why_unreadable"]
+
+Evaluate = Callable[[str], Any]
+
+_NO_NAMES: Mapping[str, Any] = {}
+
+
+def evaluator_for(names: Mapping[str, Any], more: Mapping[str, Any] | None = None, inside: str = "") -> Evaluate:
+    """
+    Return a function that evaluates the text of an annotation in the module that wrote it, nowhere else.
+
+    A name that is defined there for type checkers only is looked up where its import says, among modules that are loaded.
+
+    Args:
+        names: The module's globals.
+        more: Names that come before: type parameters, a class's own names, closed-over variables.
+        inside: The qualified name of what has the annotation: functions around it that still run are looked into.
+    """
+
+    def evaluate(text: str) -> Any:
+        # Nearly all annotations are one name; `eval` costs ten times this look-up.
+        if more is not None and text in more:
+            return more[text]
+        if text in names:
+            return names[text]
+        found = getattr(builtins, text, MISSING) if text.isidentifier() else MISSING
+        if found is not MISSING:
+            return found
+        try:
+            return eval(_expression(text), names if isinstance(names, dict) else dict(names), dict(more) if more else None)
+        except (NameError, TypeError, AttributeError) as error:
+            # A second reading, for what is rare: names that only checkers see, and those that a class's own hide.
+            name = getattr(error, "name", None)
+            if not isinstance(error, NameError) and not more:
+                raise
+            try:
+                return eval(_expression(text), {}, _Wider(names, more or _NO_NAMES, inside, isinstance(error, NameError)))
+            except Exception as again:
+                raise again if isinstance(again, NameError) and again.name != name else error from None
+
+    return evaluate
+
+
+def _expression(text: str) -> str:
+    """Return *text* as an expression: annotations may begin with blanks, and go over several lines."""
+    return f"({text}\n)" if "\n" in text else text.strip()
+
+
+class _Wider(dict[str, Any]):
+    """Names for the second reading of a text."""
+
+    def __init__(self, names: Mapping[str, Any], more: Mapping[str, Any], inside: str, own: bool) -> None:
+        super().__init__()
+        self._places = [more, names] if own else [names]
+        self._names, self._inside = names, inside
+
+    def __missing__(self, name: str) -> Any:
+        for place in self._places:
+            if name in place:
+                return place[name]
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        for around in _around(self._names, self._inside):
+            if name in around:
+                return around[name]
+        found = guarded_value(str(self._names.get("__name__", "")), name)
+        if found is MISSING:
+            raise NameError(f"name {name!r} is not defined", name=name)
+        return found
+
+
+def _around(names: Mapping[str, Any], inside: str) -> Iterator[Mapping[str, Any]]:
+    """Give the variables of the functions around *inside* that still run, the nearest first."""
+    around = [inside[:at] for at in range(len(inside)) if inside.startswith(".<locals>", at)]
+    if not around:
+        return
+    frames: dict[str, types.FrameType] = {}
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is names:
+            frames.setdefault(frame.f_code.co_qualname, frame)
+        frame = frame.f_back
+    for name in reversed(around):
+        if name in frames:
+            yield frames[name].f_locals
+
+
+def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str = "") -> str:
+    """Return why a text cannot be read, and the ways out, as one sentence or two."""
+    said = f"{type(error).__name__}: {error}"
+    name = getattr(error, "name", None)
+    if not isinstance(error, NameError) or not isinstance(name, str):
+        return said
+    found = guarded_import(str(names.get("__name__", "")), name)
+    if found is not None:
+        return (
+            f"{said}. It is imported under TYPE_CHECKING only (line {found.line}: {found.text}), and "
+            f"{found.module if found.module not in sys.modules else found.text} is not loaded: import it at run time, or name "
+            f"a token, Annotated[{name}, Inject(...)], beside an import"
+        )
+    if ".<locals>" in inside:
+        around = inside.rpartition(".<locals>")[0].rpartition(".<locals>.")[2]
+        return (
+            f"{said}. A text is read in its module, and in the functions around it while they run: define {name} in the module, "
+            f"or before {around} returns; or leave the annotation unquoted"
+        )
+    return f"{said}. Import it at run time (not under TYPE_CHECKING), define it in the module, or name a token: Annotated[..., Inject(...)]"
+
+
+def _closed_over(function: Any) -> dict[str, Any]:
+    """Return the variables of enclosing functions that *function* holds."""
+    cells = function.__closure__ or ()
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return found
+
+
+def _names_of_class(cls: type) -> dict[str, Any]:
+    """Return the names that the body of *cls* may use before its module's."""
+    found: dict[str, Any] = {parameter.__name__: parameter for parameter in type_parameters_of(cls)}
+    found.update(vars(cls))
+    # A class may name itself, also where it is local to a function.
+    found.setdefault(cls.__name__, cls)
+    return found
+
+
+def _local_names(function: Any, owner: type | None) -> dict[str, Any] | None:
+    """Return the names that an annotation of *function* may use before its module's."""
+    found = {} if owner is None else _names_of_class(owner)
+    if function.__closure__:
+        found.update(_closed_over(function))
+    found.update({parameter.__name__: parameter for parameter in type_parameters_of(function)})
+    return found or None
+
+
+class Evaluator:
+    """Evaluates texts for one function; what that takes is gathered when the first text comes."""
+
+    __slots__ = ("_evaluate", "function", "owner")
+
+    def __init__(self, function: types.FunctionType, owner: type | None) -> None:
+        self.function, self.owner = function, owner
+        self._evaluate: Evaluate | None = None
+
+    def __call__(self, text: str) -> Any:
+        if self._evaluate is None:
+            function = self.function
+            more = _local_names(function, self.owner)
+            self._evaluate = evaluator_for(function.__globals__, more, _inside(function, self.owner))
+        return self._evaluate(text)
+
+    def why(self, error: BaseException) -> str:
+        return why_unreadable(error, self.function.__globals__, _inside(self.function, self.owner))
+
+
+def _inside(function: types.FunctionType, owner: type | None) -> str:
+    # A generated constructor says nothing about where its class stands.
+    return function.__qualname__ if owner is None else f"{owner.__qualname__}.{function.__name__}"
+
+
+def names_of_module(name: Any, fallback: Mapping[str, Any] = _NO_NAMES) -> Mapping[str, Any]:
+    """Return the globals of the module *name*; *fallback* where it is not loaded."""
+    module = sys.modules.get(name)
+    return fallback if module is None else vars(module)
+
+
+def evaluator_of_module(name: str) -> Evaluate:
+    """Return a function that evaluates texts in the module *name*."""
+    return evaluator_for(names_of_module(name))
+
+
+def evaluator_of_class(cls: type, fallback: Mapping[str, Any] = _NO_NAMES) -> Evaluate:
+    """Return a function that evaluates the texts of *cls*'s body."""
+    return evaluator_for(names_of_module(cls.__module__, fallback), _names_of_class(cls), f"{cls.__qualname__}.")
