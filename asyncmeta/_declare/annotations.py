@@ -84,7 +84,7 @@ def parameters_of_function(
     if hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
         inner = inspect.unwrap(function, stop=_is_signed)
         if _is_signed(inner):
-            signed = inner.__signature__  # type: ignore[attr-defined]  # it was looked for
+            signed = inner.__signature__
             return parameters_of_signature(signed, Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
         if inner is not function:
             if isinstance(inner, types.FunctionType):

@@ -7,9 +7,9 @@ import types
 from typing import Any
 
 from .._compat import annotations_of, signature_of
-from .annotations import KEYWORD, OMITTED, Parameter, parameters_of_function, parameters_of_signature
-from .keys import MISSING, read_ask
-from .texts import evaluator_of_class, why_unreadable, names_of_module
+from .annotations import OMITTED, Parameter, parameters_of_function, parameters_of_signature
+from .keys import read_ask
+from .texts import evaluator_of_class, names_of_module, why_unreadable
 
 __all__ = ["constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
 
@@ -53,11 +53,12 @@ def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
         except (TypeError, ValueError):
             return ()
         return parameters_of_signature(signature, evaluator_of_class(cls), call, skip=1, me=cls)
-    if "__dataclass_fields__" in vars(cls) and _takes_anything(function) and isinstance(signed := _own_signature(cls), inspect.Signature):
+    signed = _own_signature(cls) if "__dataclass_fields__" in vars(cls) and _takes_anything(function) else None
+    if isinstance(signed, inspect.Signature):
         # A dataclass that hides its fields behind **kwargs (pydantic); they are what its signature shows.
         found = parameters_of_signature(signed, evaluator_of_class(cls), function, me=cls)
     else:
-        owner = next((base for base in cls.__mro__ if call in (vars(base).get("__init__"), _unbound(vars(base).get("__new__")))), cls)
+        owner = next((base for base in cls.__mro__ if _writes(base, call)), cls)
         found = parameters_of_function(function, skip=1, owner=owner, me=cls)
         if not is_generated(function) and not any(parameter.unreadable for parameter in found):
             return found
@@ -119,8 +120,10 @@ def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
-def _unbound(new: Any) -> Any:
-    return new.__func__ if isinstance(new, staticmethod) else new
+def _writes(cls: type, call: Any) -> bool:
+    """Tell whether *call* is the constructor that stands in the body of *cls*."""
+    new = vars(cls).get("__new__")
+    return call in (vars(cls).get("__init__"), new.__func__ if isinstance(new, staticmethod) else new)
 
 
 def writer_of(cls: type, name: str) -> tuple[type, Any] | None:

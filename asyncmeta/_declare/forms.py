@@ -16,7 +16,7 @@ from .guarded import alias_text
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Token, _Collect
 
-__all__ = ["default_of", "is_alias", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of"]
+__all__ = ["default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of"]
 
 #: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
 _ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasType", te.TypeAliasType)})
@@ -90,7 +90,7 @@ def token_of(mark: Any) -> Any:
     """Return the token that *mark*, of an ``Annotated``, says instead of the type; MISSING where it says none."""
     if type(mark) is Token:
         return mark
-    return mark.token if type(mark) is Inject or is_foreign_inject(mark) else MISSING
+    return mark.token if is_inject(mark) else MISSING
 
 
 def is_foreign_inject(mark: object) -> bool:
@@ -99,9 +99,13 @@ def is_foreign_inject(mark: object) -> bool:
     return kind.__name__ == "InjectionMetadata" and hasattr(mark, "token") and hasattr(mark, "fallback")
 
 
+def is_inject(mark: object) -> bool:
+    return type(mark) is Inject or is_foreign_inject(mark)
+
+
 def counts(mark: object) -> bool:
     """Tell whether *mark* says anything about what is asked for; documentation, units and validators do not."""
-    return is_name(mark) or type(mark) in (Inject, Token, _Collect) or is_foreign_inject(mark)
+    return is_name(mark) or type(mark) in (Token, _Collect) or is_inject(mark)
 
 
 class _Recursive(Exception):
@@ -207,7 +211,7 @@ class _Reading:
         while left_out is not None and 1 < len(fresh) <= 1 + len(left_out) and fresh[-1] == left_out[len(fresh) - 2]:
             fresh = fresh[:-1]
         ours = isinstance(form, types.GenericAlias)
-        if not ours and isinstance(origin, type) and not issubclass(origin, typing.Generic):  # type: ignore[arg-type]  # a class
+        if not ours and isinstance(origin, type) and not issubclass(origin, typing.Generic):
             return types.GenericAlias(origin, fresh)  # typing.List[X]
         if len(fresh) == len(arguments) and all(map(_is, fresh, arguments)):
             return form
@@ -317,7 +321,8 @@ def substituted(form: Any, binding: dict[Any, Any]) -> Any:
     for one in parameters:
         value = binding.get(one, one)
         if isinstance(one, te.TypeVarTuple):
-            arguments.extend(value if one in binding else (te.Unpack[one],))
+            many: Any = value if one in binding else (te.Unpack[one],)
+            arguments.extend(many)
         elif isinstance(one, te.ParamSpec) and isinstance(value, tuple):
             arguments.append(list(value))
         else:

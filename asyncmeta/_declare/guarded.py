@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .tokens import MISSING
 
-__all__ = ["Guarded", "alias_text", "guarded_import", "guarded_value"]
+__all__ = ["Guarded", "alias_text", "guarded_import", "guarded_line", "guarded_value"]
 
 #: So many modules may hand one name on to each other, each under TYPE_CHECKING.
 _LONGEST_WAY = 16
@@ -35,10 +35,11 @@ class _Source(NamedTuple):
 
     imports: Mapping[str, Guarded]
     stars: tuple[str, ...]  #: modules of ``from ... import *``
+    defined: Mapping[str, int]  #: what is defined for checkers only, with its line
     aliases: Mapping[str, str]  #: ``type`` statements of the module itself, as texts
 
 
-_NOTHING = _Source({}, (), {})
+_NOTHING = _Source({}, (), {}, {})
 
 #: what was read, by module; one entry for each module that a name was missing in
 _READ: dict[str, _Source] = {}
@@ -74,6 +75,11 @@ def guarded_value(module: str, name: str) -> Any:
     return MISSING
 
 
+def guarded_line(module: str, name: str) -> int:
+    """Return the line where *module* defines *name* for checkers only, 0 where it does not."""
+    return _source_of(module).defined.get(name, 0)
+
+
 def alias_text(module: str, name: str) -> str:
     """Return what the ``type`` statement *name* of *module* says, as text; "" where that cannot be seen."""
     return _source_of(module).aliases.get(name, "")
@@ -106,6 +112,7 @@ def _read(module: Any) -> _Source:
         return _NOTHING
     imports: dict[str, Guarded] = {}
     stars: list[str] = []
+    defined: dict[str, int] = {}
     for statement in _for_checkers(tree):
         if isinstance(statement, ast.ImportFrom):
             origin = _origin(statement, names)
@@ -119,17 +126,14 @@ def _read(module: Any) -> _Source:
                 # ``import a.b`` binds a, ``import a.b as c`` binds the module itself.
                 name = alias.asname or alias.name.partition(".")[0]
                 imports[name] = Guarded(alias.name if alias.asname else name, "", statement.lineno)
-    aliases = {
-        one.name.id: ast.unparse(one.value)
-        for one in tree.body
-        if type(one).__name__ == "TypeAlias"  # a node that ast has since Python 3.12
-        for one in (_as_any(one),)
-    }
-    return _Source(imports, tuple(stars), aliases)
-
-
-def _as_any(thing: Any) -> Any:
-    return thing
+        elif isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            defined.setdefault(statement.name, statement.lineno)
+        elif isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):
+            defined.setdefault(statement.id, statement.lineno)
+    # A kind of statement that there is since Python 3.12.
+    statements: list[Any] = [one for one in tree.body if type(one).__name__ == "TypeAlias"]
+    aliases = {one.name.id: ast.unparse(one.value) for one in statements}
+    return _Source(imports, tuple(stars), defined, aliases)
 
 
 def _origin(statement: ast.ImportFrom, names: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from .._names import name_of
 from ..errors import DeclarationError
-from .forms import is_foreign_inject, is_name, is_union, normal, token_of
+from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of
 from .texts import Evaluate
 from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Token, _Collect, is_hashable
 
@@ -27,6 +27,7 @@ __all__ = [
     "ask_for",
     "is_hashable",
     "is_marked",
+    "lasting",
     "plain_of",
     "read",
     "read_ask",
@@ -104,7 +105,7 @@ def token_key(token: Any) -> Hashable:
         DeclarationError: *token* is nothing that can be asked for.
     """
     if type(token) is type or type(token) is str or type(token) is Token:
-        return token  # type: ignore[no-any-return]
+        return token
     ask = ask_for(token)
     if ask.kind != "value" or ask.optional:
         raise DeclarationError(f"{name_of(token)} is a way of asking and cannot be registered; register what it is about")
@@ -114,6 +115,13 @@ def token_key(token: Any) -> Hashable:
 def plain_of(key: Any) -> Hashable:
     """Return what *key* is about without its name: of ``Annotated[Engine, "replica"]`` Engine."""
     return typing.get_args(key)[0] if typing.get_origin(key) is Annotated else key  # type: ignore[no-any-return]
+
+
+def lasting(token: Any) -> Any:
+    """Return what to know *token* by in a table: its normal form where its own hash or equality would not do."""
+    if typing.get_origin(token) is Annotated and any(not isinstance(mark, str | Inject) for mark in token.__metadata__):
+        return normal(token)
+    return token
 
 
 def ask_for(token: Any) -> Ask:
@@ -150,7 +158,9 @@ def read_ask(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Ask
     Raises:
         Exception: Whatever evaluating a user's text may raise.
     """
-    return _ask_of(read(annotation, evaluate, me))
+    form = read(annotation, evaluate, me)
+    hash(form)  # what is no type may refuse it
+    return _ask_of(form)
 
 
 def read(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Any:
@@ -207,7 +217,7 @@ def _is_optional(ask: Ask | None) -> bool:
 
 def _naming(marks: list[Any], form: Any) -> Any:
     """
-    Return the mark that says what is meant, MISSING where none does.
+    Return the mark that says what is meant, MISSING where none does; a string beside an ``Inject`` is a note.
 
     Raises:
         DeclarationError: Two say different things.
@@ -215,6 +225,8 @@ def _naming(marks: list[Any], form: Any) -> Any:
     found = [mark for mark in marks if is_name(mark) or token_of(mark) is not MISSING]
     if not found:
         return MISSING
+    if any(is_inject(mark) for mark in found):
+        found = [mark for mark in found if not isinstance(mark, str)]
     other = next((mark for mark in found[1:] if mark != found[0]), None)
     if other is not None:
         said = [name_of(mark) for mark in (found[0], other)]
@@ -246,7 +258,7 @@ def _fallback_of(mark: Any) -> Any:
 def is_marked(form: Any) -> bool:
     """Tell whether *form* is ``From[...]``, ``Annotated[..., Inject(...)]``, ``All[...]``, or one of them ``| None``."""
     if typing.get_origin(form) is Annotated:
-        return any(type(mark) in (Inject, _Collect) or is_foreign_inject(mark) for mark in typing.get_args(form)[1:])
+        return any(type(mark) is _Collect or is_inject(mark) for mark in typing.get_args(form)[1:])
     return is_union(form) and any(map(is_marked, typing.get_args(form)))
 
 

@@ -110,7 +110,8 @@ class Maker:
                 signature = signature_of(self.written)
             except (TypeError, ValueError):  # written in C
                 return ()
-            return parameters_of_signature(signature, evaluator_of_module(str(getattr(self.written, "__module__", ""))), self.written)
+            module = str(getattr(self.written, "__module__", ""))
+            return parameters_of_signature(signature, evaluator_of_module(module), self.written)
         owner = owner or self.home
         return parameters_of_function(self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial)
 
@@ -155,7 +156,8 @@ class Maker:
         if any(said is vague for vague in _VAGUE) or said in _YIELDED:
             return
         form = "AsyncIterator" if self.kind is ASYNC_GENERATOR else "Iterator"
-        raise DeclarationError(f"{self.name} is a generator and says that it returns {name_of(said)}: write {form}[{name_of(said)}]")
+        name = name_of(said)
+        raise DeclarationError(f"{self.name} is a generator and says that it returns {name}: write {form}[{name}]")
 
     def declared(self, tokens: Iterable[Hashable], owner: type | None = None) -> Maker:
         """
@@ -171,7 +173,7 @@ class Maker:
         if self.function is None:
             return self
         said = annotations_of(self.function).get("return", MISSING)
-        if said is MISSING or type(said) is type and self.kind in (SYNC, ASYNC):
+        if said is MISSING or (type(said) is type and self.kind in (SYNC, ASYNC)):
             return self
         try:
             said = self._said(owner)
@@ -275,7 +277,9 @@ def _check_made(maker: Maker, token: Any, made: Any, said: Any) -> None:
     other = typing.get_origin(other) or other
     if type(cls) is not type or type(other) is not type or cls is object or issubclass(other, cls) or issubclass(cls, other):
         return
-    raise DeclarationError(f"{maker.name} is registered for {name_of(token)}, and says that it makes {name_of(made)} ({name_of(said)})")
+    raise DeclarationError(
+        f"{maker.name} is registered for {name_of(token)}, and says that it makes {name_of(made)} ({name_of(said)})"
+    )
 
 
 # --- reading a factory ------------------------------------------------------------------------------------
@@ -341,19 +345,19 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
     """
     skip, home = 0, None
     while True:
-        if isinstance(getattr(call, "__dict__", {}).get("__signature__"), inspect.Signature) and not isinstance(call, types.FunctionType):
+        own = getattr(call, "__dict__", {})
+        signed = isinstance(own.get("__signature__", vars(type(call)).get("__signature__")), inspect.Signature)
+        if signed and not isinstance(call, types.FunctionType):
             return None, skip, home
         if isinstance(call, types.MethodType):
             skip += 1
             home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
             call = call.__func__
-        elif "__wrapped__" in getattr(call, "__dict__", {}):
-            if isinstance(call, types.FunctionType) and isinstance(call.__dict__.get("__signature__"), inspect.Signature):
-                return call, skip, home
+        elif "__wrapped__" in own and not signed:
             call = call.__wrapped__
         elif isinstance(call, types.FunctionType):
             return call, skip, home
-        elif isinstance(call, functools.partial) or isinstance(call, type) or isinstance(type(call).__dict__.get("__signature__"), inspect.Signature):
+        elif isinstance(call, functools.partial | type):
             return None, skip, home
         else:
             called = inspect.getattr_static(type(call), "__call__", None)

@@ -9,14 +9,14 @@ import types
 import typing
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from .._compat import annotations_of, signature_of
 from .._names import Place, name_of_callable, place_of_function
 from .constructors import constructor_of, is_generated, writer_of
 from .keys import INJECTED, MISSING, ask_for, is_marked, read, shortened
-from .texts import Evaluator, evaluator_for, evaluator_of_class
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
+from .texts import Evaluator, evaluator_for, evaluator_of_class
 
 __all__ = ["Form", "Taken", "form_of"]
 

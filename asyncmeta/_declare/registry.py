@@ -10,7 +10,7 @@ from typing import Any
 
 from .._names import Place, name_of
 from ..errors import DeclarationError
-from .keys import MISSING, Lazy, Token, is_hashable
+from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
 from .registrations import PLAIN, Entry, Later, Options, Registration, one_module, run_again, with_one_more
 
@@ -311,11 +311,10 @@ def checked_context(context: Any) -> Mapping[str, tuple[Hashable, ...]]:
     for level, tokens in by_level.items():
         if not isinstance(level, str) or isinstance(tokens, str) or not isinstance(tokens, Iterable):
             raise DeclarationError("context is a list of tokens, or a mapping from a level's name to one")
-        tokens = tuple(tokens)
-        for token in tokens:
-            if not is_hashable(token):
-                raise DeclarationError(f"a context token has to be hashable; {name_of(type(token))} is not")
-        found[level] = tokens
+        try:
+            found[level] = tuple([token_key(token) for token in tokens])
+        except DeclarationError as error:
+            raise DeclarationError(f"context: {error.message}") from None
     return found
 
 
@@ -361,7 +360,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
     origin = typing.get_origin(token)
-    if is_hashable(token) and token in _SAYS_NOTHING or origin is Lazy or isinstance(token, str):
+    if (is_hashable(token) and token in _SAYS_NOTHING) or origin is Lazy or isinstance(token, str):
         raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 

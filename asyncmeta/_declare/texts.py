@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .._compat import type_parameters_of
-from .guarded import guarded_import, guarded_value
+from .guarded import guarded_import, guarded_line, guarded_value
 from .tokens import MISSING
 
-__all__ = ["Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "names_of_module", "why_unreadable"]
+__all__ = [
+    "Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "names_of_module", "why_unreadable",
+]  # fmt: skip
 
 Evaluate = Callable[[str], Any]
 
@@ -103,14 +105,14 @@ def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str =
     """Return why a text cannot be read, and the ways out, as one sentence or two."""
     said = f"{type(error).__name__}: {error}"
     name = getattr(error, "name", None)
-    if not isinstance(error, NameError) or not isinstance(name, str):
+    if not isinstance(error, NameError) or not isinstance(name, str) or len(name) > 80:
         return said
     found = guarded_import(str(names.get("__name__", "")), name)
     if found is not None:
         return (
             f"{said}. It is imported under TYPE_CHECKING only (line {found.line}: {found.text}), and "
             f"{found.module if found.module not in sys.modules else found.text} is not loaded: import it at run time, or name "
-            f"a token, Annotated[{name}, Inject(...)], beside an import"
+            f"a token beside the type, Annotated[..., Inject(...)]"
         )
     if ".<locals>" in inside:
         around = inside.rpartition(".<locals>")[0].rpartition(".<locals>.")[2]
@@ -118,7 +120,8 @@ def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str =
             f"{said}. A text is read in its module, and in the functions around it while they run: define {name} in the module, "
             f"or before {around} returns; or leave the annotation unquoted"
         )
-    return f"{said}. Import it at run time (not under TYPE_CHECKING), define it in the module, or name a token: Annotated[..., Inject(...)]"
+    line = guarded_line(str(names.get("__name__", "")), name)
+    return f"{said}. It is defined under TYPE_CHECKING only (line {line}): define it at run time" if line else said
 
 
 def _closed_over(function: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from .._declare.keys import lasting
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import name_of
@@ -415,7 +416,7 @@ class Container(Tables):
             plan = root.plan
             if plan.openings and self._has_all(plan.singletons):
                 enter = quick_enter(self, token, plan)
-                if enter is not None:
+                if enter is not None and lasting(token) is token:
                     with LOCK:
                         if self._state == OPEN:
                             self._enters[token] = enter

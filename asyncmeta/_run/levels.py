@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import Any
 
+from .._declare.keys import token_key
 from .._names import close_to, name_of
 from ..errors import ScopeError
 from .cells import UNSET
@@ -44,6 +45,8 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
         values = self._values
         for key, value in context.items():
             slot = slots.get(key)
+            if slot is None:
+                slot = slots.get(token_key(key))  # another spelling of it
             if slot is None:
                 raise undeclared(container, key, name)
             values[slot] = value

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from .._declare.keys import lasting
 from .._declare.registry import Registry
 from .._solve.checks import grouped, reached_from
 from .._solve.graph import Graph
@@ -205,6 +206,7 @@ class Overlay(Answering, Container):
 
     def _answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
         """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
+        token = lasting(token)
         which = (container, scope._level, token)
         try:
             return self._answers[which]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from .._declare.keys import Token
+from .._declare.keys import Token, token_key
 from .._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from .._solve.nodes import Node
 from .._solve.plan import LARGEST, Plan
@@ -440,7 +440,7 @@ class Scope(Injecting):
         .. versionadded:: 0.1.0
         """
         graph = self.container._graph
-        node = graph.context_nodes.get(token)
+        node = graph.context_nodes.get(token_key(token))
         if node is None or node.level <= self._level:
             return False
         if level is None or level == "scoped":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._compat import get_running_loop
-from .._declare.keys import is_hashable
+from .._declare.keys import is_hashable, lasting
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._solve.nodes import Node
 from .._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
@@ -76,6 +76,7 @@ class Tables(Watching):
     def _root_at(self, level: int, token: Any) -> Root:
         """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
         graph = self._graph
+        token = lasting(token)
         with LOCK:
             graph.refresh()
             if self._moves != len(graph.moved):
@@ -153,6 +154,8 @@ class Tables(Watching):
     def _keep_root(self, scope: Any, token: Any, root: Any, root_nowait: Any) -> None:
         """Let the next ``get`` of *token* find its root at once."""
         level = scope._level
+        if lasting(token) is not token:  # a table would take it for another one, or not at all
+            return
         with LOCK:
             if self._state == OPEN and scope._roots is self._tables[level]:
                 (self._aside[level] if self._overridden else scope._roots)[token] = root

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from .._declare.annotations import Parameter
-from .._declare.constructors import writes_init
 from .._declare.keys import MISSING, Ask
 from .._declare.texts import evaluator_of_module
 from .._names import name_of

@@ -223,10 +223,8 @@ async def test_names_for_checkers_only_do_not_matter_beside_a_default():
     assert await Container(App).get("made") == (None, None)
 
 
-def test_a_local_name_cannot_be_read():
-    """
-    A string annotation that names a local class is a problem, never a guess.
-    """
+def local_app():
+    """Return an application with a factory that asks for a local class, and what is made where that can be seen."""
 
     class Local:
         pass
@@ -234,13 +232,42 @@ def test_a_local_name_cannot_be_read():
     class App(AsyncServiceBase):
         pass
 
-    def make(local: Local): ...
+    def make(local: Local):
+        return local
+
+    class Holder:
+        def __init__(self, local: Local):
+            self.local = local
 
     App.register_value(Local, "local")
     App.register_dependency("made", make)
+    App.register_dependency("held", Holder)
+    container = Container(App)
+    return App, [container.get_nowait("made"), container.get_nowait("held").local]
 
-    with pytest.raises(GraphErrors, check=saying("Local")):
-        Container(App)
+
+def test_a_local_name_is_read_while_its_function_runs():
+    """
+    A string annotation that names a local class is read where the function around it can be seen.
+    """
+    _, made = local_app()
+
+    assert made == ["local", "local"]
+
+
+def test_a_local_name_cannot_be_read_when_its_function_is_over():
+    """
+    A string annotation that names a local class is a problem where nothing sees it any more, never a guess.
+    """
+    App, _ = local_app()
+
+    class Again(App):
+        pass
+
+    with pytest.raises(GraphErrors, check=saying("name 'Local' is not defined")) as caught:
+        Container(Again)
+
+    assert "before local_app returns" in str(caught.value)
 
 
 def test_a_return_annotation_that_cannot_be_read_is_told():

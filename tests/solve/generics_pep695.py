@@ -148,4 +148,4 @@ async def test_a_type_statement_as_an_argument():
     App.register_dependency(Bound, Bound)
 
     async with Container(App) as container:
-        assert (await container.get(Bound[Alias])).cls is Alias
+        assert (await container.get(Bound[Alias])).cls is User
