@@ -252,6 +252,6 @@ def test_bare_forms_of_typing_are_the_classes():
     ``typing.Deque`` as it stands is ``collections.deque``.
     """
     App = fresh_app()
-    App.register_value(typing.Deque, "deque")
+    App.register_value(typing.Deque, "deque")  # noqa: UP006  # the spelling is the subject
 
     assert Container(App).get_nowait(collections.deque) == "deque"
