@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from .. import Container, Scope
-from .asgi import ErrorResponse
+from .. import Container, FinalizationErrors, Scope
+from ._endings import ERROR_STATUS, ErrorResponse, is_failure, one_of
 
 __all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "setup"]
 
@@ -28,7 +28,7 @@ def setup(
     start: bool = True,
     level: str | None = None,
     websocket_level: str | None = None,
-    error_status: int = 500,
+    error_status: int = ERROR_STATUS,
 ) -> None:
     """
     Let *container* live with *app*, and give each request a scope.
@@ -43,8 +43,11 @@ def setup(
     500.  A handler that prepares and writes a response by itself, or that talks through a websocket, keeps its scope until
     it returns.  ``web.Request`` is given to the scope where the application declares it as context of that level.
 
-    *Failure.*  Finalizers see the exception that left the handler; one that is an answer below 400, such as
-    ``web.HTTPFound``, is none.  They see an `ErrorResponse` where a response of *error_status* or above was returned.
+    *Failure.*  Finalizers see the exception that left the handler; one that is an answer below *error_status*, such as
+    ``web.HTTPFound``, is none.  They see an `ErrorResponse` where a response of *error_status* or above was returned, as by
+    a middleware inside that answers what the handler raised, and where a websocket was closed with another code than 1000
+    and 1001.  A ``web.HTTPException`` that a finalizer raises is the response.
+
     When the client goes away, aiohttp lets the handler run to its end, or cancels it where the server was made with
     ``handler_cancellation=True``.
 
@@ -56,7 +59,7 @@ def setup(
         start: Whether singletons are built at start-up; else when they are first needed.
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
-        error_status: From which status on a returned response is a failure.
+        error_status: From which status on a response is a failure, whether it is returned or raised.
 
     .. versionadded:: 0.1.0
     """
@@ -84,6 +87,11 @@ def setup(
             else:
                 request[SCOPE] = around
 
+    async def note_closing(request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, web.WebSocketResponse):
+            _note_closing(response)
+
+    app.on_response_prepare.append(note_closing)
     app[CONTAINER] = container
     app.cleanup_ctx.append(live)
     app.middlewares.append(give_scope)
@@ -100,17 +108,53 @@ async def _answer(scope: Scope, request: web.Request, handler: Handler, error_st
                 try:
                     answer = await handler(request)
                 except web.HTTPException as answered:
-                    if answered.status >= 400:
+                    if is_failure(answered.status, error_status):
                         raise
                     raised = answered
-            if answer is not None and answer.status >= error_status:
-                failure = ErrorResponse(answer.status)
+            failure = None if answer is None else _failure_of(answer, error_status)
+            if failure is not None:
                 raise failure
+    except FinalizationErrors as error:
+        raise _answerable(error) from None
     except ErrorResponse as error:
-        # The answer stands.  A note says that finalizers failed, too: that has to be heard.
-        if error is not failure or hasattr(error, "__notes__"):
+        if error is not failure:
             raise
+        if error.__context__ is not None:  # what finalizers have raised; else the answer stands
+            raise _answerable(error.__context__) from None
     if raised is not None:
         raise raised
     assert answer is not None
     return answer
+
+
+#: The code with which a handler has closed its websocket: aiohttp tells what the client has said to that.
+_CLOSED_WITH: Final[Any] = web.ResponseKey("asyncmeta.closed_with", int) if hasattr(web, "ResponseKey") else "asyncmeta.closed_with"
+
+
+def _note_closing(socket: web.WebSocketResponse) -> None:
+    close: Any = socket.close
+
+    async def noted(*, code: int = 1000, **named: Any) -> Any:
+        if socket.close_code is None:  # else the client was first
+            socket.setdefault(_CLOSED_WITH, code)
+        return await close(code=code, **named)
+
+    socket.close = noted  # type: ignore[method-assign]  # of this one
+
+
+def _failure_of(answer: web.StreamResponse, error_status: int) -> ErrorResponse | None:
+    """Return what is wrong with an answer."""
+    if isinstance(answer, web.WebSocketResponse):
+        code = answer.get(_CLOSED_WITH, answer.close_code)
+        return None if code in _WELL else ErrorResponse(code)
+    return ErrorResponse(answer.status) if answer.status >= error_status else None
+
+
+#: How websockets end well: done, going away, without a code, or not yet at all.
+_WELL: Final = frozenset({1000, 1001, 1005, None})
+
+
+def _answerable(error: BaseException) -> BaseException:
+    """Return what to raise for what finalizers have raised: an exception that is an answer by itself."""
+    one = one_of(error)
+    return one if isinstance(one, web.HTTPException) else error

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, Scope, Token
+from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
 from .commands import Source, container_of
 
-__all__ = ["CONNECTION", "KEY", "ContainerMiddleware", "ErrorResponse", "failed"]
+__all__ = ["CONNECTION", "KEY", "ContainerMiddleware", "ErrorResponse", "failed", "made_here"]
 
 Connection = MutableMapping[str, Any]  #: what ASGI calls the scope of a connection
 Message = MutableMapping[str, Any]
@@ -33,35 +34,35 @@ _LIFE: Final = "asyncmeta.life"
 _LOGGER: Final = logging.getLogger("asyncmeta")
 
 
-class ErrorResponse(Exception):
+def failed(connection: Connection, error: BaseException, status: int | None = None) -> None:
     """
-    What finalizers see of a request that failed without an exception that we could see.
-
-    The application answered with an error by itself, closed a websocket with 1011, or never completed its response, as
-    some frameworks do when the client goes away.
-    """
-
-    def __init__(self, status: int | None) -> None:
-        super().__init__(status)
-        self.status = status  #: of the response, or the code of a websocket's end; None where the response is not complete
-
-    def __str__(self) -> str:
-        if self.status is None:
-            return "the application did not complete its response"
-        return f"the application answered with status {self.status}"
-
-
-def failed(connection: Connection, error: BaseException) -> None:
-    """
-    Note that a connection's handler failed, where its framework is about to turn the exception into a response.
+    Note that a connection's handler raised, where its framework is about to turn the exception into a response.
 
     The scope of the connection ends with *error*, so that finalizers roll back.  Where there is no scope, or it has ended,
     nothing happens.
+
+    Args:
+        connection: ASGI's mapping of the connection.
+        error: What was raised.
+        status: The status of an exception that is an answer, as ``HTTPException``: below *error_status* it is no failure.
     """
     life: _Life | None = connection.get(_LIFE)
     while life is not None:
-        life.failure = error
+        if is_failure(status, life.error_status):
+            life.failure = error
         life = life.around
+
+
+def made_here(connection: Connection) -> None:
+    """
+    Note that the values of a connection's scope are made in the running task.
+
+    The scope then ends in the context of that task, whichever task the framework's middleware ends it in, so that a
+    finalizer can reset the ``ContextVar`` tokens that its factory has.
+    """
+    life: _Life | None = connection.get(_LIFE)
+    if life is not None and life.made_in is None:
+        life.made_in = running_context()
 
 
 class ContainerMiddleware:
@@ -86,10 +87,10 @@ class ContainerMiddleware:
     ``content-length`` completes it.
 
     *Failure.*  Finalizers see the exception that left the application, the one given to `failed`, or an
-    `ErrorResponse` where the status is *error_status* or above, where a websocket is closed with 1011, and where a request
-    is left without a complete response.  When a client goes away they see what the framework makes of that: mostly a
-    cancellation, or a response that is not complete.  What finalizers raise is raised, also where the application has
-    answered the failure already.
+    `ErrorResponse`: where the status is *error_status* or above, where a websocket is closed with another code than 1000 and
+    1001 or refused, where a request is left without a complete response, and where the client went away before it had all
+    of that, whatever the application made of it.  What finalizers raise is raised, also where the application has answered
+    the failure already; before anything of a response was sent, `answer` may make another one of it.
 
     Args:
         app: The application.
@@ -101,11 +102,8 @@ class ContainerMiddleware:
         websocket_level: The level of a websocket's scope; *level* if not given.
         context: Gives more context values for a connection.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
-        error_status: From which status on a response is a failure; 500 if not given.
+        error_status: From which status on a response is a failure, also one that a handler raises.
     """
-
-    #: What *error_status* is where it is not given.
-    failing_status: ClassVar[int] = 500
 
     #: The context values for each kind of connection: token, and what makes its value of the connection.
     offered: ClassVar[Mapping[str, Mapping[Any, Callable[[Connection], object]]]] = {
@@ -124,7 +122,7 @@ class ContainerMiddleware:
         websocket_level: str | None = None,
         context: Callable[[Connection], Mapping[Any, object]] | None = None,
         ends: Literal["before", "after"] = "before",
-        error_status: int | None = None,
+        error_status: int = ERROR_STATUS,
     ) -> None:
         if ends not in ("before", "after"):
             raise ValueError(f'ends={ends!r}: a request\'s scope ends "before" its response is sent, or "after"')
@@ -135,7 +133,7 @@ class ContainerMiddleware:
         self._levels = {"http": level, "websocket": level if websocket_level is None else websocket_level} if connections else {}
         self._context = context
         self._early = ends == "before"
-        self._error_status = self.failing_status if error_status is None else error_status
+        self._error_status = error_status
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 
@@ -166,23 +164,50 @@ class ContainerMiddleware:
             context = {**(context or {}), **self._context(scope)}
         opened = container.scope(context, level=self._levels[kind])
         http = kind == "http"
-        life = _Life(opened, send, self._error_status, http, None if around is None else around[_LIFE])
+        life = _Life(opened, receive, send, self._error_status, http, None if around is None else around[_LIFE])
         scope[KEY], scope[_LIFE] = opened, life
         try:
-            with opened.ambient():
-                await self.app(scope, receive, life.send_early if http and self._early else life.send)
-        except BaseException as error:
-            await life.end(error)
-            raise
-        else:
+            try:
+                with opened.ambient():
+                    await self.app(scope, life.receive, life.send_early if http and self._early else life.send)
+            except BaseException as error:
+                await life.end(error)
+                raise
             if life.open:
                 await life.end(None)
             if life.held is not None:
                 await life.flush()
+        except Exception as error:
+            raised = life.raised
+            if raised is None or life.began or not http:
+                raise
+            # Whatever came of it on its way: it is what the finalizers have raised, and the client has heard nothing yet.
+            if not await self.answer(scope, receive, send, one_of(raised)):
+                if error is raised:
+                    raise
+                raise raised from None
         finally:
             if around is not None:
                 # The application's own mapping is written on, not a copy: what stands around us looks into it, too.
                 scope.update(around)
+
+    async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
+        """
+        Answer what the finalizers of a request have raised, as the application answers what its handlers raise.
+
+        Called while nothing of a response has been sent.  For wrappers of frameworks that have error handlers; this one
+        knows none.
+
+        Args:
+            connection: ASGI's mapping of the request.
+            receive: Gives the server's messages.
+            send: Takes the response.
+            error: What was raised; the only one of a group.
+
+        Returns:
+            Whether a response was sent; else the error is raised.
+        """
+        return False
 
     def _ask(self, container: Container) -> dict[str, list[tuple[Any, Callable[[Connection], object]]]]:
         """Ask a container, once, which of the values that are offered it takes."""
@@ -203,20 +228,48 @@ class ContainerMiddleware:
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
-    __slots__ = ("_due", "_error_status", "_scope", "_send", "_start", "around", "failure", "held", "open")
+    __slots__ = (
+        "_accepted", "_due", "_over", "_receive", "_scope", "_send", "_start", "around", "began", "error_status", "failure",
+        "held", "made_in", "open", "raised",
+    )  # fmt: skip
 
-    def __init__(self, scope: Scope, send: Send, error_status: int, due: bool, around: _Life | None) -> None:
-        self._scope, self._send, self._error_status = scope, send, error_status
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, error_status: int, due: bool, around: _Life | None
+    ) -> None:
+        self._scope, self._receive, self._send, self.error_status = scope, receive, send, error_status
         self.open = True
         self._due = due  #: a response is awaited, and not yet complete
         self._start: Message | None = None  #: the start of the response
         self.held: Message | None = None  #: the same, while it is not sent and can be taken back
+        self.began = False  #: something was sent
+        self._accepted = self._over = False  #: a websocket
         self.around = around  #: the life of another container's scope of the same connection
-        self.failure: BaseException | None = None  #: what a handler raised and its framework answered
+        self.failure: BaseException | None = None  #: what a handler raised and its framework answered, or what else went wrong
+        self.made_in: Context | None = None  #: where the scope's values were made, as far as that is known
+        self.raised: BaseException | None = None  #: by finalizers
+
+    async def receive(self) -> Message:
+        """Hand on what the client sends, and take note where it goes away: applications may swallow that."""
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "http.disconnect":
+            if self._due:
+                self._fail(None)
+        elif kind == "websocket.disconnect" and not self._over:
+            self._over = True
+            code = message.get("code", 1005)
+            if code not in _LEFT_WELL:
+                self._fail(code)
+        return message
 
     async def send(self, message: Message) -> None:
         self._note(message)
-        await self._send(message)
+        self.began = True
+        try:
+            await self._send(message)
+        except Exception:  # it cannot reach the client any more
+            self._fail(None)
+            raise
 
     async def send_early(self, message: Message) -> None:
         """Hold the start back until it is known whether the response streams; if not, end the scope before it goes out."""
@@ -225,17 +278,18 @@ class _Life:
         if kind == "http.response.body" and held is not None and not (message.get("more_body") or held.get("trailers")):
             # What nearly every response is, in two parts: the same as below, and nothing is called for it.
             self._due = False
-            if self.failure is not None or held["status"] >= self._error_status:
+            if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None:
                 await self.end(None)
             elif self.open:
                 self.open = False
                 try:
                     await self._scope.__aexit__(None, None, None)
-                except BaseException:
-                    self.held = None
+                except BaseException as error:
+                    self.held, self.raised = None, error
                     raise
             if self.held is not None:
                 self.held = None
+                self.began = True
                 await self._send(held)
             await self._send(message)
             return
@@ -244,21 +298,20 @@ class _Life:
             if not _header(message, b"content-type").startswith(b"text/event-stream"):
                 self.held = message
                 return
-        else:
-            self._note(message)
-            if held is not None:
-                if not self._due and self.open:
-                    await self.end(None)
-                held, self.held = self.held, None
-                if held is not None:
-                    await self._send(held)
-        await self._send(message)
+            await self.send(message)
+            return
+        self._note(message)
+        if held is not None:
+            if not self._due and self.open:
+                await self.end(None)
+            await self.flush()
+        await self.send(message)
 
     async def flush(self) -> None:
         """Send what is held back."""
         held, self.held = self.held, None
         if held is not None:
-            await self._send(held)
+            await self.send(held)
 
     async def end(self, left: BaseException | None) -> None:
         """End the scope, if it is open, with what went wrong; *left* is what the application raised."""
@@ -266,20 +319,25 @@ class _Life:
             return
         self.open = False
         error = left if left is not None else self.failure if self.failure is not None else self._shortcoming()
-        kind = None if error is None else type(error)
         try:
             if error is left:
-                await self._scope.__aexit__(kind, error, None)
+                await leave_in(self.made_in, self._scope, error)
             else:
                 with going_nowhere(error):
-                    await self._scope.__aexit__(kind, error, None)
-        except BaseException:
+                    await leave_in(self.made_in, self._scope, error)
+        except BaseException as raised:
             self.held = None  # a success that was none
+            if raised is not left:
+                self.raised = raised
             raise
+
+    def _fail(self, status: int | None) -> None:
+        if self.failure is None:
+            self.failure = ErrorResponse(status)
 
     def _shortcoming(self) -> ErrorResponse | None:
         """Return what is wrong with the response."""
-        if self._start is not None and self._start["status"] >= self._error_status:
+        if self._start is not None and self._start["status"] >= self.error_status:
             return ErrorResponse(self._start["status"])
         return ErrorResponse(None) if self._due else None
 
@@ -294,8 +352,15 @@ class _Life:
         elif kind == "http.response.trailers":
             if not message.get("more_trailers", False):
                 self._due = False
-        elif kind == "websocket.close" and message.get("code") == 1011 and self.failure is None:
-            self.failure = ErrorResponse(1011)  # RFC 6455: an unexpected condition
+        elif kind == "websocket.accept":
+            self._accepted = True
+        elif kind == "websocket.close":
+            code = message.get("code", 1000)
+            if code not in _WELL:
+                self._fail(code)
+            elif not (self._accepted or self._over) and self.error_status <= 403:  # so servers answer the client
+                self._fail(403)
+            self._over = True
 
     def _completes(self, message: Message) -> bool:
         """Tell whether the response ends with this part."""
@@ -307,6 +372,10 @@ class _Life:
         # Some frameworks send every response in parts, of which the last one is empty.
         return self.held is not None and _header(start, b"content-length") == b"%d" % len(message.get("body", b""))
 
+
+#: How websockets end well (RFC 6455): done, and going away.  A client that closes without a code is done, too.
+_WELL: Final = frozenset({1000, 1001})
+_LEFT_WELL: Final = frozenset({1000, 1001, 1005, None})
 
 #: Messages that begin a response; a websocket may be refused with one.
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
@@ -321,29 +390,6 @@ def _header(start: Message, name: bytes) -> bytes:
         if key.lower() == name:
             return value  # type: ignore[no-any-return]
     return b""
-
-
-@contextmanager
-def going_nowhere(error: BaseException | None) -> Iterator[None]:
-    """
-    Raise what a scope's finalizers raise in the block, where *error*, with which the scope ends, has been answered already.
-
-    A scope leaves it at the end of the chain of an exception that goes on by itself; this one does not.
-    """
-    before = _last(error)
-    yield
-    after = _last(error)
-    if after is not None and after is not before:
-        raise after
-
-
-def _last(error: BaseException | None) -> BaseException | None:
-    """Return the end of an exception's chain of contexts."""
-    seen = set()
-    while error is not None and error.__context__ is not None and id(error) not in seen:
-        seen.add(id(error))
-        error = error.__context__
-    return error
 
 
 class _Ended(Exception):

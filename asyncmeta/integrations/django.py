@@ -14,22 +14,22 @@ and in ``asgi.py``, so that the container starts and stops with the server::
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.conf import settings  # type: ignore[import-untyped]
 from django.core import asgi as django_asgi  # type: ignore[import-untyped]
-from django.http import FileResponse, HttpRequest, HttpResponseBase, StreamingHttpResponse  # type: ignore[import-untyped]
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # type: ignore[import-untyped]
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse  # type: ignore[import-untyped]
+from django.http.multipartparser import MultiPartParserError  # type: ignore[import-untyped]
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]
-from typing_extensions import get_type_hints
 
-from .. import Container, Scope, injected as injected_function
+from .. import Container, FinalizationErrors, Scope, injected as injected_function
 from . import asgi
-from .asgi import ErrorResponse, going_nowhere
+from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._marks import marked, marked_annotations
 
 __all__ = ["ContainerMiddleware", "get_asgi_application", "injected"]
 
@@ -67,9 +67,11 @@ class ContainerMiddleware:
     had; in the second, many threads share the container, and nothing is awaited.  What stands after it in the settings is
     inside of the scope.
 
-    The scope ends when the response is made and before it is sent; a finalizer that fails makes Django answer 500 instead.
-    The scope of a response that streams ends with the stream.  Finalizers see what a view raised, whatever response Django
-    makes of that, an `asgi.ErrorResponse` for a status of 500 and above, and a cancellation where the client has gone.
+    The scope ends when the response is made and before it is sent; a finalizer that fails makes Django answer 500 instead,
+    or what it answers by itself: ``Http404``, ``PermissionDenied``, ``SuspiciousOperation``.  The scope of a response that
+    streams ends with the stream.  Finalizers see what a view raised, whatever response Django makes of that, an
+    `asgi.ErrorResponse` for a status of 400 and above (the setting ``ASYNCMETA_ERROR_STATUS``, which is the border for
+    answers that are raised, too), and a cancellation where the client has gone.
     Where the application declares ``context=[HttpRequest]``, the scope is given the request.
 
     .. versionadded:: 0.1.0
@@ -87,14 +89,15 @@ class ContainerMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         takes = self.container.takes(HttpRequest)
-        life = _Life(self.container.scope({HttpRequest: request} if takes else None), awaits=self._awaits)
+        border = getattr(settings, "ASYNCMETA_ERROR_STATUS", ERROR_STATUS)
+        life = _Life(self.container.scope({HttpRequest: request} if takes else None), border, awaits=self._awaits)
         request.asyncmeta = life.scope  # pyright: ignore[reportAttributeAccessIssue]  # requests carry what middleware adds
         request._asyncmeta_life = life  # pyright: ignore[reportAttributeAccessIssue]
         return self._aanswer(request, life) if self._awaits else self._answer(request, life)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         """Note what a view raised: Django makes a response of it."""
-        request._asyncmeta_life.failure = exception  # pyright: ignore[reportAttributeAccessIssue]
+        request._asyncmeta_life.fail(exception)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _answer(self, request: HttpRequest, life: _Life) -> HttpResponseBase:
         life.scope.__enter__()
@@ -134,31 +137,76 @@ def injected(view: Callable[P, R]) -> Callable[P, R]:
     For an asynchronous view this is `asyncmeta.injected`.  A synchronous one runs in a thread where the application is
     asynchronous: there its values are awaited in the loop before it begins, so that they may need awaiting, too.
 
+    What the view raises fails its request, whoever answers it: other middleware, Django REST framework, Django ninja.
+
     .. versionadded:: 0.1.0
     """
-    filled = injected_function(view)
+    filled: Any = injected_function(view)
     if iscoroutinefunction(view):
-        return filled
-    visible = inspect.signature(filled).parameters
-    marked = [name for name in inspect.signature(view).parameters if name not in visible]
+
+        @functools.wraps(filled)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await filled(*args, **kwargs)
+            except Exception as error:
+                _note(_life_in(args), error)
+                raise
+
+        return acall  # type: ignore[return-value]  # as the view is
+    names = marked(view)
 
     @functools.cache
     def tokens() -> dict[str, Any]:
-        # Of these alone: others may be for type checkers only.
-        written: Any = view
-        written = SimpleNamespace(__annotations__={name: written.__annotations__[name] for name in marked})
-        return get_type_hints(written, getattr(view, "__globals__", None), include_extras=True)
+        return marked_annotations(view, names)
 
     @functools.wraps(filled)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        life = next((life for one in args[:2] if (life := getattr(one, "_asyncmeta_life", None)) is not None), None)
-        if life is None or not life.awaits:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        life = _life_in(args)
+        if life is not None and life.awaits:
+            missing = [name for name in names if name not in kwargs]
+            values = async_to_sync(life.scope.gather)(*(tokens()[name] for name in missing))
+            kwargs.update(zip(missing, values, strict=True))
+        try:
             return filled(*args, **kwargs)
-        names = [name for name in marked if name not in kwargs]
-        values = async_to_sync(life.scope.gather)(*(tokens()[name] for name in names))
-        return filled(*args, **{**kwargs, **dict(zip(names, values, strict=True))})
+        except Exception as error:
+            _note(life, error)
+            raise
 
     return call
+
+
+def _life_in(args: tuple[Any, ...]) -> _Life | None:
+    """Return the life of the request among a view's first arguments; the request of another framework hands on its names."""
+    return next((life for one in args[:2] if (life := getattr(one, "_asyncmeta_life", None)) is not None), None)
+
+
+def _note(life: _Life | None, error: Exception) -> None:
+    if life is not None:
+        life.fail(error)
+
+
+#: What Django answers by itself, and how.
+_STATUSES: Final = (
+    (Http404, 404), (PermissionDenied, 403), (MultiPartParserError, 400), (BadRequest, 400), (SuspiciousOperation, 400),
+)  # fmt: skip
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status with which Django answers what was raised; None where that is no answer."""
+    found = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
+    if found is not None:
+        return found
+    # What belongs to it: rest_framework's APIException, ninja's HttpError; of neither anything is imported here.
+    module = type(error).__module__.partition(".")[0]
+    told = any(kind.__module__.partition(".")[0] in ("rest_framework", "ninja") for kind in type(error).__mro__)
+    status = getattr(error, "status_code", 422 if module == "ninja" and type(error).__name__ == "ValidationError" else None)
+    return status if told and isinstance(status, int) else None
+
+
+def answerable(error: FinalizationErrors) -> BaseException:
+    """Return what to raise for what finalizers have raised: an exception that Django answers by itself."""
+    one = one_of(error)
+    return one if isinstance(one, tuple(kind for kind, _ in _STATUSES)) else error
 
 
 def _streams(response: HttpResponseBase) -> bool:
@@ -169,12 +217,18 @@ def _streams(response: HttpResponseBase) -> bool:
 class _Life:
     """The end of a request's scope: once, with what went wrong."""
 
-    def __init__(self, scope: Scope, *, awaits: bool) -> None:
+    def __init__(self, scope: Scope, border: int, *, awaits: bool) -> None:
         self.scope, self.awaits = scope, awaits
+        self._border = border  #: from which status on an answer is a failure
         self.failure: BaseException | None = None  #: what Django has answered
 
+    def fail(self, error: BaseException) -> None:
+        """A view raised."""
+        if is_failure(status_of(error), self._border):
+            self.failure = error
+
     def note(self, response: HttpResponseBase) -> None:
-        if self.failure is None and response.status_code >= 500:
+        if self.failure is None and response.status_code >= self._border:
             self.failure = ErrorResponse(response.status_code)
 
     def unfinished(self) -> None:
@@ -185,13 +239,19 @@ class _Life:
     def end(self, left: BaseException | None) -> None:
         """End the scope; *left* goes on by itself."""
         error = self.failure if left is None else left
-        with nullcontext() if error is left else going_nowhere(error):
-            self.scope.__exit__(None if error is None else type(error), error, None)
+        try:
+            with nullcontext() if error is left else going_nowhere(error):
+                self.scope.__exit__(None if error is None else type(error), error, None)
+        except FinalizationErrors as raised:
+            raise answerable(raised) from None
 
     async def aend(self, left: BaseException | None) -> None:
         error = self.failure if left is None else left
-        with nullcontext() if error is left else going_nowhere(error):
-            await self.scope.__aexit__(None if error is None else type(error), error, None)
+        try:
+            with nullcontext() if error is left else going_nowhere(error):
+                await self.scope.__aexit__(None if error is None else type(error), error, None)
+        except FinalizationErrors as raised:
+            raise answerable(raised) from None
 
 
 class _Stream:

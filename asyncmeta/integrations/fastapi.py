@@ -9,17 +9,23 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 from fastapi import Depends, Request, Response, params
+from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
-from .. import Container, DeclarationError, Inject, ScopeError, injected
-from .asgi import KEY, failed
-from .starlette import ContainerMiddleware, filled, generates
+from .. import Container, DeclarationError, FinalizationErrors, Inject, ScopeError
+from . import starlette
+from ._endings import ERROR_STATUS, ErrorResponse, is_failure
+from ._marks import by_name, marked, marked_annotations
+from .asgi import KEY, failed, made_here
+from .starlette import ContainerMiddleware, answerable, asynchronous, filled, generates
 
 __all__ = ["ContainerMiddleware", "ContainerRoute", "From", "dependency"]
 
@@ -42,6 +48,7 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
 
         async def provided(connection: HTTPConnection) -> Any:  # async, or FastAPI would run it in a thread
             scope = connection.scope.get(KEY)
+            made_here(connection.scope)
             if scope is None:
                 raise ScopeError(
                     "no scope is around: app.add_middleware(ContainerMiddleware, container=...), and without connections=False "
@@ -88,14 +95,17 @@ class ContainerRoute(APIRoute):
     FastAPI sees only the other parameters, so what it overrides by ``dependency_overrides`` does not reach the handler's own
     marked ones; those in its dependencies it does.
 
-    Whatever the handler or one of its dependencies raises is noted as the failure of the request: finalizers roll back.
+    Whatever the handler or one of its dependencies raises is noted as the failure of the request, so that finalizers roll
+    back although the application answers it: where it is an answer itself, as ``HTTPException``, by its status.
     """
 
     #: Opens a scope for each call of a handler; None where that of the request is taken.
     container: ClassVar[Container | None] = None
+    #: From which status on an answer is a failure of such a scope.
+    error_status: ClassVar[int] = ERROR_STATUS
 
     @classmethod
-    def of(cls, container: Container) -> type[ContainerRoute]:
+    def of(cls, container: Container, *, error_status: int = ERROR_STATUS) -> type[ContainerRoute]:
         """
         Return a route class whose handlers are filled by *container*: ``APIRouter(route_class=ContainerRoute.of(container))``.
 
@@ -104,35 +114,135 @@ class ContainerRoute(APIRoute):
 
         A scope begins when a handler is called and ends when it has returned: before FastAPI makes a response of what it
         returned, and before a ``StreamingResponse`` is sent.  For a generator, it ends when that is exhausted, or closed with
-        its response since the client has gone.  Finalizers see what the handler raised, and a commit that fails fails the
-        request.  The scope is the handler's alone: dependencies, other middleware and `injected` functions that it calls do
-        not see it, and it knows no request as context.
+        its response since the client has gone.  Finalizers see what the handler raised, or that it answers with an error by
+        itself; what they raise is the handler's, and answered as that.  The scope is the handler's alone: dependencies, other
+        middleware and `injected` functions that it calls do not see it, and it knows no request as context.
+
+        Args:
+            container: Fills the handlers.
+            error_status: From which status on an answer is a failure, also one that a handler raises.
 
         Raises:
             GraphErrors: When a route is made: what its handler asks for does not fit together.
         """
-        return type(cls.__name__, (cls,), {"container": container, "__module__": cls.__module__, "__doc__": cls.__doc__})
+        facts = {"container": container, "error_status": error_status, "__module__": cls.__module__, "__doc__": cls.__doc__}
+        return type(cls.__name__, (cls,), facts)
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if isinstance(endpoint, _MethodEndpoint):  # of a class-based view, whose router makes its routes anew
+            super().__init__(path, endpoint, **options)
+            return
         container = self.container
-        prepared = _prepared(endpoint) if container is None else filled(endpoint, container.inject)
-        if container is not None and generates(endpoint):
-            prepared = _remembered(prepared)
+        if container is None:
+            prepared = _prepared(endpoint)
+        elif generates(endpoint):
+            prepared = _remembered(container.inject(_asynchronous(endpoint)))
+        else:
+            prepared = _in_own_scope(endpoint, container, self.error_status)
+        if prepared is not endpoint and _is_method(endpoint):
+            prepared = (_MethodStream if generates(endpoint) else _MethodEndpoint)(endpoint, prepared)
         super().__init__(path, prepared, **options)
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handle = super().get_route_handler()
-        if self.container is not None:
-            return _closing(handle) if generates(self.endpoint) else handle
+        own = self.container is not None
+        if own and generates(self.endpoint):
+            handle = _closing(handle)
 
         async def noted(request: Request) -> Response:
+            if not own:
+                made_here(request.scope)
             try:
                 return await handle(request)
-            except Exception as error:
+            except FinalizationErrors as error:
                 failed(request.scope, error)
+                raise answerable(request.scope, error) from None
+            except Exception as error:
+                failed(request.scope, error, status_of(error))
                 raise
 
         return noted
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status with which FastAPI answers what was raised; None where that is no answer."""
+    return 422 if isinstance(error, RequestValidationError) else starlette.status_of(error)
+
+
+# --- a scope of one's own -------------------------------------------------------------------------------
+
+
+class _Answered:
+    """What a handler raised that is an answer and no failure, on its way out of the scope."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class _Refused(ErrorResponse):
+    """What a handler returned that is a failure, on its way out of the scope."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        super().__init__(status)
+        self.answer = answer
+
+
+def _in_own_scope(endpoint: Callable[..., Any], container: Container, border: int) -> Callable[..., Any]:
+    """Return *endpoint* filled by *container*, in a scope that ends as the answer says."""
+    run = asynchronous(by_name(endpoint))
+    if not marked(run):
+        return endpoint
+
+    @functools.wraps(run)
+    async def judged(*args: Any, **named: Any) -> Any:
+        try:
+            answer = await run(*args, **named)
+        except HTTPException as error:
+            if is_failure(error.status_code, border):
+                raise
+            return _Answered(error)
+        for one in (answer, *named.values(), *args):  # what it returns, or the response that FastAPI has given it to change
+            if isinstance(one, Response) and (one.status_code or 0) >= border:
+                raise _Refused(one.status_code, answer)
+        return answer
+
+    filled = container.inject(judged)
+
+    @functools.wraps(filled)
+    async def answered(*args: Any, **named: Any) -> Any:
+        try:
+            result = await filled(*args, **named)
+        except _Refused as refused:
+            if refused.__context__ is not None:  # finalizers have failed
+                raise refused.__context__ from None
+            return refused.answer
+        if type(result) is _Answered:
+            raise result.error
+        return result
+
+    return answered
+
+
+def _asynchronous(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a generator function that can be filled with what has to be awaited; a sync one runs in threads."""
+    if inspect.isasyncgenfunction(inspect.unwrap(starlette.plain(endpoint))):
+        return endpoint
+
+    async def stream(*args: Any, **named: Any) -> AsyncIterator[Any]:
+        items = endpoint(*args, **named)
+        try:
+            async for item in iterate_in_threadpool(items):
+                yield item
+        finally:
+            await run_in_threadpool(items.close)
+
+    # Not said to wrap it, or FastAPI would take it for a sync generator.
+    functools.update_wrapper(stream, endpoint)
+    del stream.__wrapped__  # type: ignore[attr-defined]  # set by the line above
+    stream.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]  # functions take any attribute
+    return stream
 
 
 #: The generators that answer the request of this task.
@@ -167,33 +277,34 @@ def _closing(handle: Callable[[Request], Any]) -> Callable[[Request], Any]:
                 await response(scope, receive, send)
             finally:
                 for generator in generators:
-                    if inspect.isasyncgen(generator):
-                        await generator.aclose()
-                    else:
-                        generator.close()
+                    await generator.aclose()
 
         return respond
 
     return handled
 
 
+# --- the scope of the request ---------------------------------------------------------------------------
+
+
 def _prepared(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Return what FastAPI shall call: filled, without the marked parameters; a generator with each as a dependency."""
-    signature = inspect.signature(endpoint, eval_str=True)
-    left = inspect.signature(injected(endpoint)).parameters
-    if len(left) == len(signature.parameters):
+    names = marked(endpoint)
+    if not names:
         return endpoint
     if not generates(endpoint):
-        return filled(endpoint)
+        return filled(by_name(endpoint))
 
     # It runs when the response is on its way: in another task, where no scoped value should be made, and too late for
     # an error to be an answer.  FastAPI asks for dependencies before.
+    found = marked_annotations(endpoint, names)
+    if all(map(_is_dependency, found.values())):
+        return endpoint
+    signature = inspect.signature(endpoint)
     parameters = [
-        one if name in left or _is_dependency(one.annotation) else one.replace(annotation=_marked(one.annotation))
+        one if name not in found or _is_dependency(found[name]) else one.replace(annotation=_marked(found[name]))
         for name, one in signature.parameters.items()
     ]
-    if parameters == [*signature.parameters.values()]:
-        return endpoint
 
     @functools.wraps(endpoint)
     def stream(*args: Any, **named: Any) -> Any:
@@ -205,3 +316,46 @@ def _prepared(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 def _is_dependency(annotation: Any) -> bool:
     return any(isinstance(mark, params.Depends) for mark in getattr(annotation, "__metadata__", ()))
+
+
+# --- class-based views ----------------------------------------------------------------------------------
+
+
+def _is_method(endpoint: Any) -> bool:
+    """Tell whether *endpoint* is a function of a class body, which a decorator of the class will bind."""
+    return inspect.isfunction(endpoint) and next(iter(inspect.signature(endpoint).parameters), "") == "self"
+
+
+class _MethodEndpoint:
+    """
+    What FastAPI calls for a method of a class-based view: equal to that, for the decorator of its class looks for its methods.
+
+    That one then says in the signature, of this and not of the method, where `self` comes from.
+    """
+
+    def __init__(self, method: Any, prepared: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, prepared)
+        del self.__wrapped__  # type: ignore[attr-defined]  # set by the line above; its signature is the one here
+        self.__signature__ = inspect.signature(prepared)
+        self._method, self._prepared = method, prepared
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._method
+
+    def __hash__(self) -> int:
+        return hash(self._method)
+
+    async def __call__(_endpoint, /, **named: Any) -> Any:  # one of the names is `self`
+        return await _endpoint._prepared(**named)
+
+
+class _MethodStream(_MethodEndpoint):
+    """The same for a generator."""
+
+    async def __call__(_endpoint, /, **named: Any) -> AsyncIterator[Any]:  # type: ignore[override]  # of another kind
+        async for item in _items(_endpoint._prepared(**named)):
+            yield item
+
+
+def _items(generator: Any) -> Any:
+    return generator if inspect.isasyncgen(generator) else iterate_in_threadpool(generator)

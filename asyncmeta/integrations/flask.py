@@ -6,29 +6,31 @@ Flask is synchronous: a request's scope is one of the kind that needs no loop, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
-from flask import Flask, Request, Response, g, request, request_finished, request_started
+from flask import Flask, Request, Response, g, has_request_context, request, request_finished, request_started
 
-from .. import Container, Scope
-from .asgi import ErrorResponse, going_nowhere
+from .. import Container, FinalizationErrors, Scope
+from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._werkzeug import status_of
 
 __all__ = ["setup"]
 
+_ANSWER: Final = "asyncmeta.answer"  #: in a request's environment: the response instead of the one that was made
 _LIVES = "_asyncmeta_lives"  #: in `g`; several where a request is made inside of another one's context
 
 
-def setup(app: Flask, container: Container, *, level: str | None = None, error_status: int = 500) -> None:
+def setup(app: Flask, container: Container, *, level: str | None = None, error_status: int = ERROR_STATUS) -> None:
     """
     Open a scope for each request of *app*; views that are `injected` are filled by it.
 
     The scope is opened before Flask's ``before_request`` functions and closed after the ``teardown_request`` functions
     that are registered later than this: after the response is made and before it is sent, so that a finalizer that fails
-    makes a failed request of it.  A response that streams keeps its scope until the server has closed it.  Finalizers see
-    an exception that no error handler took, or an `asgi.ErrorResponse` where the status is *error_status* or above, or
-    where a stream is not sent to its end.  Where the application declares ``context=[Request]``, the scope is given
-    Flask's request.
+    makes a failed request of it: what it raises is answered by Flask's error handlers, as what a view raises.  A response
+    that streams keeps its scope until the server has closed it.  Finalizers see what a view raised, whatever error handler
+    answers it, or an `asgi.ErrorResponse` where the status is *error_status* or above, or where a stream is not sent to its
+    end.  Where the application declares ``context=[Request]``, the scope is given Flask's request.
 
     Nothing here awaits: what has to be awaited is an `AsyncDependencyError` that names it.  Flask has no life that a
     container could share, so open and close that around the application: ``with container: app.run()``.
@@ -37,7 +39,7 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
         app: The application.
         container: The container; it may be used from all of the server's threads.
         level: The level of a request's scope; the innermost if not given.
-        error_status: From which status on a response is a failure.
+        error_status: From which status on a response is a failure, also one that a view raises.
 
     .. versionadded:: 0.1.0
     """
@@ -51,26 +53,84 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
         if not g.get(_LIVES):
             return
         life = g.get(_LIVES)[-1]
-        if response.status_code >= error_status:
+        if response.status_code >= error_status and life.failure is None:
             life.failure = ErrorResponse(response.status_code)
         if _streams(response):
             g.get(_LIVES).pop()
             life.ambient.__exit__(None, None, None)
+            life.streamed = True
             response.response = _Stream(response.response, life)
 
+    handle = app.handle_user_exception
+
+    def noted(error: Exception) -> Any:
+        if g.get(_LIVES) and is_failure(status_of(error), error_status):
+            g.get(_LIVES)[-1].failure = error
+        return handle(error)
+
     def end(error: BaseException | None) -> None:
-        if g.get(_LIVES):
-            g.get(_LIVES).pop().end(error)
+        if not g.get(_LIVES):
+            return
+        life = g.get(_LIVES).pop()
+        try:
+            life.end(error)
+        except FinalizationErrors as raised:
+            one = one_of(raised)
+            if life.streamed or not has_request_context() or not isinstance(one, Exception):
+                raise
+            try:
+                raise one  # as Flask's own code does where an error is handled
+            except Exception as error:
+                try:
+                    found = handle(error)
+                except Exception as other:
+                    if other is one:  # no handler is for it
+                        raise raised from None
+                    raise
+            request.environ[_ANSWER] = app.process_response(app.make_response(found))
 
     def end_all(error: BaseException | None) -> None:
         # Flask calls no more functions of a request's end when one of them has raised.
         while g.get(_LIVES):
             end(error)
 
+    app.handle_user_exception = noted  # type: ignore[assignment, method-assign]  # no signal tells what an error handler takes
+    app.wsgi_app = _Answering(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap an application
     request_started.connect(begin, app, weak=False)
     request_finished.connect(finish, app, weak=False)
     app.teardown_request(end)
     app.teardown_appcontext(end_all)
+
+
+class _Answering:
+    """Starts a response when the scope of its request has ended; another one where that has failed."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        held: list[tuple[Any, ...]] = []
+        ended = False
+
+        def start(*response: Any) -> Any:
+            if ended:
+                return start_response(*response)
+            held[:] = [response]
+            return _write
+
+        parts = self._app(environ, start)
+        ended = True
+        answer: Response | None = environ.pop(_ANSWER, None)
+        if answer is not None:
+            getattr(parts, "close", lambda: None)()
+            return answer(environ, start_response)
+        for response in held:
+            start_response(*response)
+        return parts
+
+
+def _write(part: bytes) -> None:
+    raise NotImplementedError("a response is what the application returns; it writes none by itself")
 
 
 def _streams(response: Response) -> bool:
@@ -89,6 +149,7 @@ class _Life:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope.__enter__()
         self.failure: BaseException | None = None
+        self.streamed = False  #: the response has begun
         self.ambient = scope.ambient()
         self.ambient.__enter__()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -28,6 +28,25 @@ class CallFailed(Exception):
         return f"the handler set the status {getattr(self.code, 'name', self.code)}"
 
 
+def _failure_of(code: Any) -> CallFailed | None:
+    return None if code in (None, 0, grpc.StatusCode.OK) else CallFailed(code)
+
+
+class _Noting:
+    """The context of a call in a thread, which does not tell the status that was set; this one does."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.asyncmeta_code: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def set_code(self, code: Any) -> None:
+        self.asyncmeta_code = code
+        self._context.set_code(code)
+
+
 class ContainerInterceptor(grpc.aio.ServerInterceptor):
     """
     Gives each call a scope: ``grpc.aio.server(interceptors=[ContainerInterceptor(container)])``.
@@ -45,7 +64,7 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
     client cancels, goes away or gives up.  Where the handler sets a status other than OK they see `CallFailed`.
 
     Handlers that are neither coroutines nor async generators run in threads of the server, with scopes that are built there
-    without awaiting; a status that they set is no failure, for their contexts do not tell it.
+    without awaiting, and a context that takes note of the status that they set.
 
     Args:
         container: The container.
@@ -77,6 +96,22 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         takes = self._container.takes(grpc.aio.ServicerContext, level=self._level)
         return self._container.scope({grpc.aio.ServicerContext: context} if takes else None, level=self._level)
 
+    @contextmanager
+    def _call_now(self, context: Any) -> Iterator[_Noting]:
+        """The life of a call in a thread."""
+        noting = _Noting(context)
+        failure: CallFailed | None = None
+        try:
+            with self._scope(noting) as scope:
+                with scope.ambient():
+                    yield noting
+                failure = _failure_of(noting.asyncmeta_code)
+                if failure is not None:
+                    raise failure
+        except CallFailed as error:
+            if error is not failure or hasattr(error, "__notes__"):  # see below
+                raise
+
     @asynccontextmanager
     async def _call(self, context: Any) -> AsyncIterator[None]:
         """The life of a call."""
@@ -85,9 +120,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
             async with self._scope(context) as scope:
                 with scope.ambient():
                     yield
-                code = context.code()
-                if code not in (None, 0, grpc.StatusCode.OK):
-                    failure = CallFailed(code)
+                failure = _failure_of(context.code())
+                if failure is not None:
                     raise failure
         except CallFailed as error:
             # The status stands.  A note says that finalizers failed, too: that has to be heard.
@@ -101,8 +135,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         if not inspect.iscoroutinefunction(behavior):
 
             def answer_now(request: Any, context: Any) -> Any:
-                with self._scope(context) as scope, scope.ambient():
-                    return behavior(request, context)
+                with self._call_now(context) as noting:
+                    return behavior(request, noting)
 
             return answer_now
 
@@ -119,8 +153,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         if not inspect.isasyncgenfunction(behavior):
 
             def stream_now(request: Any, context: Any) -> Iterator[Any]:
-                with self._scope(context) as scope, scope.ambient():
-                    yield from behavior(request, context)
+                with self._call_now(context) as noting:
+                    yield from behavior(request, noting)
 
             return stream_now
 

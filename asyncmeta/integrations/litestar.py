@@ -16,11 +16,14 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.plugins import InitPlugin
 from litestar.types import Scope
+from litestar.utils.scope.state import ScopeState
 
 from .. import Container, Scope as OpenScope, ScopeError
-from .asgi import KEY, Connection, ContainerMiddleware, failed
+from ._endings import ERROR_STATUS
+from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
 
 __all__ = ["ContainerPlugin", "provide"]
 
@@ -33,6 +36,11 @@ class _Middleware(ContainerMiddleware):
         for kind, values in ContainerMiddleware.offered.items()
     }
 
+    async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
+        # Nothing was sent, though Litestar thinks so: its own handling of exceptions, around us, answers it.
+        ScopeState.from_scope(connection).response_started = False  # type: ignore[arg-type]  # Litestar types the connection
+        raise error
+
 
 class ContainerPlugin(InitPlugin):
     """
@@ -41,7 +49,8 @@ class ContainerPlugin(InitPlugin):
     The container is entered and its singletons are built before other lifespan managers and start-up hooks; it is closed
     after the application's own shutdown hooks, in the same task.  A connection's scope stands around all middleware; when
     it ends, and what its finalizers see, is told at `asgi.ContainerMiddleware`; what a handler raises is among it, whatever
-    response Litestar makes of it.  Where the application declares ``context=[ASGIConnection]``, the scope is given that.
+    response Litestar makes of it.  What finalizers raise before a response is sent is answered by Litestar's exception
+    handlers, as what a handler raises.  Where the application declares ``context=[ASGIConnection]``, the scope is given that.
 
     A request that no route matches has no scope.
 
@@ -51,7 +60,7 @@ class ContainerPlugin(InitPlugin):
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
         ends: Whether a request's scope ends "before" its response is sent, or "after", with its background tasks.
-        error_status: From which status on a response is a failure.
+        error_status: From which status on a response is a failure, also one that a handler raises.
 
     .. versionadded:: 0.1.0
     """
@@ -64,7 +73,7 @@ class ContainerPlugin(InitPlugin):
         level: str | None = None,
         websocket_level: str | None = None,
         ends: Literal["before", "after"] = "before",
-        error_status: int = 500,
+        error_status: int = ERROR_STATUS,
     ) -> None:
         self.container = container
         self._start = start
@@ -97,7 +106,8 @@ class ContainerPlugin(InitPlugin):
         return _Middleware(app, self.container, **self._options)
 
     async def _note(self, error: Exception, scope: Scope) -> None:
-        failed(scope, error)  # type: ignore[arg-type]
+        status = error.status_code if isinstance(error, HTTPException) else None
+        failed(scope, error, status)  # type: ignore[arg-type]  # Litestar types the connection
 
 
 def provide(token: Any, /) -> Provide:

@@ -24,7 +24,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.session import ServerSession
 
 from .. import Container, Scope, injected
-from .asgi import going_nowhere
+from ._endings import going_nowhere
 from .commands import Source, container_of
 
 __all__ = ["KEY", "ContainerLifespan", "ErrorResult", "Life", "inject"]

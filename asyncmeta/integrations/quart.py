@@ -6,15 +6,20 @@ The ASGI wrapper does the work; what a handler raised is known to Quart alone, a
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import inspect
+from typing import Any, Final, Literal
 
-from quart import Quart, request, websocket
-from quart.signals import got_request_exception, got_websocket_exception
+from quart import Quart, Response, has_request_context, request, websocket
+from quart.signals import got_request_exception, got_websocket_exception, request_started, websocket_started
 
 from .. import Container
-from .asgi import ContainerMiddleware, failed
+from ._endings import ERROR_STATUS
+from ._werkzeug import status_of
+from .asgi import Connection, ContainerMiddleware, Receive, Send, failed, made_here
 
 __all__ = ["setup"]
+
+_REQUEST: Final = "asyncmeta.request"  #: in the connection: Quart's object of it
 
 
 def setup(
@@ -25,14 +30,15 @@ def setup(
     level: str | None = None,
     websocket_level: str | None = None,
     ends: Literal["before", "after"] = "before",
-    error_status: int = 500,
+    error_status: int = ERROR_STATUS,
 ) -> None:
     """
     Open *container* with *app*, and a scope for each request and each websocket; `injected` handlers are filled by it.
 
     It wraps ``app.asgi_app``: the container is entered before functions of ``before_serving`` and ``while_serving`` run, and
-    closed after those of ``after_serving``.  When a scope ends is told at `asgi.ContainerMiddleware`; its finalizers see an
-    exception that no error handler took, also of a websocket, which Quart closes like one that went well.
+    closed after those of ``after_serving``.  When a scope ends is told at `asgi.ContainerMiddleware`; its finalizers see what
+    a handler raised, whatever error handler answers it.  What finalizers raise before a response is sent is answered by
+    Quart's error handlers, as what a handler raises.
 
     Args:
         app: The application.
@@ -41,11 +47,11 @@ def setup(
         level: The level of a request's scope; the innermost if not given.
         websocket_level: The level of a websocket's scope; *level* if not given.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
-        error_status: From which status on a response is a failure.
+        error_status: From which status on a response is a failure, also one that a handler raises.
 
     .. versionadded:: 0.1.0
     """
-    app.asgi_app = ContainerMiddleware(  # type: ignore[assignment, method-assign]  # Quart's own way to wrap an application
+    app.asgi_app = _Middleware(  # type: ignore[assignment, method-assign]  # Quart's own way to wrap an application
         app.asgi_app,
         container,
         start=start,
@@ -53,14 +59,80 @@ def setup(
         websocket_level=websocket_level,
         ends=ends,
         error_status=error_status,
-    )
-    got_request_exception.connect(_request_failed, app)
-    got_websocket_exception.connect(_websocket_failed, app)
+    ).of(app)
+    handle: Any = app.handle_user_exception
+
+    async def noted(*args: Any) -> Any:  # the context, which older versions do not hand over, and the error
+        _note(args[-1])
+        return await handle(*args)
+
+    app.handle_user_exception = noted  # type: ignore[assignment, method-assign]  # no signal tells what an error handler takes
+    request_started.connect(_request_began, app)
+    websocket_started.connect(_websocket_began, app)
+    got_request_exception.connect(_told, app)
+    got_websocket_exception.connect(_told, app)
 
 
-async def _request_failed(app: Quart, exception: Exception, **more: Any) -> None:
-    failed(request.scope, exception)  # type: ignore[arg-type]  # Quart types the names in it
+def _connection() -> Connection:
+    connection: Any = request.scope if has_request_context() else websocket.scope  # Quart types the names in it
+    return connection  # type: ignore[no-any-return]
 
 
-async def _websocket_failed(app: Quart, exception: Exception, **more: Any) -> None:
-    failed(websocket.scope, exception)  # type: ignore[arg-type]
+async def _request_began(app: Quart, **more: Any) -> None:
+    connection = _connection()
+    connection[_REQUEST] = request._get_current_object()
+    made_here(connection)
+
+
+async def _websocket_began(app: Quart, **more: Any) -> None:
+    made_here(_connection())
+
+
+async def _told(app: Quart, exception: Exception, **more: Any) -> None:
+    _note(exception)
+
+
+def _note(error: Exception) -> None:
+    failed(_connection(), error, status_of(error))
+
+
+class _Middleware(ContainerMiddleware):
+    """The wrapper for every framework, which also asks Quart's error handlers."""
+
+    quart: Quart
+
+    def of(self, app: Quart) -> _Middleware:
+        """Return itself, for that application."""
+        self.quart = app
+        self._handle: Any = app.handle_user_exception
+        self._with_context = len(inspect.signature(self._handle).parameters) > 1  # new in Quart 0.21
+        return self
+
+    async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
+        begun = connection.get(_REQUEST)
+        if begun is None or not isinstance(error, Exception):
+            return False
+        async with self.quart.request_context(begun) as context:
+            try:
+                found = await (self._handle(context, error) if self._with_context else self._handle(error))
+            except Exception as other:
+                if other is error:  # no handler is for it
+                    return False
+                raise
+            response: Any = await self.quart.make_response(found)
+            process: Any = self.quart.process_response
+            response = await (process(context, response) if self._with_context else process(response))
+        await _send(response, send)
+        return True
+
+
+async def _send(response: Any, send: Send) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    if isinstance(response, Response):
+        async with response.response as parts:
+            async for part in parts:
+                await send({"type": "http.response.body", "body": bytes(part), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    else:  # Werkzeug's, of an exception that is an answer
+        await send({"type": "http.response.body", "body": response.get_data()})

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from .. import injected
+from .. import FinalizationErrors, injected
 from . import asgi
+from ._endings import one_of
 
 __all__ = ["ContainerMiddleware", "inject"]
 
@@ -32,13 +34,11 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
     tells what stands in the head of the connection: its path, headers, cookies, state, user.  The body of a request and the
     messages of a websocket are the handler's.
 
-    A response of 400 and above is a failed request unless *error_status* says otherwise: Starlette makes one of an
-    ``HTTPException``, wherever it was raised, and what was written before has to be rolled back.
+    What the finalizers of a request raise is answered as what its handler raises: an ``HTTPException`` by its status, other
+    errors by the application's exception handlers, if one of these is for it; else the server is told.
 
     Everything else is told at `asyncmeta.integrations.asgi.ContainerMiddleware`.
     """
-
-    failing_status = 400
 
     offered: ClassVar[Mapping[str, Mapping[Any, Callable[[asgi.Connection], object]]]] = {
         "http": {**asgi.ContainerMiddleware.offered["http"], Request: Request, HTTPConnection: Request},
@@ -48,6 +48,37 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
             HTTPConnection: HTTPConnection,
         },
     }
+
+    async def answer(
+        self, connection: asgi.Connection, receive: asgi.Receive, send: asgi.Send, error: BaseException
+    ) -> bool:
+        handle = handler_for(connection, error)
+        if handle is None:
+            return False
+        request = Request(connection, receive, send)
+        response: Any = await handle(request, error) if _is_async(handle) else await run_in_threadpool(handle, request, error)
+        if response is not None:
+            await response(connection, receive, send)
+        return response is not None
+
+
+def handler_for(connection: asgi.Connection, error: BaseException) -> Callable[..., Any] | None:
+    """Return the exception handler that the application of *connection* has for *error*; None where it has none."""
+    by_class, by_status = connection.get("starlette.exception_handlers", ({}, {}))
+    if isinstance(error, HTTPException) and error.status_code in by_status:
+        return by_status[error.status_code]  # type: ignore[no-any-return]
+    return next((by_class[kind] for kind in type(error).__mro__ if kind in by_class), None)
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status with which Starlette answers what was raised; None where that is no answer."""
+    return error.status_code if isinstance(error, HTTPException) else None
+
+
+def answerable(connection: asgi.Connection, error: FinalizationErrors) -> BaseException:
+    """Return what to raise for *error* where exception handlers are around: what one of them knows, if it holds nothing else."""
+    one = one_of(error)
+    return error if handler_for(connection, one) is None else one
 
 
 async def _receive() -> asgi.Message:
@@ -80,12 +111,16 @@ def inject(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any
 
     @functools.wraps(run)
     async def noted(*args: Any, **named: Any) -> Any:
+        connection = next((one.scope for one in args if isinstance(one, HTTPConnection)), None)
+        if connection is None:  # called by hand
+            return await run(*args, **named)
+        asgi.made_here(connection)
         try:
             return await run(*args, **named)
+        except FinalizationErrors as error:  # of a scope for this call: no middleware gives one
+            raise answerable(connection, error) from None
         except Exception as error:
-            for argument in args:
-                if isinstance(argument, HTTPConnection):
-                    asgi.failed(argument.scope, error)
+            asgi.failed(connection, error, status_of(error))
             raise
 
     return noted
@@ -93,18 +128,27 @@ def inject(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any
 
 def filled(handler: Callable[..., Any], fill: Callable[..., Any] = injected) -> Callable[..., Any]:
     """Return *handler* as *fill* fills it: an async function, or a generator; a sync function runs in a thread."""
+    return fill(handler if generates(handler) else asynchronous(handler))  # type: ignore[no-any-return]
+
+
+def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *handler* as an async function; a sync one runs in a thread."""
     called = plain(handler)
-    if inspect.iscoroutinefunction(called) or generates(handler):
-        return fill(handler)  # type: ignore[no-any-return]
-    asynchronous = inspect.iscoroutinefunction(inspect.unwrap(called))  # below a decorator that only hands on
+    if inspect.iscoroutinefunction(called):
+        return handler
+    hidden = inspect.iscoroutinefunction(inspect.unwrap(called))  # below a decorator that only hands on
 
     @functools.wraps(handler)
     async def run(*args: Any, **named: Any) -> Any:
-        if asynchronous:
+        if hidden:
             return await handler(*args, **named)
         return await run_in_threadpool(handler, *args, **named)
 
-    return fill(run)  # type: ignore[no-any-return]
+    return run
+
+
+def _is_async(handler: Any) -> bool:
+    return inspect.iscoroutinefunction(plain(handler))
 
 
 def generates(handler: Any) -> bool:

@@ -19,7 +19,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from .. import Container, Scope, ScopeError, injected
-from .asgi import going_nowhere
+from ._endings import going_nowhere
 
 __all__ = ["KEY", "ContainerExtension", "SyncContainerExtension", "inject"]
 

@@ -1,6 +1,7 @@
 """Is a container as long-lived as an ASGI application, and a scope as a connection?  No framework, no server."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Annotated
 
@@ -640,7 +641,7 @@ async def test_containers_inside_of_each_other(fails):
 
     assert seen[0].container is wrapped.container
     assert exchange.scope[KEY] is not seen[0]
-    end = "rollback OSError" if fails else "commit"
+    end = "rollback OSError" if fails else "rollback ErrorResponse"
     assert (outer.journal, inner.journal) == (["begin", end], ["begin", end])
 
 
@@ -926,6 +927,83 @@ async def test_an_error_that_the_application_answers_is_a_failure(ends, status, 
     assert world.journal == ["begin", end]
 
 
+@guarded
+@pytest.mark.parametrize(("status", "limit", "end"), [
+    (None, 500, "rollback OSError"), (404, 500, "commit"), (404, 400, "rollback OSError"), (302, 400, "commit"),
+    (503, 500, "rollback OSError"),
+])  # fmt: skip
+async def test_an_answer_that_is_raised_is_judged_by_its_status(status, limit, end):
+    """
+    What a handler raises is a failure; where that is an answer, it is one from ``error_status`` on.
+    """
+    world = World()
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        failed(connection, OSError("oh"), status)
+        await send(start(200))
+        await send(part())
+
+    await Server(world.wrap(app, error_status=limit)).http().run()
+
+    assert world.journal == ["begin", end]
+
+
+@guarded
+@pytest.mark.parametrize("cannot_send", [False, True])
+async def test_a_client_that_leaves_has_not_got_its_response(cannot_send):
+    """
+    A stream whose client goes away has failed, also where something in the application swallows that and completes it.
+    """
+    world = World()
+    gone = iter([{"type": "http.disconnect"}])
+
+    async def receive():
+        return next(gone)
+
+    async def send(message):
+        if cannot_send and message["type"] == "http.response.body":
+            raise OSError("gone")
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        await send(start())
+        with contextlib.suppress(OSError):
+            await send(part(b"row", more=True))
+        if not cannot_send:
+            await receive()
+        with contextlib.suppress(OSError):
+            await send(part())
+
+    await world.wrap(app)(Server(None).http().scope, receive, send)
+
+    assert world.journal == ["begin", "rollback ErrorResponse"]
+
+
+@guarded
+async def test_a_client_that_leaves_after_its_response_has_got_it():
+    """
+    Every connection ends at some time: what comes after the complete response says nothing about that.
+    """
+    world = World()
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        await send(start())
+        await send(part(b"a", more=True))
+        await send(part())
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message): ...
+
+    await world.wrap(app)(Server(None).http().scope, receive, send)
+
+    assert world.journal == ["begin", "commit"]
+
+
 def test_an_error_response_says_what_it_is():
     """
     The status is a fact of it, and in its text.
@@ -1141,11 +1219,11 @@ def echo(then=None, code=1000):
 @guarded
 @pytest.mark.parametrize(("app", "end"), [
     (echo(), "commit"), (echo(OSError("oh")), "rollback OSError"), (echo(code=1011), "rollback ErrorResponse"),
-    (echo(code=1001), "commit"),
+    (echo(code=1001), "commit"), (echo(code=4003), "rollback ErrorResponse"), (echo(code=1008), "rollback ErrorResponse"),
 ])  # fmt: skip
 async def test_a_websocket_has_one_scope(app, end):
     """
-    It ends with the application's call, whatever was sent before; 1011 says that something went wrong.
+    It ends with the application's call, whatever was sent before; codes but 1000 and 1001 say that something went wrong.
     """
     world = World()
     exchange = recording(world, Server(world.wrap(app)).websocket("/", "a", "b"))
@@ -1157,8 +1235,10 @@ async def test_a_websocket_has_one_scope(app, end):
 
 
 @guarded
-@pytest.mark.parametrize(("status", "end"), [(403, "commit"), (500, "rollback ErrorResponse")])
-async def test_a_websocket_that_is_refused_with_a_response(status, end):
+@pytest.mark.parametrize(("status", "limit", "end"), [
+    (403, 400, "rollback ErrorResponse"), (403, 500, "commit"), (500, 500, "rollback ErrorResponse"),
+])  # fmt: skip
+async def test_a_websocket_that_is_refused_with_a_response(status, limit, end):
     """
     A handshake that is answered with a response fails as a request does.
     """
@@ -1167,9 +1247,51 @@ async def test_a_websocket_that_is_refused_with_a_response(status, end):
         {"type": "websocket.http.response.start", "status": status, "headers": []},
         {"type": "websocket.http.response.body", "body": b"no"},
     ]
-    exchange = await Server(world.wrap(scripted(*messages))).websocket().run()
+    exchange = await Server(world.wrap(scripted(*messages), error_status=limit)).websocket().run()
 
     assert exchange.got == messages
+    assert world.journal == ["begin", end]
+
+
+@guarded
+@pytest.mark.parametrize(("limit", "end"), [(400, "rollback ErrorResponse"), (500, "commit")])
+async def test_a_websocket_that_is_closed_before_it_is_accepted(limit, end):
+    """
+    A handshake that is refused is what servers make of it: a response with status 403.
+    """
+    world = World()
+    await Server(world.wrap(scripted({"type": "websocket.close"}), error_status=limit)).websocket().run()
+
+    assert world.journal == ["begin", end]
+
+
+@guarded
+@pytest.mark.parametrize(("code", "end"), [
+    (1000, "commit"), (1001, "commit"), (1005, "commit"), (None, "commit"),
+    (1006, "rollback ErrorResponse"), (1011, "rollback ErrorResponse"), (4000, "rollback ErrorResponse"),
+])  # fmt: skip
+async def test_a_websocket_whose_client_leaves(code, end):
+    """
+    A client that closes with 1000, 1001 or no code is done; with another one, or without a word, it has failed, whatever the
+    application makes of that.
+    """
+    world = World()
+
+    async def app(connection, receive, send):
+        await connection[KEY].get(Session)
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", **({} if code is None else {"code": code})}])
+
+    async def receive():
+        return next(messages)
+
+    async def send(message): ...
+
+    await world.wrap(app)(Server(None).websocket().scope, receive, send)
+
     assert world.journal == ["begin", end]
 
 

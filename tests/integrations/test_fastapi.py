@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from typing import Annotated
 
 import pytest
@@ -816,3 +818,202 @@ def test_the_route_class_of_a_container_checks_at_once_and_follows_overrides(app
         with container.override({LIMIT: 3}, everywhere=True):
             assert client.get("/").json() == 3
         assert client.get("/").json() == 10
+
+
+# --- odd handlers ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["marker", "route", "of"])
+def any_app(request, container):
+    """An application whose handlers are filled in one of the three ways; its sessions are those of `services`."""
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    if request.param != "marker":
+        app.router.route_class = ContainerRoute if request.param == "route" else ContainerRoute.of(container)
+    return app
+
+
+@pytest.mark.parametrize("package", ["fastapi_utils", "fastapi_restful"])
+@pytest.mark.parametrize("way", ["marker", "route", "of"])
+def test_class_based_views(container, journal, way, package):
+    """
+    The methods of a class-based view are filled as functions are, and what is bound is no parameter of the client.
+    """
+    cbv = pytest.importorskip(f"{package}.cbv").cbv
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+    classes = {"marker": fastapi.routing.APIRoute, "route": ContainerRoute, "of": ContainerRoute.of(container)}
+    router = fastapi.APIRouter(route_class=classes[way])
+
+    @cbv(router)
+    class Orders:
+        def __init__(self, request: Request, limit: From[Annotated[int, Inject(LIMIT)]]):
+            self.path, self.limit = request.url.path, limit
+
+        @router.get("/new")
+        async def newest(self, session: From[Session], q: int = 1):
+            return [self.path, self.limit, isinstance(session, Session), q]
+
+        @router.get("/old")
+        def oldest(self, session: From[Session]):
+            return [self.limit, isinstance(session, Session)]
+
+        @router.get("/none")
+        async def nothing(self):
+            return self.limit
+
+    app.include_router(router)
+    with TestClient(app) as client:
+        assert client.get("/new?q=4").json() == ["/new", 10, True, 4]
+        assert client.get("/old").json() == [10, True]
+        assert client.get("/none").json() == 10
+
+    asked = [one["name"] for path in app.openapi()["paths"].values() for one in path["get"].get("parameters", ())]
+    assert asked == ["q"]
+
+
+def test_annotations_that_only_checkers_know(any_app):
+    """
+    A type that is imported for checkers keeps nobody from being filled, where FastAPI does not need it.
+    """
+
+    @any_app.get("/price", response_model=None)
+    async def price(session: From[Session], q: int = 1) -> "Decimal":  # noqa: F821  # that is the point
+        return q
+
+    @any_app.get("/plain", response_model=None)
+    def plain(q: int = 1) -> "Decimal":  # noqa: F821
+        return q
+
+    with TestClient(any_app) as client:
+        assert [client.get("/price?q=2").json(), client.get("/plain?q=3").json()] == [2, 3]
+
+
+def test_a_decorator_below_finds_its_parameters_by_name(any_app):
+    """
+    FastAPI calls handlers with names only, and decorators count on that: they are given names all the same.
+    """
+    seen = []
+
+    def audited(handler):
+        @functools.wraps(handler)
+        async def audit(*args, **kwargs):
+            seen.append((args, kwargs["request"].url.path, kwargs["q"]))
+            return await handler(*args, **kwargs)
+
+        return audit
+
+    @any_app.get("/")
+    @audited
+    async def handler(request: Request, session: From[Session], q: int = 1):
+        return [isinstance(session, Session), q]
+
+    with TestClient(any_app) as client:
+        assert client.get("/?q=4").json() == [True, 4]
+    assert seen == [((), "/", 4)]
+
+
+@pytest.mark.skipif(not WITH_STREAMS, reason="this FastAPI knows no handlers that are generators")
+def test_a_sync_generator_is_given_what_has_to_be_awaited(any_app, journal):
+    """
+    A sync generator runs in threads and gets asynchronous values, in each of the three ways; they live as long as it does.
+    """
+
+    @any_app.get("/")
+    def rows(session: From[Session]) -> Iterator[int]:
+        for number in range(2):
+            journal.append(str(number))
+            yield number
+
+    with TestClient(any_app) as client:
+        assert client.get("/").text.split() == ["0", "1"]
+
+    assert journal == ["+database", "+session", "0", "1", "commit", "-database"]
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_tokens_of_context_variables_under_middleware(any_app, services, sync):
+    """
+    A scoped factory that resets a token in its finalizer leaves a good request good, in whichever task middleware ends it.
+    """
+    current = ContextVar("current", default="nobody")
+
+    @inject_dependency("tracing", on=services, lifetime="scoped")
+    async def trace() -> AsyncIterator[str]:
+        token = current.set("somebody")
+        try:
+            yield "tracing"
+        finally:
+            current.reset(token)
+
+    @any_app.middleware("http")
+    async def timing(request, call_next):
+        return await call_next(request)
+
+    tracing = From[Annotated[str, Inject("tracing")]]
+    if sync:
+
+        @any_app.get("/")
+        def home(tracing: tracing):
+            return current.get()
+    else:
+
+        @any_app.get("/")
+        async def home(tracing: tracing):
+            return current.get()
+
+    any_app.user_middleware.sort(key=lambda one: one.cls is not ContainerMiddleware)
+    with TestClient(any_app) as client:
+        answer = client.get("/")
+
+    assert answer.status_code == 200
+    assert sync or answer.json() == "somebody"
+
+
+def test_an_answer_of_a_container_s_own_route_is_judged(container, journal):
+    """
+    A response that is returned, or given to be changed, is a failure from the border on; an exception above it, too.
+    """
+    app, later = FastAPI(), fastapi.APIRouter(route_class=ContainerRoute.of(container, error_status=500))
+    app.router.route_class = ContainerRoute.of(container)
+    app.add_middleware(ContainerMiddleware, container=container, connections=False)
+
+    @app.get("/changed")
+    @later.get("/later/changed")
+    async def changed(response: fastapi.Response, session: From[Session]):
+        response.status_code = 409
+        return "taken"
+
+    @app.get("/raised")
+    @later.get("/later/raised")
+    def raised(session: From[Session]):
+        raise HTTPException(401)
+
+    app.include_router(later)
+    ends = []
+    with TestClient(app) as client:
+        for path, status in ("/changed", 409), ("/raised", 401), ("/later/changed", 409), ("/later/raised", 401):
+            assert client.get(path).status_code == status
+            ends.append(journal[-1].split(":")[0])
+
+    assert ends == ["rollback", "rollback", "commit", "commit"]
+
+
+def test_a_websocket_that_an_exception_closes_has_failed(any_app, journal):
+    """
+    ``WebSocketException`` is answered with a code: any but 1000 and 1001 is a failure.
+    """
+
+    @any_app.websocket("/{code}")
+    async def talk(websocket: WebSocket, code: int, session: From[Session]):
+        await websocket.accept()
+        raise fastapi.WebSocketException(code)
+
+    ends = []
+    with TestClient(any_app) as client:
+        for code in 1008, 1000:
+            with client.websocket_connect(f"/{code}") as websocket, pytest.raises(fastapi.WebSocketDisconnect):
+                websocket.receive_text()
+            ends.append(journal[-1].split(":")[0])
+
+    assert ends == ["rollback", "commit"]

@@ -559,6 +559,36 @@ async def test_a_handler_in_a_thread_that_raises(kind, caplog):
     assert journal == ["+pool", "begin", "rollback ValueError", "-pool"]
 
 
+@pytest.mark.parametrize("kind", HANDLERS)
+@guarded
+async def test_a_status_that_is_set_in_a_thread_rolls_back(kind):
+    """
+    A handler in a thread that sets a status other than OK has failed, too.
+    """
+    app, journal = sync_shop()
+
+    if kind.endswith("stream"):
+
+        @injected
+        def handler(request, context, session: From[Session]):
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            yield b"first"
+
+    else:
+
+        @injected
+        def handler(request, context, session: From[Session]):
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            return b""
+
+    async with serving(Container(app), kind, handler) as method:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await called(kind, method)
+
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert journal == ["+pool", "begin", "rollback CallFailed", "-pool"]
+
+
 @guarded
 async def test_a_handler_in_a_thread_beside_asynchronous_singletons():
     """

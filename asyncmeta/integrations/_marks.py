@@ -1,0 +1,82 @@
+"""Which parameters of a handler are marked, and who fills them?  For every framework."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from typing_extensions import get_type_hints
+
+from .. import injected
+
+__all__ = ["by_name", "innermost", "marked", "marked_annotations"]
+
+
+def innermost(handler: Any) -> Any:
+    """Return the function itself: below decorators that say what they wrap, partials and bound methods."""
+    while True:
+        if isinstance(handler, functools.partial):
+            handler = handler.func
+        elif hasattr(handler, "__wrapped__"):
+            handler = handler.__wrapped__
+        elif inspect.ismethod(handler):
+            handler = handler.__func__
+        else:
+            return handler
+
+
+def marked(handler: Callable[..., Any]) -> list[str]:
+    """Return the names of the marked parameters that a caller of *handler* would have to pass: nobody fills them below."""
+    try:
+        there, shown = inspect.signature(handler).parameters, inspect.signature(injected(handler)).parameters
+    except (TypeError, ValueError):  # of a builtin, which marks nothing
+        return []
+    return [name for name in there if name not in shown]
+
+
+def marked_annotations(handler: Callable[..., Any], names: list[str]) -> dict[str, Any]:
+    """Return the annotations of the parameters *names*, read; those of others may be for type checkers only."""
+    function = innermost(handler)
+    written = SimpleNamespace(__annotations__={name: function.__annotations__[name] for name in names})
+    return get_type_hints(written, getattr(function, "__globals__", None), include_extras=True)
+
+
+def by_name(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Return *handler* so that it is called with names, as frameworks call handlers: a decorator may look for one of them.
+
+    A function that no decorator wraps is returned as it is: nobody can tell how it is called.
+    """
+    if not hasattr(handler, "__wrapped__"):
+        return handler
+    signature = inspect.signature(handler)
+    parameters = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else one
+        for one in signature.parameters.values()
+    ]
+    named: Any = _like(handler)
+    named.__signature__ = signature.replace(parameters=_ordered(parameters))
+    return named  # type: ignore[no-any-return]  # it is, but functions take any attribute only as Any
+
+
+def _ordered(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    return sorted(parameters, key=lambda one: one.kind)
+
+
+def _like(handler: Any) -> Any:
+    """Return a function of the same kind that hands everything on."""
+    if inspect.iscoroutinefunction(handler):
+
+        @functools.wraps(handler)
+        async def call(*args: Any, **named: Any) -> Any:
+            return await handler(*args, **named)
+    else:
+
+        @functools.wraps(handler)
+        def call(*args: Any, **named: Any) -> Any:
+            return handler(*args, **named)
+
+    return call
