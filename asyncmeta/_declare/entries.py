@@ -14,7 +14,7 @@ from .keys import Token, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registry import PLAIN, NotYet, Registration, Registry, checked_options, inferred_token, is_token, registry_of
 
-__all__ = ["BODY", "Written", "enter", "enter_body", "registration_of", "value_registration"]
+__all__ = ["BODY", "Written", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
 
 #: In the namespace of a service class's body: what its decorators have written so far.
 BODY = "__asyncmeta_body__"
@@ -160,8 +160,28 @@ def _members(protocol: type) -> set[str]:
 def value_registration(token: Any, value: object, place: Place) -> Registration:
     """Return the registration of a value that is there already."""
     key = _key(token, True)
+    try:
+        refuse_class(key, value)
+    except DeclarationError as error:
+        raise DeclarationError(error.message, str(place)) from None
     maker: Maker = value_maker(value)
     return Registration(key, maker, "singleton", place, options=PLAIN)
+
+
+def refuse_class(key: Hashable, value: object) -> None:
+    """Refuse a class as the value of a type of which its instances are values: who asks would call methods of a class."""
+    if not isinstance(value, type) or not isinstance(key, type) or isinstance(key, Token) or value is object:
+        return
+    if getattr(key, "_is_protocol", False) and key not in value.__mro__:
+        members = _members(key) - {"__call__"}
+        meant = bool(members) and all(inspect.isfunction(inspect.getattr_static(value, name, None)) for name in members)
+    else:
+        meant = key in value.__mro__ and not issubclass(key, type)
+    if meant:
+        raise DeclarationError(
+            f"the value of {name_of(key)} would be the class {name_of(value)}, not an instance of it; to have one made write "
+            f'[{{"provide": {name_of(key)}, "use_class": {name_of(value)}}}]'
+        )
 
 
 def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str, Any]) -> None:

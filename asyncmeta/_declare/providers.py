@@ -17,6 +17,7 @@ from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
+from .entries import refuse_class
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable
 from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
@@ -352,6 +353,8 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     deps = _deps(*given["deps"]) if "deps" in given else None
     lifetime = _lifetime(*given["lifetime"]) if "lifetime" in given else None
     if kind is VALUE:
+        if thing is not key:  # a class that is its own key may well be meant
+            refuse_class(key, thing)
         return Registration(key, value_maker(thing), "singleton", place, multi=multi)
     if kind is EXISTING:
         if not is_hashable(thing):

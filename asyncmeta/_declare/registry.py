@@ -184,6 +184,11 @@ class Registry:
         self.replaced.extend(replaced)
         self.changed()
 
+    def add_none(self, key: Hashable) -> None:
+        """Say that a multi key has no values: what is below is not added up."""
+        self.entries[key] = []
+        self.changed()
+
     def add_all(self, written: Sequence[Registration | Entry | Later], below: Sequence[Registry] = ()) -> None:
         """
         Take all that is *written* in a list, each registration in the place of what is there, or none of it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from .._declare.registry import Registration, Registry
 from .._names import Place, close_to, name_of, place_of_caller
 from .._solve.checks import grouped, missing_error
 from .._solve.graph import Graph
-from .._solve.nodes import Ambiguous
+from .._solve.nodes import CONTAINER, SCOPE, Ambiguous
 from ..errors import ClosedError, DeclarationError, GraphError
 from .cells import LOCK
 from .container import Container
@@ -54,7 +55,10 @@ def _read(overrides: Any, graph: Graph) -> Registry:
         if "provide" in overrides and all(isinstance(key, str) for key in overrides) and _PROVIDER_KEYS.issuperset(overrides):
             raise DeclarationError("these overrides are one provider; write a list: [{...}]", str(place))
         for token, value in overrides.items():
-            for registration in _values(token, value, place, multi):
+            found = _values(token, value, place, multi)
+            if not found:
+                registry.add_none(token_key(token))
+            for registration in found:
                 registry.add(registration, replace=True)
         return registry
     if isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes):
@@ -90,19 +94,31 @@ def _refuse_unknown(graph: Graph, registry: Registry) -> None:
         if not known:
             error = missing_error(graph, key)
             near = close_to(name_of(key), error.close_to)
-            errors.append(
-                type(error)(
-                    error.key,
-                    error.path,
-                    error.where,
-                    near or error.close_to,
-                    "It cannot be overridden; say new=True where it is meant to be new",
-                )
-            )
+            hint = "It cannot be overridden; say new=True where it is meant to be new"
+            meant = _stands_for(graph, key)
+            if meant is not None:
+                near, hint = (), f"Nothing asks for it; to put it in the place of {name_of(meant)} write [{_provider(meant, key)}]"
+            errors.append(type(error)(error.key, error.path, error.where, near if meant else near or error.close_to, hint))
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise grouped(graph, errors)
+
+
+def _stands_for(graph: Graph, key: Any) -> Hashable | None:
+    """Return the registered key that a class which nothing registers is made to stand for: the nearest of its bases."""
+    if not isinstance(key, type):
+        return None
+    for base in key.__mro__[1:-1]:
+        with suppress(Ambiguous):
+            found = graph.find(None, base)
+            if found is not None and (isinstance(found, tuple) or found.kind not in (CONTAINER, SCOPE)):
+                return base
+    return None
+
+
+def _provider(key: Hashable, cls: Any) -> str:
+    return f'{{"provide": {name_of(key)}, "use_class": {name_of(cls)}}}'
 
 
 class Overriding:

@@ -202,7 +202,9 @@ class Overlay(Answering, Container):
 
     def _affects(self, level: int, token: Any) -> bool:
         """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
-        return any(map(self._owns, self._root_at(level, token).nodes))
+        nodes = self._root_at(level, token).nodes
+        # Nothing at all may stand in the place of a list's members.
+        return any(map(self._owns, nodes)) or (not nodes and bool(self._below._root_at(level, token).nodes))
 
     def _answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
         """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""

@@ -1,0 +1,254 @@
+"""What an override, or a higher layer, means by a key: none of a list, all keys of a value, instances and not classes."""
+
+from typing import Annotated, Protocol
+
+import pytest
+from helpers import fresh_app
+
+from asyncmeta import (
+    All,
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    Container,
+    DeclarationError,
+    Inject,
+    MissingDependencyError,
+    inject_dependency,
+)
+
+
+class Reader(Protocol):
+    def read(self) -> str: ...
+
+
+class FileReader:
+    def read(self) -> str:
+        return "file"
+
+
+class FakeReader(FileReader):
+    def read(self) -> str:
+        return "fake"
+
+
+class Page:
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+
+class Plug:
+    pass
+
+
+class Board(AsyncServiceBase):
+    plugs = AsyncDependencyDescriptor(All[Plug])
+
+    def __init__(self, plugs: All[Plug]) -> None:
+        self.taken = plugs
+
+
+def plugged(**keywords):
+    app = fresh_app(providers=[Board], **keywords)
+    app.register_dependency(Plug, Plug, multi=True)
+    app.register_dependency("names", lambda: "one", multi=True)
+    return app
+
+
+@pytest.mark.parametrize("none", [[], ()])
+async def test_a_list_overridden_by_none(none):
+    """
+    An override of a multi key by no values means none: for who asks, for parameters, for attributes; until it ends.
+    """
+    async with Container(plugged()) as container:
+        before = await container.get(Board)
+        async with container.override({Plug: none, "names": none}):
+            assert await container.get(All[Plug]) == []
+            assert container.get_nowait(Annotated[list, Inject("names")]) == []
+            assert (await container.get(Board)).taken == []
+            assert await (await container.get(Board)).plugs == []
+            assert await before.plugs == []
+
+        assert len(await container.get(All[Plug])) == len(await before.plugs) == 1
+        assert await container.get(Board) is before
+
+
+def test_a_container_that_begins_with_none():
+    """
+    The same for the overrides that a container begins with, for an overlay, and for one override in another.
+    """
+    container = Container(plugged(), overrides={Plug: []})
+    assert container.get_nowait(All[Plug]) == container.get_nowait(Board).taken == []
+
+    with Container(plugged()) as other, other.overlay({Plug: []}) as overlay:
+        assert overlay.get_nowait(All[Plug]) == []
+        assert len(other.get_nowait(All[Plug])) == 1
+        with other.override({Plug: []}), other.override({Plug: [Plug()]}):
+            assert len(other.get_nowait(All[Plug])) == 1
+
+
+def reading(**keywords):
+    app = fresh_app(providers=[Page], **keywords)
+    inject_dependency(on=app, also=[Reader, "reader"])(FileReader)
+    return app
+
+
+@pytest.mark.parametrize("fakes", [{FileReader: FakeReader()}, [{"provide": FileReader, "use_class": FakeReader}]])
+def test_an_override_reaches_all_keys_of_the_value(fakes):
+    """
+    An override of a key is also what stands under the other keys of its registration, and reaches who asks by these.
+    """
+    with Container(reading()) as container:
+        page = container.get_nowait(Page)
+        with container.override(fakes):
+            assert container.get_nowait(Reader) is container.get_nowait("reader") is container.get_nowait(FileReader)
+            assert container.get_nowait(Page).reader.read() == "fake"
+
+        assert container.get_nowait(Page) is page
+        assert container.get_nowait(Reader).read() == "file"
+
+    assert Container(reading(), overrides=fakes).get_nowait(Page).reader.read() == "fake"
+
+
+def test_an_override_of_one_more_key_is_of_that_alone():
+    """
+    An override of one of the other keys leaves the value's own key alone.
+    """
+    with Container(reading()) as container, container.override({Reader: FakeReader()}):
+        assert container.get_nowait(Reader).read() == "fake"
+        assert container.get_nowait(FileReader).read() == container.get_nowait("reader").read() == "file"
+
+
+def test_a_higher_layer_reaches_all_keys_of_the_value():
+    """
+    So does a registration in a layer above; one that names another key for itself is not in the way.
+    """
+    below = reading()
+
+    class Above(below): ...
+
+    class Top(Above): ...
+
+    Above.register_dependency(FileReader, FakeReader)
+    Top.register_dependency("reader", lambda: "own")
+
+    assert Container(Above).get_nowait(Page).reader.read() == "fake"
+    assert Container(Above).get_nowait("reader").read() == "fake"
+    assert Container(below).get_nowait(Page).reader.read() == "file"
+    assert Container(Top).get_nowait("reader") == "own"
+    assert Container(Top).get_nowait(Reader).read() == "fake"
+
+
+def test_a_decorator_may_ask_by_any_key_of_what_it_decorates():
+    """
+    A registration that decorates what is below gets that, by whichever of the keys it asks.
+    """
+    below = reading()
+
+    class Above(below): ...
+
+    class Louder(FileReader):
+        def __init__(self, inner: Reader, again: FileReader) -> None:
+            self.inner, self.again = inner, again
+
+        def read(self) -> str:
+            return self.inner.read().upper() + self.again.read().upper()
+
+    Above.register_dependency(FileReader, Louder)
+
+    assert Container(Above).get_nowait(Reader).read() == "FILEFILE"
+
+
+class Quiet(Plug):
+    pass
+
+
+def by_register_value(app):
+    app.register_value(FileReader, FakeReader)
+
+
+def by_override(app):
+    with Container(app) as container, container.override({FileReader: FakeReader}):
+        pass
+
+
+def by_overlay(app):
+    with Container(app) as container, container.overlay({Reader: FakeReader}):
+        pass
+
+
+def by_beginning(app):
+    Container(app, overrides={FileReader: FakeReader})
+
+
+def by_dictionary(app):
+    Container(app, providers=[{"provide": FileReader, "value": FakeReader}])
+
+
+def by_itself(app):
+    Container(app, overrides={FileReader: FileReader})
+
+
+def by_member(app):
+    app.register_dependency(Plug, Plug, multi=True)
+    Container(app, overrides={Plug: [Quiet]})
+
+
+@pytest.mark.parametrize("give", [by_register_value, by_override, by_overlay, by_beginning, by_dictionary, by_itself, by_member])
+def test_a_class_is_no_value_for_its_instances(give):
+    """
+    A class as the value of a type that its instances are of is refused at the line, with what was meant: use_class.
+    """
+    with pytest.raises(DeclarationError) as caught:
+        give(reading())
+
+    assert '"use_class": ' in str(caught.value)
+    assert "test_overriding_keys.py:" in str(caught.value)
+
+
+class Callback(Protocol):
+    def __call__(self) -> object: ...
+
+
+class Module(Protocol):
+    def load(self) -> str: ...
+
+
+class Static:
+    @staticmethod
+    def load() -> str:
+        return "loaded"
+
+
+def test_a_class_that_is_meant_is_taken():
+    """
+    A class is a value where classes are what the key says: type[X], a callable, static methods, a key that is no type.
+    """
+    app = fresh_app()
+    for key, value in (
+        (type[FileReader], FakeReader),
+        (Callback, Plug),
+        (Module, Static),
+        ("kind", Plug),
+        (type, Plug),
+        (Plug, FileReader),
+    ):
+        app.register_value(key, value)
+
+    container = Container(app)
+
+    assert container.get_nowait(type[FileReader]) is FakeReader
+    assert container.get_nowait(Callback) is Plug
+    assert container.get_nowait(Module).load() == "loaded"
+
+
+def test_a_class_by_itself_that_nothing_asks_for():
+    """
+    override([FakeReader]) names the key that it was meant for, and how that is written.
+    """
+    with Container(reading()) as container:
+        with pytest.raises(MissingDependencyError) as caught, container.override([FakeReader]):
+            pass
+        with container.override([FileReader]):
+            pass
+
+    assert '[{"provide": FileReader, "use_class": FakeReader}]' in str(caught.value)
