@@ -11,9 +11,9 @@ from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
-from ._run.asked import Build
-from ._run.container import Container
-from ._run.scope import Scope
+from ._run.container.container import Container
+from ._run.observe.cause import Build
+from ._run.scope.scope import Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
     AmbiguousDependencyError,
@@ -36,8 +36,8 @@ from .errors import (
 
 if TYPE_CHECKING:  # loaded when they are asked for, see below
     from ._declare.providers import Overrides, Provider, Providers
-    from ._run.middleware import Middleware, Next
-    from ._run.observing import Event, Observation, Observer
+    from ._run.observe.middleware import Middleware, Next
+    from ._run.observe.watch import Event, Observation, Observer
     from .report import CheckReport, HealthReport, StartReport, Timing
 
 __version__: Final = "0.1.0"
@@ -92,8 +92,8 @@ __all__ = [  # in the plain order of text
 # Names of wings that many programs never enter; the wing is loaded when the name is first asked for.  See _run/__init__.
 _LATE: Final = {
     "_declare.providers": ("Overrides", "Provider", "Providers"),
-    "_run.middleware": ("Middleware", "Next"),
-    "_run.observing": ("Event", "Observation", "Observer"),
+    "_run.observe.middleware": ("Middleware", "Next"),
+    "_run.observe.watch": ("Event", "Observation", "Observer"),
     "report": ("CheckReport", "HealthReport", "StartReport", "Timing"),
 }
 

@@ -261,7 +261,7 @@ def injected(*fns: Any) -> Any:
 
     .. versionadded:: 0.1.0
     """
-    from ._run.inject import inject  # late
+    from ._run.scope.injection import inject  # late
 
     if not fns:
         return injected

@@ -13,9 +13,9 @@ from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, read, read_as
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
 from ._names import name_of, place_of_caller
-from ._run.cells import UNSET
-from ._run.container import Container
-from ._run.handles import Cell, fetched, fetched_nowait, home_kept, put
+from ._run.build.handles import Cell, fetched, fetched_nowait, home_kept, put
+from ._run.container.container import Container
+from ._run.state.waiting import UNSET
 from .errors import DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor"]

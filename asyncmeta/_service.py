@@ -15,17 +15,18 @@ from ._declare.entries import BODY, Written, enter_body, registration_of, value_
 from ._declare.keys import Lazy, Token, token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
-from ._declare.registry import Entry, Later, Registration, Registry, checked_context, checked_scopes, layers_of, registry_of
+from ._declare.registrations import Entry, Later, Registration
+from ._declare.registry import Registry, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor
 from ._names import Place, close_to, place_of_caller
-from ._run.container import Container
-from ._run.handles import HOME, home_kept
+from ._run.build.handles import HOME, home_kept
+from ._run.container.container import Container
 from ._solve.graph import Graph
 from .errors import DeclarationError, ScopeError
 
 if TYPE_CHECKING:
     from ._declare.providers import Providers
-    from ._run.blocks import Overriding
+    from ._run.container.override import Override
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
 
@@ -332,15 +333,15 @@ def _without_fetched(state: Any) -> Any:
 
 
 def _layer_of(overrides: Any, graph: Graph) -> Registry:
-    from ._run.blocks import layer_of  # late
+    from ._run.container.override import layer_of  # late
 
     return layer_of(overrides, graph)
 
 
-def _overriding(container: Container, overrides: Any, **how: bool) -> Overriding:
-    from ._run.blocks import Overriding  # late
+def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
+    from ._run.container.override import Override  # late
 
-    return Overriding(container, overrides, **how)
+    return Override(container, overrides, **how)
 
 
 Container._layer_of, Container._overriding = _layer_of, _overriding

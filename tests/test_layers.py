@@ -21,6 +21,13 @@ FLOORS: list[set[str]] = [
     {"_solve"},
     {"report", "diagrams"},
     {"_run"},
+    {"_run.state"},
+    {"_run.teardown"},
+    {"_run.observe"},
+    {"_run.build"},
+    {"_run.compiled"},
+    {"_run.scope"},
+    {"_run.container"},
     {"_descriptor"},
     {"_service"},
     {"_decorators"},
@@ -40,18 +47,18 @@ LONG: dict[str, str] = {}
 #: `import asyncmeta` loads none of them; see the docstring of _run.
 LATE = {
     "_declare.providers": "registrations are mostly written with decorators",
-    "_run.beside": "only for registrations with concurrent=True",
-    "_run.findings": "only check() reports what is no problem",
-    "_run.health": "only health() asks",
-    "_run.inject": "only where functions are filled",
-    "_run.load": "code is made for what is asked for twice in a scope",
-    "_run.middleware": "only where something stands around builds",
-    "_run.observing": "only where builds are observed, wrapped or timed",
-    "_run.opening": "only request() opens a scope for one value",
-    "_run.blocks": "overrides are for tests, tenants and experiments",
-    "_run.slow": "only with slow=, or in asyncio's debug mode",
-    "_run.starting": "only start() reports",
-    "_run.threads": "only for in_thread=True and timeout=",
+    "_run.build.concurrent": "only for registrations with concurrent=True",
+    "_run.container.findings": "only check() reports what is no problem",
+    "_run.container.health": "only health() asks",
+    "_run.scope.injection": "only where functions are filled",
+    "_run.compiled.load": "code is made for what is asked for twice in a scope",
+    "_run.observe.middleware": "only where something stands around builds",
+    "_run.observe.watch": "only where builds are observed, wrapped or timed",
+    "_run.compiled.one_shot": "only request() opens a scope for one value",
+    "_run.container.override": "overrides are for tests, tenants and experiments",
+    "_run.observe.slow": "only with slow=, or in asyncio's debug mode",
+    "_run.container.start": "only start() reports",
+    "_run.build.threads": "only for in_thread=True and timeout=",
 }
 
 #: What the front door promises.
@@ -139,7 +146,8 @@ IMPORTS = [found for module in FILES for found in imports_of(module)]
 
 
 def floor(module: str) -> int:
-    return FLOOR_OF[module.split(".")[0]]
+    wing = ".".join(module.split(".")[:2])
+    return FLOOR_OF.get(wing, FLOOR_OF[module.split(".")[0]])
 
 
 def calls_of(module: str) -> Iterator[tuple[int, str]]:
@@ -216,7 +224,7 @@ print(*sys.modules)
     done = subprocess.run([sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True)
 
     loaded = {name.removeprefix("asyncmeta.") for name in done.stdout.split() if name.startswith("asyncmeta.")}
-    assert "_run.container" in loaded
+    assert "_run.container.container" in loaded
     assert loaded & {*LATE, "report"} == set()
 
 
@@ -269,7 +277,7 @@ def test_only_load_makes_code_of_text():
     """
     found = {module for module in FILES for _, name in calls_of(module) if name in {"compile", "exec"}}
 
-    assert found <= {"_run.load"}
+    assert found <= {"_run.compiled.load"}
 
 
 def test_only_compat_asks_which_python_this_is():

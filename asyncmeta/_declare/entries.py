@@ -12,7 +12,8 @@ from .._names import Place, name_of, place_of_caller
 from ..errors import DeclarationError
 from .keys import Token, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
-from .registry import PLAIN, NotYet, Registration, Registry, checked_options, inferred_token, is_token, registry_of
+from .registrations import PLAIN, Registration
+from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
 
 __all__ = ["BODY", "Written", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
 

@@ -21,7 +21,8 @@ from .entries import refuse_class
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable
 from .lifetimes import Lifetime
 from .makers import SYNC, Maker, maker_of, value_maker
-from .registry import Entry, Later, NotYet, Registration, inferred_token, registry_of
+from .registrations import Entry, Later, Registration
+from .registry import NotYet, inferred_token, registry_of
 
 __all__ = ["Overrides", "Provider", "Providers", "read_listed", "read_providers", "shape_of"]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.registry import Registration, attributes_of
+from .._declare.registrations import Registration
+from .._declare.registry import attributes_of
 from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,

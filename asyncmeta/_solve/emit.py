@@ -91,7 +91,7 @@ class _Emitter:
         if how == THE_CONTAINER:
             return "container"
         if how == HANDLE:
-            return f"late_handle({self.scope(level)}, {self.name('h', ref.what, self.source.sites)})"
+            return f"lazy_handle({self.scope(level)}, {self.name('h', ref.what, self.source.sites)})"
         if how == MAKER:
             return f"factory_handle({self.scope(level)}, {self.name('n', ref.node, self.source.nodes)})"
         if how == MANY:

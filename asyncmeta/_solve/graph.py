@@ -11,7 +11,8 @@ from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
-from .._declare.registry import Attribute, Registration, Registry, attributes_of, registry_of
+from .._declare.registrations import Registration
+from .._declare.registry import Attribute, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
 from .generics import bound_parameters, variables_of
 from .lookup import Lookup

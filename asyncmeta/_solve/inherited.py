@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._declare.registry import Registration, Registry
+from .._declare.registrations import Registration
+from .._declare.registry import Registry
 from .generics import Binding
 from .graph import Graph
 from .nodes import CONTAINER, CONTEXT, NODE, SCOPE, Edge, Node, Site, Target

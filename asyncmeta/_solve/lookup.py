@@ -12,7 +12,8 @@ from typing import Any
 from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
-from .._declare.registry import Registration, Registry, layers_of, registry_of
+from .._declare.registrations import Registration
+from .._declare.registry import Registry, layers_of, registry_of
 from .._names import Place, close_to, name_of
 from .generics import DEEPEST, Binding, depth_of, is_open, most_specific, open_key_of, refusal, substitution
 from .nodes import (

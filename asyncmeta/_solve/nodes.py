@@ -9,7 +9,8 @@ from typing import Any
 from .._declare.keys import Ask
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import Maker
-from .._declare.registry import Registration, registry_of
+from .._declare.registrations import Registration
+from .._declare.registry import registry_of
 from .._names import Place, name_of, place_of_function
 from .generics import Binding
 

@@ -7,7 +7,8 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
-from .._declare.registry import Registration, Registry
+from .._declare.registrations import Registration
+from .._declare.registry import Registry
 from ..errors import GraphError
 from .checks import check_nodes, reached_from
 from .generics import Binding

@@ -7,7 +7,7 @@ from typing import Any, Final
 from .._declare.annotations import KEYWORD, OMITTED
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
-from .._declare.registry import PLAIN
+from .._declare.registrations import PLAIN
 from .checks import problem_error
 from .graph import Graph
 from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target

@@ -12,12 +12,12 @@ from typing_extensions import TypedDict, TypeForm, TypeVar
 from .. import AsyncServiceBase, CheckReport, Container, Scope, Token
 from .._declare.keys import MISSING, Ask, ask_for, is_hashable
 from .._declare.makers import maker_of
-from .._declare.registry import Registration
+from .._declare.registrations import Registration
 from .._names import Place, close_to, name_of
-from .._run.cells import LOCK
-from .._run.closing import CLOSED
-from .._run.finalizers import push
-from .._run.injecting import Heir, Provided
+from .._run.container.child import Child, Provided
+from .._run.state.waiting import LOCK
+from .._run.teardown.finalizers import push
+from .._run.teardown.scope_exit import CLOSED
 from .._solve.graph import Graph
 from .._solve.inherited import InheritedGraph
 from .._solve.nodes import NODE, Absent, Ambiguous, Site
@@ -81,7 +81,7 @@ class Injector:
     def parent(self) -> Injector | None:
         """The injector that is asked for what this one does not provide."""
         container = self._holder.container
-        return door_of(container._below) if isinstance(container, Heir) else None
+        return door_of(container._below) if isinstance(container, Child) else None
 
     # --- getting ---
 

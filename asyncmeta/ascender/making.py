@@ -9,9 +9,10 @@ from typing import Any
 from .. import Container, Scope
 from .._declare.makers import VALUE, value_maker
 from .._declare.providers import Providers, read_providers, shape_of
-from .._declare.registry import Registration, Registry, layers_of
+from .._declare.registrations import Registration
+from .._declare.registry import Registry, layers_of
 from .._names import name_of, place_of_caller
-from .._run.injecting import UP, Heir, Provided
+from .._run.container.child import UP, Child, Provided
 from .._solve.graph import Graph
 from .._solve.inherited import InheritedGraph
 from .._solve.nodes import CONTAINER, SCOPE, Node
@@ -103,7 +104,7 @@ def _begun(graph: Graph, parent: Container | None, given: tuple[Sequence[Node], 
         container = Provided(graph, given)
     else:
         assert isinstance(graph, InheritedGraph)
-        container = Heir(graph, parent, given)
+        container = Child(graph, parent, given)
     return door_of(container)
 
 

@@ -14,7 +14,7 @@ from .._declare.keys import is_hashable
 from .._declare.providers import Provider, read_providers
 from .._declare.registry import registry_of
 from .._names import Place, close_to, name_of, place_of_caller
-from .._run.ambient import current
+from .._run.state.context import current
 from ..errors import ContainerError, DeclarationError
 from .errors import NoneInjectorException
 from .injector import NOTHING, Injector, door_of

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import AsyncMetaError, Container, GraphErrors, __version__
 from .._names import name_of
-from .._run.findings import check_report
+from .._run.container.findings import check_report
 from ..diagrams import changes, diagram
 from .application import Refusal, application, graph_of, items_named, key_named
 from .explaining import explanation, source_of

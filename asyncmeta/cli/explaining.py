@@ -6,12 +6,12 @@ from collections.abc import Hashable
 
 from .. import ScopeError
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._declare.registry import Registration
-from .._run.load import legend
-from .._run.roots import Root, root_of
+from .._declare.registrations import Registration
+from .._run.compiled.load import legend
 from .._solve.emit import emit_opening, emit_root, wants_scope
 from .._solve.graph import Graph
 from .._solve.plan import LARGEST
+from .._solve.resolve import Root, root_of
 from ..diagrams import Item
 from ..report.page import printable
 

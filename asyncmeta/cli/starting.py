@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .. import Container, StartReport, Timing
-from .._run.starting import nodes_to_start
+from .._run.container.start import nodes_to_start
 from ..report.page import printable
 
 __all__ = ["started"]

@@ -12,9 +12,9 @@ from types import AsyncGeneratorType, FrameType, GeneratorType
 from typing import Any
 
 from .._names import Place, name_of_callable
-from .._run.container import Container
-from .._run.finalizers import as_list
-from .._run.observing import Event, Observer
+from .._run.container.container import Container
+from .._run.observe.watch import Event, Observer
+from .._run.teardown.finalizers import as_list
 from .records import containers
 
 __all__ = ["Life", "Witness"]

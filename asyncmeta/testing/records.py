@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from .._declare.registry import registry_of
-from .._run.container import Container
-from .._run.observing import Event, Observation, Observer
+from .._run.container.container import Container
+from .._run.observe.watch import Event, Observation, Observer
 from .._service import AsyncServiceBase
 
 __all__ = ["Recording", "containers", "observing_all", "recording", "registrations"]

@@ -41,7 +41,7 @@ from asyncmeta import (
     inject_dependency,
     injected,
 )
-from asyncmeta._run.ambient import Ambient, current
+from asyncmeta._run.state.context import Ambient, current
 
 CALLS = range(5)  #: the first calls are done step by step, the later ones by code of their own
 

@@ -19,7 +19,7 @@ from asyncmeta import (
     Observer,
     inject_dependency,
 )
-from asyncmeta._run.observing import override_began, override_ended
+from asyncmeta._run.observe.watch import override_began, override_ended
 from asyncmeta._solve.emit import emit_root
 from asyncmeta.integrations.logging import LoggingObserver
 
@@ -582,7 +582,7 @@ def test_nothing_is_called_when_nothing_is_installed(monkeypatch):
     """
     Without middleware, observers and a limit for slow builds, no room of observing is entered.
     """
-    from asyncmeta._run import asked, observing, slow
+    from asyncmeta._run.observe import cause, slow, watch as observing
 
     def never(*args, **named):
         raise AssertionError("entered")
@@ -590,8 +590,8 @@ def test_nothing_is_called_when_nothing_is_installed(monkeypatch):
     monkeypatch.setattr(observing.Watch, "build", never)
     monkeypatch.setattr(observing.Watch, "tell", never)
     monkeypatch.setattr(observing.Watch, "__init__", never)
-    monkeypatch.setattr(asked.Asked, "__init__", never)
-    monkeypatch.setattr(asked.Build, "__init__", never)
+    monkeypatch.setattr(cause.Causes, "__init__", never)
+    monkeypatch.setattr(cause.Build, "__init__", never)
     monkeypatch.setattr(slow.Clock, "__init__", never)
 
     async def run():

@@ -1,0 +1,1 @@
+"""How values come to be, call by call."""

@@ -1,0 +1,125 @@
+"""How are scoped values built beside others?  Each in a task of its own, begun when what it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..._compat import new_task
+from ..._solve.nodes import Node
+from ..._solve.plan import Unit
+from ..teardown.owner_task import OwnerTask
+from .interpreter import scoped_value
+
+__all__ = ["build_concurrent"]
+
+
+class ConcurrentTask(OwnerTask):
+    """The task of one scoped value."""
+
+    __slots__ = ("done", "leaving", "unit")
+
+    def __init__(self, unit: Unit, scope: Any) -> None:
+        assert unit.node is not None
+        super().__init__(scope, unit.node.name, stays=unit.async_generators)
+        self.unit = unit
+        self.leaving = False  #: tears down: a cancellation now would cut a finalizer
+        #: done when the value is there, or is not; the task may go on, to leave what it has entered
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def live(self, first: Sequence[ConcurrentTask]) -> None:
+        """Wait for what it needs, build, tell, and stay as long as something has to be left here."""
+        self.task = asyncio.current_task()
+        node = self.unit.node
+        assert node is not None
+        try:
+            for other in first:
+                await asyncio.shield(other.done)
+            await scoped_value(self.unit, self.owner, node, self.push)
+        except BaseException as error:
+            self.leaving = True
+            self.owner.container._owed.extend(await self.leave_all(error))
+            if not self.done.done():
+                if isinstance(error, asyncio.CancelledError):
+                    self.done.cancel()
+                else:
+                    self.done.set_exception(error)
+            return
+        if not self.done.done():
+            self.done.set_result(None)
+        await self.obey()
+
+
+async def build_concurrent(units: Iterable[Unit], scope: Any) -> None:
+    """
+    Build scoped units, dependencies first; those registered with ``concurrent=True`` beside the others.
+
+    A failure, or a cancellation, cancels those that are not built yet and waits for their end.
+    """
+    tasks: dict[Node, ConcurrentTask] = {}
+    waiting = list(units)
+    try:
+        while waiting:
+            begun = _begin_ready(waiting, tasks, scope)
+            if not waiting:
+                break
+            if begun:
+                await asyncio.sleep(0)  # let them take their first step before something else holds the task
+            unit = waiting.pop(0)
+            node = unit.node
+            assert node is not None
+            await _there([tasks[other] for other in unit.shared if other in tasks], tasks.values())
+            await scoped_value(unit, scope._home(node), node)
+        await _there(list(tasks.values()), tasks.values())
+    finally:
+        await _settle(tasks.values())
+
+
+async def _there(needed: Sequence[ConcurrentTask], all_of_them: Iterable[ConcurrentTask]) -> None:
+    """Wait until *needed* are built; raise what any of them all raised, as soon as it did."""
+    while True:
+        for beside in all_of_them:
+            if beside.done.done():
+                beside.done.result()
+        waiting = [beside.done for beside in all_of_them if not beside.done.done()]
+        if all(beside.done.done() for beside in needed):
+            return
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _begin_ready(waiting: list[Unit], tasks: dict[Node, ConcurrentTask], scope: Any) -> bool:
+    """Start each concurrent unit whose dependencies are there or have tasks of their own."""
+    begun = False
+    missing = {unit.node for unit in waiting}
+    for unit in list(waiting):
+        node = unit.node
+        assert node is not None
+        if not node.registration.options.concurrent or any(other in missing for other in unit.shared):
+            continue
+        beside = ConcurrentTask(unit, scope._home(node))
+        first = [tasks[other] for other in unit.shared if other in tasks]
+        new_task(beside.live(first), asyncio.get_running_loop(), contextvars.copy_context(), f"asyncmeta: {node.name}")
+        tasks[node] = beside
+        waiting.remove(unit)
+        missing.discard(node)
+        begun = True
+    return begun
+
+
+async def _settle(besides: Iterable[ConcurrentTask]) -> None:
+    """See to it that none of *besides* goes on building, and take what each has to say."""
+    cancelled: asyncio.CancelledError | None = None
+    for beside in besides:
+        if not beside.done.done() and beside.task is not None and not beside.leaving:
+            beside.task.cancel()
+        while not beside.done.done():
+            try:
+                await asyncio.wait([beside.done])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if not beside.done.cancelled():
+            beside.done.exception()
+    if cancelled is not None:
+        raise cancelled

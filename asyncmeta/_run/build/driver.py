@@ -1,0 +1,446 @@
+"""How do container values that are missing come to be?  Each caller drives its own closure; nobody builds twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from ..._compat import get_running_loop, new_task
+from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._solve.nodes import CONTAINER, Node
+from ..._solve.plan import Unit
+from ...errors import AsyncDependencyError, ClosedError
+from ..observe.cause import Causes, asking
+from ..state.context import AMBIENT, ambient_while_building
+from ..state.waiting import CHAIN, LOCK, Flight, Outcome, Wait, holdings, wake
+from ..teardown.finalizers import push_locked, settle_errors
+from ..teardown.owner_task import OwnerTask
+from .interpreter import carry_out, made_nowait
+
+__all__ = ["Driver", "BuildTask", "build_missing", "build_missing_nowait", "wait_for"]
+
+
+class Driver:
+    """
+    One caller's way through the container values that it is missing.
+
+    Builds never wait for builds: a value is begun when what it needs is there, and the only one who waits is a caller.
+    """
+
+    __slots__ = (
+        "again",
+        "asked",
+        "container",
+        "ended",
+        "future",
+        "joined",
+        "limit",
+        "loop",
+        "needed_by",
+        "on_built",
+        "open",
+        "ready",
+        "wait",
+    )
+
+    def __init__(
+        self,
+        container: Any,
+        nodes: Iterable[Node],
+        limit: int | None = None,
+        on_built: Any = None,
+        asked: Causes | None = None,
+    ) -> None:
+        self.container = container
+        self.limit = limit  #: how many builds of its own may run at once
+        self.on_built = on_built  #: told of each value that has come to be
+        self.needed_by: dict[Node, list[Node]] = {}
+        self.open: dict[Node, int] = {}  #: how many of its dependencies are missing
+        self.ready: deque[Node] = deque()
+        self.joined: dict[Flight, None] = {}  #: builds this waits for
+        self.ended: deque[Flight] = deque()
+        self.again = threading.Event()
+        self.loop = get_running_loop()
+        self.future: asyncio.Future[None] | None = None
+        self.wait: Wait | None = None
+        self._walk(nodes)
+        #: why each is built, where somebody watches
+        self.asked = None if container._watch is None else Causes(self.needed_by, asked)
+
+    def _walk(self, nodes: Iterable[Node]) -> None:
+        """Find the closure of what is missing, with counts; iterative."""
+        container = self.container
+        pending = [node for node in nodes if not container._has(node)]
+        pending.reverse()
+        while pending:
+            node = pending.pop()
+            if node in self.open:
+                continue
+            missing = 0
+            for other in container._unit(node).shared:
+                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not container._has(other):
+                    missing += 1
+                    self.needed_by.setdefault(other, []).append(node)
+                    pending.append(other)
+            self.open[node] = missing
+            if not missing:
+                self.ready.append(node)
+
+    # --- being told ---
+
+    def told(self, flight: Flight) -> None:
+        """A build that this waits for is over; may come from another thread."""
+        self.ended.append(flight)
+        self.again.set()
+        future = self.future
+        if future is not None and self.loop is not None:
+            if self.loop is get_running_loop():
+                wake(future)
+            elif not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(wake, future)
+
+    def came(self, node: Node) -> None:
+        """A value is there: what needs it may have become ready."""
+        self.open.pop(node, None)
+        for user in self.needed_by.pop(node, ()):
+            self.open[user] -= 1
+            if not self.open[user]:
+                self.ready.append(user)
+
+    def take_ended(self) -> None:
+        """Look at the builds that are over, and raise what one of them raised."""
+        while self.ended:
+            flight = self.ended.popleft()
+            self.joined.pop(flight, None)
+            if self.wait is not None:
+                self.wait.targets.pop(flight, None)
+            assert flight.outcome is not None
+            if self.container._has(flight.node):
+                self.came(flight.node)
+                if self.on_built is not None:
+                    self.on_built(flight)
+            elif flight.outcome.error is None or flight.abandoned:
+                # It died without a word, and what it needs may have been forgotten with it: begin anew.
+                self.open.pop(flight.node, None)
+                self._walk([flight.node])
+            else:
+                flight.outcome.check()
+
+    def join(self, flight: Flight) -> None:
+        """Wait for a build of somebody, or of one's own.  The lock is held."""
+        if self.wait is None:
+            held = holdings()
+            if held:
+                self.wait = Wait(held)
+        if self.wait is not None:
+            self.wait.begin(flight, flight.node.name, self.way_of(flight.node))
+        flight.waiters[self] = None
+        self.joined[flight] = None
+
+    def way_of(self, node: Node) -> tuple[str, ...]:
+        """Return what led from the caller to *node*, by name."""
+        way: list[str] = []
+        users = self.needed_by.get(node)
+        while users and users[0].name not in way:
+            way.append(users[0].name)
+            users = self.needed_by.get(users[0])
+        way.reverse()
+        return tuple(way)
+
+    def asking(self) -> asking:
+        """Return the context manager in which values are built, where somebody watches."""
+        if self.asked is None:  # they began to watch a moment ago
+            self.asked = Causes(self.needed_by)
+        return asking(self.asked)
+
+    def leave(self) -> None:
+        """Stop waiting for everything."""
+        if self.wait is not None:
+            self.wait.end()
+        for flight in list(self.joined):
+            flight.leave(self)
+        self.joined.clear()
+
+    def claim(self, node: Node) -> Flight | None:
+        """Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own."""
+        container = self.container
+        with LOCK:
+            if container._has(node):
+                self.came(node)
+                return None
+            holder = container._holder(node)
+            flight = holder._flights.get(node)
+            if flight is not None and not flight.done:
+                if flight.loop is not None and flight.loop.is_closed():
+                    del holder._flights[node]  # it died with its loop
+                else:
+                    self.join(flight)
+                    return None
+            holder._check_open()
+            flight = holder._flights[node] = Flight(holder, node, self.loop)
+            return flight
+
+
+async def build_missing(
+    container: Any,
+    nodes: Iterable[Node],
+    limit: int | None = None,
+    on_built: Callable[[Flight], object] | None = None,
+    asked: Causes | None = None,
+) -> None:
+    """
+    Build *nodes* and what they need, where that is missing.
+
+    Independent values are built side by side, each in a task that the container owns; sync ones in place.  Cancelling
+    this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.
+    """
+    driver = Driver(container, nodes, limit, on_built, asked)
+    loop = driver.loop
+    assert loop is not None
+    running = 0
+    try:
+        while True:
+            while driver.ready:
+                if limit is not None and len(driver.joined) >= limit:
+                    break
+                node = driver.ready.popleft()
+                unit = container._unit(node)
+                container._holder(node)._check_loop(loop, node)
+                flight = driver.claim(node)
+                if flight is None:
+                    continue
+                watch = flight.container._watch
+                if unit.awaits or (watch is not None and watch.awaits_for(unit)):
+                    _begin(flight, unit, loop, driver)
+                else:
+                    if watch is None:
+                        in_place(flight, unit)
+                    else:
+                        with driver.asking():
+                            in_place(flight, unit)
+                    driver.came(node)
+                    if on_built is not None:
+                        on_built(flight)
+            running = len(driver.joined)
+            if not running and not driver.ended and not driver.ready:
+                return
+            with LOCK:
+                driver.future = None if driver.ended else loop.create_future()
+            if driver.future is not None:
+                await driver.future
+            driver.take_ended()
+    finally:
+        driver.leave()
+
+
+def build_missing_nowait(container: Any, nodes: Iterable[Node], asked: Causes | None = None) -> None:
+    """
+    Build *nodes* and what they need without awaiting; from any thread.
+
+    Raises:
+        AsyncDependencyError: One of them has to be awaited.
+    """
+    driver = Driver(container, nodes, asked=asked)
+    for node in driver.open:
+        # A thread is there to keep the loop free: where one runs, its value is awaited.
+        if container._unit(node).awaits and not (container._unit(node).threaded and driver.loop is None):
+            raise AsyncDependencyError(node.name, (*driver.way_of(node), node.name), str(node.place))
+    try:
+        while True:
+            while driver.ready:
+                node = driver.ready.popleft()
+                container._holder(node)._check_loop(driver.loop, node)
+                flight = driver.claim(node)
+                if flight is None:
+                    continue
+                if flight.container._watch is None:
+                    in_place(flight, container._unit(node))
+                else:
+                    with driver.asking():
+                        in_place(flight, container._unit(node))
+                driver.came(node)
+            if not driver.joined and not driver.ended:
+                return
+            for flight in driver.joined:
+                if flight.task is not None:
+                    way = (*driver.way_of(flight.node), flight.node.name)
+                    raise AsyncDependencyError(way[-1], way, "", "is being built by a task")
+            driver.again.wait()
+            driver.again.clear()
+            driver.take_ended()
+    finally:
+        driver.leave()
+
+
+async def wait_for(flight: Flight) -> None:
+    """Wait for a build in flight in this loop, from outside of any build: the short way that thousands may take."""
+    future = flight.loop.create_future()  # type: ignore[union-attr]  # the caller has compared it with its own
+    flight.waiters[future] = None
+    try:
+        await future
+    finally:
+        if not flight.done:
+            flight.leave(future)
+    assert flight.outcome is not None
+    if not flight.abandoned:
+        flight.outcome.check()
+
+
+# --- building one ------------------------------------------------------------------------------------
+
+
+def in_place(flight: Flight, unit: Unit) -> None:
+    """Build a value that needs no awaiting, here and now."""
+    container = flight.container
+    token = CHAIN.set((*CHAIN.get(), flight))
+    ambient = AMBIENT.set(ambient_while_building(container))
+    flight.began = time.perf_counter()
+    try:
+        context = container._building_context()
+        make = made_nowait if context is None else partial(context.run, made_nowait)
+        value = make(unit, container, push_locked)
+    except BaseException as error:
+        _settle_failed(flight, error)
+        raise
+    finally:
+        AMBIENT.reset(ambient)
+        CHAIN.reset(token)
+    flight.finished = time.perf_counter()
+    # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
+    settled = _settle(flight, value)
+    if not settled:
+        raise ClosedError(f"{container._name} is closed")
+
+
+def _settle(flight: Flight, value: Any) -> bool:
+    """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
+    container = flight.container
+    with LOCK:
+        mine = container._flights.get(flight.node) is flight
+        if not mine or flight.abandoned or container._refuses(flight):
+            # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
+            if flight.task is None:
+                if mine:
+                    del container._flights[flight.node]
+                flight.end(Outcome(ClosedError(f"{container._name} is closed")))
+            return False
+        del container._flights[flight.node]
+        # Invariant: finalizers were pushed before; from here on the value can be seen by others.
+        container._built[flight.node] = value
+        flight.end(Outcome())
+        return True
+
+
+def _settle_failed(flight: Flight, error: BaseException | None) -> None:
+    container = flight.container
+    half = flight.node.constructed
+    if half is not None and container._instance is None and container._has(half):
+        container._forget({half})  # a service that did not start is made anew by the next try
+    if isinstance(error, asyncio.CancelledError) and container._refuses(flight):
+        closed = ClosedError(f"{container._name} was closed while {flight.node.name} was being built")
+        closed.__context__ = error.__context__  # what finalizers raised meanwhile
+        error = closed
+    elif flight.abandoned:
+        error = None
+    with LOCK:
+        if container._flights.get(flight.node) is flight:
+            del container._flights[flight.node]
+        flight.end(Outcome(error))
+
+
+def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: Driver) -> None:
+    """Start the task that builds, in a copy of the caller's context without what is the caller's alone."""
+    context = contextvars.copy_context()
+    context.run(CHAIN.set, (*CHAIN.get(), flight))
+    context.run(AMBIENT.set, ambient_while_building(flight.container))
+    flight.container._clean_context(context)
+    if flight.container._watch is not None:
+        context.run(driver.asking().__enter__)
+    holder = BuildTask(flight, unit)
+    task = new_task(holder.live(), loop, context, f"asyncmeta: {flight.node.name}")
+    flight.task = task
+    with LOCK:
+        flight.container._tasks.add(task)
+        # Its own starter waits for it like everybody else; a circle cannot begin here.
+        flight.waiters[driver] = None
+        driver.joined[flight] = None
+        if driver.wait is None:
+            held = holdings()
+            if held:
+                driver.wait = Wait(held)
+        if driver.wait is not None:
+            driver.wait.begin(flight, flight.node.name)
+    task.add_done_callback(holder.over)
+
+
+class BuildTask(OwnerTask):
+    """
+    The task that builds a container value; with an async generator it stays, to leave it where it was entered.
+    """
+
+    __slots__ = ("flight", "retiring", "unit")
+
+    def __init__(self, flight: Flight, unit: Unit) -> None:
+        super().__init__(flight.container, flight.node.name, stays=unit.async_generators)
+        self.flight = flight
+        self.unit = unit
+        self.retiring = False
+
+    async def live(self) -> None:
+        """Build, settle, and where something has to be left here, wait for the commands to leave it."""
+        flight = self.flight
+        container = flight.container
+        self.task = asyncio.current_task()
+        flight.began = time.perf_counter()
+        try:
+            value = await carry_out(self.unit, container, self.push)
+        except BaseException as error:
+            # What was entered here is left here and now: nobody has seen it.
+            flight.stopped = True
+            self._tell(await self.leave_all(error), error)
+            _settle_failed(flight, error)
+            return
+        flight.finished = time.perf_counter()
+        settled = _settle(flight, value)
+        del value
+        if not settled:
+            closed = ClosedError(f"the container of {container._name} is closed")
+            flight.stopped = True
+            self._tell(await self.leave_all(None), closed)
+            _settle_failed(flight, closed)
+            return
+        if self.parts:
+            with LOCK:
+                container._tasks.discard(self.task)
+                container._holders.add(self.task)
+            await self.obey()
+
+    def _tell(self, raised: list[BaseException], error: BaseException) -> None:
+        """See to it that what a tear-down raised is told: with the error that caused it, or when the container closes."""
+        flight = self.flight
+        if not flight.waiters or flight.abandoned or flight.container._refuses(flight):
+            flight.container._owed.extend(raised)
+        else:
+            settle_errors(raised, error)
+
+    async def loop_ends(self) -> None:
+        # Everything of the container retires, in order, led by whoever is told first.
+        if not self.retiring:
+            await self.flight.container._retire(self)
+
+    def over(self, task: asyncio.Task[Any]) -> None:
+        """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
+        container = self.flight.container
+        with LOCK:
+            container._tasks.discard(task)
+            container._holders.discard(task)
+        if not task.cancelled():
+            task.exception()
+        if not self.flight.done:
+            _settle_failed(self.flight, asyncio.CancelledError())

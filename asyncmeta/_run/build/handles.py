@@ -1,0 +1,285 @@
+"""Handles that fetch late: what a Lazy or Factory parameter receives, and what a descriptor leaves on its instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+from ..._declare.keys import Factory, Lazy
+from ..._names import close_to, name_of
+from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
+from ..._solve.plan import Unit, unit_with_arguments
+from ..state.context import building
+from ..state.waiting import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
+
+__all__ = [
+    "HOME",
+    "Cell",
+    "LazyHandle",
+    "Ready",
+    "factory_handle",
+    "fetched",
+    "fetched_nowait",
+    "forget_fetched",
+    "home_kept",
+    "lazy_handle",
+    "made_unit",
+    "put",
+]
+
+#: Where an instance keeps the scope that made it.
+HOME = "_asyncmeta_scope"
+
+
+def home_kept(instance: Any) -> Any:
+    """Return the scope that an instance keeps, or None; the instance's own ``__getattr__`` is not asked."""
+    try:
+        return object.__getattribute__(instance, HOME)
+    except AttributeError:
+        return None
+
+
+def put(instance: Any, name: str, value: Any) -> bool:
+    """Keep *value* in an instance, whatever its own ``__setattr__`` says; False where it has no place for it."""
+    try:
+        object.__setattr__(instance, name, value)
+    except (AttributeError, TypeError):
+        try:
+            # Before Python 3.13 object's own is refused on a class with a setattr in C (msgspec).
+            object.__getattribute__(instance, "__dict__")[name] = value
+        except (AttributeError, TypeError):
+            return False
+    return True
+
+
+async def fetched(scope: Any, key: Any) -> Any:
+    """Return what is fetched late to be kept, where no override answers: it is made as what is shared is."""
+    with building(scope.container):
+        return await scope.get(key)
+
+
+def fetched_nowait(scope: Any, key: Any) -> Any:
+    """Return the same without awaiting."""
+    with building(scope.container):
+        return scope.get_nowait(key)
+
+
+class Cell(Lazy[Any]):
+    """A late value that is fetched once: tasks that ask at the same time share one fetching."""
+
+    __slots__ = ("_value", "_waiting")
+
+    def __init__(self) -> None:
+        self._value: Any = UNSET
+        self._waiting: list[asyncio.Future[tuple[Outcome, Any]]] | None = None
+
+    def _get(self) -> Any:
+        """Return the coroutine that fetches."""
+        raise NotImplementedError
+
+    def _label(self) -> str:
+        """Return what to call the value in an error."""
+        raise NotImplementedError
+
+    def _keep(self, value: Any) -> None:
+        self._value = value
+
+    async def _fetch_once(self) -> Any:
+        # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
+        while self._value is FLIGHT:
+            joined = await self._join()
+            if joined is not UNSET:
+                return joined
+        if self._value is not UNSET:
+            return self._value
+        self._value, cell = FLIGHT, self
+        try:
+            value = await self._get()
+        except BaseException as error:
+            self._value = UNSET
+            self._wake(Outcome(None if isinstance(error, asyncio.CancelledError) else error), UNSET)
+            raise
+        self._value = UNSET
+        self._keep(value)
+        self._wake(Outcome(), value)
+        del cell
+        return value
+
+    async def _join(self) -> Any:
+        """Wait for another task's fetching; return the value, or UNSET where one who waits has to take over."""
+        future: asyncio.Future[tuple[Outcome, Any]] = asyncio.get_running_loop().create_future()
+        wait = Wait(holdings())
+        wait.begin(self, self._label())
+        try:
+            if self._waiting is None:
+                self._waiting = []
+            self._waiting.append(future)
+            outcome, value = await future
+            outcome.check()
+            return value
+        finally:
+            wait.end()
+
+    def _wake(self, outcome: Outcome, value: Any) -> None:
+        waiting, self._waiting = self._waiting, None
+        for future in waiting or ():
+            if not future.done():
+                future.set_result((outcome, value))
+
+
+def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
+    cell = frame.f_locals.get("cell")
+    return None if cell is None else (cell, cell._label())
+
+
+FRAME_READERS[id(Cell._fetch_once.__code__)] = _read_frame
+
+
+class LazyHandle(Cell):
+    """What a ``Lazy[T]`` parameter receives."""
+
+    __slots__ = ("_scope", "_site")
+
+    def __init__(self, scope: Any, site: Site) -> None:
+        super().__init__()
+        self._scope, self._site = scope, site
+
+    def __repr__(self) -> str:
+        return f"<Lazy {self._label()}>"
+
+    def _label(self) -> str:
+        return name_of(self._site.ask.key)
+
+    def _get(self) -> Any:
+        return fetched(self._scope, self._site)
+
+    def _fetch(self) -> Any:
+        scope = self._scope
+        view = scope._elsewhere(self._site)
+        if view is not None:
+            return view._attribute(id(self), self, self._site)
+        if self._value is UNSET and scope._shares(self._site):
+            return scope.get(self._site)
+        return self._fetch_once()
+
+    def _fetch_nowait(self) -> Any:
+        scope = self._scope
+        view = scope._elsewhere(self._site)
+        if view is not None:
+            return view._attribute_nowait(id(self), self, self._site)
+        if self._value is UNSET or self._value is FLIGHT:
+            if scope._shares(self._site):
+                return scope.get_nowait(self._site)
+            self._keep(fetched_nowait(scope, self._site))
+        return self._value
+
+
+def lazy_handle(scope: Any, site: Site) -> LazyHandle:
+    """Return the handle for a ``Lazy[T]`` parameter of something that *scope* makes."""
+    return LazyHandle(scope, site)
+
+
+class FactoryHandle(Factory[Any]):
+    """What a ``Factory[T]`` parameter receives."""
+
+    __slots__ = ("_node", "_scope")
+
+    def __init__(self, scope: Any, node: Node) -> None:
+        self._scope, self._node = scope, node
+
+    def __repr__(self) -> str:
+        return f"<Factory {self._node.name}>"
+
+    def _make(self, arguments: dict[str, Any]) -> Any:
+        return self._scope._make_anew(self._node, arguments)
+
+    def _make_nowait(self, arguments: dict[str, Any]) -> Any:
+        return self._scope._make_anew_nowait(self._node, arguments)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
+
+
+def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
+    """
+    Return the unit that makes *node* anew with the arguments of one call.
+
+    Raises:
+        TypeError: One is unknown, or one is missing.
+    """
+    container = scope.container
+    scope._check_open()
+    edges = container._graph.expand(node.constructed or node)
+    needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
+    takes = needed | {edge.name for edge in edges if edge.target.how == DEFAULT}
+    unknown = [name for name in arguments if name not in takes]
+    absent = [name for name in needed if name not in arguments]
+    if unknown or absent:
+        said = []
+        if unknown:
+            near = close_to(unknown[0], takes)
+            said.append(f"{unknown[0]!r} is no argument of it{f', did you mean {near[0]!r}?' if near else ''}")
+        if absent:
+            said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
+        known = ", ".join(sorted(takes)) or "none"
+        raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
+    return unit_with_arguments(container._graph, node, arguments)
+
+
+def factory_handle(scope: Any, node: Node | None) -> FactoryHandle:
+    """Return the handle for a ``Factory[T]`` parameter of something that *scope* makes."""
+    assert node is not None
+    return FactoryHandle(scope, node)
+
+
+class Ready(Lazy[Any]):
+    """
+    A fetched attribute: stands in the instance's own dictionary, under the descriptor's name, so that it is found first.
+
+    Each container has a subclass of its own; closing gives that one another ``__await__``.
+    """
+
+    __slots__ = ("key", "scope", "value")
+
+    def __init__(self, value: Any, scope: Any, key: Any) -> None:
+        self.value = value
+        self.scope, self.key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
+
+    # A generator that ends at once: CPython inlines sending to it, which no object of another kind has.
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.value
+        yield
+
+    def _fetch_nowait(self) -> Any:
+        view = self.scope._elsewhere(self.key)
+        return self.value if view is None else view._attribute_nowait(id(self), self, self.key)
+
+    def __repr__(self) -> str:
+        return "<Lazy, ready>"
+
+
+def answering_by_context(self: Any) -> Generator[Any, None, Any]:
+    """The ``__await__`` of fetched attributes while an override is in force somewhere."""
+    view = self.scope._elsewhere(self.key)
+    if view is None:
+        return self.value
+    return (yield from view._attribute(id(self), self, self.key).__await__())
+
+
+def forget_fetched(instance: Any) -> None:
+    """Take what was fetched from an instance: its container begins anew."""
+    kept = getattr(instance, "__dict__", {})
+    for name in [name for name, handle in kept.items() if isinstance(handle, Ready)]:
+        del kept[name]
+
+
+def refusing(refuse: Callable[[], BaseException]) -> Callable[[Any], Generator[Any, None, Any]]:
+    """Return an ``__await__`` that raises what *refuse* makes."""
+
+    def __await__(self: Any) -> Generator[Any, None, Any]:
+        raise refuse()
+        yield
+
+    return __await__

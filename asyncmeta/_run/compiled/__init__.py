@@ -1,0 +1,1 @@
+"""Code that is made for what is asked for again and again."""

@@ -1,0 +1,379 @@
+"""Which code does an injected function run?  At first one that hands everything on, then one for its container."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import types
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from ..._compat import annotations_of
+from ..._declare.keys import MISSING
+from ..._declare.makers import ASYNC, ASYNC_GENERATOR
+from ..._declare.marked import Form, without_marked
+from ..._solve.emit import wants_scope
+from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, shape_of, wrapper_order
+from ..._solve.nodes import Node
+from ..._solve.plan import LARGEST
+from ...errors import FactoryError, GraphError, ScopeError
+from ..build.interpreter import undone
+from ..state.context import AMBIENT
+from ..state.waiting import LOCK
+from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
+from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
+from .load import Loaded, loaded
+
+__all__ = ["UNFILLED", "InjectedFunction"]
+
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+class _Unfilled:
+    """The type of UNFILLED."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNFILLED"
+
+
+#: The default of a marked parameter whose value has to be asked for or made.
+UNFILLED: Final = _Unfilled()
+
+#: What no ambient container is.
+_NOBODY: Final = object()
+
+_SERIAL = itertools.count(1)
+
+
+class Bound:
+    """
+    What one container has bound for one function: names among the function's globals, and defaults.
+
+    A constant of the code that uses the names.  So they stay as long as a call runs that code, and no longer; a coroutine
+    that was made and not started keeps what belongs to its code.
+    """
+
+    __slots__ = ("container", "names", "serial", "source", "space")
+
+    def __init__(self, container: Any, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
+        self.container = container
+        self.space = space
+        self.serial = next(_SERIAL)
+        self.names = {name: f"{name}_{self.serial}" for name in names}
+        self.source = source
+        space.update({self.names[name]: value for name, value in names.items()})
+
+    def code(self, code: CodeType) -> CodeType:
+        """Return *code* with this and its names in it."""
+        consts = [self if type(one) is str and one == BOUND else one for one in code.co_consts]
+        if self not in consts:
+            consts.append(self)
+        return code.replace(co_consts=tuple(consts), co_names=tuple(self.names.get(name, name) for name in code.co_names))
+
+    def drop(self) -> None:
+        """No container is the one that this is for: calls that have begun to find out ask anew."""
+        if "home" in self.names:
+            self.space[self.names["home"]] = _NOBODY
+
+    def __del__(self) -> None:
+        for name in self.names.values():
+            self.space.pop(name, None)
+
+
+class CompiledForm:
+    """The code of a form for the containers of one application, and what it stands on."""
+
+    __slots__ = ("code", "loaded", "singletons", "source", "stamp")
+
+    def __init__(self, stamp: Any, code: CodeType, loaded: Loaded, source: CallSource, singletons: tuple[Node, ...]) -> None:
+        self.stamp = stamp  #: the table of roots as it was: another one means that something was registered
+        self.code = code
+        self.loaded = loaded
+        self.source = source
+        self.singletons = singletons
+
+
+# --- the codes of a form ---------------------------------------------------------------------------------
+
+_COLD: dict[Any, CodeType] = {}
+
+
+def _renamed(code: CodeType, form: Form) -> CodeType:
+    """Return *code* with the parameters' own names, which never were part of the source."""
+    names = {f"p{number}": one.name for number, one in enumerate(form.taken)}
+    by_name = {f"k{number}": one.name for number, one in enumerate(form.taken)}
+    taken = set(names.values())
+    local: list[str] = []
+    for name in code.co_varnames:
+        own = names.get(name)
+        if own is None:
+            own = name
+            while own in taken:
+                own += "'"
+        local.append(own)
+
+    def const(value: Any) -> Any:
+        if type(value) is str:
+            return by_name.get(value, value)
+        return tuple(map(const, value)) if type(value) is tuple else value
+
+    return code.replace(co_varnames=tuple(local), co_consts=tuple(map(const, code.co_consts)))
+
+
+def _cold_code(form: Form) -> CodeType:
+    """Return the code of a wrapper that leaves everything to ``run``; compiled once for all forms of one shape."""
+    shape = shape_of(form)
+    code = _COLD.get(shape)
+    if code is None:
+        code = _COLD[shape] = _keep(loaded(emit_cold(form)))
+    return _renamed(code, form)
+
+
+def _code_in_scope(form: Form) -> CodeType:
+    """Return the code of a wrapper that fetches in an ambient scope; compiled once for all forms of one shape."""
+    shape = (shape_of(form), form.marked)
+    code = _COLD.get(shape)
+    if code is None:
+        code = _COLD[shape] = _keep(loaded(emit_in_scope(form)))
+    return _renamed(code, form)
+
+
+_KEPT: list[Loaded] = []
+
+
+def _keep(made: Loaded) -> CodeType:
+    _KEPT.append(made)  # with its lines in linecache
+    return made.code
+
+
+# --- the function -----------------------------------------------------------------------------------------
+
+
+class InjectedFunction:
+    """A function that is handed out in another's place, and the code that it has for a container."""
+
+    __slots__ = ("__weakref__", "bound", "cold", "form", "function", "home", "others", "wrapper")
+
+    def __init__(self, function: Any, form: Form, home: Any) -> None:
+        self.function = function
+        self.form = form
+        self.home = home  #: a container or scope; None for the ambient one
+        self.others = 0  #: calls for another container since it has code for one
+        self.bound: Bound | None = None
+        self.cold = _cold_code(form)  #: what it runs where it has no code for a container
+        self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
+
+    def fill_of(self, container: Any, number: int) -> Fill:
+        """Return what fills a marked parameter in calls for which a scope may be opened."""
+        raise NotImplementedError
+
+    def make(self, run: Any) -> Any:
+        """Return the wrapper; *run* does everything for it, and it keeps that, and with it this, alive."""
+        form, function = self.form, self.function
+        names = {
+            **_HELPERS,
+            "__name__": getattr(function, "__module__", None) or __name__,
+            "run": run,
+            "function": function,
+        }
+        wrapper = types.FunctionType(self.cold, names)
+        assigned = set(functools.WRAPPER_ASSIGNMENTS) - {"__annotations__", "__annotate__"}
+        plain = isinstance(function, (types.FunctionType, types.MethodType))
+        functools.update_wrapper(wrapper, function, assigned, ("__dict__",) if plain else ())
+        if not plain and not isinstance(function, type):
+            wrapper.__name__ = wrapper.__qualname__ = form.name
+        self.give_defaults(wrapper, {})
+        signature = form.signature(function)
+        if isinstance(function, type):
+            wrapper.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+        else:
+            wrapper.__annotations__ = without_marked(annotations_of(function), form)
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # functions take any attribute
+        self.wrapper = weakref.ref(wrapper)
+        return wrapper
+
+    def give_defaults(self, wrapper: Any, known: Mapping[int, Any]) -> None:
+        """Give the wrapper the function's defaults; a marked parameter has what is *known* of it."""
+        taken = self.form.taken
+        by_place: list[Any] = []
+        by_name: dict[str, Any] = {}
+        for number in wrapper_order(self.form):
+            one = taken[number]
+            value = known.get(number, UNFILLED) if one.marked else one.default
+            if value is not MISSING or number in known:
+                if one.shown in _BY_PLACE:
+                    by_place.append(value)
+                elif one.shown is _BY_NAME:
+                    by_name[one.name] = value
+        wrapper.__defaults__ = tuple(by_place) or None
+        wrapper.__kwdefaults__ = by_name or None
+
+    def warm(self, tokens: Iterable[tuple[int, Any]]) -> None:
+        """Let the function fetch *tokens*, by the numbers of their parameters, in ambient scopes, which have roots for them."""
+        with LOCK:
+            wrapper = self.wrapper()
+            if wrapper is None:
+                return
+            wrapper.__globals__.update((f"t{number}", token) for number, token in tokens)
+            self.cold = _code_in_scope(self.form)
+            if self.bound is None:
+                wrapper.__code__ = self.cold
+
+    def heat(self, container: Any) -> None:
+        """Give the function code for *container*, where everything that it stands on is built."""
+        with LOCK:
+            if container.closed or container._observed or container._overridden or container._interpreted:
+                return
+            written = self.written(container)
+            if written is None or not container._has_all(written.singletons):
+                return
+            wrapper = self.wrapper()
+            if wrapper is None:
+                return
+            source = written.source
+            names: dict[str, Any] = {}
+            for name in source.bound:
+                if name in source.singletons:
+                    names[name] = container._built_value(source.singletons[name])
+                elif name == "open_scope":
+                    names[name] = container.scope
+                else:
+                    names[name] = container if name in ("container", "home") else written.loaded.names[name]
+            defaults = {**source.constants_at, **{at: container._built_value(node) for at, node in source.held_at.items()}}
+            self.cool()
+            self.bound = Bound(container, wrapper.__globals__, names, source)
+            self.others = 0
+            # In this order: with the old code a default counts as passed by hand, and is the right value.
+            self.give_defaults(wrapper, defaults)
+            wrapper.__code__ = self.bound.code(written.code)
+            container._injections.add(self)
+
+    def written(self, container: Any) -> CompiledForm | None:
+        """Return the code for the containers of an application; None where it has to be done step by step."""
+        graph = container._graph
+        fills: list[Fill] = []
+        try:
+            for number in self.form.marked:
+                fills.append(self.fill_of(container, number))
+        except (GraphError, ScopeError):
+            return None
+        if self.form.codes is None:
+            self.form.codes = weakref.WeakKeyDictionary()
+        codes = self.form.codes.setdefault(graph, {})
+        ambient = self.home is None
+        found: CompiledForm | None = codes.get(ambient)
+        if found is not None and found.stamp is graph.roots and not container._pins:
+            return found
+        plans = [fill.plan for fill in fills if fill.plan is not None]
+        waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
+        scoped = (
+            not fits(fills)
+            or any(wants_scope(plan) or plan.concurrent for plan in plans)
+            or sum(plan.size for plan in plans) > LARGEST
+            or (not waits and any(plan.awaits for plan in plans))
+        )
+        source = emit_call(self.form, fills, scoped=scoped, ambient=ambient)
+        made = loaded(source)
+        nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
+        needed = tuple(nodes) if not scoped else (*source.singletons.values(), *source.held_at.values())
+        written = CompiledForm(graph.roots, _renamed(made.code, self.form), made, source, needed)
+        if not container._pins:
+            codes[ambient] = written
+        return written
+
+    def cool(self) -> None:
+        """Forget the code for a container: the next call looks again."""
+        bound, self.bound = self.bound, None
+        wrapper = self.wrapper()
+        if wrapper is not None:
+            wrapper.__code__ = self.cold
+            self.give_defaults(wrapper, {})
+        if bound is not None:
+            bound.drop()
+
+
+# --- what generated code calls -----------------------------------------------------------------------------
+
+
+def _makes_for(frame: FrameType) -> Any:
+    """Return the container for which a frame of an injected function is making something, before the function itself runs."""
+    bound = _bound_of(frame)
+    return bound.container if bound is not None and frame.f_lineno in bound.source.lines else None
+
+
+def _leaves_for(frame: FrameType) -> Any:
+    """Return the container for which a frame of an injected function is tearing down what was made for it."""
+    bound = _bound_of(frame)
+    begin = None if bound is None else bound.source.leaves_from
+    return bound.container if bound is not None and begin is not None and frame.f_lineno >= begin else None
+
+
+def _bound_of(frame: FrameType) -> Bound | None:
+    return next((one for one in frame.f_code.co_consts if type(one) is Bound), None)
+
+
+def _failed(bound: Bound, error: BaseException) -> None:
+    """Note what was being built when a step failed."""
+    raised = undone(bound.container, error, bound.source.lines)[0]
+    if raised is not error:
+        raise raised from None
+
+
+async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
+    """Tear down what was set up, before the error of a step or of the function goes on."""
+    raised = undone(bound.container, error, bound.source.lines)[0]
+    settle_errors(await unwind(as_list(finalizers), raised), raised)
+    if raised is not error:
+        raise raised from None
+
+
+def _undo_nowait(bound: Bound, finalizers: Any, error: BaseException) -> None:
+    raised = undone(bound.container, error, bound.source.lines)[0]
+    settle_errors(unwind_nowait(as_list(finalizers), raised), raised)
+    if raised is not error:
+        raise raised from None
+
+
+async def _leave_all(finalizers: list[Any]) -> None:
+    settle_errors(await unwind(finalizers, None), None)
+
+
+def _leave_all_nowait(finalizers: list[Any]) -> None:
+    settle_errors(unwind_nowait(finalizers, None), None)
+
+
+async def _twice(generator: Any) -> None:
+    """A generator has yielded a second time."""
+    try:
+        await generator.aclose()
+    finally:
+        settle_errors([FactoryError(yields_twice(generator))], None)
+
+
+def _twice_nowait(generator: Any) -> None:
+    try:
+        generator.close()
+    finally:
+        settle_errors([FactoryError(yields_twice(generator))], None)
+
+
+_HELPERS: dict[str, Any] = {
+    MAKES_FOR: _makes_for,
+    LEAVES_FOR: _leaves_for,
+    "UNFILLED": UNFILLED,
+    "here": AMBIENT.get,
+    "failed": _failed,
+    "undo": _undo,
+    "undo_nowait": _undo_nowait,
+    "leave_all": _leave_all,
+    "leave_all_nowait": _leave_all_nowait,
+    "settle_errors": settle_errors,
+    "twice": _twice,
+    "twice_nowait": _twice_nowait,
+}

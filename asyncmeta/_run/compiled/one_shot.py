@@ -1,0 +1,128 @@
+"""A scope that is opened for one value: ``async with container.request(Handler) as handler``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import AsyncGeneratorType, TracebackType
+from typing import Any
+
+from ..._solve.emit import emit_opening, wants_scope
+from ..._solve.plan import LARGEST, Plan
+from ...errors import FactoryError
+from ..build.interpreter import undone
+from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
+from ..teardown.scope_exit import CLOSING_CODES
+from .load import bound, loaded
+
+__all__ = ["OneShot", "QuickOneShot", "quick_enter"]
+
+
+class OneShot:
+    """``async with container.request(Handler) as handler``: opens a scope, gives a value, closes the scope."""
+
+    __slots__ = ("around", "context", "scope", "token")
+
+    def __init__(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> None:
+        self.around, self.token, self.context = around, token, context
+        self.scope: Any = None
+
+    async def __aenter__(self) -> Any:
+        scope = self.scope = self.around.scope(self.context)
+        await scope.__aenter__()
+        try:
+            return await scope.get(self.token)
+        except BaseException as error:
+            await scope.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        await self.scope.__aexit__(exc_type, exc, tb)
+
+    def __enter__(self) -> Any:
+        scope = self.scope = self.around.scope(self.context)
+        scope.__enter__()
+        try:
+            return scope.get_nowait(self.token)
+        except BaseException as error:
+            scope.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self.scope.__exit__(exc_type, exc, tb)
+
+
+class QuickOneShot:
+    """
+    The same where nothing that is made holds on to the scope: there is none, its values are locals of generated code.
+
+    Generated code takes it for the scope: it keeps the finalizers.
+    """
+
+    __slots__ = ("_finalizers",)
+
+    _in_flight = 0
+    _parent: Any
+    token: Any
+    _finalizers: Any  #: set by the generated code before anything else
+
+    @property
+    def container(self) -> Any:
+        return self._parent
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        x = self._finalizers
+        if x is None:
+            return
+        if exc is not None or type(x) is not AsyncGeneratorType:
+            await self.close(exc)
+            return
+        self._finalizers = None
+        try:
+            await x.__anext__()
+        except StopAsyncIteration:
+            return
+        except BaseException as raised:
+            settle_errors([raised], None)
+        else:
+            try:
+                await x.aclose()
+            finally:
+                settle_errors([FactoryError(yields_twice(x))], None)
+
+    async def close(self, error: BaseException | None) -> None:
+        """Run the finalizers."""
+        finalizers, self._finalizers = as_list(self._finalizers), None
+        settle_errors(await unwind(finalizers, error), error)
+
+    # Without a loop threads may share what is built: step by step, in a real scope.
+
+    def __enter__(self) -> Any:
+        self._finalizers = OneShot(self._parent, self.token, None)
+        return self._finalizers.__enter__()
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self._finalizers.__exit__(exc_type, exc, tb)
+
+
+async def _undo_opening(opening: QuickOneShot, error: BaseException, lines: Any) -> None:
+    """Tear down what was set up before a step failed."""
+    raised = undone(opening._parent, error, lines)[0]
+    await opening.close(raised)
+    if raised is not error:
+        raise raised from None
+
+
+def quick_enter(container: Any, token: Any, plan: Plan) -> Any:
+    """Return generated code that enters a one-shot scope for *token*, or None where a real scope is needed."""
+    if plan.entry is None:
+        units = (*plan.units, plan.unit)
+        fits = plan.size <= LARGEST and not plan.concurrent and not wants_scope(plan) and not any(unit.special for unit in units)
+        plan.entry = loaded(emit_opening(plan, 1)) if fits else False
+    if plan.entry is False:
+        return None
+    enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
+    # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
+    return type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
+
+
+CLOSING_CODES.update(map(id, (QuickOneShot.__aexit__.__code__, QuickOneShot.close.__code__)))

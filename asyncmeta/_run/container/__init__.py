@@ -1,0 +1,1 @@
+"""The public container, its kinds, and how it opens and ends."""

@@ -1,0 +1,404 @@
+"""A container that shares everything with another one except what its overrides reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from ..._declare.keys import lasting
+from ..._declare.registry import Registry
+from ..._solve.checks import grouped, reached_from
+from ..._solve.graph import Graph
+from ..._solve.nodes import Node
+from ..._solve.overlaid import OverlaidGraph
+from ..._solve.plan import Unit, unit_of
+from ..scope.scope import Scope
+from ..state.context import IN_FORCE, NONE
+from ..state.waiting import LOCK, UNSET
+from ..teardown.finalizers import Held, as_list, needs_await, push
+from .closing import IS_CLOSED, OPEN
+from .container import Container
+from .in_force import InForce
+
+__all__ = ["Overlay"]
+
+
+_NUMBERS = itertools.count(1)
+
+
+class Answering:
+    """What an overlay shows of a scope, or of a container: here attributes and handles are answered that others hold."""
+
+    __slots__ = ()
+
+    #: by what tells one attribute from another: what keeps that alive, and the value
+    _fetched: dict[Any, tuple[Any, Any]]
+
+    async def _attribute(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
+        kept = self._fetched.get(which)
+        if kept is None:
+            kept = self._fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
+
+    def _attribute_nowait(self, which: Any, holder: Any, key: Any) -> Any:
+        """Return the same without awaiting."""
+        kept = self._fetched.get(which)
+        if kept is None:
+            kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+        return kept[1]
+
+
+class Overlay(Answering, Container):
+    """
+    A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
+    """
+
+    __slots__ = ("_answers", "_below", "_fetched", "_force", "_number", "_origin", "_views")
+
+    _origin: Container  #: the container that all of this is about
+    _below: Container  #: what it shares with: the base, or another overlay
+    _number: int  #: later ones have higher ones; what lies or stands on another one is later than that
+    _force: InForce | None  #: of an override, which is seen without a handle
+    _answers: dict[Any, Overlay | None]  #: by who is asked, level and token: whose value it is
+    _views: dict[Any, OverlayScope]
+
+    def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
+        below._check_overridable()
+        below._graph.refresh()
+        graph = OverlaidGraph(below._graph, registry, new=new)
+        self._origin = below._origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
+        self._below = below
+        self._number = next(_NUMBERS)
+        self._force = None
+        self._views, self._fetched = {}, {}
+        self._begin(below._root_class, None, graph, check=False)
+        self._name = f"an overlay of {self._origin._name}"
+        self._loop = below._loop
+        self._parent = below
+        if below._watcher is not None:
+            self._heed(below._watcher)
+        errors = graph.check_overrides() if check else ()
+        if errors:
+            raise grouped(graph, errors)
+        below._children.add(self)
+
+    def _laid_on(self, below: Container, gone: Overlay) -> Overlay:
+        """
+        Return what is to answer for these overrides from here on, when *gone*, on which this lies, has ended.
+
+        What is built here and does not stand on *gone* stays what it is; this one, which holds it, is closed later.
+        """
+        graph = self._graph
+        assert isinstance(graph, OverlaidGraph)
+        # What no longer fits is told by the get that meets it.
+        found = Overlay(below, graph.over[0], new=True, check=False)
+        layers, layers_there = graph.layers, found._graph.layers
+        overrides = set(gone._graph.overrides())  # type: ignore[attr-defined]  # an overlay's graph
+
+        def ended(node: Node) -> bool:
+            return gone._owns(node) or node.registration in overrides
+
+        for identity, node in list(graph.nodes.items()):
+            if node not in self._built or any(map(ended, reached_from(graph, (node,)))):
+                continue
+            registration, view, key = identity if isinstance(identity, tuple) else (identity, None, None)
+            if isinstance(key, Node):  # the instance of a service that starts: comes with it
+                continue
+            rank = len(layers_there) - 1 - layers_there.index(layers[len(layers) - 1 - node.rank]) if node.rank >= 0 else -1
+            twin = found._graph.node(registration, view, rank, key, node.binding)
+            found._built[twin] = self._built[node]
+            if node.constructed is not None and twin.constructed is not None:
+                found._built[twin.constructed] = self._built[node]
+        return found
+
+    _interpreted = True
+
+    def _upgrade(self, scope: Any) -> None:
+        """A view has all its slots when it needs them; see `OverlayScope.home`."""
+
+    # --- whose is what ---
+
+    def _owns(self, node: Node) -> bool:
+        """Tell whether *node* belongs here and not below."""
+        return self._graph.owns(node)  # type: ignore[attr-defined, no-any-return]  # an overlay's graph
+
+    def _has(self, node: Node) -> bool:
+        return node in self._built or (not self._owns(node) and self._below._has(node))
+
+    def _has_all(self, nodes: Any) -> bool:
+        return all(map(self._has, nodes))
+
+    def _built_value(self, node: Node) -> Any:
+        try:
+            return self._built[node]
+        except KeyError:
+            return self._below._built_value(node)
+
+    def _holder(self, node: Node) -> Container:
+        return self if self._owns(node) else self._below._holder(node)
+
+    def _unit(self, node: Node) -> Unit:
+        return unit_of(self._graph, node)
+
+    @property
+    def _seen_by_builds(self) -> tuple[Any, ...]:  # type: ignore[override]  # of others a fact of their class
+        # What is built here may look for its like without a handle.
+        return (NONE,) if self._force is None else (Pinned(self),)
+
+    def _clean_context(self, context: contextvars.Context) -> None:
+        context.run(IN_FORCE.set, self._seen_by_builds)
+
+    def _building_context(self) -> contextvars.Context | None:
+        context = contextvars.copy_context()
+        self._clean_context(context)
+        return context
+
+    def _check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
+        self._origin._check_loop(loop, node)
+        self._loop = self._origin._loop
+
+    def _check_open(self) -> None:
+        super()._check_open()
+        self._below._check_open()
+
+    def _check_overridable(self) -> None:
+        if not self._rests():
+            self._check_open()
+        self._below._check_overridable()
+
+    def _rests(self) -> bool:
+        """Tell whether this is closed with its container, and opens with it again: its block goes on."""
+        return self._force is not None and not self._force.ended and self._origin._state == IS_CLOSED
+
+    @property
+    def _warns_open(self) -> bool:  # type: ignore[override]  # of others a fact of their class
+        return self._force is None or not self._force.outlives
+
+    def _open_again(self) -> None:
+        """Begin anew, with a container that is entered again in the block of the override."""
+        below = self._below
+        while below._state != OPEN and isinstance(below, Overlay):  # its block has ended while all was closed
+            below = below._below
+        force = self._force
+        assert force is not None
+        if below is not self._below:
+            force.lay(Overlay(below, self._graph.over[0], new=True, check=False))
+            return
+        self._graph.refresh()
+        self._graph.containers.add(self)
+        self._views.clear()
+        self._fetched.clear()
+        self._begin_anew()
+        self._loop = None
+        below._children.add(self)
+
+    def _new_tables(self) -> None:
+        super()._new_tables()
+        self._answers = {}
+
+    def _affects(self, level: int, token: Any) -> bool:
+        """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
+        nodes = self._root_at(level, token).nodes
+        # Nothing at all may stand in the place of a list's members.
+        return any(map(self._owns, nodes)) or (not nodes and bool(self._below._root_at(level, token).nodes))
+
+    def _answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
+        """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
+        token = lasting(token)
+        which = (container, scope._level, token)
+        try:
+            return self._answers[which]
+        except (KeyError, TypeError):  # what is unhashable is refused below
+            pass
+        one: Any = self
+        if not isinstance(container, Overlay) or container._force is not self._force:  # else it was what this is now
+            while one is not container and not one._affects(scope._level, token):
+                one = one._below
+        found = self._answers[which] = None if one is container else one
+        return found
+
+    # --- scopes ---
+
+    def _open_scope(self, around: Any, context: Any, level: str | None) -> Any:
+        base_around = around._below if isinstance(around, OverlayScope) else self._below
+        inner = self._below._open_scope(base_around, context, level)
+        view = self._view_of(inner)
+        view._closes_below = True
+        return view
+
+    def _view_of(self, scope: Any) -> Any:
+        """Return this overlay's view of a scope of what lies below, made on first use."""
+        if scope.container is self:
+            return scope
+        below = self._below
+        if isinstance(below, Overlay):
+            scope = below._view_of(scope)
+        while scope.container is not below:  # of an overlay that has ended
+            scope = scope._below
+        if scope is below:
+            return self
+        view = self._views.get(scope)
+        if view is None:
+            view = self._views[scope] = OverlayScope(self, self._view_of(scope._parent), scope)
+        return view
+
+    def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
+        self._check_open()
+        return self._opening(self, token, context)
+
+    # --- ending ---
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._views.clear()
+        self._fetched.clear()
+        self.scope = self._first_scope  # type: ignore[method-assign]  # never a class: see open_scope
+
+    async def _close(self, error: BaseException | None) -> None:
+        self._end_force()
+        await super()._close(error)
+        self._leave()
+
+    def _close_nowait(self, error: BaseException | None) -> None:
+        self._end_force()
+        super()._close_nowait(error)
+        self._leave()
+
+    def _end_force(self) -> None:
+        # Closed before its block has ended it is in force for nobody any more; with its container, until that opens again.
+        if self._force is not None and self._force.top is self and not (self._force.outlives and self._origin._state != OPEN):
+            self._force.ended = True
+
+    def _leave(self) -> None:
+        if self._state == IS_CLOSED:
+            self._views.clear()
+            self._below._children.discard(self)
+            self._graph.containers.discard(self)
+
+
+class Pinned:
+    """Stands for an overlay in what its builds see: it stays that one."""
+
+    __slots__ = ("over", "top")
+
+    ended = False
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.top = overlay
+        self.over = () if overlay._force is None else overlay._force.over
+
+
+class OverlayScope(Answering, Scope):
+    """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
+
+    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_own_level")
+
+    _warns_open = False
+    _interpreted = True
+
+    def __init__(self, overlay: Overlay, around: Any, below: Any) -> None:
+        self._parent = around
+        self._below = below
+        self._own_level = below._level
+        self._closes_below = False
+        self._fetched = {}
+        self._roots = {}
+        self._values = [UNSET] * overlay._graph.slots[below._level]
+        self._finalizers = self._waiters = self._children = None
+        self._in_flight = 0
+        # Whichever ends first, the scope or the overlay, closes what is here.
+        self._end = ViewEnd(self)
+        push(below, self._end)
+        self._parent._children = self._parent._children if self._parent._children is not None else set()
+
+    @property
+    def _level(self) -> int:  # type: ignore[override]  # of scopes a fact of their class
+        return self._own_level  # type: ignore[no-any-return]
+
+    @property
+    def _by_threads(self) -> bool:  # type: ignore[override]  # of scopes a fact of their class
+        return self._below._by_threads  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        self._below.__enter__()
+        return self
+
+    def _home(self, node: Node) -> Any:
+        view = self._at(node.level)
+        overlay = self.container
+        if overlay._owns(node):
+            return with_slots(view, overlay._graph, node)
+        return with_slots(view._below._home(node), overlay._graph.graph_of(node), node)
+
+    def _enter_flight(self) -> None:
+        # What it builds of the scope's own counts there, too.
+        super()._enter_flight()
+        self._below._enter_flight()
+
+    def _leave_flight(self) -> None:
+        super()._leave_flight()
+        self._end_first()
+        self._below._leave_flight()
+
+    def _end_first(self) -> None:
+        """Let this be closed before everything that the scope holds by now: what was just built here may stand on it."""
+        with LOCK:
+            there = self._below._finalizers
+            if type(there) is list and there[-1] is not self._end and self._end in there:
+                there.remove(self._end)
+                there.append(self._end)
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        await self._close(exc)
+
+    async def _close(self, error: BaseException | None) -> None:
+        if self._closes_below:
+            self._closes_below = False
+            await self._below._close(error)  # which closes this in its turn
+            return
+        await super()._close(error)
+
+    def _close_nowait(self, error: BaseException | None) -> None:
+        if self._closes_below:
+            self._closes_below = False
+            self._below._close_nowait(error)
+            return
+        super()._close_nowait(error)
+
+    def _gone(self) -> None:
+        super()._gone()
+        self.container._views.pop(self._below, None)
+
+
+def with_slots(scope: Any, graph: Graph, node: Node) -> Any:
+    """Return *scope*, with a slot for the value of *node*: which may be of later than the scope itself."""
+    values = scope._values
+    if type(values) is list and len(values) <= node.slot:
+        with LOCK:
+            values.extend([UNSET] * (graph.slots[node.level] - len(values)))
+    return scope
+
+
+class ViewEnd(Held):
+    """Closes an overlay's view when the scope below ends first."""
+
+    __slots__ = ("view",)
+
+    def __init__(self, view: OverlayScope) -> None:
+        self.view = view
+
+    @property
+    def sync(self) -> bool:  # type: ignore[override]  # known only when it is asked
+        return needs_await(as_list(self.view._finalizers)) is None
+
+    async def leave(self, error: BaseException | None) -> None:
+        await Scope._close(self.view, error)
+
+    def leave_nowait(self, error: BaseException | None) -> None:
+        Scope._close_nowait(self.view, error)

@@ -1,0 +1,1 @@
+"""Who is told of builds, and who stands around them."""

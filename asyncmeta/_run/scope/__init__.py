@@ -1,0 +1,1 @@
+"""The public scope, and how it has a value the first time."""

@@ -1,0 +1,1 @@
+"""What a scope and a container hold, and who waits for it."""

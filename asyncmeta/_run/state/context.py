@@ -1,0 +1,97 @@
+"""Which scope or container is the one around the running code?  Read by injected functions, never by `get`."""
+
+from __future__ import annotations
+
+import contextvars
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Final
+
+__all__ = ["AMBIENT", "Ambient", "current", "ambient_while_building"]
+
+AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
+
+
+def current() -> Any:
+    """Return the ambient scope, or the ambient container (which is a scope, too); None where there is neither."""
+    return AMBIENT.get()
+
+
+def ambient_while_building(container: Any) -> Any:
+    """
+    Return what is ambient while *container* builds what it keeps: no scope, which would end before that does.
+
+    It is the container itself, unless what is ambient here is of quite another one: then it is that.
+    """
+    here = AMBIENT.get()
+    if here is None:
+        return None
+    around = here.container
+    return container if around._origin is container._origin else around
+
+
+class Ambient:
+    """Makes a scope the ambient one for a block, in the task that enters it and the tasks started inside."""
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+        self._token: contextvars.Token[Any] | None = None
+
+    def __enter__(self) -> Any:
+        self._token = AMBIENT.set(self._scope)
+        return self._scope
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None = None, exc: BaseException | None = None, tb: TracebackType | None = None, /
+    ) -> None:
+        token, self._token = self._token, None
+        if token is None:
+            return
+        try:
+            AMBIENT.reset(token)
+        except ValueError:
+            # Left in another context than it was entered in: a fixture's two halves.  What this one sees, if anything,
+            # is what was copied.
+            if AMBIENT.get() is self._scope:
+                before = token.old_value
+                AMBIENT.set(None if before is contextvars.Token.MISSING else before)
+
+
+# --- overrides in force ------------------------------------------------------------
+
+#: Stands in IN_FORCE where not even overrides for everybody count: while a shared value is built.
+NONE: Final = object()
+
+#: What is in force in this context, innermost last; what has ended is passed over.
+IN_FORCE: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_overrides", default=())
+
+
+class Seeing(AbstractContextManager[None]):
+    """Sets for a block what is in force in it: of what is built, what its container says."""
+
+    __slots__ = ("_seen", "_token")
+
+    def __init__(self, seen: tuple[Any, ...]) -> None:
+        self._seen = seen
+
+    def __enter__(self) -> None:
+        self._token = IN_FORCE.set(self._seen)
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        try:
+            IN_FORCE.reset(self._token)
+        except ValueError:  # a coroutine that is given up is closed in whatever context
+            pass
+
+
+def building(container: Any) -> AbstractContextManager[None]:
+    """Return the context manager in which what *container* shares is built, or fetched for good: it keeps no fake."""
+    return Seeing(container._seen_by_builds) if container._overridden else nullcontext()
+
+
+# --- finalizers ------------------------------------------------------------
+
+#: Containers whose finalizers the running code is part of.
+EXITING: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_exiting", default=())

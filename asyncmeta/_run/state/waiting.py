@@ -1,0 +1,241 @@
+"""One value, built once: who builds, who waits, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Set
+from types import FrameType
+from typing import Any, Final
+
+from ..._compat import get_running_loop
+from ..._names import name_of
+from ..._solve.nodes import Node
+from ...errors import CircularDependencyError
+
+__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
+
+#: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
+LOCK: Final = threading.RLock()
+
+#: The container values that the running code is part of building, outermost first; child tasks inherit it.
+CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
+
+
+class _Mark:
+    """A state of a scope's slot that is no value."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNSET: Final = _Mark("UNSET")  #: not built
+FLIGHT: Final = _Mark("FLIGHT")  #: being built
+
+
+class Outcome:
+    """How a build ended, for those who wait: an error, or nothing (look again)."""
+
+    __slots__ = ("error", "traceback")
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        # One object is raised by each who waits; without this its traceback would grow with every one.
+        self.traceback = None if error is None else error.__traceback__
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise self.error.with_traceback(self.traceback)
+
+
+class Flight:
+    """The building of one container value, by a task or in place, for any number of callers."""
+
+    __slots__ = (
+        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "stopped", "task",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.container = container
+        self.node = node
+        self.loop = loop  #: where it runs; None for a build in place in a thread without a loop
+        self.task: asyncio.Task[Any] | None = None  #: None for a build in place
+        self.waiters: dict[Any, None] = {}  #: each is told by ``told(flight)``; a bare future is set
+        self.done = False
+        self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
+        self.stopped = False  #: its task was cancelled, or is tearing down: a cancellation now would cut a finalizer
+        self.outcome: Outcome | None = None
+        self.began = 0.0
+        self.finished = 0.0
+
+    def end(self, outcome: Outcome) -> None:
+        """Mark it as over and tell everyone who waits.  The lock is held."""
+        if self.done:
+            return
+        self.done, self.outcome = True, outcome
+        waiters, self.waiters = self.waiters, {}
+        here = get_running_loop()
+        for waiter in waiters:
+            if isinstance(waiter, asyncio.Future):
+                loop = waiter.get_loop()
+                if loop is here:
+                    wake(waiter)
+                elif not loop.is_closed():
+                    loop.call_soon_threadsafe(wake, waiter)
+            else:
+                waiter.told(self)
+
+    def leave(self, waiter: Any) -> None:
+        """Stop waiting; the last one to leave cancels the build."""
+        with LOCK:
+            self.waiters.pop(waiter, None)
+            if not self.waiters and not self.done and self.task is not None and not self.abandoned:
+                self.abandoned = True
+                self.stop()
+
+    def stop(self) -> None:
+        """Cancel its task, once."""
+        with LOCK:
+            if self.task is not None and not self.stopped:
+                self.stopped = True
+                cancel_task(self.task)
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """End the waiting on *future* where it still waits; in its own loop."""
+    if not future.done():
+        future.set_result(None)
+
+
+def cancel_task(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* from whatever thread this is."""
+    loop = task.get_loop()
+    if loop is get_running_loop():
+        task.cancel()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(task.cancel)
+
+
+# --- who waits for whom ----------------------------------------------------------------------------
+#
+# A thing that is being built is a Build, or (scope, slot) of a scoped value.  Only waits from inside of a build are
+# recorded, so ten thousand callers of one value cost nothing here.
+
+
+class Wait:
+    """One wait of code that is part of building something."""
+
+    __slots__ = ("held", "names", "targets")
+
+    def __init__(self, held: dict[Any, str]) -> None:
+        self.held = held  #: what the waiting code is part of building, and its name
+        self.targets: dict[Any, str] = {}  #: what it waits for
+
+    def begin(self, target: Any, name: str, way: tuple[str, ...] = ()) -> None:
+        """
+        Record that this waits for *target*.
+
+        Raises:
+            CircularDependencyError: *target* waits, directly or through others, for something that this is part of.
+        """
+        with LOCK:
+            path = _way(target, (*way, name), self.held)
+            if path is not None:
+                raise CircularDependencyError(path[0], path)
+            self.targets[target] = name
+            _WAITS[self] = None
+
+    def end(self) -> None:
+        """Forget the wait."""
+        with LOCK:
+            _WAITS.pop(self, None)
+
+
+_WAITS: dict[Wait, None] = {}
+
+
+def forget_waits() -> None:
+    """Forget every wait: this is the child of a fork, and those who wait are in the parent."""
+    _WAITS.clear()
+
+
+def _way(target: Any, begin: tuple[str, ...], held: dict[Any, str]) -> tuple[str, ...] | None:
+    """Return the names on the way from *target* back to something held, or None.  The lock is held."""
+    pending: list[tuple[Any, tuple[str, ...]]] = [(target, begin)]
+    seen: set[Any] = set()
+    while pending:
+        thing, path = pending.pop()
+        if thing in held:
+            inner = tuple(held.values())[list(held).index(thing) :]
+            return (*inner, *path)
+        if thing in seen:
+            continue
+        seen.add(thing)
+        for wait in _WAITS:
+            if thing in wait.held:
+                pending.extend((next_one, (*path, next_name)) for next_one, next_name in wait.targets.items())
+    return None
+
+
+#: By the id of a code object: given a frame of it, tells what it is building: the thing, such as (scope, slot), and its name.
+#: Filled by the rooms that build; generated code brings its own reader in its namespace.
+FRAME_READERS: dict[int, Callable[[FrameType], tuple[Any, str] | None]] = {}
+
+
+def holdings() -> dict[Any, str]:
+    """
+    Return what the running code is part of building, outermost first.
+
+    Container values are known by their context, which child tasks inherit; scoped ones by the frames of plain awaits,
+    so that a request pays nothing for it.
+    """
+    held: dict[Any, str] = {}
+    for flight in CHAIN.get():
+        if not flight.done:
+            held[flight] = name_of(flight.node.key) if flight.node.binding else flight.node.name
+    found: list[tuple[Any, str]] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        reader = FRAME_READERS.get(id(frame.f_code)) or frame.f_globals.get("__asyncmeta_reader__")
+        if reader is not None:
+            building = reader(frame)
+            if building is not None:
+                found.append(building)
+        frame = frame.f_back
+    for thing, name in reversed(found):
+        held[thing] = name
+    return held
+
+
+def scopes_above(codes: Set[int], generated: str) -> list[Any]:
+    """
+    Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
+
+    Args:
+        generated: Under which name generated code has what tells, of a frame of it, the scope, or the container whose
+            injected function it is, for which it is doing just that.
+    """
+    found: list[Any] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and id(frame.f_code) in codes:  # the call that asks
+        frame = frame.f_back
+    while frame is not None:
+        if id(frame.f_code) in codes:
+            found.append(frame.f_locals.get("self"))
+        else:
+            # Found by the names that it runs with, so that the code itself does nothing for it.
+            tells = frame.f_globals.get(generated)
+            scope = None if tells is None else tells(frame)
+            if scope is not None:
+                found.append(scope)
+        frame = frame.f_back
+    return found

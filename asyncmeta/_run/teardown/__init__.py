@@ -1,0 +1,1 @@
+"""How what was set up is torn down."""

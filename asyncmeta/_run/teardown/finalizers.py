@@ -1,0 +1,342 @@
+"""How is what was set up torn down?  Exactly once, in reverse, all of it, and no error lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from types import AsyncGeneratorType, GeneratorType, MethodType
+from typing import Any
+
+from ..._names import Place, name_of_callable
+from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
+from ..state.context import EXITING
+from ..state.waiting import LOCK
+
+__all__ = [
+    "EXITING",
+    "Held",
+    "exit_async",
+    "leave",
+    "leave_nowait",
+    "needs_await",
+    "push",
+    "push_locked",
+    "settle_errors",
+    "unwind",
+    "unwind_nowait",
+    "withdraw",
+]
+
+
+
+class Held:
+    """Something torn down by whoever set it up: a task that holds a generator, a thread."""
+
+    __slots__ = ()
+
+    #: its teardown can run without a loop
+    sync = False
+    #: its teardown may run in any task, also beside a failing build that has not been told yet
+    anywhere = False
+
+    async def leave(self, error: BaseException | None) -> None:
+        """Tear it down; *error* is what the body raised."""
+        raise NotImplementedError
+
+    def leave_nowait(self, error: BaseException | None) -> None:
+        """Tear it down without a loop, where `sync` says so."""
+        raise NotImplementedError
+
+
+#: A generator, an on_shutdown method, or something Held.
+Finalizer = Any
+
+
+def push(scope: Any, finalizer: Finalizer) -> None:
+    """Add a finalizer to a scope: none, a single one, or a list of them."""
+    # Invariant: pushed before its value can be seen by anyone else, so a value that was handed out is always also closed.
+    there = scope._finalizers
+    if there is None:
+        scope._finalizers = finalizer
+    elif type(there) is list:
+        there.append(finalizer)
+    else:
+        scope._finalizers = [there, finalizer]
+
+
+def push_locked(scope: Any, finalizer: Finalizer) -> None:
+    """Add a finalizer to a scope for which several threads may build at once."""
+    with LOCK:
+        push(scope, finalizer)
+
+
+def withdraw(scope: Any, finalizer: Finalizer) -> None:
+    """Take back a finalizer that has run before its turn."""
+    with LOCK:
+        there = scope._finalizers
+        if there is finalizer:
+            scope._finalizers = None
+        elif type(there) is list and finalizer in there:
+            there.remove(finalizer)
+
+
+def as_list(finalizers: Finalizer | list[Finalizer] | None) -> list[Finalizer]:
+    """Return what `push` has made, as a list in order of completion."""
+    if finalizers is None:
+        return []
+    return finalizers if type(finalizers) is list else [finalizers]
+
+
+def needs_await(finalizers: list[Finalizer]) -> Finalizer | None:
+    """Return a finalizer that cannot run without a loop, or None."""
+    for finalizer in finalizers:
+        if type(finalizer) is not GeneratorType and not (isinstance(finalizer, Held) and finalizer.sync):
+            return finalizer
+    return None
+
+
+async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseException | None) -> None:
+    """
+    Let an async generator factory finish.
+
+    *error*, the body's, is thrown in; whether the generator swallows it or raises it again, it is not raised here.
+    """
+    traceback = None if error is None else error.__traceback__
+    try:
+        if error is None:
+            await generator.__anext__()
+        else:
+            await generator.athrow(error)
+    except StopAsyncIteration:
+        return
+    except BaseException as raised:
+        if raised is error or (error is not None and _is_wrapped(raised, error)):
+            return
+        raise
+    finally:
+        if error is not None:
+            error.__traceback__ = traceback  # without the generator's frames
+    try:
+        await generator.aclose()
+    finally:
+        raise FactoryError(yields_twice(generator))
+
+
+def exit_nowait(generator: GeneratorType[Any, Any, Any], error: BaseException | None) -> None:
+    """Let a generator factory finish; see `exit_async`."""
+    traceback = None if error is None else error.__traceback__
+    try:
+        if error is None:
+            next(generator)
+        else:
+            generator.throw(error)
+    except StopIteration as stop:
+        # A StopIteration that the generator itself let through cannot be told from its end, and means the same.
+        del stop
+        return
+    except BaseException as raised:
+        if raised is error or (error is not None and _is_wrapped(raised, error)):
+            return
+        raise
+    finally:
+        if error is not None:
+            error.__traceback__ = traceback
+    try:
+        generator.close()
+    finally:
+        raise FactoryError(yields_twice(generator))
+
+
+def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
+    """Python turns a StopIteration that leaves a generator into a RuntimeError with it as the cause."""
+    return isinstance(raised, RuntimeError) and raised.__cause__ is error and isinstance(error, StopIteration | StopAsyncIteration)
+
+
+def yields_twice(generator: Any) -> str:
+    code = getattr(generator, "ag_code", None) or generator.gi_code
+    return (
+        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) yields twice; "
+        "a factory yields its value once, and what follows is its finalizer"
+    )
+
+
+def never_yields(generator: Any) -> str:
+    """Return the text for a generator factory that ends before it yields."""
+    code = getattr(generator, "ag_code", None) or generator.gi_code
+    return (
+        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
+        "a factory yields its value once, and what follows is its finalizer"
+    )
+
+
+async def leave(finalizer: Finalizer, error: BaseException | None) -> None:
+    """Run one finalizer."""
+    kind = type(finalizer)
+    if kind is AsyncGeneratorType:
+        await exit_async(finalizer, error)
+    elif kind is GeneratorType:
+        exit_nowait(finalizer, error)
+    elif kind is MethodType:
+        await finalizer()
+    else:
+        await finalizer.leave(error)
+
+
+def leave_nowait(finalizer: Finalizer, error: BaseException | None) -> None:
+    """Run one finalizer that needs no loop."""
+    if type(finalizer) is GeneratorType:
+        exit_nowait(finalizer, error)
+    else:
+        finalizer.leave_nowait(error)
+
+
+Leave = Callable[[Finalizer, BaseException | None], Any]
+
+
+async def unwind(finalizers: list[Finalizer], error: BaseException | None, leave: Leave = leave) -> list[BaseException]:
+    """
+    Run *finalizers* from the last to the first, and empty the list; return what they raised, in that order.
+
+    Each runs exactly once, whatever the others do; a cancellation that arrives meanwhile is one of the errors.
+    """
+    raised: list[BaseException] = []
+    while finalizers:
+        try:
+            await leave(finalizers.pop(), error)
+        except BaseException as met:
+            raised.append(met)
+    return raised
+
+
+def unwind_nowait(finalizers: list[Finalizer], error: BaseException | None) -> list[BaseException]:
+    """Run *finalizers* without a loop; see `unwind`."""
+    raised: list[BaseException] = []
+    while finalizers:
+        try:
+            leave_nowait(finalizers.pop(), error)
+        except BaseException as met:
+            raised.append(met)
+    return raised
+
+
+def refuse_async(finalizers: list[Finalizer], what: str) -> None:
+    """
+    Refuse to close without a loop what needs one, before anything is closed.
+
+    Raises:
+        AsyncDependencyError: A finalizer has to be awaited.
+    """
+    waiting = needs_await(finalizers)
+    if waiting is not None:
+        name = getattr(waiting, "__qualname__", None) or getattr(waiting, "name", type(waiting).__name__)
+        raise AsyncDependencyError(
+            what,
+            (),
+            "",
+            f"cannot be closed without awaiting: the finalizer of {name} is asynchronous",
+            "Close it with `await ....aclose()`",
+        )
+
+
+def settle_errors(raised: list[BaseException], error: BaseException | None) -> None:
+    """
+    Raise what closing met; return where that is nothing, or where *error*, the body's, goes on by itself.
+
+    A single error is a group, too.  What is no Exception is raised bare, the others stand at the end of its context;
+    beside an exception of the body all of them stand at the end of its context, and in a note.
+    """
+    if not raised:
+        return
+    # What closing something else has collected is not boxed a second time.
+    raised = [inner for one in raised for inner in (one.exceptions if isinstance(one, FinalizationErrors) else (one,))]
+    plain = [one for one in raised if isinstance(one, Exception)]
+    bare = [one for one in raised if not isinstance(one, Exception)]
+    group = FinalizationErrors.of(plain) if plain else None
+    if error is not None:
+        if group is not None:
+            _append(error, group)
+            error.add_note(f"asyncmeta: {group.args[0]}: " + "; ".join(f"{type(one).__name__}: {one}" for one in plain))
+        for one in bare:
+            if one is not error and isinstance(one, BaseException):
+                _append(error, one)
+        return
+    if bare:
+        first = bare[0]
+        for other in bare[1:]:
+            if other is not first:
+                _append(first, other)
+        if group is not None:
+            _append(first, group)
+        raise first
+    assert group is not None
+    raise group
+
+
+def _append(error: BaseException, last: BaseException) -> None:
+    """Put *last* at the end of the context chain of *error*."""
+    if isinstance(last, FinalizationErrors):
+        for inner in last.exceptions:
+            if inner.__context__ is error:  # it was raised while the body's was handled; shown there already
+                inner.__context__ = None
+    seen = {id(error)}
+    end = error
+    while end.__context__ is not None and id(end.__context__) not in seen:
+        end = end.__context__
+        seen.add(id(end))
+    if end is not last and id(last) not in seen:
+        if last.__context__ is not None and id(last.__context__) in seen:
+            last.__context__ = None
+        end.__context__ = last
+
+
+# --- what was entered in a thread --------------------------------------------------
+
+
+class ThreadGenerator(Held):
+    """A sync generator factory whose exit runs in a thread, as its entry did."""
+
+    __slots__ = ("context", "generator")
+    sync = True
+
+    def __init__(self, generator: GeneratorType[Any, Any, Any], context: contextvars.Context) -> None:
+        self.generator, self.context = generator, context
+
+    async def leave(self, error: BaseException | None) -> None:
+        exiting = EXITING.get()
+
+        def exit_noting() -> BaseException | None:
+            # Never raises: a Future cannot hold every exception (StopIteration).
+            try:
+                self._exit(error, exiting)
+            except BaseException as met:
+                return met
+            return None
+
+        future = asyncio.get_running_loop().run_in_executor(None, exit_noting)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as one:
+                cancelled = one  # closing is finished first
+        raise_first(cancelled, future.result())
+
+    def leave_nowait(self, error: BaseException | None) -> None:
+        self._exit(error, EXITING.get())
+
+    def _exit(self, error: BaseException | None, exiting: tuple[Any, ...]) -> None:
+        self.context.run(EXITING.set, exiting)
+        self.context.run(exit_nowait, self.generator, error)
+
+
+def raise_first(cancelled: BaseException | None, failed: BaseException | None) -> None:
+    """Raise what leaving met: a cancellation with the failure in its context, or the failure itself."""
+    if cancelled is None and failed is None:
+        return
+    try:
+        if failed is not None:
+            raise failed
+    finally:
+        if cancelled is not None:
+            raise cancelled

@@ -1,0 +1,399 @@
+"""How does a scope end?  Nothing new is handed out, what is in flight lands, what it made is torn down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable
+from types import AsyncGeneratorType, TracebackType
+from typing import Any, Final, Self
+
+from ..._compat import get_running_loop
+from ..._declare.lifetimes import CONTAINER_LEVEL
+from ...errors import ClosedError, ContainerError, FactoryError
+from ..state.waiting import LOCK, scopes_above, wake
+from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
+
+__all__ = [
+    "CLOSED",
+    "CLOSING",
+    "CLOSING_CODES",
+    "Closing",
+    "FLIGHT_CODES",
+    "GONE",
+    "LEAVES_FOR",
+    "MAKES_FOR",
+    "landed",
+    "live",
+    "warn_open",
+]
+
+#: Added to a scope's count of gets in flight when it begins to close.
+CLOSING: Final = 1 << 40
+
+#: The table of roots of a closed scope: every look-up misses, and the cold path refuses.
+CLOSED: Final[dict[Any, Any]] = {}
+
+# Keys beside slots among a scope's waiters.
+_CLOSERS, _LANDING = -1, -2
+
+
+class _Gone:
+    """Stands where a closed scope's values were."""
+
+    __slots__ = ()
+
+    def __getitem__(self, slot: int) -> Any:
+        raise ClosedError("the scope is closed")
+
+    def __setitem__(self, slot: int, value: Any) -> None:
+        raise ClosedError("the scope is closed")
+
+
+GONE: Final = _Gone()
+
+
+class Closing:
+    """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
+
+    #: whoever leaves it open is told
+    _warns_open = True
+
+    # On the scope itself: generated code reads these on every request.
+    __slots__ = (
+        "__weakref__",
+        "_children",  # set | None: scopes inside of this one that have something to close
+        "_finalizers",  # finalizers, see `push`
+        "_in_flight",  # int: gets in flight that await, plus CLOSING
+        "_parent",  # the scope or container around this one
+        "_roots",  # dict: what is asked for -> its root
+        "_values",  # list: values by slot, UNSET or FLIGHT where there is none
+        "_waiters",  # dict | None: who waits, by slot
+    )
+
+    _children: Any
+    _in_flight: int
+    _parent: Any
+    _roots: dict[Any, Any]
+    _values: Any
+    _waiters: Any
+    _finalizers: Any
+
+    #: set on the class that a container makes of this one
+    _level: int = -1
+    _roots_nowait: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
+
+    @property
+    def container(self) -> Any:
+        """The container that it belongs to."""
+        return self._parent.container
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or closing."""
+        return self._roots is CLOSED
+
+    @property
+    def _name(self) -> str:
+        """What to call it in text."""
+        raise NotImplementedError
+
+    @property
+    def _title(self) -> str:
+        """The same with what it is."""
+        return self._name
+
+    def _check_open(self) -> None:
+        """
+        Refuse where nothing is handed out any more.
+
+        Raises:
+            ClosedError: Closed, or closing.
+        """
+        if self._roots is CLOSED:
+            raise ClosedError(f"{self._name} is closed")
+        self._parent._check_open()
+
+    #: Whether several threads may claim its values; see `ByThreads`.
+    _by_threads = False
+
+    # --- entering and closing ---
+
+    async def __aenter__(self) -> Self:
+        if self._roots is CLOSED:
+            self._check_open()
+        return self
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        if self._level != CONTAINER_LEVEL and not self._by_threads:
+            self.__class__ = class_by_threads(type(self))
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        x = self._finalizers
+        if self._in_flight or self._children or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
+            await self._close(exc)
+            return
+        # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
+        self._roots = CLOSED
+        if x is None:
+            self._values = GONE
+            around = self._parent._children
+            if around:
+                around.discard(self)
+            return
+        self._in_flight = CLOSING
+        self._finalizers = None
+        try:
+            await x.__anext__()
+        except StopAsyncIteration:
+            return
+        except BaseException as raised:
+            settle_errors([raised], None)
+        else:
+            try:
+                await x.aclose()
+            finally:
+                settle_errors([FactoryError(yields_twice(x))], None)
+        finally:
+            self._values = GONE
+            around = self._parent._children
+            if around:
+                around.discard(self)
+            if self._waiters:
+                self._tell(_CLOSERS)
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        self._close_nowait(exc)
+
+    async def aclose(self) -> None:
+        """
+        Close it: run the finalizers of everything it made, in reverse order of completion, and all of them.
+
+        A second call returns when the first has ended.  When it is cancelled, closing is finished first.
+
+        Raises:
+            FinalizationErrors: What finalizers raised, also a single one.
+        """
+        await self._close(None)
+
+    def close(self) -> None:
+        """
+        Close it without a loop.
+
+        Raises:
+            AsyncDependencyError: Something has to be awaited; nothing is closed then.
+            FinalizationErrors: What finalizers raised, also a single one.
+        """
+        self._close_nowait(None)
+
+    def _gone(self) -> None:
+        """The last step of closing."""
+        self._values = GONE
+        around = self._parent._children
+        if around is not None:
+            around.discard(self)
+        if self._waiters:
+            self._tell(_CLOSERS)
+
+    async def _close(self, error: BaseException | None) -> None:
+        self._refuse_inside()
+        if self._roots is CLOSED:
+            if self._values is not GONE and self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                await self._until(_CLOSERS, lambda: self._values is GONE)
+            return
+        self._roots = CLOSED
+        self._in_flight += CLOSING
+        raised: list[BaseException] = []
+        await self._close_kids(raised)
+        try:
+            await self._until(_LANDING, lambda: self._in_flight == CLOSING)
+        except asyncio.CancelledError as cancelled:
+            raised.append(cancelled)
+        finalizers, self._finalizers = as_list(self._finalizers), None
+        raised[:0] = await unwind(finalizers, error)
+        self._gone()
+        settle_errors(raised, error)
+
+    async def _close_kids(self, raised: list[BaseException]) -> None:
+        """Wait for the scopes inside that are closing, and close those that nobody closes."""
+        while self._children:
+            kid = next(iter(self._children))
+            if kid._in_flight < CLOSING:
+                warn_open(kid, raised)
+            try:
+                await kid._close(None)
+            except asyncio.CancelledError as cancelled:
+                if cancelled not in raised:
+                    raised.append(cancelled)
+            except BaseException as met:
+                raised.append(met)
+            if kid._values is GONE:
+                self._children.discard(kid)
+
+    def _close_nowait(self, error: BaseException | None) -> None:
+        if self._roots is CLOSED:
+            return
+        finalizers = as_list(self._finalizers)
+        refuse_async(finalizers, self._name)
+        for kid in self._children or ():
+            refuse_async(as_list(kid._finalizers), kid._name)
+        self._refuse_inside()
+        if self._in_flight and not self._by_threads:
+            raise ContainerError(f"{self._name} has gets in flight: close it with `await scope.aclose()`")
+        self._roots = CLOSED
+        self._in_flight += CLOSING
+        raised: list[BaseException] = []
+        for kid in list(self._children or ()):
+            warn_open(kid, raised)
+            try:
+                kid._close_nowait(None)
+            except BaseException as met:
+                raised.append(met)
+        self._until_nowait(lambda: self._in_flight == CLOSING)
+        finalizers, self._finalizers = as_list(self._finalizers), None
+        raised[:0] = unwind_nowait(finalizers, error)
+        self._gone()
+        settle_errors(raised, error)
+
+    def _refuse_inside(self) -> None:
+        """
+        Refuse to be closed by what is just being built for it.
+
+        Raises:
+            ContainerError: The caller is part of a get in flight.
+        """
+        if self._in_flight & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, MAKES_FOR):
+            raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
+
+    async def _until(self, key: int, over: Callable[[], bool]) -> None:
+        """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
+        cancelled: asyncio.CancelledError | None = None
+        while not over():
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            told = waker(future)
+            if self._waiters is None:
+                self._waiters = {}
+            self._waiters.setdefault(key, []).append(told)
+            try:
+                await future
+            except asyncio.CancelledError as error:
+                cancelled = error
+            finally:
+                waiting = self._waiters.get(key)
+                if waiting and told in waiting:
+                    waiting.remove(told)
+        if cancelled is not None:
+            raise cancelled
+
+    def _until_nowait(self, over: Callable[[], bool]) -> None:
+        while not over():
+            event = threading.Event()
+            with LOCK:
+                if over():
+                    return
+                if self._waiters is None:
+                    self._waiters = {}
+                self._waiters.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
+            event.wait()
+
+    def _wake_closers(self) -> None:
+        """Tell who closes it that a get in flight has landed."""
+        if self._in_flight >= CLOSING and self._waiters:
+            self._tell(_LANDING)
+
+    def _tell(self, key: int) -> None:
+        with LOCK:
+            waiting = self._waiters.pop(key, ())
+        for told in waiting:
+            told(None)
+
+
+class ByThreads:
+    """
+    Mixed into the class of a scope that was entered with a plain ``with``.
+
+    Any number of threads may use it, each value is claimed under the lock, and nothing in it is awaited: a build that
+    waits for its loop would be waited for by blocking that loop.  Generated code, which claims without a lock, is for
+    the others.
+    """
+
+    __slots__ = ()
+
+    _by_threads = True
+    _innermost = False  # of injected functions, too, the code is for the others
+
+    def get(self, token: Any, /) -> Any:
+        return self._get_cold(token)  # type: ignore[attr-defined]  # this and the rest: mixed into scopes
+
+    async def __aenter__(self) -> Any:
+        raise ContainerError(f"{self._name} was entered with a plain `with`, and a scope is entered one way")  # type: ignore[attr-defined]
+
+    def _enter_flight(self) -> None:
+        with LOCK:
+            super()._enter_flight()  # type: ignore[misc]
+
+    def _leave_flight(self) -> None:
+        with LOCK:
+            super()._leave_flight()  # type: ignore[misc]
+
+
+def class_by_threads(cls: Any) -> Any:
+    """Return what a scope of *cls* becomes when it is entered with a plain ``with``."""
+    found = cls.__dict__.get("_class_by_threads")
+    if found is None:
+        found = type("Scope", (ByThreads, cls), {"__slots__": (), "__module__": cls.__module__})
+        cls._class_by_threads = found
+    return found
+
+
+def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
+    """Return a function that ends the waiting on *future*, from any thread."""
+    loop = future.get_loop()
+
+    def told(_: Any) -> None:
+        if loop is get_running_loop():
+            wake(future)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(wake, future)
+
+    return told
+
+
+def warn_open(scope: Any, raised: list[BaseException]) -> None:
+    """Warn that a scope is closed by its container because nobody else did; where warnings are errors it is closed, too."""
+    if not scope._warns_open:
+        return
+    try:
+        warnings.warn(f"{scope._name} was still open when its container closed", ResourceWarning, stacklevel=2, source=scope)
+    except ResourceWarning as told:
+        raised.append(told)
+
+
+def live(scope: Any) -> None:
+    """Make a scope known to the one around it: it has something to close, or something in flight."""
+    around = scope._parent
+    if around is None:
+        return
+    if around._children is None:
+        around._children = {scope}
+        live(around)
+    elif scope not in around._children:
+        around._children.add(scope)
+        live(around)
+
+
+def landed(scope: Any) -> None:
+    """A get lands while its scope closes: wake who closes it, and hand nothing out."""
+    scope._wake_closers()
+    raise ClosedError(f"{scope._name} was closed meanwhile")
+
+
+#: The codes that tear down, and those that carry out a get in flight; each room adds its own.
+CLOSING_CODES: Final[set[int]] = set(map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_nowait.__code__)))
+FLIGHT_CODES: Final[set[int]] = set()
+
+#: The names under which generated code has what tells for whom it does the same, see `scopes_above`.
+LEAVES_FOR, MAKES_FOR = "__asyncmeta_leaves_for__", "__asyncmeta_makes_for__"

@@ -1,0 +1,127 @@
+"""What does one call of get lead to?  Looked up once for each token and level, and kept with the graph."""
+
+from __future__ import annotations
+
+from typing import Any, ForwardRef
+
+from .._declare.keys import Ask, ask_for
+from .._declare.registry import Attribute
+from .._names import name_of
+from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
+from .checks import check_nodes, missing_error
+from .graph import Graph
+from .nodes import (
+    CONSTANT,
+    CONTAINER,
+    MAYBE,
+    NODE,
+    SCOPE,
+    Absent,
+    Ambiguous,
+    Node,
+    Several,
+    Site,
+    Target,
+    ambiguity,
+    several_hint,
+)
+from .plan import THE_SCOPE, Plan, Ref, plan_of
+
+__all__ = ["Root", "root_of"]
+
+
+class Root:
+    """A token at a level: what serves it, and the plan to have it."""
+
+    __slots__ = ("node", "nodes", "plan")
+
+    def __init__(self, plan: Plan, node: Node | None, nodes: tuple[Node, ...]) -> None:
+        self.plan = plan
+        self.node = node  #: the one node that it gives, None where it gives something else
+        self.nodes = nodes  #: what it gives, or a handle of it
+
+
+def site_of(graph: Graph, token: Any) -> Site:
+    """Return what *token* asks for: a user's token, the pair (class, descriptor) of an attribute, or a site."""
+    if type(token) is Site:
+        return token
+    if type(token) is tuple and len(token) == 2 and isinstance(token[1], Attribute):
+        cls, attribute = token
+        user = graph.instances.get(cls)
+        name = f"{name_of(cls)}.{attribute.name}"
+        return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)
+    ask = ask_for(token)
+    if ask.kind == "all" and isinstance(ask.keys[0], ForwardRef):
+        name = ask.keys[0].__forward_arg__
+        raise DeclarationError(f'All["{name}"] names a type; for a string token ask for Annotated[list[...], Inject("{name}")]')
+    return Site(ask, None, "", None)
+
+
+def root_of(graph: Graph, level: int, token: Any) -> Root:
+    """
+    Return the root of *token* for scopes of *level*.
+
+    Raises:
+        GraphError: Nothing provides it, or something that it needs does not fit.
+        ScopeError: It lives in a scope further in.
+    """
+    site = site_of(graph, token)
+    target = _served(graph, site)
+    errors = check_nodes(graph, target.each())
+    for error in errors:
+        raise error
+    if target.how == MAYBE and target.node is not None and target.node.level > level:
+        target = Target(CONSTANT, value=target.value)
+    plan = plan_of(graph, target)
+    deepest = max((unit.node.level for unit in plan.units if unit.node is not None), default=0)
+    if deepest > level or (level == 0 and _takes_scope(plan)):
+        raise _outside(graph, site.ask, level, max(deepest, 1))
+    node = target.node if target.how == NODE else None
+    if node is not None and node.kind in (CONTAINER, SCOPE):
+        node = None
+    return Root(plan, node, target.each())
+
+
+def _served(graph: Graph, site: Site) -> Target:
+    try:
+        return graph.serve(site)
+    except Absent as met:
+        if site.ask.optional:
+            return Target(CONSTANT, value=None)
+        key = site.ask.key
+        asker = site.user if site.name and site.user is not None else None
+        if asker is not None and key in asker.registration.keys and asker.rank >= 0:
+            raise MissingDependencyError(name_of(key), (site.name, name_of(key)), str(site.place or "")) from None
+        error = missing_error(graph, key, site.name, str(site.place or ""))
+        if str(met):
+            error = MissingDependencyError(error.key, error.path, error.where, (), str(met))
+        raise error from None
+    except Ambiguous as met:
+        raise _found_at(graph, ambiguity(met.registration), site) from None
+    except Several:
+        key = site.ask.key
+        raise MissingDependencyError(
+            name_of(key), (site.name, name_of(key)) if site.name else (name_of(key),), "", (), several_hint(key)
+        ) from None
+
+
+def _found_at(graph: Graph, problem: Any, site: Site) -> GraphError:
+    name = name_of(problem.key)
+    return AmbiguousDependencyError(name, (site.name, name) if site.name else (name,), str(site.place or ""), problem.places)
+
+
+def _takes_scope(plan: Plan) -> bool:
+    def takes(ref: Ref) -> bool:
+        return ref.how == THE_SCOPE or any(map(takes, ref.refs))
+
+    return takes(plan.unit.result) or any(any(map(takes, op.args)) for op in plan.unit.ops)
+
+
+def _outside(graph: Graph, ask: Ask, level: int, needed: int) -> ScopeError:
+    name = name_of(ask.key)
+    lives = graph.levels[needed]
+    scope = "a scope" if lives == "scoped" else f"a {lives} scope"
+    where = "the container" if level == 0 else f"a {graph.levels[level]} scope"
+    return ScopeError(
+        f"{name} needs {scope}, and this is {where}; open one: `async with container.scope() as scope`, then ask the scope"
+    )
