@@ -46,6 +46,7 @@ LONG: dict[str, str] = {}
 #: Rooms that are loaded when they are first needed, by an import in a function, and why a program may never need them.
 #: `import asyncmeta` loads none of them; see the docstring of _run.
 LATE = {
+    "_declare.misread": "only where pydantic reads a mark",
     "_declare.providers": "registrations are mostly written with decorators",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_run.container.findings": "only check() reports what is no problem",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import Annotated, Any, Final, Generic, final
 
 import typing_extensions as te
@@ -105,6 +105,12 @@ class Inject:
     def __hash__(self) -> int:
         return hash((Inject, self.token))
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """Refuse to be read from a request; asked by pydantic, for frameworks that make models of a handler's parameters."""
+        from .misread import schema_unless_misread  # late
+
+        return schema_unless_misread(self, source, handler)
+
     def __repr__(self) -> str:
         return "Inject()" if self.token is MISSING else f"Inject({name_of(self.token)})"
 
@@ -114,6 +120,11 @@ class _Collect:
     """The marker of All[T]."""
 
     __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from .misread import schema_unless_misread  # late
+
+        return schema_unless_misread(self, source, handler)
 
     def __repr__(self) -> str:
         return "All"

@@ -434,6 +434,8 @@ def drf(world, kind):
 
 def ninja(world, kind):
     """Return the only view of an API of Django ninja."""
+    from . import django_site  # noqa: F401
+
     pytest.importorskip("ninja")
     from ninja import NinjaAPI
     from ninja.errors import HttpError
