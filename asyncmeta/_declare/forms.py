@@ -205,7 +205,7 @@ class _Reading:
         handle = origin is Lazy or origin is Factory
         fresh = tuple([self.argument(argument, marked=handle) for argument in arguments])
         parameters = getattr(origin, "__parameters__", ())
-        if isinstance(parameters, tuple) and len(fresh) < len(parameters):
+        if isinstance(parameters, tuple) and any(default_of(one) is not MISSING for one in parameters):
             fresh = _padded(parameters, fresh)
         left_out = _LEFT_OUT.get(origin)
         while left_out is not None and 1 < len(fresh) <= 1 + len(left_out) and fresh[-1] == left_out[len(fresh) - 2]:
@@ -271,13 +271,26 @@ def default_of(variable: Any) -> Any:
 
 def _padded(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return *arguments* with the defaults of the variables that have none; as they are where a variable has no default."""
-    binding = substitution_of(parameters, arguments)
+    if any(isinstance(one, te.TypeVarTuple) for one in parameters):
+        return arguments
     found = list(arguments)
-    for variable in parameters[len(arguments) :]:
-        if variable not in binding or isinstance(variable, te.TypeVarTuple):
-            return arguments
-        found.append(binding[variable])
+    binding = dict(zip(parameters, arguments, strict=False))
+    for at, variable in enumerate(parameters):
+        default = default_of(variable)
+        if default is MISSING:
+            if at >= len(found):
+                return arguments
+            continue
+        default = _normal_default(default)
+        # `typing` puts defaults in as they are, and one may name other variables: Cache[str, list[K]] is meant as list[str].
+        if at >= len(found) or found[at] == default:
+            found[at:] = [substituted(default, binding), *found[at + 1 :]]
+            binding[variable] = found[at]
     return tuple(found)
+
+
+def _normal_default(default: Any) -> Any:
+    return tuple([normal(one) for one in default]) if isinstance(default, list | tuple) else normal(default)
 
 
 def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> dict[Any, Any]:
@@ -299,7 +312,7 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
         if one not in found:
             default = default_of(one)
             if default is not MISSING:
-                found[one] = substituted(normal(default), found)
+                found[one] = substituted(_normal_default(default), found)
     return found
 
 
@@ -312,6 +325,8 @@ def _is_parameter_list(arguments: tuple[Any, ...]) -> bool:
 
 def substituted(form: Any, binding: dict[Any, Any]) -> Any:
     """Return *form* with its type variables replaced by what *binding* says."""
+    if isinstance(form, tuple):  # the parameters that stand for a ParamSpec
+        return tuple([substituted(one, binding) for one in form])
     if isinstance(form, typing.TypeVar | te.ParamSpec):
         return binding.get(form, form)
     parameters = getattr(form, "__parameters__", ()) if typing.get_origin(form) is not None else ()

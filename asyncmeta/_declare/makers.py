@@ -17,11 +17,11 @@ from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
 from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
 from .constructors import parameters_of_class
-from .forms import is_union, normal
-from .keys import MISSING, Token, plain_of, read
+from .forms import is_alias, is_union, normal
+from .keys import MISSING, Factory, Lazy, Token, plain_of, read
 from .texts import Evaluator, evaluator_of_module
 
-__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "maker_of", "value_maker"]
+__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
 # Kinds of factories.
 VALUE = "value"  #: no call: the value itself
@@ -67,7 +67,7 @@ _VAGUE = (object, Any, typing.NoReturn, typing.Never)
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("call", "cls", "function", "home", "kind", "partial", "skip", "undecided", "written")
+    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "skip", "undecided", "written")
 
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
@@ -75,6 +75,7 @@ class Maker:
         self.function = function  #: the plain function underneath, None for a class or a value
         self.cls = cls  #: the class that is built, else None
         self.written = written  #: what the user handed over
+        self.form: Any = None  #: the closed generic whose class is built, ``Repo[User]``, else None
         self.partial = _NOTHING_BOUND  #: positions and names bound already
         self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
         self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
@@ -83,6 +84,7 @@ class Maker:
     def take(self, other: Maker) -> None:
         """Be called as *other* is."""
         self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
+        self.form = other.form
 
     # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
 
@@ -124,7 +126,7 @@ class Maker:
             Exception: Whatever evaluating the annotation may raise.
         """
         if self.cls is not None:
-            return self.cls
+            return self.cls if self.form is None else self.form
         if self.function is None:
             return MISSING
         said = self._said(owner)
@@ -306,9 +308,12 @@ def maker_of(factory: Any) -> Maker:
         names |= frozenset(call.keywords)
         call = call.func
     bound = _NOTHING_BOUND if call is factory else (positions, names)
-    if isinstance(call, type):
-        maker = Maker(factory, SYNC, None, call, factory)
-        maker.partial = bound
+    form = _class_form(call)
+    if form is not None or isinstance(call, type):
+        maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
+        maker.partial, maker.form = bound, form if typing.get_args(form) else None
+        if form is not None and call is factory:
+            maker.call = form
         return maker
     if isinstance(call, (staticmethod, classmethod)):
         raise DeclarationError(f"{name_of_callable(call.__func__)} is a {type(call).__name__} object and cannot be called here")
@@ -332,9 +337,34 @@ def maker_of(factory: Any) -> Maker:
     return maker
 
 
+def _class_form(thing: Any) -> Any:
+    """Return the normal form of a generic class with its arguments, or of an alias of a class; None for anything else."""
+    if isinstance(thing, type) or (typing.get_origin(thing) is None and not is_alias(thing)):
+        return None
+    form = normal(thing)
+    return form if isinstance(form, type) or _class_behind(form) is not None else None
+
+
+def _class_behind(form: Any) -> Any:
+    """Return the class of ``Repo[User]``; None for forms that are no class with arguments."""
+    origin: Any = typing.get_origin(form)
+    return origin if isinstance(origin, type) and origin is not Annotated and not is_union(form) else None  # both may be classes
+
+
+def class_of(thing: Any) -> Any:
+    """Return the class, or the generic one with its arguments, that *thing* is or an alias of; None for others."""
+    if isinstance(thing, type):
+        return thing
+    form = _class_form(thing)
+    origin = _class_behind(form)
+    # Handles, list[int] and other forms of what is no class of the user's are asked for and not made.
+    made = origin is None or (bool(getattr(origin, "__parameters__", None)) and origin is not Lazy and origin is not Factory)
+    return form if made else None
+
+
 def _is_form(call: Any) -> bool:
     """Tell whether *call* is a form of `typing`'s that can be called by its looks only: ``int | str``, ``Optional[X]``."""
-    return typing.get_origin(call) is not None and not isinstance(typing.get_origin(call), type)
+    return typing.get_origin(call) is not None and _class_behind(call) is None
 
 
 def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None]:

@@ -18,9 +18,9 @@ from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import refuse_class
-from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable
+from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lifetimes import Lifetime
-from .makers import SYNC, Maker, maker_of, value_maker
+from .makers import SYNC, Maker, class_of, maker_of, value_maker
 from .registrations import Entry, Later, Registration
 from .registry import NotYet, inferred_token, registry_of
 
@@ -209,8 +209,9 @@ def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) 
     first: dict[Hashable, tuple[bool, str]] = {}
     for spot, entry in _flat(providers, place, asked=listed):
         try:
-            if isinstance(entry, type):
-                registration = _class_registration(entry, entry, None, None, place, named=not injector)
+            made = class_of(entry)
+            if made is not None:
+                registration = _class_registration(made, made, None, None, place, named=not injector)
                 registration.bare = listed
             elif isinstance(entry, Mapping):
                 registration = _registration(entry, place)
@@ -251,7 +252,8 @@ def _function_registration(function: Any, place: Place) -> Registration:
         why = message.partition(";")[0]
         return DeclarationError(f'{why}; annotate what it returns, or write {{"provide": ..., "use_factory": {maker.name}}}')
 
-    registration = Registration(_key(inferred_token(maker, None, wrong)), maker, "singleton", place)
+    key = _key(inferred_token(maker, None, wrong))
+    registration = Registration(key, maker.declared((key,)), "singleton", place)
     registration.entry = True
     return registration
 
@@ -340,10 +342,10 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     kinds = [kind for kind in _KINDS if kind in given]
     if len(kinds) > 1:
         raise DeclarationError(f"{given[kinds[0]][0]} and {given[kinds[1]][0]} contradict each other; choose one")
-    if not kinds and not isinstance(token, type):
+    if not kinds and class_of(plain_of(key)) is None:
         raise DeclarationError("it does not say what to give: add use_class, use_factory, value or use_existing")
     kind = kinds[0] if kinds else CLASS
-    word, thing = given.get(kind, ("provide", token))
+    word, thing = given.get(kind, ("provide", plain_of(key)))
     multi = given.get("multi", ("", False))[1]
     if type(multi) is not bool:
         raise DeclarationError(f"multi is True or False, not {_called(multi)}")
@@ -363,10 +365,11 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
         alias = ProviderMaker(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
         return Registration(key, alias, "transient", place, multi=multi)
     if kind is CLASS:
-        if not isinstance(thing, type):
+        cls = class_of(thing)
+        if cls is None:
             meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
             raise DeclarationError(f"{word} takes a class, not {_called(thing)}; did you mean {meant}?")
-        return _class_registration(key, thing, deps, lifetime, place, multi)
+        return _class_registration(key, cls, deps, lifetime, place, multi)
     if not callable(thing):
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {_called(thing)}; did you mean {meant}?")
@@ -376,15 +379,15 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
 
 def _class_registration(
     key: Hashable,
-    cls: type,
+    cls: Any,
     deps: tuple[Any, ...] | None,
     lifetime: str | None,
     place: Place,
     multi: bool = False,
     named: bool = False,
 ) -> Registration:
-    registry = registry_of(cls)
     maker = maker_of(cls)
+    registry = registry_of(maker.cls)
     # A service keeps the rules that it has when nobody lists it.
     if registry is None or deps is not None:
         maker = ProviderMaker(maker, CLASS, deps, named)

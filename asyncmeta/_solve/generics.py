@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Hashable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import typing_extensions as te
 
 from .._declare.annotations import Parameter
-from .._declare.keys import MISSING, Ask
+from .._declare.constructors import writes_init
+from .._declare.forms import default_of, is_union, substituted, substitution_of
+from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.texts import evaluator_of_module
 from .._names import name_of
 
 __all__ = [
     "DEEPEST",
     "Binding",
+    "Opened",
+    "binding_of",
     "bound_parameters",
+    "closed_by_defaults",
+    "closing",
     "depth_of",
+    "frozen",
+    "is_case_of",
     "is_open",
+    "match_all",
     "most_specific",
+    "names_of",
     "open_key_of",
     "refusal",
     "substitution",
@@ -32,9 +43,12 @@ Binding = dict[Any, Any]
 DEEPEST: Final = 32
 
 
+_VARIABLES = (typing.TypeVar, te.ParamSpec, te.TypeVarTuple)
+
+
 def variables_of(form: Any) -> tuple[Any, ...]:
     """Return the type variables that stand in *form*, or that a generic class leaves open."""
-    if isinstance(form, typing.TypeVar):
+    if isinstance(form, _VARIABLES):
         return (form,)
     if not isinstance(form, type) and typing.get_origin(form) is None:
         return ()
@@ -44,15 +58,45 @@ def variables_of(form: Any) -> tuple[Any, ...]:
 
 def is_open(key: Hashable) -> bool:
     """Tell whether *key*, of a registration, is an open generic: a generic class as it stands, or a form such as ``Repo[T]``."""
-    return bool(variables_of(key))
+    return bool(variables_of(plain_of(key)))
 
 
-def open_key_of(key: Hashable) -> tuple[Any, tuple[Any, ...]] | None:
+class Opened(NamedTuple):
+    """A closed generic: what it is one of, and with which arguments."""
+
+    origin: Any
+    arguments: tuple[Any, ...]
+    names: tuple[Any, ...]  #: what stands around it: "main" of ``Annotated[Repo[User], "main"]``
+
+
+def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
-    origin = typing.get_origin(key)
-    if not isinstance(origin, type) or not variables_of(origin) or variables_of(key):
+    plain: Any = plain_of(key)
+    origin = typing.get_origin(plain)
+    if not isinstance(origin, type) or not variables_of(origin) or variables_of(plain):
         return None
-    return origin, typing.get_args(key)
+    return Opened(origin, plain.__args__, names_of(key))
+
+
+def names_of(key: Any) -> tuple[Any, ...]:
+    """Return what names a key beside its type."""
+    return key.__metadata__ if typing.get_origin(key) is typing.Annotated else ()
+
+
+def closed_by_defaults(key: Any) -> Any:
+    """Return what a generic class as it stands means where all of its variables have defaults; None for anything else."""
+    plain: Any = plain_of(key)
+    parameters = variables_of(plain) if isinstance(plain, type) else ()
+    if not parameters or any(default_of(one) is MISSING for one in parameters):
+        return None
+    binding = substitution_of(parameters, ())
+    closed = substituted(plain[parameters], binding)
+    return typing.Annotated[(closed, *names_of(key))] if plain is not key else closed
+
+
+def frozen(binding: Binding) -> Hashable:
+    """Return what tells bindings apart."""
+    return frozenset(binding.items())
 
 
 def depth_of(form: Any) -> int:
@@ -101,67 +145,128 @@ def most_specific(candidates: Iterable[Any]) -> Any:
     """Return the one of several open keys that all serve one closed key which says most; the last one where none does."""
     best: Any = None
     for candidate in candidates:
-        if best is None or _is_case_of(candidate, best) or not _is_case_of(best, candidate):
+        if best is None or is_case_of(candidate, best) or not is_case_of(best, candidate):
             best = candidate
     return best
 
 
-def _is_case_of(special: Any, general: Any) -> bool:
+def is_case_of(special: Any, general: Any) -> bool:
+    """Tell whether the open or closed key *special* is one of those that *general*, an open one, serves."""
+    special, general = plain_of(special), plain_of(general)
     origin = typing.get_origin(special) or special
-    return substitution(general, None, origin, typing.get_args(special) or origin.__parameters__) is not None
+    return substitution(general, None, origin, getattr(special, "__args__", variables_of(origin))) is not None
 
 
 def _bound(candidate: Any, cls: type | None, origin: Any, arguments: tuple[Any, ...]) -> Binding | None:
     if candidate is origin:
         patterns = variables_of(origin)
     elif typing.get_origin(candidate) is origin and variables_of(candidate):
-        patterns = typing.get_args(candidate)
+        patterns = candidate.__args__
     else:
         return None
     binding: Binding = {}
-    if len(patterns) != len(arguments):
-        return None
-    if not all(_match(pattern, argument, binding) for pattern, argument in zip(patterns, arguments, strict=True)):
+    if not match_all(patterns, arguments, binding):
         return None
     if cls is not None and cls is not origin and variables_of(cls):
         # A class that is registered under its base: its own variables are those that it hands to the base.
-        handed = _handed_up(cls, origin)
+        handed = handed_up(cls, origin)
         if handed is not None:
             binding = {}
-            if not all(_match(pattern, argument, binding) for pattern, argument in zip(handed, arguments, strict=True)):
+            if not match_all(handed, arguments, binding):
+                return None
+        elif candidate is origin and set(variables_of(cls)) != set(patterns):
+            # Under a Protocol that it does not derive from: the same arguments in the same places.
+            binding = {}
+            if not match_all(variables_of(cls), arguments, binding):
                 return None
     return binding
 
 
+def match_all(patterns: tuple[Any, ...], arguments: tuple[Any, ...], binding: Binding) -> bool:
+    many = next((at for at, one in enumerate(patterns) if _tuple_of(one) is not None), None)
+    if many is None:
+        return len(patterns) == len(arguments) and all(
+            _match(pattern, argument, binding) for pattern, argument in zip(patterns, arguments, strict=True)
+        )
+    after = len(patterns) - many - 1
+    taken = len(arguments) - many - after
+    if taken < 0:
+        return False
+    variable, value = _tuple_of(patterns[many]), arguments[many : many + taken]
+    if binding.setdefault(variable, value) != value:
+        return False
+    return match_all(patterns[:many], arguments[:many], binding) and match_all(
+        patterns[many + 1 :], arguments[many + taken :], binding
+    )
+
+
+def _tuple_of(pattern: Any) -> Any:
+    """Return the TypeVarTuple that *pattern* stands for, None for other patterns."""
+    if isinstance(pattern, te.TypeVarTuple):
+        return pattern
+    inner = typing.get_args(pattern) if typing.get_origin(pattern) is te.Unpack else ()
+    return inner[0] if inner and isinstance(inner[0], te.TypeVarTuple) else None
+
+
 def _match(pattern: Any, argument: Any, binding: Binding) -> bool:
-    if isinstance(pattern, typing.TypeVar):
+    if isinstance(pattern, typing.TypeVar | te.ParamSpec):
         if pattern in binding:
             return bool(binding[pattern] == argument)
-        if not isinstance(argument, typing.TypeVar):
+        if isinstance(pattern, typing.TypeVar) and not isinstance(argument, typing.TypeVar):
             _check_bound(pattern, argument)
         binding[pattern] = argument
         return True
-    if variables_of(pattern) and typing.get_origin(pattern) is not None:
-        inner, given = typing.get_args(pattern), typing.get_args(argument)
-        if typing.get_origin(pattern) is not typing.get_origin(argument) or len(inner) != len(given):
+    if isinstance(pattern, tuple):  # the parameters of a ParamSpec
+        return isinstance(argument, tuple) and match_all(pattern, argument, binding)
+    origin = typing.get_origin(pattern)
+    if origin is None or not variables_of(pattern):
+        return bool(pattern == argument)
+    if is_union(pattern):
+        return _match_union(pattern, argument, binding)
+    if origin is not typing.get_origin(argument):
+        return False
+    if origin is typing.Annotated:
+        return pattern.__metadata__ == argument.__metadata__ and _match(pattern.__origin__, argument.__origin__, binding)
+    return match_all(pattern.__args__, argument.__args__, binding)
+
+
+def _match_union(pattern: Any, argument: Any, binding: Binding) -> bool:
+    """Match ``T | None``: what is open stands for the members that are left when what is closed has found its own."""
+    members = typing.get_args(pattern)
+    given = list(typing.get_args(argument)) if is_union(argument) else [argument]
+    opened = [one for one in members if variables_of(one)]
+    for one in members:
+        if not variables_of(one):
+            if one not in given:
+                return False
+            given.remove(one)
+    for one in opened[:-1]:
+        found = next((other for other in given if _match(one, other, binding)), MISSING)
+        if found is MISSING:
             return False
-        return all(_match(one, other, binding) for one, other in zip(inner, given, strict=True))
-    return bool(pattern == argument)
+        given.remove(found)
+    return bool(given) and _match(opened[-1], typing.Union[tuple(given)], binding)  # noqa: UP007  # known only now
 
 
-def _handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
+def bases_of(cls: type) -> tuple[Any, ...]:
+    """Return the bases of *cls* as written, with their arguments."""
+    return vars(cls).get("__orig_bases__", cls.__bases__)  # type: ignore[no-any-return]
+
+
+def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
     """Return what *cls* hands to its base *origin*, in terms of its own variables; None where that is no base of it."""
     pending: list[tuple[type, Binding]] = [(cls, {})]
     while pending:
         here, known = pending.pop()
-        for base in getattr(here, "__orig_bases__", ()):
-            root = typing.get_origin(base)
-            if not isinstance(root, type) or root is typing.Generic:
+        for base in bases_of(here):
+            root = typing.get_origin(base) or base
+            if not isinstance(root, type) or root is typing.Generic or root is object:
                 continue
-            arguments = tuple(replaced(argument, known) for argument in typing.get_args(base))
+            parameters = variables_of(root)
+            arguments = tuple([replaced(one, known) for one in base.__args__]) if root is not base else parameters
             if root is origin:
-                return arguments
-            pending.append((root, dict(zip(variables_of(root), arguments, strict=False))))
+                return arguments if root is not base or not parameters else None
+            pending.append((root, substitution_of(parameters, arguments) if root is not base else {}))
     return None
 
 
@@ -205,9 +310,9 @@ def _bound_of(variable: Any) -> Any:
 def _fits(argument: Any, bound: Any) -> bool:
     if argument is Any:
         return True
-    if _is_union(argument):
+    if is_union(argument):
         return all(_fits(member, bound) for member in typing.get_args(argument))
-    if _is_union(bound):
+    if is_union(bound):
         return any(_fits(argument, member) for member in typing.get_args(bound))
     cls, base = _class_of(argument), _class_of(bound)
     if not isinstance(cls, type) or not isinstance(base, type):
@@ -216,11 +321,6 @@ def _fits(argument: Any, bound: Any) -> bool:
         return issubclass(cls, base)
     except TypeError:  # a Protocol with data members: only a checker can tell
         return True
-
-
-def _is_union(form: Any) -> bool:
-    origin = typing.get_origin(form)
-    return origin is typing.Union or origin is types.UnionType
 
 
 def _class_of(form: Any) -> Any:
@@ -240,30 +340,39 @@ def _class_of(form: Any) -> Any:
 
 
 def replaced(form: Any, binding: Binding) -> Any:
-    """Return *form* with its variables replaced."""
-    if isinstance(form, typing.TypeVar):
-        return binding.get(form, form)
-    if typing.get_origin(form) is None:
-        return form  # an open class is meant as it stands
-    parameters = variables_of(form)
-    if not parameters:
-        return form
-    return form[tuple(binding.get(variable, variable) for variable in parameters)]
+    """Return *form* with its variables replaced; an open class is meant as it stands."""
+    return substituted(form, binding)
+
+
+def closing(cls: type, keys: Iterable[Hashable]) -> Binding | None:
+    """Return what the variables of *cls* stand for where it is registered for a closed generic; None where it is not."""
+    for key in keys if variables_of(cls) else ():
+        opened = open_key_of(key)
+        binding = None if opened is None else substitution(opened.origin, cls, opened.origin, opened.arguments)
+        if binding is not None and all(one in binding for one in variables_of(cls)):
+            return binding
+    return None
+
+
+def binding_of(form: Any, binding: Binding) -> Binding:
+    """Return what the variables of a class stand for that is made by *form*, ``Repo[User]`` or, within *binding*, ``Repo[T]``."""
+    return substitution_of(variables_of(typing.get_origin(form)), tuple([replaced(one, binding) for one in form.__args__]))
 
 
 def bound_parameters(parameters: tuple[Parameter, ...], binding: Binding, cls: type | None) -> tuple[Parameter, ...]:
     """Return *parameters* with the variables in what they ask for replaced; ``type[T]`` is the argument itself."""
-    if cls is not None:
-        binding = _seen_by_constructor(cls, binding)
+    seen = binding if cls is None else _seen_by(cls, _writer_of_constructor(cls), binding)
     fresh = []
     for parameter in parameters:
+        # A generated constructor (dataclass, attrs) repeats what the bases wrote, with their variables.
+        here = seen if parameter.writer is None or cls is None else _seen_by(cls, parameter.writer, binding)
         ask, default, fixed = parameter.ask, parameter.default, parameter.fixed
-        if ask is not None:
-            argument = _type_argument(ask, binding)
+        if ask is not None and here:
+            argument = _type_argument(ask, here)
             if argument is not MISSING:
                 ask, default, fixed = None, argument, True
             else:
-                ask = _bound_ask(ask, binding)
+                ask = _bound_ask(ask, here)
         fresh.append(Parameter(parameter.name, parameter.kind, ask, default, parameter.named, parameter.unreadable, fixed))
     return tuple(fresh)
 
@@ -279,29 +388,30 @@ def _type_argument(ask: Ask, binding: Binding) -> Any:
 
 
 def _bound_ask(ask: Ask, binding: Binding) -> Ask:
-    inner = None if ask.inner is None else _bound_ask(ask.inner, binding)
-    return Ask(ask.kind, tuple(replaced(key, binding) for key in ask.keys), ask.optional, ask.fallback, inner, ask.listed)
+    if ask.inner is not None:
+        return ask.but(inner=_bound_ask(ask.inner, binding))
+    if not any(map(variables_of, map(plain_of, ask.keys))):
+        return ask
+    if ask.kind != "value":
+        return ask.but(keys=tuple([replaced(key, binding) for key in ask.keys]))
+    # What a variable stands for may be optional, or named: it is asked for as if it were written there.
+    found = [ask_for(replaced(key, binding)) for key in ask.keys]
+    keys = tuple(dict.fromkeys([key for one in found for key in one.keys]))
+    about = MISSING if ask.about is MISSING else found[ask.keys.index(ask.about)].keys[0]
+    return ask.but(keys=keys, optional=ask.optional or found[0].optional, about=about)
 
 
-def _seen_by_constructor(cls: type, binding: Binding) -> Binding:
-    """Return what the variables that *cls*'s constructor names stand for, where a base class wrote it and may mean others."""
-    owner = next((base for base in cls.__mro__ if "__init__" in vars(base)), object)
-    if owner is object:
-        owner = next(base for base in cls.__mro__ if "__new__" in vars(base))
-    if owner is not cls and owner is not object:
-        handed = _handed_up(cls, owner)
-        if handed is not None:
-            binding = dict(zip(variables_of(owner), [replaced(argument, binding) for argument in handed], strict=False))
-            cls = owner
-    # A generated constructor (dataclass) repeats what the bases wrote, with their variables.
-    found = dict(binding)
-    pending = [cls]
-    while pending:
-        for base in getattr(pending.pop(), "__orig_bases__", ()):
-            origin = typing.get_origin(base)
-            if origin is None or origin is typing.Generic or not isinstance(origin, type):
-                continue
-            for variable, argument in zip(variables_of(origin), typing.get_args(base), strict=False):
-                found.setdefault(variable, replaced(argument, found))
-            pending.append(origin)
-    return found
+def _writer_of_constructor(cls: type) -> type:
+    """Return the class whose body wrote the constructor of *cls*."""
+    owner = next((base for base in cls.__mro__ if writes_init(base)), object)
+    return next(base for base in cls.__mro__ if "__new__" in vars(base)) if owner is object else owner
+
+
+def _seen_by(cls: type, writer: type, binding: Binding) -> Binding:
+    """Return what the variables that *writer*, a base of *cls*, names stand for."""
+    if writer is cls:
+        return binding
+    handed = handed_up(cls, writer)
+    if handed is None:
+        return {}
+    return substitution_of(variables_of(writer), tuple([replaced(argument, binding) for argument in handed]))

@@ -14,7 +14,7 @@ from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
-from .generics import bound_parameters, variables_of
+from .generics import bound_parameters, is_open, open_key_of, variables_of
 from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
@@ -269,9 +269,13 @@ class Graph(Lookup):
 
     def _shadower(self, site: Site, key: Hashable) -> Node | None:
         user = site.user
-        if user is None or user.rank < 0 or user.binding is not None:
+        if user is None or user.rank < 0:
             return None
-        return user if key in user.registration.keys else None
+        if key in user.registration.keys:
+            return None if user.binding is not None and is_open(key) else user
+        # An open generic asks for its own key as it is bound: Box[int].
+        bound = user.binding is not None and open_key_of(key) is not None
+        return user if bound and self.find(site.view, key) is user else None
 
     def graph_of(self, node: Node) -> Graph:
         """Return the graph that *node* stands in."""

@@ -96,8 +96,8 @@ class InheritedGraph(Graph):
     def _implicit(self, key: Hashable) -> Node | None:
         return None  # service classes that nobody registers live where the shared layer is: at the root
 
-    def _generic(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
-        found = super()._generic(view, key)
+    def _generic(self, view: type | None, key: Hashable, below: Node | None = None) -> Node | tuple[Node, ...] | None:
+        found = super()._generic(view, key, below)
         return None if isinstance(found, Node) and found.rank < 0 else found
 
     def find_own(self, key: Hashable) -> bool:

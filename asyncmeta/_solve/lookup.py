@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import types
-import typing
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,18 @@ from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import Place, close_to, name_of
-from .generics import DEEPEST, Binding, depth_of, is_open, most_specific, open_key_of, refusal, substitution
+from .generics import (
+    DEEPEST,
+    Binding,
+    binding_of,
+    closed_by_defaults,
+    closing,
+    depth_of,
+    frozen,
+    most_specific,
+    open_key_of,
+    substitution,
+)
 from .nodes import (
     CONTEXT,
     SCOPE,
@@ -27,6 +37,7 @@ from .nodes import (
     Site,
     Target,
 )
+from .opened import OpenKeys, binding_for, bound_entries, is_more_general
 
 __all__ = ["Lookup"]
 
@@ -133,8 +144,8 @@ class Lookup:
                 self._stale = False
         #: by view and key; a dictionary for each view spares a tuple for each key
         self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...] | None]] = {None: {}}
-        #: the open generics of each layer, by their class
-        self._open: dict[Registry, dict[Any, list[Any]]] = {}
+        #: the open generics of each layer
+        self._open = OpenKeys()
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
         self.instances: dict[type, Node] = {}
         #: what _run keeps for each site; emptied with the rest
@@ -196,6 +207,10 @@ class Lookup:
             del known[key]
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
+        if hasattr(key, "__parameters__") and key not in self.context and registry_of(key) is None:
+            closed = closed_by_defaults(key)
+            if closed is not None:
+                return self.find(view, closed, shadowed_by)
         layers = self.layers_of(view)
         over = len(self.over)
         shared = over + len(layers) - len(self.layers)  # where the private layers of the view end
@@ -229,10 +244,11 @@ class Lookup:
                 return found
             listed = listed or found
         if listed is not None:
-            return listed
+            opened = self._generic(view, key)
+            return listed if opened is None or (isinstance(opened, Node) and opened.registration.bare) else opened
         if start == 0 or shadowed_by is None:
             return self._below(view, key)
-        return self._implicit(key) if shadowed_by.maker.cls is not key else None
+        return (self._implicit(key) if shadowed_by.maker.cls is not key else None) or self._generic(view, key, shadowed_by)
 
     @staticmethod
     def _highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, int] | None:
@@ -301,36 +317,42 @@ class Lookup:
             entry = registry.entries.get(key)
             here = [self.node(registration, where, rank) for registration in entry] if isinstance(entry, list) else []
             if opened is not None:
-                for candidate in self._open_keys(registry).get(opened[0], ()):
-                    entry = registry.entries[candidate]
+                for candidate, entry in self._open.of(registry, opened):
                     if isinstance(entry, list):
-                        bound = self._bound_entries(entry, candidate, *opened)
+                        bound = bound_entries(entry, candidate, opened)
                         here += [self.node(one, where, rank, key, binding) for one, binding in bound]
                 here.sort(key=lambda node: node.registration.order)
             found += here
         return tuple(found)
 
-    def _generic(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
-        """Find an open generic that serves a closed one."""
+    def _generic(self, view: type | None, key: Hashable, below: Node | None = None) -> Node | tuple[Node, ...] | None:
+        """
+        Find an open generic that serves a closed one.
+
+        Args:
+            below: The node that asks, where the key is its own: what is more general in its layer, or lies below that.
+        """
         opened = open_key_of(key)
         if opened is None:
             return None
-        origin, arguments = opened
+        origin = opened.origin
         layers = self.layers_of(view)
         over = len(self.over)
         shared = over + len(layers) - len(self.layers)
         if depth_of(key) > DEEPEST:
             return None
         listed: Node | None = None
-        for position, registry in enumerate(layers):
+        start = 0 if below is None else len(layers) - below.rank - 1
+        for position, registry in enumerate(layers[start:], start):
             served: dict[Any, Binding] = {}
-            for candidate in self._open_keys(registry).get(origin, ()):
-                entry = registry.entries[candidate]
+            for candidate, entry in self._open.of(registry, opened):
+                if below is not None and position == start and not is_more_general(candidate, below.registration.keys):
+                    continue
                 if isinstance(entry, list):
-                    if self._bound_entries(entry, candidate, origin, arguments):
+                    if bound_entries(entry, candidate, opened):
                         return self._all_of(view, key)
                     continue
-                binding = substitution(candidate, entry.maker.cls, origin, arguments)
+                binding = binding_for(entry.key, candidate, entry.maker, opened)
                 if binding is not None:
                     served[candidate] = binding
             if served:
@@ -347,53 +369,17 @@ class Lookup:
         if listed is not None:
             return listed
         registry_of_origin = registry_of(origin)
+        if below is not None and below.maker.cls is origin:
+            return None
         if registry_of_origin is not None and registry_of_origin.cls not in self.of_app and not inspect.isabstract(origin):
-            binding = substitution(origin, registry_of_origin.cls, origin, arguments)
+            binding = substitution(origin, registry_of_origin.cls, origin, opened.arguments)
             if binding is not None:
                 return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
         return None
 
-    def _open_keys(self, registry: Registry) -> dict[Any, list[Any]]:
-        """Return the open generics that a layer registers, by their class."""
-        found = self._open.get(registry)
-        if found is None:
-            found = self._open[registry] = {}
-            for key in registry.entries:
-                if is_open(key):
-                    found.setdefault(typing.get_origin(key) or key, []).append(key)
-        return found
-
-    @staticmethod
-    def _bound_entries(
-        entries: Sequence[Registration], candidate: Any, origin: Any, arguments: tuple[Any, ...]
-    ) -> list[tuple[Registration, Binding]]:
-        """Return the elements of an open multi key that serve a closed one."""
-        pairs = [(one, substitution(candidate, one.maker.cls, origin, arguments)) for one in entries]
-        return [(one, binding) for one, binding in pairs if binding is not None]
-
     def _why_not(self, key: Hashable) -> str:
         """Return why no open generic serves *key* although one has its form, else ""."""
-        opened = open_key_of(key)
-        if opened is None:
-            return ""
-        if depth_of(key) > DEEPEST:
-            return f"generics are nested more than {DEEPEST} deep in it: something needs itself, with an ever longer argument"
-        origin, arguments = opened
-        makers = [
-            (candidate, one.maker.cls, str(one.place))
-            for registry in self.layers
-            for candidate in self._open_keys(registry).get(origin, ())
-            for entry in (registry.entries[candidate],)
-            for one in (entry if isinstance(entry, list) else (entry,))
-        ]
-        registry_of_origin = registry_of(origin)
-        if registry_of_origin is not None:
-            makers.append((origin, origin, str(registry_of_origin.place)))
-        for candidate, cls, place in makers:
-            why = refusal(candidate, cls, origin, arguments)
-            if why:
-                return f"{name_of(candidate)} ({place}) would serve it, but {why}"
-        return ""
+        return self._open.why_not(key, self.layers)
 
     # --- nodes -----------------------------------------------------------------------------------
 
@@ -407,7 +393,10 @@ class Lookup:
             registry = registry_of(self.app)
             assert registry is not None
             registration, view = self._implicit_registration(registry), None
-        identity: Any = registration if view is None and binding is None else (registration, view, key)
+        # One value for each binding, whichever of its keys it was asked for by.
+        identity: Any = registration
+        if view is not None or binding is not None:
+            identity = (registration, view, None if binding is None else frozen(binding))
         found = self.nodes.get(identity)
         if found is None:
             found = self.nodes[identity] = self._new_node(registration, view, rank, binding)
@@ -434,6 +423,10 @@ class Lookup:
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
+        if maker.form is not None:
+            binding = binding_of(maker.form, binding or {})
+        elif binding is None and maker.cls is not None:
+            binding = closing(maker.cls, registration.keys)
         node.binding = binding
         if level is None:
             near = close_to(registration.lifetime, (*self.levels, "scoped", "transient"))
@@ -444,7 +437,13 @@ class Lookup:
                     f"level (it has {', '.join(map(str, self.levels))} and transient){meant}"
                 )),
             )  # fmt: skip
-        if maker.cls is not None and inspect.isabstract(maker.cls):
+        if maker.cls is not None and getattr(maker.cls, "_is_protocol", False):
+            why = (
+                f"{name_of(maker.cls)} is a Protocol and cannot be made: register the class that implements it, "
+                f"@inject_dependency({name_of(maker.cls)})"
+            )
+            node.problems += (Problem("plain", registration.key, hint=why),)
+        elif maker.cls is not None and inspect.isabstract(maker.cls):
             missing = ", ".join(sorted(getattr(maker.cls, "__abstractmethods__", ())))
             node.problems += (
                 Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
@@ -452,7 +451,7 @@ class Lookup:
         if service is not None:
             if any(getattr(service, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
-                built.problems, built.binding = node.problems, binding
+                built.problems, built.binding = node.problems, node.binding
                 self.nodes[registration, view, built] = built  # found through the node that starts it
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
