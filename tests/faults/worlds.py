@@ -1,0 +1,478 @@
+"""Small programs, one for each kind of building and closing, and the judge of what they leave behind."""
+
+import asyncio
+from typing import Annotated
+
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, Factory, Inject, Lazy
+
+SCOPED = {"lifetime": "scoped"}
+TRANSIENT = {"lifetime": "transient"}
+BESIDE = {"lifetime": "scoped", "concurrent": True}
+IN_THREAD = {"in_thread": True}
+
+
+class Failed(Exception):
+    """What a clean-up raises that is told to fail."""
+
+
+class Value:
+    """Something with a life, that stands on others."""
+
+    def __init__(self, name, parts):
+        self.name, self.parts = name, parts
+
+    def __repr__(self):
+        return self.name
+
+
+class World:
+    """What a program declares, and what happened to it."""
+
+    def __init__(self, failing=frozenset()):
+        self.failing = failing  #: names whose clean-up fails
+        self.opened = []
+        self.closed = []
+        self.declared = []
+
+    def add(self, name, kind, *needs, **options):
+        """Declare a factory: "agen", "gen", "async" or "sync"."""
+        space = {"asyncio": asyncio, "world": self, "name": name, "Value": Value, "Failed": Failed}
+        wait = "await asyncio.sleep(0)" if kind in ("agen", "async") else "pass"
+        taken = f"[{', '.join(needs)}]"
+        lines = [f"{'async ' if kind in ('agen', 'async') else ''}def factory({', '.join(needs)}):", f"    {wait}"]
+        lines.append(f"    value = Value(name, {taken})")
+        if kind in ("agen", "gen"):
+            lines += [
+                "    world.opened.append(value)",
+                "    try:",
+                "        yield value",
+                "    finally:",
+                "        world.closed.append(value)",
+                f"        {wait}",
+                "        if name in world.failing: raise Failed(name)",
+            ]
+        else:
+            lines.append("    return value")
+        exec("\n".join(lines), space)
+        self.declared.append((name, space["factory"], options))
+
+    def container(self, **keywords):
+        """Return a container of all that was declared."""
+        App = type("App", (AsyncServiceBase,), {}, **keywords)
+        for name, factory, options in self.declared:
+            App.register_dependency(name, factory, **options)
+        return Container(App)
+
+    def wrong(self):
+        """Return what is wrong with what was closed: each once, and before what it stands on."""
+        found = []
+        for value in self.opened:
+            times = sum(value is other for other in self.closed)
+            if times != 1:
+                found.append(f"{value!r} was closed {times} times")
+        at = {id(value): number for number, value in enumerate(self.closed)}
+        for value in self.opened:
+            below, seen = list(value.parts), set()
+            while below:
+                part = below.pop()
+                if isinstance(part, Value) and id(part) not in seen:
+                    seen.add(id(part))
+                    below += part.parts
+                    if id(part) in at and id(value) in at and at[id(part)] < at[id(value)]:
+                        found.append(f"{part!r} was closed before its user {value!r}")
+        return found
+
+
+PROGRAMS = {}
+
+
+def program(make):
+    """Take a program: it declares in a world, and returns its container and what is done with it."""
+    PROGRAMS[make.__name__] = make
+    return make
+
+
+@program
+def started(world):
+    world.add("a", "agen")
+    world.add("g", "gen", "a")
+    world.add("d", "agen", "a", "g")
+    world.add("e", "async", "d")
+    container = world.container()
+
+    async def use():
+        async with container:
+            await container.start()
+
+    return container, use
+
+
+@program
+def asked_by_many(world):
+    world.add("a", "agen")
+    world.add("b", "agen", "a")
+    world.add("d", "agen", "a", "b")
+    container = world.container()
+
+    async def use():
+        async with container:
+            await asyncio.gather(*(container.get(key) for key in ("d", "b", "a", "d")))
+
+    return container, use
+
+
+@program
+def never_entered(world):
+    world.add("a", "agen")
+    world.add("d", "agen", "a")
+    world.add("s", "agen", "d", **SCOPED)
+    container = world.container()
+
+    async def use():
+        for _ in range(2):
+            async with container.scope() as scope:
+                await scope.get("s")
+
+    return container, use
+
+
+@program
+def scoped(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("g", "gen", "a", **SCOPED)
+    world.add("t", "agen", "g", **TRANSIENT)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(3):
+                async with container.scope() as scope:
+                    await scope.get("t")
+
+    return container, use
+
+
+@program
+def one_scoped(world):
+    world.add("a", "agen", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(4):
+                async with container.scope() as scope:
+                    await scope.get("a")
+
+    return container, use
+
+
+@program
+def requests(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(4):
+                async with container.request("b"):
+                    await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def injected(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "agen", "a", **SCOPED)
+    container = world.container()
+
+    @container.inject
+    async def handler(number, b: Annotated[object, Inject("b")]):
+        await asyncio.sleep(0)
+
+    async def use():
+        async with container:
+            for number in range(4):
+                await handler(number)
+
+    return container, use
+
+
+@program
+def injected_generator(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    container = world.container()
+
+    @container.inject
+    async def rows(a: Annotated[object, Inject("a")]):
+        for number in range(2):
+            yield number
+            await asyncio.sleep(0)
+
+    async def use():
+        async with container:
+            for _ in range(3):
+                async for _ in rows():
+                    await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def beside(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **BESIDE)
+    world.add("b", "agen", **BESIDE)
+    world.add("d", "agen", "a", "b", **BESIDE)
+    world.add("n", "agen", "d", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope:
+            await scope.get("n")
+
+    return container, use
+
+
+@program
+def gathered_beside(world):
+    world.add("a", "agen", **BESIDE)
+    world.add("b", "agen", "a", **BESIDE)
+    world.add("d", "gen", "a", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.scope() as scope:
+                    await scope.gather("a", "b", "d")
+
+    return container, use
+
+
+@program
+def overridden(world):
+    world.add("x", "async")
+    world.add("a", "agen", "x")
+    world.add("b", "agen", "a")
+    world.add("s", "agen", "b", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            await container.get("b")
+            async with container.override({"x": "fake"}, everywhere=True), container.scope() as scope:
+                await scope.get("s")
+            async with container.overlay({"x": "a tenant's"}) as overlay, overlay.scope() as scope:
+                await scope.get("s")
+
+    return container, use
+
+
+@program
+def overrides_overlap(world):
+    world.add("x", "async")
+    world.add("y", "async")
+    world.add("a", "agen", "x", "y")
+    world.add("s", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            first = container.override({"x": "first"})
+            second = container.override({"y": "second"})
+            await first.__aenter__()
+            try:
+                await second.__aenter__()
+                try:
+                    await container.get("a")
+                finally:
+                    await first.__aexit__(None, None, None)
+                async with container.scope() as scope:
+                    await scope.get("s")
+            finally:
+                await first.__aexit__(None, None, None)
+                await second.__aexit__(None, None, None)
+
+    return container, use
+
+
+@program
+def shared_scope(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "agen", "a", **SCOPED)
+    world.add("d", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope, asyncio.TaskGroup() as group:
+            for key in ("b", "d", "a"):
+                group.create_task(scope.get(key))
+
+    return container, use
+
+
+@program
+def services(world):
+    class Service(AsyncServiceBase, lifetime="scoped"):
+        t, p = AsyncDependencyDescriptor("t"), AsyncDependencyDescriptor("p")
+
+        async def on_startup(self):
+            self.value = Value("Service", [await self.p])
+            await asyncio.sleep(0)
+            world.opened.append(self.value)
+
+        async def on_shutdown(self):
+            world.closed.append(self.value)
+
+    world.add("p", "agen")
+    world.add("t", "agen", "p", **TRANSIENT)
+    container = world.container(providers=[Service])
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.scope() as scope:
+                    service = await scope.get(Service)
+                    one, other = await asyncio.gather(service.t, service.t)
+                    assert one is other
+
+    return container, use
+
+
+@program
+def own_root(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p")
+
+    class Shop(AsyncServiceBase):
+        a = AsyncDependencyDescriptor("a")
+
+    for name, factory, options in world.declared:
+        Shop.register_dependency(name, factory, **options)
+    shop = Shop()
+    container = Container(shop)
+
+    async def use():
+        async with container:
+            one, other = await asyncio.gather(shop.a, shop.a)
+            assert one is other
+
+    return container, use
+
+
+@program
+def levels(world):
+    world.add("p", "agen")
+    world.add("c", "agen", "p", lifetime="session")
+    world.add("a", "agen", "c", lifetime="request")
+    container = world.container(scopes=("session", "request"))
+
+    async def use():
+        async with container, container.scope(level="session") as session:
+            for _ in range(2):
+                async with session.scope() as scope:
+                    await scope.get("a")
+            async with container.scope() as scope:
+                await scope.get("a")
+
+    return container, use
+
+
+@program
+def handles(world):
+    world.add("p", "agen")
+    world.add("t", "agen", "p", **TRANSIENT)
+
+    async def user(late: Annotated[Lazy[object], Inject("p")], make: Annotated[Factory[object], Inject("t")]):
+        value = Value("user", [await late, await make()])
+        world.opened.append(value)
+        try:
+            yield value
+        finally:
+            world.closed.append(value)
+
+    world.declared.append(("user", user, SCOPED))
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.scope() as scope:
+                    await scope.get("user")
+
+    return container, use
+
+
+@program
+def timed(world):
+    world.add("p", "agen", timeout=60.0)
+    world.add("a", "agen", "p", **SCOPED, timeout=60.0)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.scope() as scope:
+                    await scope.get("a")
+
+    return container, use
+
+
+@program
+def closed_under_load(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "agen", "p", **BESIDE)
+    container = world.container()
+
+    async def request(key):
+        async with container.scope() as scope:
+            await scope.get(key)
+            for _ in range(4):
+                await asyncio.sleep(0)
+
+    async def use():
+        tasks = []
+        async with container:
+            tasks = [asyncio.ensure_future(request(key)) for key in ("a", "b")]
+            for _ in range(9):
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    return container, use
+
+
+@program
+def two_closers(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p")
+    container = world.container()
+
+    async def use():
+        async with container:
+            await container.get("a")
+            other = asyncio.ensure_future(container.aclose())
+            await asyncio.sleep(0)
+        await other
+
+    return container, use
+
+
+@program
+def in_thread(world):
+    world.add("p", "gen", **IN_THREAD)
+    world.add("a", "gen", "p", **SCOPED, **IN_THREAD)
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope:
+            await scope.get("a")
+
+    return container, use
