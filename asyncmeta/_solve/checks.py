@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import typing
 from collections.abc import Hashable, Iterable, Set
-from typing import Any
+from enum import Enum
+from types import UnionType
+from typing import Any, Union
 
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
@@ -24,7 +27,8 @@ from .graph import Graph
 from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
-    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "problem_error", "reached_from",
+    "asked_plainly", "check_nodes", "check_whole", "declared_nodes", "grouped", "is_argument", "listed_nodes", "missing_error",
+    "problem_error", "reached_from", "takes_arguments",
 ]  # fmt: skip
 
 #: More transient objects than this for one root are a mistake of the graph, not a wish.
@@ -53,7 +57,7 @@ def check_whole(graph: Graph) -> list[GraphError]:
                 errors.extend(GraphError(f"{why} ({place})") for why, place in registry.unreadable())
         starts, ambiguous = declared_nodes(graph)
         errors.extend(ambiguous)
-        errors.extend(check_nodes(graph, starts))
+        errors.extend(check_nodes(graph, starts, plainly=False))
         graph.checked = errors
     return list(graph.checked)
 
@@ -137,14 +141,22 @@ def _only_listed(entry: Registration | list[Registration]) -> bool:
     return isinstance(entry, Registration) and entry.bare
 
 
-def check_nodes(graph: Graph, starts: Iterable[Node]) -> list[GraphError]:
-    """Check *starts* and everything that they reach; what an earlier check found sound is not looked at again."""
+def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -> list[GraphError]:
+    """
+    Check *starts* and everything that they reach; what an earlier check found sound is not looked at again.
+
+    Args:
+        plainly: *starts* are asked for as they are, not through a Factory, and not only declared.
+    """
+    starts = list(starts)
     parents: Parents = {}
     reached = _reach(graph, starts, parents, graph.sound)
     errors: list[GraphError] = []
+    handed = [node for node in reached if takes_arguments(node)]
+    asked = asked_plainly(reached, starts if plainly else ()) if handed else frozenset()
     for node in reached:
         for problem in node.problems:
-            if problem.kind == "argument" and node.asked_with_arguments:
+            if is_argument(node, problem) and node not in asked:
                 continue
             errors.append(_worded(graph, problem, node, parents))
         _fields(node, errors)
@@ -154,8 +166,44 @@ def check_nodes(graph: Graph, starts: Iterable[Node]) -> list[GraphError]:
     if not circles:
         errors.extend(_ladders(reached))
     if not errors:
-        graph.sound.update(reached)
+        # What takes arguments is looked at by everybody who asks: plainly, or through a Factory.
+        graph.sound.update(reached if not handed else [node for node in reached if node not in handed])
     return errors
+
+
+def is_argument(node: Node, problem: Problem) -> bool:
+    """Tell whether what nothing provides may be meant to be handed in by the caller of a Factory."""
+    return problem.kind == "argument" and (node.asked_with_arguments or (not problem.hint and _is_data(problem.key)))
+
+
+def takes_arguments(node: Node) -> bool:
+    """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
+    return any(problem.kind == "argument" for problem in node.problems)
+
+
+#: Whose types are data: nobody registers the one integer of a program.
+_OF_DATA = frozenset({"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
+
+
+def _is_data(key: Hashable) -> bool:
+    origin = typing.get_origin(key)
+    if origin is typing.Literal:
+        return True
+    if origin is Union or origin is UnionType:
+        return all(map(_is_data, typing.get_args(key)))
+    cls = key if origin is None else origin
+    return isinstance(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
+
+
+def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:
+    """Return what is asked for as it is: *starts*, and what edges lead to that are no Factory's."""
+    asked = set(starts)
+    for node in reached:
+        for edges in (node.edges or (), node.late):
+            for edge in edges:
+                if not edge.target.makes:
+                    asked.update(edge.target.each())
+    return asked | {node.constructed for node in asked if node.constructed is not None}
 
 
 def reached_from(graph: Graph, starts: Iterable[Node]) -> list[Node]:
@@ -229,8 +277,10 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
     if problem.kind in ("missing", "argument"):
         near = graph.names_near(problem.key) if problem.close else ()
         hint = problem.hint
-        if problem.kind == "argument" and node is not None and node.asked_with_arguments:
-            near, hint = (), f"{problem.edge} is an argument: ask for Factory[{node.name}], and call it with {problem.edge}=..."
+        if node is not None and is_argument(node, problem):
+            near, hint = (), f"{problem.edge} is an argument: ask for {_factory_of(node)}, and call it with {problem.edge}=..."
+            if not node.asked_with_arguments:
+                hint += f'; or give it a key of its own: Annotated[{name}, Inject("{problem.edge}")]'
         return MissingDependencyError(name, (*steps, name), where, near, hint)
     if problem.kind == "ambiguous":
         return AmbiguousDependencyError(name, (*steps, name), where, problem.places)
@@ -239,6 +289,14 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
         return CircularDependencyError(node.name, (*steps, node.name), where)
     drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
     return GraphError(f"{problem.hint} ({where}){drawn}")
+
+
+def _factory_of(node: Node) -> str:
+    """Return how a Factory of *node* is asked for."""
+    made = node.maker.cls
+    if node.binding is not None or isinstance(node.key, type):
+        return f"Factory[{name_of(node.key)}]"
+    return f"Annotated[Factory[{'...' if made is None else name_of(made)}], Inject({name_of(node.key)})]"
 
 
 def _fields(node: Node, errors: list[GraphError]) -> None:

@@ -64,6 +64,14 @@ class Target:
         self.value = value  #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT
         self.site = site  #: LATE: what the handle asks for when it is awaited
 
+    @property
+    def makes(self) -> bool:
+        """Whether it is a Factory, or a handle that gives one: what it leads to is made with arguments."""
+        ask = None if self.site is None else self.site.ask
+        while ask is not None and ask.kind == "lazy":
+            ask = ask.inner
+        return self.how == MAKE or (ask is not None and ask.kind == "factory")
+
     def each(self) -> tuple[Node, ...]:
         """Return the nodes that it leads to."""
         return self.nodes if self.node is None else (self.node,)

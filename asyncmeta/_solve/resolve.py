@@ -67,7 +67,7 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     """
     site = site_of(graph, token)
     target = _served(graph, site)
-    errors = check_nodes(graph, target.each())
+    errors = check_nodes(graph, target.each(), plainly=not target.makes)
     for error in errors:
         raise error
     if target.how == MAYBE and target.node is not None and target.node.level > level:

@@ -24,7 +24,7 @@ _RULES = {
     "GraphError": "What was declared does not fit together",
     "MissingDependencyError": "Nothing provides what something needs",
     "replaced": "A registration is replaced by another one",
-    "unreached": "A life-cycle method is never called",
+    "unreached": "A life-cycle method or constructor is never called",
     "unused": "Nothing that is declared asks for a registration",
 }
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
 from .._names import name_of
-from .._solve.checks import check_nodes, check_whole, declared_nodes, listed_nodes, needs_of, problem_error, reached_from
+from .._solve.checks import (
+    asked_plainly,
+    check_nodes,
+    check_whole,
+    declared_nodes,
+    is_argument,
+    listed_nodes,
+    needs_of,
+    problem_error,
+    reached_from,
+)  # fmt: skip
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
 from ..errors import AmbiguousDependencyError, GraphError
@@ -118,7 +128,7 @@ def facts_of(graph: Graph, *, whole: bool = False) -> Facts:
     if whole:
         registered = list(graph.shared.all())
         shared = [graph.node(registration, None, 0) for registration in registered if not registration.rivals]
-        more: list[GraphError] = check_nodes(graph, shared)
+        more: list[GraphError] = check_nodes(graph, shared, plainly=False)
         for one in registered:
             if one.rivals:
                 places = tuple(str(rival.place) for rival in (*one.rivals, one))
@@ -133,9 +143,10 @@ def facts_of(graph: Graph, *, whole: bool = False) -> Facts:
         item.number = number
     _name(list(items.values()))
     layers = _layers_of(graph, reached)
+    asked = asked_plainly(reached, ())
     for item in items.values():
         item.layer = layers.get(id(item.node.registration), "")
-        _relate(graph, item, items, halves)
+        _relate(graph, item, items, halves, asked)
     _mark_circles(list(items.values()))
     declared = set(starts).difference(listed_nodes(graph))
     for item in items.values():
@@ -180,7 +191,7 @@ def _layers_of(graph: Graph, reached: Iterable[Node]) -> dict[int, str]:
     }
 
 
-def _relate(graph: Graph, item: Item, items: dict[Node, Item], halves: dict[Node, Node]) -> None:
+def _relate(graph: Graph, item: Item, items: dict[Node, Item], halves: dict[Node, Node], asked: Set[Node]) -> None:
     """Add the lines of *item*, those of a service that starts from the half that constructs it, and its own problems."""
     node = item.node
     parts = (node, node.constructed) if node.constructed is not None else (node,)
@@ -193,7 +204,9 @@ def _relate(graph: Graph, item: Item, items: dict[Node, Item], halves: dict[Node
         for edge in part.late:
             _add_lines(item, edge, True, items, halves)
         for problem in part.problems:
-            if not (problem.kind == "argument" and part.asked_with_arguments):
+            if is_argument(part, problem) and part not in asked:
+                item.notes.append(f"{problem.edge} is an argument: only a Factory can make it")
+            else:
                 told[str(problem_error(graph, part, problem))] = None
     item.problems.extend(told)
 

@@ -233,9 +233,7 @@ class _Life:
         "held", "made_in", "open", "raised",
     )  # fmt: skip
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, error_status: int, due: bool, around: _Life | None
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, error_status: int, due: bool, around: _Life | None) -> None:
         self._scope, self._receive, self._send, self.error_status = scope, receive, send, error_status
         self.open = True
         self._due = due  #: a response is awaited, and not yet complete

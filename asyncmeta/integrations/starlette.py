@@ -49,9 +49,7 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
         },
     }
 
-    async def answer(
-        self, connection: asgi.Connection, receive: asgi.Receive, send: asgi.Send, error: BaseException
-    ) -> bool:
+    async def answer(self, connection: asgi.Connection, receive: asgi.Receive, send: asgi.Send, error: BaseException) -> bool:
         handle = handler_for(connection, error)
         if handle is None:
             return False

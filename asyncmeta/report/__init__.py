@@ -289,8 +289,15 @@ class CheckReport:
 
     __slots__ = ("_facts",)
 
-    def __init__(self, replaced: Sequence[str], unused: Sequence[str], outdated: Sequence[str], unreached: Sequence[str]) -> None:
-        self._facts = (tuple(replaced), tuple(unused), tuple(outdated), tuple(unreached))
+    def __init__(
+        self,
+        replaced: Sequence[str],
+        unused: Sequence[str],
+        outdated: Sequence[str],
+        unreached: Sequence[str],
+        factory_only: Sequence[str] = (),
+    ) -> None:
+        self._facts = (tuple(replaced), tuple(unused), tuple(outdated), tuple(unreached), tuple(factory_only))
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -309,11 +316,16 @@ class CheckReport:
 
     @property
     def unreached(self) -> tuple[str, ...]:
-        """on_startup and on_shutdown methods that a class before them in the MRO never calls."""
+        """on_startup, on_shutdown and __init__ methods that no class before them in the MRO calls."""
         return self._facts[3]
 
+    @property
+    def factory_only(self) -> tuple[str, ...]:
+        """What takes arguments that nothing provides, with their names: it can be had through a Factory only."""
+        return self._facts[4]
+
     def __str__(self) -> str:
-        titles = ("replaced", "unused", "outdated", "never reached")
+        titles = ("replaced", "unused", "outdated", "never reached", "only through a Factory")
         lines = [f"{title}: {', '.join(facts)}" for title, facts in zip(titles, self._facts, strict=True) if facts]
         return "\n".join(lines) or "nothing to report"
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import copy
+import datetime
 import pickle
-from typing import Annotated
+import uuid
+from enum import Enum
+from typing import Annotated, Literal
 
 import pytest
 from helpers import Journal, fresh_app, outcome, problems
 
 from asyncmeta import (
+    INJECTED,
     All,
     AsyncDependencyDescriptor,
     AsyncDependencyError,
@@ -19,11 +23,13 @@ from asyncmeta import (
     Container,
     Factory,
     FinalizationErrors,
+    From,
     GraphErrors,
     Inject,
     Lazy,
     MissingDependencyError,
     Scope,
+    injected,
 )
 
 
@@ -160,20 +166,130 @@ async def test_arguments_of_every_kind_of_factory():
             assert await (await container.get(f"make {name}"))(month=name) == (name, database)
 
 
-async def test_an_argument_is_no_problem_of_the_check_where_a_factory_asks():
+class Colour(Enum):
+    RED = 1
+
+
+class Order: ...
+
+
+class Invoice:
+    def __init__(self, database: Database, order: Order):
+        self.order = order
+
+
+async def test_a_type_of_the_program_is_an_argument_where_a_factory_asks():
     """
-    The parameter that nothing provides is a problem where nobody asks for a Factory of it, and none where somebody does.
+    A parameter of a type that the program could register is a problem, unless somebody asks for a Factory: a list may say so.
     """
-    App = fresh_app()
-    App.register_dependency(Database, Database)
-    App.register_dependency(Report, Report)
+    App = fresh_app(providers=[Database, Invoice])
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+    App.register_providers([Factory[Invoice]])
+    order = Order()
+
+    async with Container(App) as container:
+        invoice = await (await container.get(Factory[Invoice]))(order=order)
+
+    assert isinstance(problems(caught.value)[0], MissingDependencyError)
+    assert invoice.order is order
+
+
+@pytest.mark.parametrize("data", [int, bytes | str, list[str], Literal["a"], datetime.date, int | uuid.UUID, Colour])
+async def test_data_is_an_argument_whoever_asks(data):
+    """
+    What only a Factory can make, since it takes data, is no problem of the check: a handler may ask. The report says which.
+    """
+
+    class Dated:
+        def __init__(self, database: Database, day: data):
+            self.day = day
+
+    App = fresh_app(providers=[Database, Dated])
+
+    @injected
+    async def handler(make: From[Factory[Dated]] = INJECTED):
+        return (await make(day="given")).day
+
+    async with Container(App) as container:
+        await container.start()
+        report = container.check()
+
+        assert await handler() == "given"
+    assert [line.partition(" (")[0] for line in report.factory_only] == ["Dated: day"]
+
+
+def by_parameter(App):
+    def user(report: Report): ...
+
+    App.register_dependency("user", user)
+
+
+def by_annotation(App):
+    class User:
+        def __init__(self, report: Report): ...
+
+    App.register_dependency(User, User)
+
+
+def by_attribute(App):
+    class User(AsyncServiceBase):
+        report = AsyncDependencyDescriptor(Report)
+
+    App.register_dependency(User, User)
+
+
+def by_lazy(App):
+    class User:
+        def __init__(self, report: Lazy[Report], make: Factory[Report]): ...
+
+    App.register_dependency(User, User)
+
+
+@pytest.mark.parametrize("ask", [by_parameter, by_annotation, by_attribute, by_lazy])
+def test_asked_for_plainly_it_is_a_problem(ask):
+    """
+    Whatever else needs it as it is makes it a problem, which says what to do: ask for a Factory. In a check, and in no get.
+    """
+    App = fresh_app(providers=[Database, Report])
+    ask(App)
+
     with pytest.raises(GraphErrors) as caught:
         Container(App)
 
-    async with Container(reporting_app()) as container:
-        container.check()
+    (problem,) = problems(caught.value)
+    assert "month is an argument: ask for Factory[Report], and call it with month=..." in str(problem)
 
-    assert isinstance(problems(caught.value)[0], MissingDependencyError)
+
+async def test_a_handler_that_asks_plainly_is_told():
+    """
+    An injected function that asks for it as it is, and a get, are told the same.
+    """
+    async with Container(fresh_app(providers=[Database, Report])) as container:
+        failure = await outcome(container.get(Report))
+
+        async def handler(report: From[Report] = INJECTED): ...
+
+        with pytest.raises(GraphErrors) as caught:
+            container.inject(handler)
+
+    assert "ask for Factory[Report]" in str(failure)
+    assert "ask for Factory[Report]" in str(caught.value)
+
+
+def test_what_goes_by_a_string_is_asked_for_by_its_mark():
+    """
+    Of a key that is no type the text shows how a Factory of it is asked for.
+    """
+    App = fresh_app()
+    App.register_dependency(Database, Database)
+    App.register_dependency("report", Report)
+    App.register_dependency("user", lambda report: report)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    assert 'ask for Annotated[Factory[Report], Inject("report")], and call it with month=...' in str(caught.value)
 
 
 async def test_a_plain_get_says_which_argument_is_missing():

@@ -132,14 +132,14 @@ async def test_start_builds_what_answers_one_key_of_several():
         pass
 
     Base.register_dependency("store", lambda: built.append("store"), also=["archive"])
-    App.register_dependency("store", lambda: built.append("new store"))
+    App.register_dependency("archive", lambda: built.append("new archive"))
     Base.register_dependency("step", lambda: built.append("first"), multi=True)
     App.register_dependency("step", lambda: built.append("second"), multi=True)
 
     async with Container(App) as container:
         await container.start()
 
-    assert sorted(built) == ["first", "new store", "second", "store"]
+    assert sorted(built) == ["first", "new archive", "second", "store"]
 
 
 async def test_start_of_some_builds_only_these():

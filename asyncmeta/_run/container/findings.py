@@ -8,9 +8,9 @@ from typing import Any
 from ..._declare.registrations import Registration
 from ..._declare.registry import layers_of, registry_of
 from ..._names import name_of
-from ..._solve.checks import declared_nodes, listed_nodes, reached_from
+from ..._solve.checks import declared_nodes, listed_nodes, reached_from, takes_arguments
 from ..._solve.graph import Graph
-from ..._solve.nodes import Node
+from ..._solve.nodes import Node, place_of
 from ...report import CheckReport
 
 __all__ = ["check_report"]
@@ -25,6 +25,7 @@ def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
         _unused(starts, reached, listed_nodes(graph)),
         [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
+        _factory_only(reached),
     )
 
 
@@ -59,6 +60,15 @@ def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[
     ]
 
 
+def _factory_only(reached: list[Node]) -> list[str]:
+    halves = {node.constructed for node in reached}
+    return [
+        f"{node.name}: {', '.join(problem.edge for problem in (node.constructed or node).problems)} ({place_of(node)})"
+        for node in reached
+        if node not in halves and takes_arguments(node.constructed or node)
+    ]
+
+
 def _unreached(graph: Graph, reached: list[Node]) -> list[str]:
     classes = dict.fromkeys(node.maker.cls for node in reached if node.maker.cls is not None)
     found: dict[str, None] = {}
@@ -66,11 +76,33 @@ def _unreached(graph: Graph, reached: list[Node]) -> list[str]:
         if registry_of(cls) is None:
             continue
         base = layers_of(cls)[-1].cls
-        for hook in graph.hooks:
-            defining = [one for one in cls.__mro__ if hook in one.__dict__ and one is not base]
-            for position, one in enumerate(defining[:-1]):
-                code = getattr(one.__dict__[hook], "__code__", None)
-                if code is not None and not ("super" in code.co_names and hook in code.co_names):
-                    found.update((f"{other.__qualname__}.{hook}", None) for other in defining[position + 1 :])
-                    break
+        for method in ("__init__", *graph.hooks):
+            defining = [one for one in cls.__mro__[:-1] if method in one.__dict__ and one is not base]
+            called = _called(defining, method)
+            for position, one in enumerate(defining):
+                # A constructor that its own subclass does without is replaced, as constructors are.
+                if one not in called and (method != "__init__" or not all(issubclass(sub, one) for sub in defining[:position])):
+                    found[f"{one.__qualname__}.{method}"] = None
     return list(found)
+
+
+def _called(defining: list[type], method: str) -> set[type]:
+    """Return the classes of *defining* whose *method* is run: the first one's, and what that calls, by super() or by name."""
+    called: set[type] = set()
+    pending = defining[:1]
+    while pending:
+        one = pending.pop()
+        if one in called:
+            continue
+        called.add(one)
+        rest = defining[defining.index(one) + 1 :]
+        code = getattr(one.__dict__[method], "__code__", None)
+        if code is None:  # what is no function of Python's may call anything
+            pending += rest
+        elif method in code.co_names:
+            names = {*code.co_names, *code.co_freevars}
+            pending += rest[:1] if "super" in names else ()
+            pending += [other for other in rest if other.__name__ in names]
+        elif "__dataclass_fields__" in one.__dict__:  # it sets the fields of the others, too
+            pending += [other for other in rest if "__dataclass_fields__" in other.__dict__]
+    return called

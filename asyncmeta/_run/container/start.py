@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
-from ..._solve.checks import declared_nodes, problem_error, reached_from
+from ..._solve.checks import declared_nodes, is_argument, problem_error, reached_from, takes_arguments
 from ..._solve.nodes import CONTAINER, Node
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
@@ -76,13 +76,16 @@ def nodes_to_start(container: Any, tokens: Sequence[Any]) -> list[Node]:
     reached = reached_from(graph, [node for node in nodes if answers(graph, node)])
     for node in reached:
         for problem in node.problems:
-            if not (problem.kind == "argument" and node.asked_with_arguments):
+            if not is_argument(node, problem):
                 raise problem_error(graph, node, problem)
     container._root_for(container, container._root_class)
     return [
         node
         for node in reached
-        if node.level == CONTAINER_LEVEL and node.kind != CONTAINER and not starts(container, node) and not needs_arguments(node)
+        if node.level == CONTAINER_LEVEL
+        and node.kind != CONTAINER
+        and not starts(container, node)
+        and not takes_arguments(node.constructed or node)
     ]
 
 
@@ -98,8 +101,3 @@ def answers(graph: Any, node: Node) -> bool:
         if found is node or (isinstance(found, tuple) and node in found):
             return True
     return node is graph.app_node()
-
-
-def needs_arguments(node: Node) -> bool:
-    """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
-    return any(problem.kind == "argument" for problem in (node.constructed or node).problems)

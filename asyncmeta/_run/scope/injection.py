@@ -247,7 +247,8 @@ class Injection(InjectedFunction):
     def problems(self, graph: Any, token: Any) -> list[GraphError]:
         """Return everything that is wrong with what serves *token*."""
         try:
-            return check_nodes(graph, graph.serve(graph.site_of(token)).each())
+            target = graph.serve(graph.site_of(token))
+            return check_nodes(graph, target.each(), plainly=not target.makes)
         except Exception:  # nothing serves it: the error that is at hand says so
             return []
 
