@@ -17,8 +17,8 @@ from taskiq import AsyncBroker, Context, TaskiqDepends, TaskiqEvents, TaskiqMess
 from taskiq.decor import AsyncTaskiqDecoratedTask
 from taskiq_dependencies import DependencyGraph
 
-from .. import Container, ContainerError, DeclarationError, GraphError, GraphErrors, Inject, Scope, injected
-from ..workers import Source, WorkerContainer
+from .. import ContainerError, DeclarationError, Inject, Scope, injected
+from ..workers import Source, WorkerContainer, check
 
 __all__ = ["KEY", "From", "setup"]
 
@@ -100,7 +100,7 @@ def setup(
         _wrap_all(broker)  # what was registered for every broker
         await worker.aopen()
         try:
-            _check(worker.container, broker)
+            check(worker.container, _asking(broker))
         except BaseException:
             await worker.aclose()
             raise
@@ -357,27 +357,10 @@ async def _closing(life: _Life, value: Any) -> Any:
     return value
 
 
-def _check(container: Container, broker: AsyncBroker) -> None:
-    """
-    Check what the tasks, and their dependencies, ask for.
-
-    Raises:
-        GraphErrors: It does not fit together; all problems at once.
-    """
-    functions: dict[Any, None] = {}
+def _asking(broker: AsyncBroker) -> Iterator[Callable[..., Any]]:
+    """Yield what the tasks, and their dependencies, are asked through."""
     for task in broker.get_all_tasks().values():
-        marks = getattr(task.original_func, _WRAPPED)
-        functions[marks.asking] = None
+        yield getattr(task.original_func, _WRAPPED).asking
         for dependency in DependencyGraph(task.original_func).dependencies:
             if inspect.isfunction(dependency.dependency) and dependency.dependency is not task.original_func:
-                functions[dependency.dependency] = None
-    problems: list[Any] = []
-    for function in functions:
-        try:
-            container.inject(function)
-        except GraphErrors as errors:
-            problems += errors.exceptions
-        except GraphError as error:
-            problems.append(error)
-    if problems:
-        raise GraphErrors.of("what the tasks ask for", problems)
+                yield dependency.dependency

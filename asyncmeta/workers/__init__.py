@@ -7,6 +7,6 @@ An engine sends names and arguments from process to process, never containers: e
 from __future__ import annotations
 
 from .container import WorkerContainer
-from .sources import Source, container_of
+from .sources import Source, check, container_of
 
-__all__ = ["Source", "WorkerContainer", "container_of"]
+__all__ = ["Source", "WorkerContainer", "check", "container_of"]

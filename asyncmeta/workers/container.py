@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from .. import ClosedError, Container, ContainerError, HealthReport, Token
 from .._compat import get_running_loop
-from .runs import Here, Run, in_scope, in_thread
+from .runs import Here, Run, as_it_is, filled, in_scope, in_thread
 from .sources import Source, container_of, told
 
 if TYPE_CHECKING:
@@ -256,10 +256,13 @@ class WorkerContainer:
         """
         life = self._opened()
         life.refuse_here("run", "arun")
+
+        def begin(function: Callable[..., Any]) -> Run:
+            return Run(life.loop, in_scope(life.container, function, args, named, context, level))
+
         if inspect.iscoroutinefunction(function):
-            return Run(life.loop, in_scope(life.container, function, args, named, context, level)).wait()
-        here = Here(function)
-        return here.work(Run(life.loop, in_scope(life.container, here.bridge, args, named, context, level)))
+            return begin(filled(as_it_is, function)).wait()
+        return Here(function).begin(begin)
 
     async def arun(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
         """
@@ -288,9 +291,8 @@ class WorkerContainer:
             await self.aopen()
             life = self._life
             assert life is not None
-        if not inspect.iscoroutinefunction(function):
-            function = in_thread(function)
-        work = in_scope(life.container, function, args, named, context, level)
+        shape = as_it_is if inspect.iscoroutinefunction(function) else in_thread
+        work = in_scope(life.container, filled(shape, function), args, named, context, level)
         if life.loop is asyncio.get_running_loop():
             return await work
         return await Run(life.loop, work).awaited()

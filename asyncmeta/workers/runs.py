@@ -7,11 +7,12 @@ import concurrent.futures
 import contextvars
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple
+from types import FunctionType
+from typing import Any, Final, NamedTuple
 
 from .. import ClosedError, Container, injected
 
-__all__ = ["Here", "Run", "in_scope", "in_thread"]
+__all__ = ["Here", "Run", "as_it_is", "filled", "in_scope", "in_thread"]
 
 
 class Run:
@@ -82,17 +83,28 @@ class Here:
         self._answer: asyncio.Future[BaseException | None]
         self._value: Any = None
 
-        # It looks like the function: what is marked there is filled.
-        @functools.wraps(function)
-        async def bridge(*args: Any, **named: Any) -> Any:
-            self._answer = asyncio.get_running_loop().create_future()
-            self._called.set_result((contextvars.copy_context(), args, named))
-            error = await self._answer
-            if error is not None:
-                raise error
-            return self._value
+    def begin(self, begin: Callable[[Callable[..., Any]], Run]) -> Any:
+        """
+        Call the function when its values are there, and return what it gives when its scope is closed.
 
-        self.bridge = bridge
+        Args:
+            begin: Begins a run of what is filled and called in the loop.
+        """
+        token = _HERE.set(self)
+        try:
+            run = begin(filled(handed_over, self._function))
+        finally:
+            _HERE.reset(token)
+        return self.work(run)
+
+    async def take(self, args: Any, named: Any) -> Any:
+        """Have the function called in its thread; in the loop, in the scope."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._called.set_result((contextvars.copy_context(), args, named))
+        error = await self._answer
+        if error is not None:
+            raise error
+        return self._value
 
     def work(self, run: Run) -> Any:
         """Call the function when its values are there, and return what it gives when its scope is closed."""
@@ -143,11 +155,50 @@ async def in_scope(
     context: Mapping[Any, object] | None,
     level: str | None,
 ) -> Any:
-    """Await *function*, filled, in a scope of its own."""
+    """Await *function*, which was `filled`, in a scope of its own."""
     given = {token: value for token, value in (context or {}).items() if container.takes(token, level=level)}
     async with container.scope(given or None, level=level) as scope:
         with scope.ambient():
-            return await injected(function)(*args, **(named or {}))
+            return await function(*args, **(named or {}))
+
+
+# --- how functions are filled ----------------------------------------------------------------------
+
+Shape = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+#: The plain function whose call is on its way through the loop; the loop's task has it from its caller.
+_HERE: Final[contextvars.ContextVar[Here]] = contextvars.ContextVar("asyncmeta_worker_here")
+
+_KEPT: Final[dict[tuple[Shape, Callable[..., Any]], Callable[..., Any]]] = {}
+_MOST: Final = 256
+
+
+def filled(shape: Shape, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the async function that *shape* makes of *function*, its marked parameters filled; kept for the next call."""
+    found = _KEPT.get((shape, function))
+    if found is None:
+        found = injected(shape(function))
+        # What an engine unpickles for each call may hold anything: nothing that has a closure is held here.
+        if isinstance(function, FunctionType) and function.__closure__ is None:
+            if len(_KEPT) >= _MOST:
+                _KEPT.pop(next(iter(_KEPT)), None)
+            _KEPT[shape, function] = found
+    return found
+
+
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function*, which is async."""
+    return function
+
+
+def handed_over(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async function that looks like *function* and hands over each call to the thread that waits for it."""
+
+    @functools.wraps(function)
+    async def hand_over(*args: Any, **named: Any) -> Any:
+        return await _HERE.get().take(args, named)
+
+    return hand_over
 
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,15 +1,15 @@
-"""Whence does the container of a worker come?  From what can be imported there."""
+"""Whence does the container of a worker come, and does it serve the tasks?"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import AsyncServiceBase, Container, DeclarationError
+from .. import AsyncServiceBase, Container, DeclarationError, GraphError, GraphErrors
 from .._names import close_to, name_of
 
-__all__ = ["Source", "container_of", "told"]
+__all__ = ["Source", "check", "container_of", "told"]
 
 #: Whence a container comes: an import path, an application class, a function that makes one, or one that is there.
 Source = str | type[AsyncServiceBase] | Callable[[], Container] | Container
@@ -44,6 +44,27 @@ def container_of(source: Source, /) -> Container:
     raise DeclarationError(
         f"{told(source)} is neither a class derived from AsyncServiceBase, nor a Container, nor a function that makes one"
     )
+
+
+def check(container: Container, functions: Iterable[Callable[..., Any]], /, what: str = "what the tasks ask for") -> None:
+    """
+    Check what the marked parameters of *functions* ask for.
+
+    Raises:
+        GraphErrors: It does not fit together; all problems at once, as those of *what*.
+
+    .. versionadded:: 0.1.0
+    """
+    problems: list[Any] = []
+    for function in dict.fromkeys(functions):
+        try:
+            container.inject(function)
+        except GraphErrors as errors:
+            problems += errors.exceptions
+        except GraphError as error:
+            problems.append(error)
+    if problems:
+        raise GraphErrors.of(what, problems)
 
 
 def told(source: Any) -> str:
