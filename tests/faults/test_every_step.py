@@ -18,23 +18,8 @@ FUZZ = max(1, int(os.environ.get("ASYNCMETA_FUZZ", "1")))
 #: What is closed by force says so; that is looked at elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-#: Holds what it hands out to nobody else, or nothing that has to be awaited as it closes: nothing of theirs hangs.
-SAFE = ("one_scoped", "never_entered")
-BESIDES = {"beside", "gathered_beside"}
-#: One step of these never ends, and nothing stops it.
-SPINNING = ("beside", "overridden", "overrides_overlap", "closed_under_load")
-
-
-def known(reason, safe=SAFE):
-    """Return the programs, those marked in which *reason* is still the case."""
-    return [
-        name if name in safe else pytest.param(name, marks=pytest.mark.xfail(run=name not in SPINNING, reason=reason))
-        for name in PROGRAMS
-    ]
-
-
-ENDS = "a task that closes, or builds beside others, is cancelled before its first step, or retires among others: F1 to F4"
-ARRIVES = "a cancellation that comes while a concurrent value is closed is swallowed: F5"
+ONE_SHOT = pytest.mark.xfail(reason="the end of a loop does not wait for one-shot requests and injected calls in flight: F3")
+ENDING = [pytest.param(name, marks=[ONE_SHOT] if name in ("requests", "injected") else []) for name in PROGRAMS]
 
 LOOPS = [
     pytest.param({}, id="plain"),
@@ -141,7 +126,7 @@ def _is_failed(error):
 
 
 @pytest.mark.parametrize("options", LOOPS)
-@pytest.mark.parametrize("name", known(ARRIVES, PROGRAMS.keys() - BESIDES))
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_cancelled_before_every_step(name, options):
     """
     Wherever a program is cancelled, it is, and everything that it has opened is closed, once and in order.
@@ -152,7 +137,7 @@ def test_cancelled_before_every_step(name, options):
     nothing(bad)
 
 
-@pytest.mark.parametrize("name", known(ARRIVES, PROGRAMS.keys() - BESIDES))
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_cancelled_twice(name):
     """
     Who loses patience and cancels again changes nothing; the second one may come at the next step or at any later one.
@@ -164,7 +149,7 @@ def test_cancelled_twice(name):
     nothing(bad)
 
 
-@pytest.mark.parametrize("name", known(ARRIVES, PROGRAMS.keys() - BESIDES))
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_cancelled_where_cleaning_up_fails(name):
     """
     A clean-up that fails beside a cancellation neither replaces it nor keeps the others from running.
@@ -177,7 +162,7 @@ def test_cancelled_where_cleaning_up_fails(name):
 
 
 @pytest.mark.parametrize("options", LOOPS)
-@pytest.mark.parametrize("name", known(ENDS))
+@pytest.mark.parametrize("name", ENDING)
 def test_main_returns_before_every_step(name, options):
     """
     A main function that returns, wherever its other tasks are: the program ends, with everything closed in order.
@@ -211,7 +196,7 @@ def test_main_returns_before_every_step(name, options):
 
 
 @pytest.mark.parametrize("options", LOOPS)
-@pytest.mark.parametrize("name", known(ENDS))
+@pytest.mark.parametrize("name", ENDING)
 def test_all_tasks_are_cancelled_before_every_step(name, options):
     """
     A program that cancels all tasks there are goes on itself: its container can be closed, and nobody waits for ever.
@@ -242,7 +227,7 @@ def test_all_tasks_are_cancelled_before_every_step(name, options):
     nothing(bad)
 
 
-@pytest.mark.parametrize("name", known(ENDS))
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_every_task_is_cancelled_before_its_first_step(name):
     """
     A task that never runs a line, whoever made it, is waited for by nobody, and what it should have done is done.

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from ..._compat import new_task
 from ..._solve.nodes import Node
 from ..._solve.plan import Unit
+from ...errors import ClosedError
 from ..teardown.owner_task import OwnerTask
 from .interpreter import scoped_value
 
 __all__ = ["build_concurrent"]
+
+#: Turns of a loop that ends in which the task that opened a scope may begin to close it.
+TURNS: Final = 20
 
 
 class ConcurrentTask(OwnerTask):
@@ -31,7 +36,6 @@ class ConcurrentTask(OwnerTask):
 
     async def live(self, first: Sequence[ConcurrentTask]) -> None:
         """Wait for what it needs, build, tell, and stay as long as something has to be left here."""
-        self.task = asyncio.current_task()
         node = self.unit.node
         assert node is not None
         try:
@@ -50,6 +54,34 @@ class ConcurrentTask(OwnerTask):
         if not self.done.done():
             self.done.set_result(None)
         await self.obey()
+
+    def over(self, task: asyncio.Task[None]) -> None:
+        """Say that there is nothing where the task was cancelled before its first step: its coroutine never ran a line."""
+        if not task.cancelled():
+            task.exception()
+        if not self.done.done():
+            self.done.cancel()
+
+    async def loop_ends(self) -> None:
+        """
+        Have the scope closed, as a whole and in order.
+
+        That is what the task that opened it does, which is cancelled as well; where it does not, whoever finds that leads.
+        """
+        scope = self.owner
+        turns = 0
+        while not scope.closed:
+            if turns == TURNS:
+                break
+            turns += 1
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        else:
+            return  # who closes it commands
+        failed = ClosedError(f"{scope._name} was still open when its event loop ended")
+        await scope._close(failed)
+        if failed.__context__ is not None:
+            scope.container._owed.append(failed.__context__)
 
 
 async def build_concurrent(units: Iterable[Unit], scope: Any) -> None:
@@ -100,7 +132,9 @@ def _begin_ready(waiting: list[Unit], tasks: dict[Node, ConcurrentTask], scope: 
             continue
         beside = ConcurrentTask(unit, scope._home(node))
         first = [tasks[other] for other in unit.shared if other in tasks]
-        new_task(beside.live(first), asyncio.get_running_loop(), contextvars.copy_context(), f"asyncmeta: {node.name}")
+        task = new_task(beside.live(first), asyncio.get_running_loop(), contextvars.copy_context(), f"asyncmeta: {node.name}")
+        beside.task = task
+        task.add_done_callback(beside.over)
         tasks[node] = beside
         waiting.remove(unit)
         missing.discard(node)
@@ -112,7 +146,8 @@ async def _settle(besides: Iterable[ConcurrentTask]) -> None:
     """See to it that none of *besides* goes on building, and take what each has to say."""
     cancelled: asyncio.CancelledError | None = None
     for beside in besides:
-        if not beside.done.done() and beside.task is not None and not beside.leaving:
+        if not beside.done.done() and not beside.leaving:
+            assert beside.task is not None
             beside.task.cancel()
         while not beside.done.done():
             try:

@@ -341,7 +341,7 @@ def _settle_failed(flight: Flight, error: BaseException | None) -> None:
     container = flight.container
     half = flight.node.constructed
     if half is not None and container._instance is None and container._has(half):
-        container._forget({half})  # a service that did not start is made anew by the next try
+        container._drop_half(half)  # a service that did not start is made anew by the next try
     if isinstance(error, asyncio.CancelledError) and container._refuses(flight):
         closed = ClosedError(f"{container._name} was closed while {flight.node.name} was being built")
         closed.__context__ = error.__context__  # what finalizers raised meanwhile
@@ -385,6 +385,8 @@ class BuildTask(OwnerTask):
     """
 
     __slots__ = ("flight", "retiring", "unit")
+
+    tells_cancellation = False
 
     def __init__(self, flight: Flight, unit: Unit) -> None:
         super().__init__(flight.container, flight.node.name, stays=unit.async_generators)

@@ -27,6 +27,8 @@ __all__ = [
     "lazy_handle",
     "made_unit",
     "put",
+    "renewing",
+    "renewing_nowait",
 ]
 
 #: Where an instance keeps the scope that made it.
@@ -243,6 +245,8 @@ class Ready(Lazy[Any]):
 
     __slots__ = ("key", "scope", "value")
 
+    era = 0  #: of the container's: how often it had forgotten something that it had built
+
     def __init__(self, value: Any, scope: Any, key: Any) -> None:
         self.value = value
         self.scope, self.key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
@@ -266,6 +270,60 @@ def answering_by_context(self: Any) -> Generator[Any, None, Any]:
     if view is None:
         return self.value
     return (yield from view._attribute(id(self), self, self.key).__await__())
+
+
+class Renewal(Cell):
+    """Fetches anew what an attribute holds: what it stood on died with its loop."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self, ready: Ready) -> None:
+        super().__init__()
+        self._ready = ready
+
+    def _get(self) -> Any:
+        return fetched(self._ready.scope, self._ready.key)
+
+    def _label(self) -> str:
+        cls, attribute = self._ready.key
+        return f"{cls.__qualname__}.{attribute.name}"
+
+    def _keep(self, value: Any) -> None:
+        super()._keep(value)
+        self._ready.scope.container._keep_ready(self._ready, value)
+
+
+def _is_lost(ready: Any) -> bool:
+    """Tell whether what *ready* holds, or anything that it was made of, has been forgotten since; where not, it stays."""
+    if type(ready.value) is Renewal:
+        return True
+    container = ready.scope.container
+    singletons = ready.scope._root(ready.key).plan.singletons
+    if any(container._lost.get(node, 0) > ready.era for node in singletons):
+        ready.value = Renewal(ready)
+        return True
+    container._keep_ready(ready, ready.value)
+    return False
+
+
+def renewing(self: Any) -> Generator[Any, None, Any]:
+    """The ``__await__`` of fetched attributes when something that was built has been forgotten."""
+    view = self.scope._elsewhere(self.key)
+    if view is not None:
+        return (yield from view._attribute(id(self), self, self.key).__await__())
+    if _is_lost(self):
+        return (yield from self.value._fetch_once().__await__())
+    return self.value
+
+
+def renewing_nowait(self: Any) -> Any:
+    """The same for ``nowait()``."""
+    view = self.scope._elsewhere(self.key)
+    if view is not None:
+        return view._attribute_nowait(id(self), self, self.key)
+    if _is_lost(self):
+        self.scope.container._keep_ready(self, fetched_nowait(self.scope, self.key))
+    return self.value
 
 
 def forget_fetched(instance: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import new_task
@@ -14,7 +15,7 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Unit
 from ...errors import ClosedError, ContainerError, WrongLoopError
 from ..build.driver import BuildTask
-from ..build.handles import Ready, refusing
+from ..build.handles import Ready, refusing, renewing, renewing_nowait
 from ..scope.injections import Injections
 from ..scope.scope import Scope
 from ..state.context import EXITING, Ambient
@@ -43,6 +44,7 @@ class Ending(Scope):
         "_classes",
         "_closing_task",  # the task that closes it
         "_enters",  # what is asked for -> the code that enters a one-shot scope for it
+        "_era",  # how often something that was built has been forgotten
         "_everywhere",  # overrides in force for everybody
         "_flights",  # what is being built
         "_forked_from",  # the process in which it was open when this one was forked from that; 0 where it is this process's own
@@ -55,6 +57,7 @@ class Ending(Scope):
         "_instance",  # the application itself, where the user made it
         "_laid",  # overrides in force, for whomever
         "_loop",  # the one that may build
+        "_lost",  # what was built and has been forgotten -> in which era
         "_moves",  # how much of graph.moved is caught up with
         "_name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
         "_observed",
@@ -81,6 +84,7 @@ class Ending(Scope):
     _classes: dict[tuple[int, type[Scope]], Any]  #: of its scopes, by level and kind
     _closing_task: asyncio.Task[Any] | None
     _enters: dict[Any, Any]
+    _era: int
     _flights: dict[Node, Flight]
     _forked_from: int
     _generations: list[tuple[dict[Any, Any], int]]
@@ -92,6 +96,7 @@ class Ending(Scope):
     _instance: Any
     _laid: list[Any]
     _loop: asyncio.AbstractEventLoop | None
+    _lost: dict[Node, int]
     _moves: int
     _name: str  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
     _aside: list[dict[Any, Any]]
@@ -171,7 +176,7 @@ class Ending(Scope):
             warnings.warn(f"the event loop of {self._name} was closed before {names} could be", ResourceWarning, stacklevel=2)
 
     def _forget(self, nodes: set[Node]) -> None:
-        """Drop built values, and every built value that stands on them."""
+        """Drop built values, and every built value that stands on them; attributes that hold such fetch anew."""
         gone = set(nodes)
         grows = True
         while grows:
@@ -183,8 +188,20 @@ class Ending(Scope):
         for node in gone:
             self._built.pop(node, None)
         self._new_tables()
+        self._lose(gone)
+
+    def _lose(self, gone: Iterable[Node]) -> None:
+        self._era += 1
+        self._lost.update(dict.fromkeys(gone, self._era))
         if self._ready_class is not None:
+            self._ready_class.__await__ = renewing  # type: ignore[method-assign]  # this container's own class
+            self._ready_class._fetch_nowait = renewing_nowait  # type: ignore[method-assign]
             self._ready_class = None
+
+    def _drop_half(self, half: Node) -> None:
+        """Drop the instance of a service that did not start: nobody holds it, and nothing stands on it."""
+        self._built.pop(half, None)
+        self._new_tables()
 
     async def _retire(self, leader: BuildTask) -> None:
         """
@@ -234,17 +251,31 @@ class Ending(Scope):
             self._begin_closing()
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self))
-            self._closing_task = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self._name}")
-        closing, cancelled = self._closing_task, None
-        while not closing.done():
+            self._go_on_closing(error, loop, context)
+        cancelled = None
+        while True:
+            closing = self._closing_task
+            assert closing is not None
+            if closing.done() and not closing.cancelled():
+                break
             try:
                 await asyncio.wait([closing])
             except asyncio.CancelledError as met:
                 cancelled = met
-        raised = [] if closing.cancelled() else closing.result()
+        raised = closing.result()
         if cancelled is not None:
             raised = [cancelled, *raised]
         settle_errors(raised, error)
+
+    def _go_on_closing(self, error: BaseException | None, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        """Have everything closed in a task; where that is cancelled before its first step, it never ran a line, in another."""
+
+        def over(task: asyncio.Task[list[BaseException]]) -> None:
+            if task.cancelled() and self._closing_task is task and not loop.is_closed():
+                self._go_on_closing(error, loop, context)
+
+        task = self._closing_task = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self._name}")
+        task.add_done_callback(over)
 
     def _is_exiting(self) -> bool:
         """Tell whether the running code is a finalizer of this, or of something inside."""
@@ -294,6 +325,8 @@ class Ending(Scope):
         """Nothing is left: from here on every use is refused."""
         with LOCK:
             self._state = IS_CLOSED
+            self._era += 1
+            self._lost.update(dict.fromkeys(self._built, self._era))
             self._built.clear()
             self._values = GONE
             self._loop = None

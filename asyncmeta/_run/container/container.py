@@ -104,6 +104,7 @@ class Container(Tables):
         self._everywhere, self._laid = [], []
         self._retiring = False
         self._built = {}  #: container values
+        self._lost, self._era = {}, 0
         self._flights = {}
         self._tasks = set()  #: builds in flight
         self._holders = set()  #: wait to leave what they have entered
@@ -189,6 +190,14 @@ class Container(Tables):
             self._built[node.constructed or node] = self._instance
             forget_fetched(self._instance)
             bind(self._instance, self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            # Asked only for what is nowhere else, so that a subclass may use the name for something of its own.
+            if name == "root_class":
+                return self._root_class
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<{self._state} container of {self._name}>"

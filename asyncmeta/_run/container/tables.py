@@ -190,10 +190,20 @@ class Tables(Watching):
 
     def _ready(self, value: Any, scope: Any, key: Any) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
+        return self._ready_now()(value, scope, key)
+
+    def _ready_now(self) -> type[Ready]:
         if self._ready_class is None:
-            names = {"__slots__": (), **({"__await__": answering_by_context} if self._overridden else {})}
+            names: dict[str, Any] = {"__slots__": (), "era": self._era}
+            if self._overridden:
+                names["__await__"] = answering_by_context
             self._ready_class = type("Ready", (Ready,), names)
-        return self._ready_class(value, scope, key)
+        return self._ready_class
+
+    def _keep_ready(self, ready: Ready, value: Any) -> None:
+        """Let *ready*, of before something was forgotten, hold *value* from here on, as quickly as ever."""
+        ready.value = value
+        ready.__class__ = self._ready_now()
 
     # --- overrides in force ---
 

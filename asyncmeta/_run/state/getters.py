@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from .waiting import LOCK
+
 __all__ = ["Getters"]
 
 # Two codes over one namespace.  Swapping ``__code__`` is one store, so that no caller sees a half.
@@ -19,15 +21,19 @@ async def _cold() -> Any:
 
 
 async def _hot() -> Any:
-    return value
+    try:
+        return value
+    except NameError:  # called before something changed, and run after it
+        return await find()
 
 
 class Getters:
     """The getters of one container."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("_cooled", "_made")
 
     def __init__(self) -> None:
+        self._cooled = 0  #: how often they have been told to look again
         self._made: weakref.WeakSet[types.FunctionType] = weakref.WeakSet()
 
     def add(self, fetch: Callable[[], Coroutine[Any, Any, tuple[Any, bool]]]) -> Callable[[], Coroutine[Any, Any, Any]]:
@@ -42,11 +48,14 @@ class Getters:
         made = weakref.ref(getter)
 
         async def find() -> Any:
+            cooled = self._cooled
             found, stays = await fetch()
             getter = made()
             if stays and getter is not None:
-                names["value"] = found
-                getter.__code__ = _hot.__code__
+                with LOCK:
+                    if cooled == self._cooled:
+                        names["value"] = found
+                        getter.__code__ = _hot.__code__
             return found
 
         names["find"] = find
@@ -55,6 +64,7 @@ class Getters:
 
     def cool(self) -> None:
         """Let every getter look again."""
+        self._cooled += 1
         for getter in list(self._made):
             getter.__code__ = _cold.__code__
             getter.__globals__.pop("value", None)

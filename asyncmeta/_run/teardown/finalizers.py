@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
-from types import AsyncGeneratorType, GeneratorType, MethodType
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import AsyncGeneratorType, GeneratorType, MethodType, TracebackType
+from typing import Any, Final
 
 from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
@@ -27,7 +28,6 @@ __all__ = [
     "unwind_nowait",
     "withdraw",
 ]
-
 
 
 class Held:
@@ -102,7 +102,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
 
     *error*, the body's, is thrown in; whether the generator swallows it or raises it again, it is not raised here.
     """
-    traceback = None if error is None else error.__traceback__
+    traceback = None if error is None else _traceback_of(error)
     try:
         if error is None:
             await generator.__anext__()
@@ -116,7 +116,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
         raise
     finally:
         if error is not None:
-            error.__traceback__ = traceback  # without the generator's frames
+            _set_traceback(error, traceback)  # without the generator's frames
     try:
         await generator.aclose()
     finally:
@@ -125,7 +125,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
 
 def exit_nowait(generator: GeneratorType[Any, Any, Any], error: BaseException | None) -> None:
     """Let a generator factory finish; see `exit_async`."""
-    traceback = None if error is None else error.__traceback__
+    traceback = None if error is None else _traceback_of(error)
     try:
         if error is None:
             next(generator)
@@ -141,11 +141,18 @@ def exit_nowait(generator: GeneratorType[Any, Any, Any], error: BaseException | 
         raise
     finally:
         if error is not None:
-            error.__traceback__ = traceback
+            _set_traceback(error, traceback)  # without the generator's frames
     try:
         generator.close()
     finally:
         raise FactoryError(yields_twice(generator))
+
+
+# What a class of the user's says of attributes (a frozen dataclass refuses them) does not count: these are the exception's own.
+_traceback_of: Final[Callable[[BaseException], TracebackType | None]] = vars(BaseException)["__traceback__"].__get__
+_set_traceback: Final[Callable[[BaseException, TracebackType | None], None]] = vars(BaseException)["__traceback__"].__set__
+_context_of: Final[Callable[[BaseException], BaseException | None]] = vars(BaseException)["__context__"].__get__
+_set_context: Final[Callable[[BaseException, BaseException | None], None]] = vars(BaseException)["__context__"].__set__
 
 
 def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
@@ -256,7 +263,7 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     if error is not None:
         if group is not None:
             _append(error, group)
-            error.add_note(f"asyncmeta: {group.args[0]}: " + "; ".join(f"{type(one).__name__}: {one}" for one in plain))
+            _note(error, f"asyncmeta: {group.args[0]}: " + "; ".join(f"{type(one).__name__}: {_text(one)}" for one in plain))
         for one in bare:
             if one is not error and isinstance(one, BaseException):
                 _append(error, one)
@@ -273,21 +280,52 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     raise group
 
 
+#: How many groups may stand behind one exception: an object that is raised again and again does not grow without end.
+MOST_GROUPS: Final = 8
+
+
 def _append(error: BaseException, last: BaseException) -> None:
     """Put *last* at the end of the context chain of *error*."""
     if isinstance(last, FinalizationErrors):
         for inner in last.exceptions:
-            if inner.__context__ is error:  # it was raised while the body's was handled; shown there already
-                inner.__context__ = None
-    seen = {id(error)}
-    end = error
-    while end.__context__ is not None and id(end.__context__) not in seen:
-        end = end.__context__
-        seen.add(id(end))
-    if end is not last and id(last) not in seen:
-        if last.__context__ is not None and id(last.__context__) in seen:
-            last.__context__ = None
-        end.__context__ = last
+            if _context_of(inner) is error:  # it was raised while the body's was handled; shown there already
+                _set_context(inner, None)
+    chain = list(_contexts(error))
+    ours = [number for number, one in enumerate(chain) if isinstance(one, FinalizationErrors)]
+    if len(ours) >= MOST_GROUPS and ours[0] and ours[0] + 1 < len(chain):
+        _set_context(chain[ours[0] - 1], chain[ours[0] + 1])
+        del chain[ours[0]]
+    if any(one is last for one in chain):
+        return
+    beside = _context_of(last)
+    if beside is not None and any(one is beside for one in chain):
+        _set_context(last, None)
+    _set_context(chain[-1], last)
+
+
+def _contexts(error: BaseException) -> Iterator[BaseException]:
+    """Give *error*, and one after another what it was raised beside."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = _context_of(one)
+
+
+def _note(error: BaseException, note: str) -> None:
+    """Add a note, once, to an exception of any class."""
+    with suppress(Exception):  # one that refuses notes is the user's all the same
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def _text(error: BaseException) -> str:
+    """Return what an exception says; of one that cannot, nothing."""
+    try:
+        return str(error)
+    except Exception:
+        return "(without a text)"
 
 
 # --- what was entered in a thread --------------------------------------------------

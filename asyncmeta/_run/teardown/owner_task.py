@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ..state.context import EXITING
-from .finalizers import Held, leave, push_locked, withdraw
+from .finalizers import Held, leave, push_locked, raise_first, withdraw
 
 __all__ = ["OwnerTask", "Part"]
 
@@ -33,9 +33,12 @@ class OwnerTask:
             finalizer = part
         push_locked(owner, finalizer)
 
+    #: a cancellation that arrives at who closes is raised when this has been left; a container's closing task swallows it
+    tells_cancellation = True
+
     async def loop_ends(self) -> None:
-        """Somebody from outside cancels the task: the loop ends."""
-        self.owner.container._owed.extend(await self.leave_all(None))
+        """Somebody from outside cancels the task: the loop ends.  See to it that everything is left, here and elsewhere."""
+        raise NotImplementedError
 
     async def obey(self) -> None:
         """Leave what is commanded until nothing is left."""
@@ -106,10 +109,13 @@ class Part(Held):
             poke = owner_task.poke
             if poke is not None and not poke.done():
                 poke.set_result(None)
+            cancelled: asyncio.CancelledError | None = None
             while not left.done() and owner_task.task is not None and not owner_task.task.done():
                 try:
                     await asyncio.wait([left, owner_task.task], return_when=asyncio.FIRST_COMPLETED)
-                except asyncio.CancelledError:
-                    continue  # closing goes on; who waits for the closing raises it
+                except asyncio.CancelledError as met:
+                    cancelled = met  # closing goes on first
+            if cancelled is not None and owner_task.tells_cancellation:
+                raise_first(cancelled, self.raised)
         if self.raised is not None:
             raise self.raised

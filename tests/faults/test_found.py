@@ -1,0 +1,343 @@
+"""What the attacks have found, each as a plain test."""
+
+import asyncio
+import dataclasses
+from typing import Annotated
+
+import pytest
+from helpers import fresh_app, leaves, outcome
+
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container, FinalizationErrors, Inject
+
+# --- attributes -----------------------------------------------------------------------------------
+
+
+class Pool:
+    def __init__(self):
+        self.open = True
+
+
+async def open_pool():
+    pool = Pool()
+    try:
+        yield pool
+    finally:
+        pool.open = False
+
+
+def application(*registrations, **keywords):
+    App = fresh_app(**keywords)
+    for token, factory, *options in registrations:
+        App.register_dependency(token, factory, **(options[0] if options else {}))
+    return App
+
+
+def test_an_attribute_forgets_what_died_with_its_loop():
+    """
+    What an attribute has fetched in one event loop is fetched anew in the next one, where it was closed with the first.
+    """
+
+    class Repository(AsyncServiceBase):
+        pool = AsyncDependencyDescriptor("pool")
+        user = AsyncDependencyDescriptor("user")
+        plain = AsyncDependencyDescriptor("plain")
+
+    container = Container(
+        application(
+            ("pool", open_pool),
+            ("user", lambda pool: [pool], {"lifetime": "transient"}),
+            ("plain", lambda: object(), {"lifetime": "transient"}),
+            providers=[Repository],
+        )
+    )
+    repository = container.get_nowait(Repository)
+
+    async def use():
+        pool, (used,) = await repository.pool, await repository.user
+        assert pool is used is repository.pool.nowait()
+        assert [pool] == await repository.user
+        return pool.open, await repository.plain
+
+    (first, plain), (second, again) = asyncio.run(use()), asyncio.run(use())
+
+    assert first
+    assert second
+    assert plain is again
+
+
+def test_a_root_of_its_own_runs_twice():
+    """
+    An application that is its own root gets what is open in each of two runs.
+    """
+
+    class Shop(AsyncServiceBase):
+        pool = AsyncDependencyDescriptor("pool")
+
+        async def run(self):
+            return (await self.pool).open
+
+    Shop.register_dependency("pool", open_pool)
+    shop = Shop()
+
+    assert asyncio.run(shop.run())
+    assert asyncio.run(shop.run())
+
+
+def test_two_tasks_that_fetch_anew_share_one_value():
+    """
+    A transient value that an attribute makes anew, after what it stood on is gone, is made once for all who wait.
+    """
+    made = []
+
+    class Repository(AsyncServiceBase):
+        user = AsyncDependencyDescriptor("user")
+
+    async def user(pool):
+        await asyncio.sleep(0)
+        made.append(pool)
+        return [pool]
+
+    container = Container(application(("pool", open_pool), ("user", user, {"lifetime": "transient"}), providers=[Repository]))
+    repository = container.get_nowait(Repository)
+
+    async def first():
+        return await repository.user
+
+    async def second():
+        return await asyncio.gather(repository.user.run(), repository.user.run())
+
+    (before,), ((one,), (other,)) = asyncio.run(first()), asyncio.run(second())
+
+    assert before is not one
+    assert one is other
+    assert len(made) == 2
+
+
+async def test_attributes_follow_overrides_after_another_service_has_failed_to_start():
+    """
+    A service that does not start takes nothing from what others have fetched: overrides and closing still reach them.
+    """
+
+    class Good(AsyncServiceBase):
+        x = AsyncDependencyDescriptor("x")
+
+    class Flaky(AsyncServiceBase):
+        async def on_startup(self):
+            raise OSError("not reachable yet")
+
+    async with Container(application(("x", lambda: "real"), providers=[Good, Flaky])) as container:
+        good = await container.get(Good)
+        assert await good.x == "real"
+        with pytest.raises(OSError, match="not reachable"):
+            await container.get(Flaky)
+        async with container.override({"x": "fake"}):
+            seen = await good.x
+        after = await good.x
+
+    assert (seen, after) == ("fake", "real")
+    assert isinstance(await outcome(good.x), ClosedError)
+
+
+# --- getters --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["override", "registration", "closing"])
+async def test_a_getter_that_was_called_before_a_change_and_runs_after_it(what):
+    """
+    What has been called and has not run yet follows what is in force when it runs.
+    """
+    App = application(("x", lambda: "real"))
+    container = Container(App)
+    getter = container.getter("x")
+    for _ in range(2):
+        assert await getter() == "real"
+
+    task = asyncio.create_task(getter())
+    if what == "override":
+        async with container.override({"x": "fake"}, everywhere=True):
+            got = await outcome(task)
+        assert got == "fake"
+    elif what == "registration":
+        App.register_value("other", 1)
+        assert await outcome(task) == "real"
+    else:
+        await container.aclose()
+        assert isinstance(await outcome(task), ClosedError)
+
+
+# --- errors of any kind ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int = 1
+
+
+class Refusing(Exception):
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+
+class OddNotes(Exception):
+    __notes__ = "text"
+
+
+class NoNotes(Exception):
+    def add_note(self, note):
+        raise RuntimeError("no notes")
+
+
+class Hidden(Exception):
+    __context__ = property(lambda self: None)
+    __traceback__ = property(lambda self: None)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("how", ["scope", "request", "container", "sync"])
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("kind", [Frozen, Refusing, OddNotes, NoNotes, Hidden, Mute])
+async def test_the_body_raises_what_it_raises(kind, fails, how):
+    """
+    An exception of the body is never replaced, whatever its class says of attributes, notes and texts.
+    """
+
+    async def session():
+        try:
+            yield 1
+        finally:
+            if fails:
+                raise Mute
+
+    def generator():
+        try:
+            yield 1
+        finally:
+            if fails and how == "sync":
+                raise Mute
+
+    scoped = {} if how == "container" else {"lifetime": "scoped"}
+    container = Container(application(("session", session, scoped), ("generator", generator, scoped)))
+    error = kind()
+
+    with pytest.raises(kind) as met:
+        if how == "scope":
+            async with container.scope() as scope:
+                await scope.gather("session", "generator")
+                raise error
+        elif how == "request":
+            async with container.request("session"):
+                raise error
+        elif how == "container":
+            async with container:
+                await container.gather("session", "generator")
+                raise error
+        else:
+            with container.scope() as scope:
+                scope.get_nowait("generator")
+                raise error
+    await container.aclose()
+
+    assert met.value is error
+
+
+async def test_one_exception_that_many_bodies_raise_does_not_grow():
+    """
+    What finalizers add to an exception object that is raised again and again stays within bounds, notes included.
+    """
+
+    async def session():
+        yield 1
+        raise AssertionError("never reached: the body fails")
+
+    async def failing():
+        try:
+            yield 1
+        finally:
+            raise LookupError("finalizer")
+
+    container = Container(application(("failing", failing, {"lifetime": "scoped"}), ("session", session, {"lifetime": "scoped"})))
+    shared = ValueError("the same one each time")
+
+    for _ in range(100):
+        with pytest.raises(ValueError, match="the same") as met:
+            async with container.scope() as scope:
+                await scope.get("failing")
+                raise shared
+    await container.aclose()
+
+    groups = [one for one in leaves(met.value) if isinstance(one, FinalizationErrors)]
+    assert 1 <= len(groups) <= 8
+    assert len(shared.__notes__) == 1
+
+
+# --- concurrent values ----------------------------------------------------------------------------
+
+
+async def test_a_cancellation_arrives_while_a_concurrent_value_is_closed():
+    """
+    A task that is cancelled, or runs out of time, while its scope closes a concurrent value does not go on.
+    """
+    order = []
+
+    async def slow():
+        yield 1
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        order.append("closed")
+
+    async with Container(application(("slow", slow, {"lifetime": "scoped", "concurrent": True}))) as container:
+
+        async def request():
+            async with container.scope() as scope:
+                await scope.get("slow")
+                entered.set()
+            order.append("went on")
+
+        entered = asyncio.Event()
+        task = asyncio.create_task(request())
+        await entered.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        first = await outcome(task)
+        entered = asyncio.Event()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.005):
+                await request()
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert order == ["closed", "closed"]
+
+
+def test_the_half_done_work_of_a_concurrent_value_is_not_kept_at_the_end_of_a_loop():
+    """
+    Where a loop ends under a scope that nobody closes, its concurrent values are closed, users first, and told of a failure.
+    """
+    ended = []
+
+    async def session():
+        try:
+            yield "session"
+        except ClosedError as closed:
+            ended.append(("session", "was still open" in str(closed)))
+            raise
+
+    async def unit(session: Annotated[object, Inject("session")]):
+        try:
+            yield "unit"
+        except ClosedError as closed:
+            ended.append(("unit", "was still open" in str(closed)))
+            raise
+
+    beside = {"lifetime": "scoped", "concurrent": True}
+    container = Container(application(("session", session, beside), ("unit", unit, beside)))
+
+    async def main():
+        await container.scope().get("unit")
+
+    asyncio.run(main())
+
+    assert ended == [("unit", True), ("session", True)]
