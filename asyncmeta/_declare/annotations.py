@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import inspect
 import types
+import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from .._compat import annotations_of, signature_of
 from .._names import name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
-from .keys import INJECTED, MISSING, Ask, Inject, Missing, is_marked, read, read_ask
-from .texts import Evaluate, Evaluator, evaluator_of_class
+from .forms import is_union, token_of
+from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, read, read_ask
+from .texts import Evaluate, Evaluator, evaluator_of_class, lenient
 
 __all__ = [
     "Parameter", "class_annotations", "parameters_of_function", "parameters_of_signature", "plain_parameters", "returned_by",
+    "without_type",
 ]  # fmt: skip
 
 POSITIONAL = 0  #: positional-only
 NORMAL = 1
 KEYWORD = 2  #: keyword-only
+
+_VARKEYWORDS = inspect.CO_VARKEYWORDS
 
 #: A default that is not passed: leaving the argument out is the only way to have it.
 OMITTED: Final = Missing()
@@ -28,7 +33,7 @@ OMITTED: Final = Missing()
 class Parameter:
     """One parameter of a factory, and what it asks for."""
 
-    __slots__ = ("ask", "default", "fixed", "kind", "name", "named", "unreadable", "writer")
+    __slots__ = ("ask", "default", "fixed", "kind", "marked", "name", "named", "unreadable", "writer")
 
     def __init__(
         self, name: str, kind: int, ask: Ask | None, default: Any, named: bool = False, unreadable: str = "", fixed: bool = False
@@ -39,6 +44,7 @@ class Parameter:
         self.default = default  #: MISSING where there is none
         self.named = named  #: has no annotation: it is looked up by its name
         self.unreadable = unreadable  #: why the annotation cannot be read, else ""
+        self.marked = False  #: carries a mark, though its type cannot be read: it never falls to its default
         self.writer: type | None = None  #: the class whose field it is, where a generated constructor repeats it
         self.fixed = fixed  #: its value follows from what is made: nobody may hand in another
 
@@ -56,6 +62,22 @@ def _ask(annotation: Any, evaluate: Evaluate, me: type | None) -> tuple[Ask | No
         raise
     except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
         return None, evaluate.why(error) if isinstance(evaluate, Evaluator) else f"{type(error).__name__}: {error}"
+
+
+def without_type(parameter: Parameter, annotation: Any, evaluate: Evaluate) -> None:
+    """See what a mark says whose type cannot be read: a token is enough, and any mark forbids to take the default."""
+    try:
+        form = read(annotation, lenient(evaluate))
+    except Exception:  # not even the mark can be read
+        return
+    while is_union(form):
+        form = next((one for one in typing.get_args(form) if typing.get_origin(one) is Annotated), None)
+    if typing.get_origin(form) is Annotated:
+        token = next((found for found in map(token_of, form.__metadata__) if found is not MISSING), MISSING)
+        if token is MISSING:
+            parameter.marked = True
+        else:
+            parameter.ask, parameter.unreadable = ask_for(Annotated[Any, *form.__metadata__]), ""
 
 
 def _is_signed(function: Any) -> bool:
@@ -131,7 +153,9 @@ def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
     if type(function) is not types.FunctionType:
         return None
     code = function.__code__
-    if function.__defaults__ or code.co_kwonlyargcount or hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
+    if function.__defaults__ or code.co_kwonlyargcount or code.co_flags & _VARKEYWORDS:
+        return None
+    if hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
         return None
     try:
         written = annotations_of(function)
@@ -176,7 +200,10 @@ def _parameter(
             ask, unreadable = _ask(annotation, evaluate, me)
         except DeclarationError as error:
             raise DeclarationError(f"parameter {name} of {name_of_callable(asker)}: {error.message}", _written_at(asker)) from None
-        return Parameter(name, kind, ask, default, False, unreadable)
+        found = Parameter(name, kind, ask, default, False, unreadable)
+        if unreadable:
+            without_type(found, annotation, evaluate)
+        return found
     if default is not MISSING:
         if type(default) is Inject or default is INJECTED or is_marked(default):
             _refuse_mark(name, None, default, asker)

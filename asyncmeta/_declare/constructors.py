@@ -7,7 +7,7 @@ import types
 from typing import Any
 
 from .._compat import annotations_of, signature_of
-from .annotations import OMITTED, Parameter, parameters_of_function, parameters_of_signature
+from .annotations import OMITTED, Parameter, parameters_of_function, parameters_of_signature, without_type
 from .keys import read_ask
 from .texts import evaluator_of_class, names_of_module, why_unreadable
 
@@ -153,3 +153,4 @@ def _reread(parameter: Parameter, function: Any, cls: type) -> None:
             parameter.ask, parameter.unreadable = read_ask(text, evaluator_of_class(base, names), cls), ""
         except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
             parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")
+            without_type(parameter, text, evaluator_of_class(base, names))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import linecache
+import os
 import sys
 import types
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -41,8 +43,8 @@ class _Source(NamedTuple):
 
 _NOTHING = _Source({}, (), {}, {})
 
-#: what was read, by module; one entry for each module that a name was missing in
-_READ: dict[str, _Source] = {}
+#: what was read, with what the file was then; an entry for each module that a name was missing in
+_READ: weakref.WeakKeyDictionary[types.ModuleType, tuple[Any, _Source]] = weakref.WeakKeyDictionary()
 
 
 def guarded_import(module: str, name: str) -> Guarded | None:
@@ -92,21 +94,25 @@ def _loaded(modules: Iterable[str]) -> Iterator[types.ModuleType]:
             yield found
 
 
-def _source_of(module: str) -> _Source:
-    found = _READ.get(module)
-    if found is None:
-        found = _READ[module] = _read(sys.modules.get(module))
-    return found
-
-
-def _read(module: Any) -> _Source:
-    if module is None:
-        return _NOTHING
-    names = vars(module)
-    file = names.get("__file__")
-    if not isinstance(file, str):
+def _source_of(name: str) -> _Source:
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if not isinstance(module, types.ModuleType) or not isinstance(file, str):
         return _NOTHING
     try:
+        status = os.stat(file)
+        stamp: Any = (file, status.st_mtime_ns, status.st_size)
+    except OSError:  # within an archive
+        stamp = file
+    there = _READ.get(module)
+    if there is None or there[0] != stamp:
+        there = _READ[module] = stamp, _read(vars(module), file)
+    return there[1]
+
+
+def _read(names: dict[str, Any], file: str) -> _Source:
+    try:
+        linecache.checkcache(file)
         tree = ast.parse("".join(linecache.getlines(file, names)))
     except (SyntaxError, ValueError):  # no Python, or no longer what was loaded
         return _NOTHING

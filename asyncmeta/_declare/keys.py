@@ -69,6 +69,9 @@ class Ask:
             return self.inner.key
         return self.keys[-1] if self.about is MISSING else self.about
 
+    def __repr__(self) -> str:
+        return name_of(self.key)
+
     def but(self, **changed: Any) -> Ask:
         """Return one that differs in what is named."""
         facts = {name: changed.get(name, getattr(self, name)) for name in Ask.__slots__}
@@ -136,6 +139,8 @@ def ask_for(token: Any) -> Ask:
     """
     if type(token) is type or type(token) is str:
         return Ask("value", (token,))
+    if type(token) is Ask:  # read already
+        return token
     try:
         form = normal(token)
     except DeclarationError:

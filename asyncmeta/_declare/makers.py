@@ -16,7 +16,7 @@ from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
 from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
-from .constructors import parameters_of_class
+from .constructors import constructor_of, hidden_fields, parameters_of_class
 from .forms import is_alias, is_union, normal
 from .keys import MISSING, Factory, Lazy, Token, plain_of, read
 from .texts import Evaluator, evaluator_of_module
@@ -117,6 +117,30 @@ class Maker:
         owner = owner or self.home
         return parameters_of_function(self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial)
 
+    def misfit(self) -> str:
+        """Return why the factory cannot be called with what is known of it, and the way out; "" where it can."""
+        hidden = () if self.cls is None else tuple([one for one in hidden_fields(self.cls) if one not in self.partial[1]])
+        if not hidden:
+            return ""
+        name = name_of(self.cls)
+        return (
+            f"{name} takes {', '.join(hidden)} by **kwargs, which says nothing about what to fill in: register a function that "
+            f"makes it (-> {name}), or a value"
+        )
+
+    def misfit_of(self, deps: tuple[Any, ...]) -> str:
+        """Return why *deps* are no arguments that the factory can be called with, in their order; "" where they are."""
+        call, first = (self.written, ()) if self.cls is None or self.partial[0] else (constructor_of(self.cls), (None,))
+        try:
+            signature = inspect.Signature([_SELF]) if call is None else signature_of(call)
+        except (TypeError, ValueError):  # written in C
+            return ""
+        try:
+            signature.bind(*first, *deps)
+        except TypeError as error:
+            return f"deps of {self.name} are {len(deps)} arguments, in order, and do not fit: {error}"
+        return ""
+
     def returns(self, owner: type | None = None) -> Any:
         """
         Return the type that the factory says it makes; MISSING where it says nothing.
@@ -161,13 +185,14 @@ class Maker:
         name = name_of(said)
         raise DeclarationError(f"{self.name} is a generator and says that it returns {name}: write {form}[{name}]")
 
-    def declared(self, tokens: Iterable[Hashable], owner: type | None = None) -> Maker:
+    def declared(self, tokens: Iterable[Hashable], owner: type | None = None, *, inferred: bool = False) -> Maker:
         """
         Return the maker of what the factory's type says: a plain function that returns a context manager makes what this gives.
 
         Args:
             tokens: What it is registered under; a token that is the returned form itself means it as it is.
             owner: The class in whose body it stands.
+            inferred: Nobody wrote a token: it is what the annotation says.
 
         Raises:
             DeclarationError: It says that it makes something else.
@@ -184,12 +209,12 @@ class Maker:
             return self
         self.undecided = False
         tokens = tuple(tokens)
-        if any(_form_of(token) == said for token in tokens):
-            return self
         if self.kind in (GENERATOR, ASYNC_GENERATOR):
             self.returns(owner)  # told at the line where it says something else
             return self
         plain = plain_of(said)
+        if not inferred and any(_form_of(token) == plain for token in tokens):
+            return self
         if typing.get_origin(plain) in _GENERATORS and self.kind in (SYNC, ASYNC) and any(map(_is_type, tokens)):
             raise DeclarationError(
                 f"{self.name} says that it yields, {name_of(plain)}, and has no yield: write yield in the place of return, or give "
@@ -208,6 +233,7 @@ class Maker:
         return maker
 
 
+_SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
 _OPENING = {GENERATOR: opening, ASYNC_GENERATOR: opening_async}
 
 
@@ -266,7 +292,7 @@ def _form_of(token: Any) -> Any:
     if type(token) is Token:
         said = getattr(token, "__orig_class__", None)
         return MISSING if said is None else normal(typing.get_args(said)[0])
-    return token
+    return plain_of(token)
 
 
 def _is_type(token: Any) -> bool:
@@ -309,7 +335,7 @@ def maker_of(factory: Any) -> Maker:
         call = call.func
     bound = _NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
-    if form is not None or isinstance(call, type):
+    if form is not None or (isinstance(call, type) and call is not Any):
         maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if form is not None and call is factory:
@@ -364,7 +390,7 @@ def class_of(thing: Any) -> Any:
 
 def _is_form(call: Any) -> bool:
     """Tell whether *call* is a form of `typing`'s that can be called by its looks only: ``int | str``, ``Optional[X]``."""
-    return typing.get_origin(call) is not None and _class_behind(call) is None
+    return call is Any or (typing.get_origin(call) is not None and _class_behind(call) is None)
 
 
 def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None]:

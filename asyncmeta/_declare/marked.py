@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import builtins
 import functools
 import inspect
 import types
-import typing
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._compat import annotations_of, signature_of
-from .._names import Place, name_of_callable, place_of_function
+from .._names import Place, name_of, name_of_callable, place_of_function
+from ..errors import DeclarationError
 from .constructors import constructor_of, is_generated, writer_of
-from .keys import INJECTED, MISSING, ask_for, is_marked, read, shortened
+from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, shortened
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
-from .texts import Evaluator, evaluator_for, evaluator_of_class
+from .texts import Evaluator, evaluator_for, evaluator_of_class, lenient
 
 __all__ = ["Form", "Taken", "form_of"]
 
@@ -76,9 +75,18 @@ class Form:
         one = self.taken[number]
         if one.asked is MISSING:
             found = _read(function, one)
-            ask_for(found)
-            one.asked = shortened(found)
+            ask = ask_for(found)
+            if one.default is MISSING:
+                one.asked = shortened(found)
+            else:  # which counts before None, and for a context value that a scope was opened without
+                own = ask.kind == "value" and ask.fallback is MISSING
+                one.asked = ask.but(optional=False, fallback=one.default) if own else shortened(found)
         return one.asked
+
+    def why(self, number: int, function: Any, error: Exception) -> str:
+        """Return why the annotation of a parameter of *function* cannot be read, and the ways out."""
+        evaluate = _evaluator(function, self.taken[number].name)
+        return evaluate.why(error) if isinstance(evaluate, Evaluator) else f"{type(error).__name__}: {error}"
 
     def key(self, number: int, function: Any) -> Any:
         """Return the key that a marked parameter is about, for texts."""
@@ -162,7 +170,7 @@ def _below(function: Any) -> types.FunctionType | None:
             function = inspect.unwrap(function)
         elif isinstance(function, types.MethodType):
             function = function.__func__
-        elif not isinstance(function := _called(function), types.FunctionType):
+        elif not isinstance(function := _called(function), types.FunctionType | types.MethodType):
             return None
     return function
 
@@ -177,12 +185,13 @@ def _taken(function: Any) -> Iterator[Taken]:
         if annotation is inspect.Parameter.empty:
             annotation = MISSING
         default = MISSING if parameter.default is inspect.Parameter.empty or parameter.default is INJECTED else parameter.default
-        marked = (
-            annotation is not MISSING
-            and parameter.kind not in (_MANY, _MANY_BY_NAME)
-            and parameter.name not in passed
-            and is_marked(_leniently(function, parameter.name, annotation))
-        )
+        by_hand = parameter.kind in (_MANY, _MANY_BY_NAME) or parameter.name in passed
+        expected = parameter.default is INJECTED
+        marked = not by_hand and annotation is not MISSING and _marks(function, parameter.name, annotation, expected)
+        if expected and not marked and not by_hand:
+            raise _refuse(function, parameter.name, annotation, "From[{}]")
+        if type(default) is Inject and not by_hand:
+            raise _refuse(function, parameter.name, annotation, f"Annotated[{{}}, {default!r}]")
         yield Taken(parameter.name, parameter.kind, default, annotation, marked)
 
 
@@ -226,56 +235,34 @@ def _evaluated(function: Any, one: Taken) -> Any:
         return one.annotation
 
 
-class _Later:
-    """Stands for a name that is not defined yet, while a marker is looked for around it."""
+def _marks(function: Any, name: str, annotation: Any, expected: bool) -> bool:
+    """
+    Tell whether an annotation marks its parameter, as far as it can be read now: also around names that are defined later.
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, item: Any) -> Any:
-        return self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self
-
-    def __or__(self, other: Any) -> Any:
-        return typing.Optional[self] if other is None else typing.Union[self, other]  # noqa: UP007, UP045  # a form made of values
-
-    __ror__ = __or__
-
-
-class _Names(dict[str, Any]):
-    """Names for the evaluation of a text some of whose names are not defined yet."""
-
-    def __init__(self, function: types.FunctionType, evaluate: Any) -> None:
-        super().__init__()
-        self._evaluate, self._later = evaluate, _Later()
-
-    def __missing__(self, name: str) -> Any:
-        try:
-            return self._evaluate(name)
-        except Exception:
-            return getattr(builtins, name, self._later)
-
-
-def _leniently(function: Any, name: str, annotation: Any) -> Any:
-    """Return an annotation as far as it can be read now: markers are seen also around names that are defined later."""
+    Args:
+        expected: The default says that it does, so that this is believed where the annotation cannot be read yet.
+    """
     if type(annotation) is type:
-        return annotation
+        return False
     evaluate = _evaluator(function, name)
-
-    def lenient(text: str) -> Any:
-        try:
-            return evaluate(text)
-        except Exception:
-            return eval(text, {}, _Names(function, evaluate))
-
     try:
-        return read(annotation, lenient)
+        return is_marked(read(annotation, evaluate))
+    except Exception:
+        pass
+    try:
+        return is_marked(read(annotation, lenient(evaluate))) or expected
     except Exception:  # no form at all: it is the caller's
-        return None
+        return expected
+
+
+def _refuse(function: Any, name: str, annotation: Any, meant: str) -> DeclarationError:
+    """Return the error of a parameter whose default says what its annotation has to."""
+    said = "..." if annotation is MISSING else annotation if isinstance(annotation, str) else name_of(annotation)
+    return DeclarationError(
+        f"parameter {name} of {name_of_callable(_innermost(function))} has a mark as its default, which marks nothing: "
+        f"write {name}: {meant.format(said)}",
+        str(_place(function) or ""),
+    )
 
 
 def without_marked(written: Mapping[str, Any], form: Form) -> dict[str, Any]:

@@ -95,6 +95,9 @@ class ProviderMaker(Maker):
         self.deps = deps  #: what goes in, by position; None where the parameters say it
         self.named = named  #: a parameter without annotation is looked up by its name, as everywhere outside of the dialect
 
+    def misfit(self) -> str:
+        return super().misfit() if self.deps is None else self.misfit_of(self.deps)
+
     def parameters(self, *, method: bool = False, owner: type | None = None) -> tuple[Parameter, ...]:
         """
         Return what the factory needs.
@@ -245,7 +248,6 @@ _FUNCTIONS = (types.FunctionType, types.MethodType)
 
 def _function_registration(function: Any, place: Place) -> Registration:
     """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
-
     maker = maker_of(function)
 
     def wrong(message: str) -> DeclarationError:
@@ -253,7 +255,7 @@ def _function_registration(function: Any, place: Place) -> Registration:
         return DeclarationError(f'{why}; annotate what it returns, or write {{"provide": ..., "use_factory": {maker.name}}}')
 
     key = _key(inferred_token(maker, None, wrong))
-    registration = Registration(key, maker.declared((key,)), "singleton", place)
+    registration = Registration(key, maker.declared((key,), inferred=True), "singleton", place)
     registration.entry = True
     return registration
 

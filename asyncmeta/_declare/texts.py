@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 import types
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ from .guarded import guarded_import, guarded_line, guarded_value
 from .tokens import MISSING
 
 __all__ = [
-    "Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "names_of_module", "why_unreadable",
+    "Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "lenient",
+    "names_of_module", "why_unreadable",
 ]  # fmt: skip
 
 Evaluate = Callable[[str], Any]
@@ -83,6 +85,52 @@ class _Wider(dict[str, Any]):
         if found is MISSING:
             raise NameError(f"name {name!r} is not defined", name=name)
         return found
+
+
+class _Later:
+    """Stands for a name that is not defined yet, while a mark is looked for around it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, item: Any) -> Any:
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+    def __or__(self, other: Any) -> Any:
+        return typing.Optional[self] if other is None else typing.Union[self, other]  # noqa: UP007, UP045  # a form made of values
+
+    __ror__ = __or__
+
+
+class _Lenient(dict[str, Any]):
+    """Names for the evaluation of a text some of whose names are not defined yet."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        super().__init__()
+        self._evaluate, self._later = evaluate, _Later()
+
+    def __missing__(self, name: str) -> Any:
+        try:
+            return self._evaluate(name)
+        except Exception:
+            return getattr(builtins, name, self._later)
+
+
+def lenient(evaluate: Evaluate) -> Evaluate:
+    """Return a function that evaluates texts as *evaluate* does, with something that stands for what is not defined."""
+
+    def read(text: str) -> Any:
+        try:
+            return evaluate(text)
+        except Exception:
+            return eval(_expression(text), {}, _Lenient(evaluate))
+
+    return read
 
 
 def _around(names: Mapping[str, Any], inside: str) -> Iterator[Mapping[str, Any]]:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, NORMAL, Parameter, plain_parameters
+from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
 from .._declare.makers import SYNC, VALUE, Maker
@@ -26,6 +26,7 @@ from .nodes import (
     LIST,
     MAKE,
     MAYBE,
+    NODE,
     SCOPE,
     START,
     Absent,
@@ -37,6 +38,7 @@ from .nodes import (
     Site,
     Target,
     ambiguity,
+    place_of,
     several_hint,
 )  # fmt: skip
 
@@ -60,6 +62,7 @@ class Graph(Lookup):
         if node.edges is not None:
             return node.edges
         problems = [problem for problem in node.problems if not problem.edge]
+        node.unread = ()
         edges: list[Edge] = []
         late: list[Edge] = []
         kind = node.kind
@@ -70,6 +73,9 @@ class Graph(Lookup):
             if node.owner is not None:
                 edges.append(Edge("self", 0, self.instance_node(self.view_of(node.owner)).target))
             if not self._plain_edges(node, edges):
+                misfit = node.maker.misfit()
+                if misfit and not any(problem.hint == misfit for problem in problems):
+                    problems.append(Problem("plain", node.key, hint=misfit))
                 for parameter in self._parameters(node):
                     edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
             cls = node.maker.cls
@@ -144,14 +150,20 @@ class Graph(Lookup):
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
-            if default is MISSING:
+            if default is not MISSING and parameter.unreadable and not parameter.marked:
+                node.unread += (f"{node.name}.{parameter.name} ({place_of(node)}): {parameter.unreadable}",)
+            elif default is MISSING or parameter.marked:
                 why = f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}"
                 problems.append(Problem("plain", node.key, parameter.name, why))
                 return Target(ARGUMENT, value=parameter.name)
             return Target(CONSTANT if parameter.fixed else DEFAULT, value=default)
         site = Site(ask, node.view, parameter.name, None, node)
         try:
-            return self.serve(site)
+            target = self.serve(site)
+            context = target.node is not None and target.node.kind == CONTEXT and target.how in (NODE, MAYBE)
+            if context and default is not MISSING and default is not OMITTED and ask.fallback is MISSING:
+                return Target(MAYBE, node=target.node, value=default)
+            return target
         except Absent as met:
             if default is not MISSING:
                 if isinstance(default, Attribute):

@@ -109,7 +109,7 @@ class Node:
 
     __slots__ = (
         "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "needs", "owner",
-        "problems", "rank", "ref", "registration", "slot", "target", "unit", "view",
+        "problems", "rank", "ref", "registration", "slot", "target", "unit", "unread", "view",
     )  # fmt: skip
 
     def __init__(self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int) -> None:
@@ -127,6 +127,7 @@ class Node:
         self.needs: tuple[Node, ...] = ()  #: what has to be there first
         self.late: tuple[Edge, ...] = ()  #: what is fetched later
         self.problems: tuple[Problem, ...] = ()
+        self.unread: tuple[str, ...] = ()  #: parameters that take their defaults because their annotations cannot be read
         self.slot = -1  #: position among the values of its level
         self.ref: Any = None  #: how a plan refers to its value, once one does
         self.unit: Any = None  #: its part of a plan

@@ -296,8 +296,9 @@ class CheckReport:
         outdated: Sequence[str],
         unreached: Sequence[str],
         factory_only: Sequence[str] = (),
+        unread: Sequence[str] = (),
     ) -> None:
-        self._facts = (tuple(replaced), tuple(unused), tuple(outdated), tuple(unreached), tuple(factory_only))
+        self._facts = tuple(map(tuple, (replaced, unused, outdated, unreached, factory_only, unread)))
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -324,8 +325,16 @@ class CheckReport:
         """What takes arguments that nothing provides, with their names: it can be had through a Factory only."""
         return self._facts[4]
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Parameters that take their defaults because their annotations cannot be read, with the reason."""
+        return self._facts[5]
+
     def __str__(self) -> str:
-        titles = ("replaced", "unused", "outdated", "never reached", "only through a Factory")
+        titles = (
+            "replaced", "unused", "outdated", "never reached", "only through a Factory",
+            "left to the default, its annotation cannot be read",
+        )  # fmt: skip
         lines = [f"{title}: {', '.join(facts)}" for title, facts in zip(titles, self._facts, strict=True) if facts]
         return "\n".join(lines) or "nothing to report"
 

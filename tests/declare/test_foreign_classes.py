@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pytest
@@ -349,7 +350,7 @@ def test_a_dependency_as_a_field_of_a_pydantic_model(pydantic, options):
 
 async def test_a_pydantic_model_takes_no_dependencies(pydantic):
     """
-    Fields of a model are data, not dependencies: its constructor is called without arguments, and a factory fills fields.
+    Fields of a model are data, not dependencies: a factory fills them, and the check names those that nothing would fill.
     """
 
     class Settings(pydantic.BaseModel):
@@ -365,16 +366,22 @@ async def test_a_pydantic_model_takes_no_dependencies(pydantic):
     App = application()
     App.register_dependency(str, lambda: "not this")
     App.register_dependency(Settings, Settings)
-    App.register_dependency("bare", Model)
     App.register_dependency(Model, make_model)
 
-    async with Container(App) as container:
-        bare, model = await outcome(container.get("bare")), await container.get(Model)
-        database = await container.get(Database)
+    class Bare(App):
+        pass
 
-    assert isinstance(bare, pydantic.ValidationError)
-    assert "db" in str(bare)
+    Bare.register_dependency("bare", Model)
+    Bare.register_dependency("half", functools.partial(Model, settings=Settings()))
+
+    async with Container(App) as container:
+        model, database = await container.get(Model), await container.get(Database)
+    with pytest.raises(GraphErrors) as caught:
+        Container(Bare)
+
     assert (model.db, model.settings.name) == (database, "from the environment")
+    said = [str(problem) for problem in problems(caught.value)]
+    assert [text.partition(" takes ")[2].partition(" by ")[0] for text in said] == ["db, settings", "db"]
 
 
 async def test_copies_of_a_pydantic_model(pydantic):

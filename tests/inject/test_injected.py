@@ -218,7 +218,7 @@ async def test_a_wrong_call_is_a_type_error_with_the_functions_own_name():
 
 async def test_a_default_counts_where_nothing_provides():
     """
-    A marked parameter with a default, or one that may be None, takes that where nothing provides it; INJECTED is none.
+    A marked parameter takes its default where nothing provides it, else None where it may be that; INJECTED is no default.
     """
     async with Container(World().app) as container:
 
@@ -236,7 +236,7 @@ async def test_a_default_counts_where_nothing_provides():
             return a, c
 
         for _ in CALLS:
-            assert await handler() == (5, Session, None, Pool)
+            assert await handler() == (5, Session, 7, Pool)
             assert plain() == (5, 8)
 
         with pytest.raises(GraphErrors, match=r'nothing provides "unknown", needed by without\.a \('):

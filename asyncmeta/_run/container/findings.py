@@ -26,6 +26,7 @@ def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
         [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
         _factory_only(reached),
+        list(dict.fromkeys(one for node in reached for one in node.unread)),
     )
 
 

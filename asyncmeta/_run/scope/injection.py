@@ -135,9 +135,8 @@ class Injection(InjectedFunction):
         except DeclarationError:
             raise
         except Exception as error:  # whatever evaluating a user's text may raise
-            raise GraphError(
-                f"the annotation of {self.asker(number)} cannot be read: {type(error).__name__}: {error} ({self.form.place})"
-            ) from None
+            why = self.form.why(number, self.function, error)
+            raise GraphError(f"the annotation of {self.asker(number)} cannot be read: {why} ({self.form.place})") from None
 
     def asker(self, number: int) -> str:
         return f"{self.form.name}.{self.form.taken[number].name}"

@@ -1,0 +1,282 @@
+"""What does the constructor of a class ask for?"""
+
+import dataclasses
+import functools
+from dataclasses import InitVar, dataclass
+from typing import Annotated, Any, Literal, Optional, Protocol, Union, runtime_checkable
+from unittest import mock
+
+import attrs
+import pytest
+import typing_extensions as te
+from helpers import fresh_app, problems
+
+from asyncmeta import AsyncServiceBase, Container, DeclarationError, GraphErrors, Inject
+
+
+class Engine: ...
+
+
+class Settings: ...
+
+
+class Port(Protocol):
+    def write(self) -> str: ...
+
+
+@runtime_checkable
+class Another(Protocol):
+    def read(self) -> str: ...
+
+
+class Base:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+
+class ServiceBase(AsyncServiceBase):
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+
+class Made:
+    def __new__(cls, engine: Engine) -> te.Self:
+        self = super().__new__(cls)
+        self.engine = engine
+        return self
+
+
+@dataclass
+class Fields:
+    engine: Engine
+
+
+@attrs.define
+class Attrs:
+    engine: Engine
+
+
+class First(Port, Base): ...
+
+
+class Both(Port, Another, Base): ...
+
+
+class Service(Port, ServiceBase): ...
+
+
+class Deeper(First): ...
+
+
+class OfNew(Port, Made): ...
+
+
+class OfFields(Port, Fields): ...
+
+
+class OfAttrs(Another, Attrs): ...
+
+
+class Own(Port):
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+
+def application(*classes):
+    """Return an application with an Engine, Settings and *classes*."""
+    App = fresh_app()
+    for cls in (Engine, Settings, *classes):
+        App.register_dependency(cls, cls)
+    return App
+
+
+@pytest.mark.parametrize("cls", [First, Both, Service, Deeper, OfNew, OfFields, OfAttrs, Own])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_protocol_may_stand_before_the_base(cls, before):
+    """
+    What the base's constructor asks for is filled, before and after the first instance was made by hand.
+    """
+    if before and cls is not OfNew:
+        cls(Engine())
+    container = Container(application(cls))
+
+    assert container.get_nowait(cls).engine is container.get_nowait(Engine)
+
+
+@dataclass
+class Opened:
+    engine: InitVar[Engine]
+    settings: InitVar["Settings"]
+    named: InitVar[Annotated[str, Inject("name")]]
+    at: str = dataclasses.field(init=False, default="nowhere")
+
+    def __post_init__(self, engine, settings, named):
+        self.seen = engine, settings, named
+
+
+def test_what_only_the_construction_takes():
+    """
+    InitVar[T] in a dataclass is filled as T.
+    """
+    App = application(Opened)
+    App.register_value("name", "x")
+    container = Container(App)
+
+    assert container.get_nowait(Opened).seen == (container.get_nowait(Engine), container.get_nowait(Settings), "x")
+
+
+@dataclass
+class Client:
+    engine: Engine
+    verbose: bool
+    settings: Settings
+
+
+class PlainClient:
+    def __init__(self, engine: Engine, verbose: bool, settings: Settings) -> None:
+        self.engine, self.verbose, self.settings = engine, verbose, settings
+
+
+@pytest.mark.parametrize("factory", [
+    functools.partial(Client, verbose=True),
+    functools.partial(PlainClient, verbose=True),
+    functools.partial(functools.partial(PlainClient), verbose=True),
+])  # fmt: skip
+def test_a_partial_of_a_class_is_filled_around_what_is_bound(factory):
+    """
+    What stands behind an argument that is bound by name is passed by name.
+    """
+    App = application()
+    App.register_dependency("client", factory)
+    container = Container(App)
+
+    client = container.get_nowait("client")
+
+    assert (client.engine, client.verbose, client.settings) == (container.get_nowait(Engine), True, container.get_nowait(Settings))
+
+
+def test_a_spec_of_a_class_asks_for_what_the_class_does():
+    """
+    ``create_autospec`` of a class or function is called with what that takes.
+    """
+
+    def make(engine: Engine, *, settings: Settings): ...
+
+    spec, function = mock.create_autospec(Base), mock.create_autospec(make)
+    App = application()
+    App.register_dependency("spec", spec)
+    App.register_dependency("function", function)
+    container = Container(App)
+
+    container.get_nowait("spec")
+    container.get_nowait("function")
+
+    spec.assert_called_once_with(container.get_nowait(Engine))
+    function.assert_called_once_with(container.get_nowait(Engine), settings=container.get_nowait(Settings))
+
+
+def test_a_plain_mock_is_called_without_arguments():
+    """
+    A mock without a specification asks for nothing.
+    """
+    App = application()
+    made = mock.Mock(return_value=3)
+    App.register_dependency("made", made)
+
+    assert Container(App).get_nowait("made") == 3
+    made.assert_called_once_with()
+
+
+class ByClass:
+    @classmethod
+    def __call__(cls, engine: Engine):
+        return engine
+
+
+class ByStatic:
+    @staticmethod
+    def __call__(engine: Engine):
+        return engine
+
+
+class ByInstance:
+    def __call__(self, engine: Engine):
+        return engine
+
+
+@pytest.mark.parametrize("kind", [ByClass, ByStatic, ByInstance])
+def test_objects_that_are_called(kind):
+    """
+    Of an object with ``__call__``, a method of any kind, the parameters are filled.
+    """
+    App = application()
+    App.register_dependency("made", kind())
+    container = Container(App)
+
+    assert container.get_nowait("made") is container.get_nowait(Engine)
+
+
+def test_self_is_the_class_that_is_built():
+    """
+    A constructor that asks for another of its kind gets that.
+    """
+
+    class Linked:
+        def __init__(self, parent: te.Self | None = None) -> None:
+            self.parent = parent
+
+    class Special(Linked): ...
+
+    App = application()
+    App.register_dependency("special", Special)
+    App.register_value(Special, "the parent")
+
+    assert Container(App).get_nowait("special").parent == "the parent"
+
+
+def test_a_protocol_cannot_be_made():
+    """
+    A Protocol as a factory is told by the check, with the way out.
+    """
+    App = application()
+    App.register_dependency("port", Port)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    (problem,) = problems(caught.value)
+    assert str(problem).startswith("Port is a Protocol and cannot be made: register the class that implements it")
+
+
+@pytest.mark.parametrize("form", [
+    int | str, Optional[Engine], Union[int, str], Literal["a"], Any,  # noqa: UP007, UP045  # the forms are the subject
+])  # fmt: skip
+def test_a_form_is_no_factory(form):
+    """
+    A form of typing's that makes nothing is refused at the line.
+    """
+    App = application()
+
+    with pytest.raises(DeclarationError, match=r"a factory has to be callable.*test_constructors\.py"):
+        App.register_dependency("made", form)
+
+
+def test_a_pydantic_dataclass_is_filled_by_its_fields():
+    """
+    Its constructor names nothing, its signature names the fields.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    @pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+    class Limits:
+        engine: Engine
+        named: Annotated[str, Inject("name")]
+        size: int = 3
+
+    App = application(Limits)
+    App.register_value("name", "x")
+    container = Container(App)
+
+    limits = container.get_nowait(Limits)
+
+    assert (limits.engine, limits.named, limits.size) == (container.get_nowait(Engine), "x", 3)
