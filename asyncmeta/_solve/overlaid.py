@@ -102,6 +102,12 @@ class OverlaidGraph(Graph):
             self._own.add(node.constructed)
         return node
 
+    def find(self, view: type | None, key: Hashable, shadowed_by: Node | None = None) -> Node | tuple[Node, ...] | None:
+        found = super().find(view, key, shadowed_by)
+        if shadowed_by is None and isinstance(found, Node) and not self.owns(found):
+            self.below.find(view, key)  # to be known there as well: when another one serves the key, what is built stays
+        return found
+
     def expand(self, node: Node) -> tuple[Edge, ...]:
         return super().expand(node) if self.owns(node) else self.below.expand(node)
 

@@ -341,3 +341,48 @@ def test_the_half_done_work_of_a_concurrent_value_is_not_kept_at_the_end_of_a_lo
     asyncio.run(main())
 
     assert ended == [("unit", True), ("session", True)]
+
+
+# --- registering again ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["overlay", "override"])
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+@pytest.mark.parametrize("asked", ["here", "there"])
+@pytest.mark.parametrize("first", ["block", "registration"])
+def test_what_is_built_stays_when_it_is_registered_again_beside_an_override(how, lifetime, asked, first):
+    """
+    A value that was built, by whomever, before its key was registered again is given to everybody until closing.
+    """
+    built = []
+
+    def pool(number):
+        def open_pool():
+            built.append(number)
+            return number
+
+        return open_pool
+
+    App = application(
+        ("pool", pool(0), {"lifetime": lifetime}),
+        ("x", lambda: "real"),
+        ("user", lambda x, pool: (x, pool), {"lifetime": lifetime}),
+    )
+    with Container(App) as container, container.scope() as scope:
+        if first == "registration":
+            assert scope.get_nowait("pool") == 0
+            App.register_dependency("pool", pool(1), lifetime=lifetime)
+        with getattr(container, how)({"x": "fake"}) as overlay:
+            view = overlay if lifetime == "singleton" else scope
+            if first == "block":
+                assert (view if asked == "there" else scope).get_nowait("pool") == 0
+                App.register_dependency("pool", pool(1), lifetime=lifetime)
+            inside = view.get_nowait("user")
+            inside_too = scope.get_nowait("pool")
+        after = scope.get_nowait("pool"), scope.get_nowait("user")
+
+    fake = "real" if how == "overlay" and lifetime == "scoped" else "fake"
+    assert inside == (fake, 0)
+    assert inside_too == 0
+    assert after == (0, ("real", 0))
+    assert built == [0]

@@ -80,6 +80,10 @@ class Child(Provided):
                 parent._heirs = weakref.WeakSet()
             parent._heirs.add(self)
 
+    def _catch_up(self) -> None:
+        self._below._catch_up()
+        super()._catch_up()
+
     @property
     def _finalizers(self) -> Any:
         """The finalizers."""

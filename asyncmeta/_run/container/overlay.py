@@ -118,8 +118,14 @@ class Overlay(Answering, Container):
 
     _interpreted = True
 
+    def _catch_up(self) -> None:
+        self._below._catch_up()
+        super()._catch_up()
+
     def _upgrade(self, scope: Any) -> None:
-        """A view has all its slots when it needs them; see `OverlayScope.home`."""
+        # A view has all its slots when it needs them, see `OverlayScope._home`; what it shows stays built, too.
+        if scope is not self:
+            self._below._catch_up_scope(scope._below)
 
     # --- whose is what ---
 

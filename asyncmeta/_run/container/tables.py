@@ -70,9 +70,7 @@ class Tables(Watching):
     def _root_for(self, scope: Any, token: Any) -> Root:
         """Return what *token* leads to in *scope*, which is brought up to date."""
         root = self._root_at(scope._level, token)
-        if scope._roots is not self._tables[scope._level] and self._state == OPEN:
-            with LOCK:
-                self._upgrade(scope)
+        self._catch_up_scope(scope)
         return root
 
     def _root_at(self, level: int, token: Any) -> Root:
@@ -81,15 +79,7 @@ class Tables(Watching):
         token = lasting(token)
         with LOCK:
             graph.refresh()
-            if self._moves != len(graph.moved):
-                for key, old, new in graph.moved[self._moves :]:
-                    if old not in self._built:
-                        continue
-                    if new is None:
-                        self._pins[key] = old
-                    elif new not in self._built:
-                        self._built[new] = self._built[old]
-                self._moves = len(graph.moved)
+            self._catch_up()
             hashable = is_hashable(token)
             if hashable and self._pins and token in self._pins:
                 return Root(plan_of(graph, self._pins[token].target), self._pins[token], (self._pins[token],))
@@ -100,6 +90,25 @@ class Tables(Watching):
             if self._sizes != graph.slots:
                 self._new_tables()
         return root
+
+    def _catch_up_scope(self, scope: Any) -> None:
+        """Bring an open scope up to date."""
+        if scope._roots is not self._tables[scope._level] and self._state == OPEN and not scope.closed:
+            with LOCK:
+                self._upgrade(scope)
+
+    def _catch_up(self) -> None:
+        """Let what is built stand under what serves its key now.  The lock is held."""
+        moved = self._graph.moved
+        if self._moves != len(moved):
+            for key, old, new in moved[self._moves :]:
+                if old not in self._built:
+                    continue
+                if new is None:
+                    self._pins[key] = old
+                elif new not in self._built:
+                    self._built[new] = self._built[old]
+            self._moves = len(moved)
 
     def _upgrade(self, scope: Any) -> None:
         """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
