@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import typing_extensions as te
@@ -14,11 +15,12 @@ from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
 from ._names import name_of, place_of_caller
 from ._run.build.handles import Cell, fetched, fetched_nowait, home_kept, put
+from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.waiting import UNSET
 from .errors import DeclarationError, ScopeError
 
-__all__ = ["AsyncDependencyDescriptor"]
+__all__ = ["AsyncDependencyDescriptor", "Given"]
 
 T = te.TypeVar("T")
 T_co = te.TypeVar("T_co", covariant=True, default=Any)
@@ -105,6 +107,10 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
             return self
         return Fetching(instance, self)
 
+    if TYPE_CHECKING:
+
+        def __set__(self, instance: object, value: T_co | Lazy[T_co]) -> None: ...
+
     async def resolve(self, instance: object) -> T_co:
         """Return what ``await instance.attribute`` gives."""
         there = getattr(instance, "__dict__", {}).get(self.name)
@@ -129,7 +135,32 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         return f"<{type(self).__name__} {self.name or '?'}: {self.service_name or '?'}>"
 
 
-_NOTHING: dict[str, Any] = {}
+class Given(Unawaited):
+    """A value that was put in the place of an attribute by hand: the instance's own, whatever its container says."""
+
+    __slots__ = ("_name", "_owner", "_value")
+
+    def __init__(self, value: Any, owner: type, name: str) -> None:
+        self._value, self._owner, self._name = value, owner, name
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._value
+        yield
+
+    def _fetch_nowait(self) -> Any:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<Lazy, given>"
+
+    def _label(self) -> str:
+        return f"{self._owner.__qualname__}.{self._name}"
+
+    def _written(self) -> str:
+        return f"self.{self._name}"
+
+    def __reduce__(self) -> Any:  # it belongs to no container
+        return Given, (self._value, self._owner, self._name)
 
 
 class Fetching(Cell):
@@ -148,12 +179,15 @@ class Fetching(Cell):
     def _label(self) -> str:
         return f"{type(self._instance).__qualname__}.{self._attribute.name}"
 
+    def _written(self) -> str:
+        return f"self.{self._attribute.name}"
+
     def _fetch(self) -> Any:
         instance = self._instance
         there = self._kept()
         if there is not None:
             return there.run()
-        scope = self._scope = home_of(instance)
+        scope = self._scope = home_of(instance, self._attribute.name)
         key = (type(instance), self._attribute)
         view = scope._elsewhere(key)
         if view is not None:
@@ -188,7 +222,7 @@ class Fetching(Cell):
         there = self._kept()
         if there is not None:
             return there.nowait()
-        scope = self._scope = home_of(instance)
+        scope = self._scope = home_of(instance, self._attribute.name)
         key = (type(instance), self._attribute)
         view = scope._elsewhere(key)
         if view is not None:
@@ -212,9 +246,18 @@ class Fetching(Cell):
             put(self._instance, self._attribute.name, self._scope.container._ready(value, self._scope, key))
 
 
-def home_of(instance: Any) -> Any:
+_NOTHING: dict[str, Any] = {}
+
+# What Python itself says of a use, such as setting something on it, calls it by this name.
+Fetching.__name__ = Given.__name__ = "Unawaited"
+
+
+def home_of(instance: Any, name: str) -> Any:
     """
     Return the scope that made or adopted *instance*; of one that the user made, a container of its own.
+
+    Args:
+        name: The attribute that is fetched, for the error.
 
     Raises:
         ScopeError: It is no singleton service and cannot be its own root.
@@ -225,8 +268,16 @@ def home_of(instance: Any) -> Any:
     cls = type(instance)
     registry = registry_of(cls)
     if registry is None or registry.lifetime != "singleton":
-        kind = "no service class" if registry is None else registry.lifetime
-        raise ScopeError(
-            f"this {cls.__qualname__} was made by hand and belongs to no scope ({kind}); bind it: scope.adopt(instance)"
-        )
+        if registry is None:
+            said = "no service class"
+            ways = "bind it: scope.adopt(instance)"
+        else:
+            said, ways = (
+                registry.lifetime,
+                (
+                    f"have it made, `async with container.request({cls.__name__}) as ...`, bind it, scope.adopt(instance), "
+                    f"or give it the value by hand: {cls.__name__}({name}=...), or .{name} = ..."
+                ),
+            )
+        raise ScopeError(f"this {cls.__qualname__} was made by hand and belongs to no scope ({said}); {ways}")
     return Container(instance, check=False)

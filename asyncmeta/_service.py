@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import typing_extensions as te
 
 from ._compat import ProtocolMeta, annotations_in_body
+from ._declare.constructors import BY_HAND
 from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
 from ._declare.keys import Lazy, Token, token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
 from ._declare.registrations import Entry, Later, Registration
-from ._declare.registry import Registry, checked_context, checked_scopes, layers_of, registry_of
-from ._descriptor import AsyncDependencyDescriptor
+from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
+from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, place_of_caller
 from ._run.build.handles import HOME, home_kept
 from ._run.container.container import Container
@@ -49,6 +50,14 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
     @classmethod
     def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **keywords: Any) -> dict[str, Any]:
         return {BODY: []}
+
+    def mro(cls) -> list[type]:
+        """Return the classes to look along; the last but ``object`` takes values by hand, where there are attributes to give."""
+        found = [one for one in super().mro() if one is not _ByHand]
+        if any(_has_attributes(base) for base in found[:-1]):
+            # Behind all bases: their constructors and `__setattr__` come first, whatever the order in which they are named.
+            found.insert(-1, _ByHand)
+        return found
 
     def __new__(
         mcs,
@@ -102,6 +111,8 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         enter_body(registry, body, namespace)
         registry.add_all(listed, layers_of(cls))
         type.__setattr__(cls, "__asyncmeta__", registry)
+        if _ByHand in cls.__mro__:
+            type.__setattr__(cls, "_asyncmeta_attributes", frozenset(attributes_of(cls)))
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **keywords: Any) -> None:
@@ -155,6 +166,47 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
     def register_providers(cls, providers: Providers) -> None:
         """Register the entries of a provider list, or none of them where one is wrong."""
         _registry(cls).add_all(_read_listed(providers, place_of_caller()), layers_of(cls))
+
+
+class _ByHand:
+    """What takes the values of attributes by hand: ``Desk(session=fake)``, ``desk.session = fake``."""
+
+    # Stands in the MRO of services with attributes, and in no class's own dictionary: dataclasses and attrs look there.
+    __slots__ = ()
+    _asyncmeta_attributes: frozenset[str] = frozenset()
+
+    def __init__(self, /, *arguments: object, **values: object) -> None:
+        cls = type(self)
+        for name in [name for name in values if name in self._asyncmeta_attributes]:
+            setattr(self, name, values.pop(name))
+        if (arguments or values) and cls.__new__ is object.__new__:
+            raise TypeError(_not_taken(cls, arguments, values))
+
+    __init__.__name__ = BY_HAND
+
+    def __setattr__(self, name: str, value: Any, /) -> None:
+        # The descriptor itself comes from a dataclass that has made a field of it, which is told when it is awaited.
+        if name in self._asyncmeta_attributes and not isinstance(value, Lazy | AsyncDependencyDescriptor):
+            value = Given(value, type(self), name)
+        object.__setattr__(self, name, value)
+
+    __setattr__.__name__ = BY_HAND
+
+
+def _not_taken(cls: Any, arguments: Sequence[object], values: Mapping[str, object]) -> str:
+    attributes = sorted(cls._asyncmeta_attributes)
+    takes = f"its dependencies are given by keyword: {', '.join(f'{name}=...' for name in attributes)}"
+    if arguments:
+        return f"{cls.__qualname__}() takes no arguments by position; {takes}"
+    wrong = next(iter(values))
+    near = close_to(wrong, attributes)
+    return f"{cls.__qualname__}() has no dependency {wrong!r}; {f'did you mean {near[0]}=?' if near else takes}"
+
+
+def _has_attributes(cls: type) -> bool:
+    if _ByHand in (cls.__mro__ or ()):  # of a class in the making it is None
+        return True
+    return any(isinstance(thing, AsyncDependencyDescriptor) for thing in list(vars(cls).values()))
 
 
 def _read_listed(providers: Any, place: Place) -> list[Registration | Entry | Later]:
@@ -237,6 +289,8 @@ def _unknown_keyword(name: str, keyword: str, place: Place) -> DeclarationError:
 if TYPE_CHECKING:
     # Checkers see no metaclass: with one, mypy, pyrefly and zuban do not check class keywords.
     class _Service:
+        # Of a class without a constructor of its own: its dependencies, by hand.
+        def __init__(self, **values: Any) -> None: ...
         def __init_subclass__(
             cls,
             *,
@@ -326,7 +380,9 @@ class AsyncServiceBase(_Service):
 def _without_fetched(state: Any) -> Any:
     if not isinstance(state, dict):
         return state
-    return {name: value for name, value in state.items() if name != HOME and not isinstance(value, Lazy)}
+    kept = {name: value for name, value in state.items() if not isinstance(value, Lazy) or isinstance(value, Given)}
+    kept.pop(HOME, None)
+    return kept
 
 
 # What overrides need lies in rooms above the container, which are loaded when the first of them is made.

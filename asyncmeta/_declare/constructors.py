@@ -11,7 +11,7 @@ from .annotations import OMITTED, Parameter, parameters_of_function, parameters_
 from .keys import read_ask
 from .texts import evaluator_of_class, names_of_module, why_unreadable
 
-__all__ = ["constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
+__all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
 
 _VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 
@@ -25,11 +25,18 @@ def constructor_of(cls: type) -> Any:
     init = cls.__init__  # type: ignore[misc]  # looked at, not called
     if getattr(init, "__name__", "") == _OF_PROTOCOLS:
         init = next((vars(base)["__init__"] for base in cls.__mro__ if writes_init(base)), object.__init__)
-    if init is not object.__init__ and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object):
+    if (
+        getattr(init, "__name__", "") != BY_HAND
+        and init is not object.__init__
+        and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object)
+    ):
         return init
     new: Any = cls.__new__
     return None if new is object.__new__ else new
 
+
+#: What the ``__init__`` and ``__setattr__`` are called that only take values by hand: of no meaning to a container.
+BY_HAND = "_by_hand"
 
 #: A Protocol has an ``__init__`` that looks for the true one when the first instance is made; so does `constructor_of`.
 _OF_PROTOCOLS = "_no_init_or_replace_init"

@@ -153,7 +153,9 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -
     reached = _reach(graph, starts, parents, graph.sound)
     errors: list[GraphError] = []
     handed = [node for node in reached if takes_arguments(node)]
-    asked = asked_plainly(reached, starts if plainly else ()) if handed else frozenset()
+    asked: Set[Node] = frozenset()
+    if handed:  # what some Factory is known to ask for is told by the plan of who asks otherwise
+        asked = asked_plainly(reached, [node for node in starts if plainly and not node.asked_with_arguments])
     for node in reached:
         for problem in node.problems:
             if is_argument(node, problem) and node not in asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._declare.constructors import BY_HAND
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
 from .._declare.registry import registry_of
@@ -163,8 +164,11 @@ class _Emitter:
             if node.maker.function is not None and registry_of(node.key) is not None:
                 self.w.line(f"adopt_made({target}, {scope})")
             return
-        if registry_of(cls) is not None and getattr(cls, "__setattr__", None) is object.__setattr__:
+        setter = getattr(cls, "__setattr__", None)
+        if registry_of(cls) is not None and setter is object.__setattr__:
             self.w.line(f"{target}._asyncmeta_scope = {scope}")
+        elif registry_of(cls) is not None and getattr(setter, "__name__", "") == BY_HAND:  # which is none of its business
+            self.w.line(f'set_attribute({target}, "_asyncmeta_scope", {scope})')
         elif node.late or "__asyncmeta__" in cls.__dict__:
             self.w.line(f"bind({target}, {scope})")
 

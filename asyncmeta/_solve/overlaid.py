@@ -121,14 +121,14 @@ class OverlaidGraph(Graph):
         """
         rank = len(self.layers) - 1
         overriding = [self.node(registration, None, rank) for registration in self.overrides()]
-        errors = check_nodes(self, overriding, plainly=False)
+        errors = check_nodes(self, overriding)
         if errors or self._may_harm(overriding):
             users = [
                 self.node(one.registration, None if one.view is None else one.owner, one.rank, one.key, one.binding)
                 for one in self.affected()
                 if one.rank >= 0 and one.kind not in (CONTEXT, CONTAINER, SCOPE)
             ]
-            errors = check_nodes(self, (*overriding, *users), plainly=False)
+            errors = check_nodes(self, (*overriding, *users))
         return errors
 
     def _may_harm(self, overriding: list[Node]) -> bool:

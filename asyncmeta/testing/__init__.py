@@ -1,4 +1,12 @@
-"""What do tests need?  An order without sleeps, records of what was built, the exploration of interleavings."""
+"""
+What do tests need?  An order without sleeps, records of what was built, the exploration of interleavings.
+
+A unit test of a service needs none of it, and no container: what its attributes give is given by hand.
+
+    >>> desk = Desk(session=FakeSession())  # a service without a constructor of its own
+    >>> desk.mailer = FakeMailer()
+    >>> await desk.place(order)
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class NeitherClassVarNorValue(AsyncServiceBase):
     database: AsyncDependencyDescriptor[Database]
 
     async def run(self) -> None:
-        assert_type(await self.database, Database)  # E[ty]: taken for an attribute of the instance
+        assert_type(await self.database, Database)
 
 
 async def gather(scope: Scope) -> None:

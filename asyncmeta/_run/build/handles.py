@@ -7,12 +7,13 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
-from ..._declare.keys import Factory, Lazy
+from ..._declare.keys import Factory
 from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Unit, unit_with_arguments
 from ..state.context import building
 from ..state.waiting import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
+from .unawaited import Unawaited
 
 __all__ = [
     "HOME",
@@ -68,7 +69,7 @@ def fetched_nowait(scope: Any, key: Any) -> Any:
         return scope.get_nowait(key)
 
 
-class Cell(Lazy[Any]):
+class Cell(Unawaited):
     """A late value that is fetched once: tasks that ask at the same time share one fetching."""
 
     __slots__ = ("_value", "_waiting")
@@ -79,10 +80,6 @@ class Cell(Lazy[Any]):
 
     def _get(self) -> Any:
         """Return the coroutine that fetches."""
-        raise NotImplementedError
-
-    def _label(self) -> str:
-        """Return what to call the value in an error."""
         raise NotImplementedError
 
     def _keep(self, value: Any) -> None:
@@ -153,6 +150,12 @@ class LazyHandle(Cell):
 
     def _label(self) -> str:
         return name_of(self._site.ask.key)
+
+    def _written(self) -> str:
+        return self._site.name or "it"
+
+    def __bool__(self) -> bool:
+        return True  # of a parameter that may be None, somebody may want to know
 
     def _get(self) -> Any:
         return fetched(self._scope, self._site)
@@ -236,40 +239,47 @@ def factory_handle(scope: Any, node: Node | None) -> FactoryHandle:
     return FactoryHandle(scope, node)
 
 
-class Ready(Lazy[Any]):
+class Ready(Unawaited):
     """
     A fetched attribute: stands in the instance's own dictionary, under the descriptor's name, so that it is found first.
 
     Each container has a subclass of its own; closing gives that one another ``__await__``.
     """
 
-    __slots__ = ("key", "scope", "value")
+    __slots__ = ("_key", "_scope", "_value")
 
-    era = 0  #: of the container's: how often it had forgotten something that it had built
+    _era = 0  #: of the container's: how often it had forgotten something that it had built
 
     def __init__(self, value: Any, scope: Any, key: Any) -> None:
-        self.value = value
-        self.scope, self.key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
+        self._value = value
+        self._scope, self._key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
 
     # A generator that ends at once: CPython inlines sending to it, which no object of another kind has.
     def __await__(self) -> Generator[Any, None, Any]:
-        return self.value
+        return self._value
         yield
 
     def _fetch_nowait(self) -> Any:
-        view = self.scope._elsewhere(self.key)
-        return self.value if view is None else view._attribute_nowait(id(self), self, self.key)
+        view = self._scope._elsewhere(self._key)
+        return self._value if view is None else view._attribute_nowait(id(self), self, self._key)
 
     def __repr__(self) -> str:
         return "<Lazy, ready>"
 
+    def _label(self) -> str:
+        cls, attribute = self._key
+        return f"{cls.__qualname__}.{attribute.name}"
+
+    def _written(self) -> str:
+        return f"self.{self._key[1].name}"
+
 
 def answering_by_context(self: Any) -> Generator[Any, None, Any]:
     """The ``__await__`` of fetched attributes while an override is in force somewhere."""
-    view = self.scope._elsewhere(self.key)
+    view = self._scope._elsewhere(self._key)
     if view is None:
-        return self.value
-    return (yield from view._attribute(id(self), self, self.key).__await__())
+        return self._value
+    return (yield from view._attribute(id(self), self, self._key).__await__())
 
 
 class Renewal(Cell):
@@ -282,48 +292,51 @@ class Renewal(Cell):
         self._ready = ready
 
     def _get(self) -> Any:
-        return fetched(self._ready.scope, self._ready.key)
+        return fetched(self._ready._scope, self._ready._key)
 
     def _label(self) -> str:
-        cls, attribute = self._ready.key
+        cls, attribute = self._ready._key
         return f"{cls.__qualname__}.{attribute.name}"
+
+    def _written(self) -> str:
+        return self._ready._written()
 
     def _keep(self, value: Any) -> None:
         super()._keep(value)
-        self._ready.scope.container._keep_ready(self._ready, value)
+        self._ready._scope.container._keep_ready(self._ready, value)
 
 
 def _is_lost(ready: Any) -> bool:
     """Tell whether what *ready* holds, or anything that it was made of, has been forgotten since; where not, it stays."""
-    if type(ready.value) is Renewal:
+    if type(ready._value) is Renewal:
         return True
-    container = ready.scope.container
-    singletons = ready.scope._root(ready.key).plan.singletons
-    if any(container._lost.get(node, 0) > ready.era for node in singletons):
-        ready.value = Renewal(ready)
+    container = ready._scope.container
+    singletons = ready._scope._root(ready._key).plan.singletons
+    if any(container._lost.get(node, 0) > ready._era for node in singletons):
+        ready._value = Renewal(ready)
         return True
-    container._keep_ready(ready, ready.value)
+    container._keep_ready(ready, ready._value)
     return False
 
 
 def renewing(self: Any) -> Generator[Any, None, Any]:
     """The ``__await__`` of fetched attributes when something that was built has been forgotten."""
-    view = self.scope._elsewhere(self.key)
+    view = self._scope._elsewhere(self._key)
     if view is not None:
-        return (yield from view._attribute(id(self), self, self.key).__await__())
+        return (yield from view._attribute(id(self), self, self._key).__await__())
     if _is_lost(self):
-        return (yield from self.value._fetch_once().__await__())
-    return self.value
+        return (yield from self._value._fetch_once().__await__())
+    return self._value
 
 
 def renewing_nowait(self: Any) -> Any:
     """The same for ``nowait()``."""
-    view = self.scope._elsewhere(self.key)
+    view = self._scope._elsewhere(self._key)
     if view is not None:
-        return view._attribute_nowait(id(self), self, self.key)
+        return view._attribute_nowait(id(self), self, self._key)
     if _is_lost(self):
-        self.scope.container._keep_ready(self, fetched_nowait(self.scope, self.key))
-    return self.value
+        self._scope.container._keep_ready(self, fetched_nowait(self._scope, self._key))
+    return self._value
 
 
 def forget_fetched(instance: Any) -> None:

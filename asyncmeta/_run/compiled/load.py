@@ -116,6 +116,7 @@ _HELPERS: dict[str, Any] = {
     "push": push,
     "undo": undo,
     "bind": bind,
+    "set_attribute": object.__setattr__,
     "absent": absent,
     "adopt_made": adopt_made,
     "half_again": half_again,

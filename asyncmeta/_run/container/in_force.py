@@ -7,7 +7,13 @@ from typing import Any
 
 from ..state.context import IN_FORCE, NONE
 
-__all__ = ["IN_FORCE", "NONE", "InForce", "active_for", ]
+__all__ = [
+    "IN_FORCE",
+    "NONE",
+    "InForce",
+    "active_for",
+]
+
 
 class InForce:
     """

@@ -203,15 +203,15 @@ class Tables(Watching):
 
     def _ready_now(self) -> type[Ready]:
         if self._ready_class is None:
-            names: dict[str, Any] = {"__slots__": (), "era": self._era}
+            names: dict[str, Any] = {"__slots__": (), "_era": self._era}
             if self._overridden:
                 names["__await__"] = answering_by_context
-            self._ready_class = type("Ready", (Ready,), names)
+            self._ready_class = type("Unawaited", (Ready,), names)
         return self._ready_class
 
     def _keep_ready(self, ready: Ready, value: Any) -> None:
         """Let *ready*, of before something was forgotten, hold *value* from here on, as quickly as ever."""
-        ready.value = value
+        ready._value = value
         ready.__class__ = self._ready_now()
 
     # --- overrides in force ---
