@@ -1,7 +1,12 @@
 """The same tests, however they were started: by hand, in the background, by a build server."""
 
+import contextlib
+import gc
+import os
 import signal
 import threading
+
+import pytest
 
 
 def pytest_configure(config):
@@ -15,3 +20,57 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGALRM})
+
+
+def pytest_collection_finish(session):
+    """
+    Leave all that was imported to itself: many tests collect garbage, and need not go through it again and again.
+
+    What a test makes is collected as ever.
+    """
+    with contextlib.suppress(ImportError):
+        import hypothesis  # noqa: F401  # it looks for what refers to something, and would not see what is frozen
+    gc.collect()
+    gc.freeze()
+
+
+#: Folders whose every test starts programs, servers or a browser, or looks for what nobody has thought of.
+SLOW = {"browser", "faults", "programs", "properties"}
+
+
+def pytest_itemcollected(item):
+    """Mark what is slow, and refuse a name that is another one in every process: ``-n`` compares them."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"{item.nodeid}: a parameter shows its address; write ids=named, of helpers")
+    if item.path.parent.name in SLOW:
+        item.add_marker("slow")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """``-n auto``: as many as there are processors that may be used."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """The address of a PostgreSQL for all tests; who needs an empty database makes one."""
+    import servers
+
+    with servers.postgresql() as address:
+        yield address
+
+
+@pytest.fixture
+def exploring():
+    """`asyncmeta.testing.explore` lets everything be looked at again; by then it has collected what it made."""
+    yield
+    if not gc.get_freeze_count():
+        gc.collect(1)
+        gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    """Let everything be looked at again."""
+    gc.unfreeze()

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import re
 import threading
 from contextlib import contextmanager
 
@@ -126,6 +127,11 @@ def in_threads(count, work):
         thread.join(LIMIT)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     return results
+
+
+def named(value):
+    """Return the text of a parameter, the same one in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def collected():

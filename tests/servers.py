@@ -1,7 +1,6 @@
 """Where are PostgreSQL and redis, and how are they run for some tests?  On loopback, in a folder that goes with them."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -25,6 +24,8 @@ def nobody():
     """Return under whose name servers run: PostgreSQL refuses to be root."""
     if os.geteuid() != 0:
         return {}
+    import pwd  # not on every system
+
     user = pwd.getpwnam("nobody")
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 

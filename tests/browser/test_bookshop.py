@@ -28,12 +28,6 @@ from examples.bookshop.web import make_app
 pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing() or "a browser is there")
 
 
-@pytest.fixture(scope="module")
-def driver():
-    with chromium.browser() as found:
-        yield found
-
-
 @pytest.fixture
 def database(tmp_path):
     return tmp_path / "shop.sqlite3"

@@ -17,12 +17,6 @@ pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missin
 HOSTILE = '</script></title><img src="http://127.0.0.1:9/x" onerror=alert(1)><b>\'"&amp;\n\u202e'
 
 
-@pytest.fixture(scope="module")
-def driver():
-    with chromium.browser() as found:
-        yield found
-
-
 @pytest.fixture
 def opened(driver, tmp_path):
     """Give a function that opens a page; at the end nothing may have been asked for, and nothing been complained of."""

@@ -12,6 +12,7 @@ from abc import ABC, ABCMeta
 from typing import Annotated, Any, ClassVar, NewType
 
 import pytest
+from helpers import named
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -663,7 +664,7 @@ def test_a_foreign_class_gives_the_descriptor():
 # --- mistakes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", [3, 2.5, [], {}, object(), lambda: None, Inject("x")], ids=repr)
+@pytest.mark.parametrize("token", [3, 2.5, [], {}, object(), lambda: None, Inject("x")], ids=named)
 def test_a_token_of_the_wrong_kind_is_refused(token):
     """
     A descriptor takes types, strings, Tokens and Annotated with Inject; the error is ours, not Python's.

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from helpers import named
 
 import asyncmeta
 from asyncmeta import (
@@ -267,7 +268,7 @@ async def test_register_dependency_takes_any_hashable_as_a_key():
     assert await Container(App).get(("tuple", 1)) == "tuple"
 
 
-@pytest.mark.parametrize("value", [None, 0, "", [], {}, Mailer, len, lambda: "called", object()], ids=repr)
+@pytest.mark.parametrize("value", [None, 0, "", [], {}, Mailer, len, lambda: "called", object()], ids=named)
 async def test_a_value_is_handed_over_as_it_is(value):
     """
     A registered value is given as it is: never called, copied or compared.

@@ -81,6 +81,7 @@ def text(result):
     return "".join(part.text for part in result.content)
 
 
+@pytest.mark.slow
 def test_the_module_is_no_stand_in_for_the_sdk():
     """
     Although it is called mcp, too, it imports the SDK: also where nothing else was imported before.
@@ -674,6 +675,7 @@ SERVER = """
 """
 
 
+@pytest.mark.slow
 @MODES
 async def test_over_stdio_the_server_is_a_process_of_its_own(tmp_path, mode):
     """

@@ -32,9 +32,8 @@ def recipe(monkeypatch):
 
 
 @pytest.fixture
-def postgres():
-    with servers.postgresql() as address:
-        yield f"{address}/postgres"
+def postgres(postgresql):
+    return f"{postgresql}/postgres"
 
 
 @pytest.fixture

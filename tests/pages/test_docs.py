@@ -21,6 +21,7 @@ def titles(page: Path) -> list[str]:
     return re.findall(r"^(\S.*)\n([-=~])\2+$", page.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
     """
@@ -75,6 +76,7 @@ def test_the_collector_sees_what_is_wrong(body, said, tmp_path, monkeypatch):
     assert [part for part in said if part not in wrong] == []
 
 
+@pytest.mark.slow
 def test_the_collector_compares_what_is_shown(tmp_path, monkeypatch):
     """
     A page that shows what its code prints and raises is right; times may differ where it says so.

@@ -31,6 +31,7 @@ def test_the_readme_has_a_program_and_two_commands():
     assert len(blocks("shell")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["complete", "without a container"])
 def test_a_program_of_the_readme_prints_what_stands_below_it(program, printed, tmp_path):
     """

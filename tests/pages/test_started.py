@@ -18,6 +18,7 @@ def test_a_child_hears():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as a shell sends them")
 @pytest.mark.parametrize("how", ["ignored", "blocked"])
 def test_started_in_the_background_a_test_can_interrupt_its_programs(how, tmp_path):

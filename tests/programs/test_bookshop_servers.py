@@ -48,12 +48,6 @@ WISH = {"book": "GEB", "quantity": 2, "customer": "ada@example.org"}
 PRICES = {book["code"]: book["price"] for book in BOOKS}
 
 
-@pytest.fixture(scope="module")
-def postgresql():
-    with servers.postgresql() as address:
-        yield address
-
-
 numbers = itertools.count()
 
 

@@ -144,12 +144,15 @@ def graphs(draw, most=60, sync=False):
     return Graph(tuple(nodes), draw(st.booleans()))
 
 
+#: How much is tried: a third while working, all in the whole check, many times as much where somebody hunts.
+SHARE = {"": 1 / 3, "all": 1.0}.get(os.environ.get("ASYNCMETA_EXAMPLES", ""), 1.0)
 FUZZ = max(1, int(os.environ.get("ASYNCMETA_FUZZ", "1")))
 
 
 def examples(count):
-    """Return the settings for *count* examples, times the environment variable ASYNCMETA_FUZZ."""
-    return settings(max_examples=count * FUZZ, deadline=None, suppress_health_check=list(HealthCheck))
+    """Return the settings for *count* examples; ASYNCMETA_EXAMPLES=all makes all of them, ASYNCMETA_FUZZ=10 ten times those."""
+    number = count * FUZZ if FUZZ > 1 else max(10, round(count * SHARE))
+    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # --- the values ----------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def test_child_closes_while_a_thread_of_the_parent_was_building():
     assert answer == "True"
 
 
+@pytest.mark.slow
 def test_children_of_a_busy_parent_all_build():
     """
     However busy threads of the parent are with asking, opening scopes and closing, a child finds no lock held.
@@ -160,6 +161,7 @@ def test_children_of_a_busy_parent_all_build():
     assert answers == ["2"] * 25
 
 
+@pytest.mark.slow
 def test_children_of_a_parent_that_registers_all_build():
     """
     A registration in another thread is either there or not, and its lock is free.

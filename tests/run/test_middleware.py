@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import pytest
-from helpers import Journal, fresh_app, guarded, outcome, settled
+from helpers import Journal, fresh_app, guarded, named, outcome, settled
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -542,7 +542,7 @@ async def test_overlays_are_run_through_it():
 # --- what is refused ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("middleware", [3, "timed", [3], make_database, [None]], ids=repr)
+@pytest.mark.parametrize("middleware", [3, "timed", [3], make_database, [None]], ids=named)
 def test_what_cannot_be_called_is_refused(middleware):
     """
     Middleware is a list of callables; anything else is refused where the container is made.

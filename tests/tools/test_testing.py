@@ -15,6 +15,8 @@ from helpers import fresh_app, guarded, settled
 from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, Inject, inject_dependency, testing
 from asyncmeta.testing import Explored, Recording, Sequencer, explore, recording, registrations
 
+pytestmark = pytest.mark.usefixtures("exploring")
+
 # --- Sequencer ---------------------------------------------------------------------------------------
 
 
@@ -401,6 +403,7 @@ def test_each_await_fails_and_is_cancelled():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_interleaving_is_run_once():
     """
     Three tasks of two awaits are run in all the orders that there are, and in no order twice.
@@ -439,6 +442,7 @@ def test_a_plain_sequence_is_run_once():
     assert explore(scenario).runs == 1
 
 
+@pytest.mark.slow
 def test_seeded_runs():
     """
     With *runs* that many are made, the same ones for the same seed, and each await has its turn.
@@ -574,6 +578,7 @@ def test_what_was_there_before_is_nobodys_business():
     assert asyncio.run(asyncio.sleep(0, "as ever")) == "as ever"
 
 
+@pytest.mark.slow
 def test_a_failure_that_is_dealt_with_is_none():
     """
     A scenario may catch the failure, wrap it, or put another one in its place.
@@ -947,6 +952,7 @@ def test_a_scenario_that_fails_by_itself_is_told():
     assert isinstance(error.__cause__, KeyError)
 
 
+@pytest.mark.slow
 def test_too_many_interleavings(monkeypatch):
     """
     Where there are too many, a choice of them has to be asked for.

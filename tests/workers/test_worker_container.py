@@ -503,6 +503,7 @@ def test_it_is_closed_at_the_end_of_a_program(tmp_path):
     assert journal.read_text().startswith("closed ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
 def test_forked_child_begins_anew_while_a_thread_of_the_parent_opens():
