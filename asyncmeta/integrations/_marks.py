@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing_extensions import get_type_hints
 
 from .. import injected
 
-__all__ = ["by_name", "innermost", "marked", "marked_annotations"]
+__all__ = ["asynchronous", "by_name", "innermost", "marked", "marked_annotations"]
 
 
 def innermost(handler: Any) -> Any:
@@ -42,6 +43,24 @@ def marked_annotations(handler: Callable[..., Any], names: list[str]) -> dict[st
     function = innermost(handler)
     written = SimpleNamespace(__annotations__={name: function.__annotations__[name] for name in names})
     return get_type_hints(written, getattr(function, "__globals__", None), include_extras=True)
+
+
+def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *handler* as an async function: a plain one runs in a thread; generator functions stay what they are."""
+    below = innermost(handler)
+    if any(map(inspect.iscoroutinefunction, (handler, getattr(handler, "__call__", None)))) or (  # noqa: B004  # an object's
+        inspect.isgeneratorfunction(below) or inspect.isasyncgenfunction(below)
+    ):
+        return handler
+    hidden = inspect.iscoroutinefunction(below)  # below a decorator that only hands on
+
+    @functools.wraps(handler)
+    async def run(*args: Any, **named: Any) -> Any:
+        if hidden:
+            return await handler(*args, **named)
+        return await asyncio.to_thread(handler, *args, **named)
+
+    return run
 
 
 def by_name(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from .. import Container, FinalizationErrors, Scope
-from ._endings import ERROR_STATUS, ErrorResponse, is_failure, one_of
+from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected
+from ._applications import check_application
+from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._handlers import Handler, handler as _handler, methods_of
 
-__all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "setup"]
+__all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "From", "container_of", "inject", "setup"]
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.aiohttp, or @injected, around it"
+
+Answers = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Under this key the application holds its container: ``request.config_dict[CONTAINER]``, in sub-applications too.
 CONTAINER: Final = web.AppKey("asyncmeta", Container)
@@ -29,7 +36,7 @@ def setup(
     level: str | None = None,
     websocket_level: str | None = None,
     error_status: int = ERROR_STATUS,
-) -> None:
+) -> web.Application:
     """
     Let *container* live with *app*, and give each request a scope.
 
@@ -61,17 +68,21 @@ def setup(
         websocket_level: The level of a websocket's scope; *level* if not given.
         error_status: From which status on a response is a failure, whether it is returned or raised.
 
+    Returns:
+        The application.
+
     .. versionadded:: 0.1.0
     """
 
     async def live(app: web.Application) -> AsyncIterator[None]:
         async with container:
+            check_application(app, container)
             if start:
                 await container.start()
             yield
 
     @web.middleware
-    async def give_scope(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def give_scope(request: web.Request, handler: Answers) -> web.StreamResponse:
         wanted = level
         if websocket_level is not None and web.WebSocketResponse().can_prepare(request).ok:
             wanted = websocket_level
@@ -95,37 +106,89 @@ def setup(
     app[CONTAINER] = container
     app.cleanup_ctx.append(live)
     app.middlewares.append(give_scope)
+    return app
 
 
-async def _answer(scope: Scope, request: web.Request, handler: Handler, error_status: int) -> web.StreamResponse:
-    """Let *handler* answer inside of *scope*, which hears whether that went well."""
-    answer: web.StreamResponse | None = None
-    raised: web.HTTPException | None = None
-    failure: ErrorResponse | None = None
-    try:
-        async with scope:
-            with scope.ambient():
-                try:
-                    answer = await handler(request)
-                except web.HTTPException as answered:
-                    if is_failure(answered.status, error_status):
-                        raise
-                    raised = answered
-            failure = None if answer is None else _failure_of(answer, error_status)
-            if failure is not None:
-                raise failure
-    except FinalizationErrors as error:
-        raise _answerable(error) from None
-    except ErrorResponse as error:
-        if error is not failure:
+def container_of(app: web.Application) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    found = app.get(CONTAINER)
+    if found is None:
+        raise ScopeError("this application has no container: setup(app, container) gives it one")
+    return found
+
+
+def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
+    """
+    Fill the marked parameters of a handler, ``From[T]``: a function, or a method of ``web.View``.
+
+    As `injected`; and what the handler raises fails its request, although a middleware answers it with a success.
+    """
+    filled: Any = injected(handler)
+
+    @functools.wraps(filled)
+    async def noted(*args: Any, **named: Any) -> Any:
+        try:
+            return await filled(*args, **named)
+        except Exception as error:
+            for one in args:
+                request = one.request if isinstance(one, web.View) else one
+                if isinstance(request, web.BaseRequest):
+                    request[_RAISED] = error
             raise
-        if error.__context__ is not None:  # what finalizers have raised; else the answer stands
-            raise _answerable(error.__context__) from None
-    if raised is not None:
-        raise raised
-    assert answer is not None
+
+    return noted
+
+
+def handlers_of(app: web.Application) -> Iterator[Handler]:
+    """Yield the handlers of *app* and its middlewares, of sub-applications too, but for those with a container of their own."""
+    for middleware in app.middlewares:
+        yield _handler(middleware, "middleware")
+    for resource in app.router.resources():
+        inner = getattr(resource, "_app", None)  # of a sub-application, which no public name gives
+        if isinstance(inner, web.Application):
+            if CONTAINER not in inner:
+                yield from handlers_of(inner)
+            continue
+        for route in resource:
+            called = f"{route.method} {resource.canonical}"
+            if isinstance(route.handler, type):
+                yield from methods_of(route.handler, map(str, hdrs.METH_ALL), resource.canonical)
+            else:
+                yield _handler(route.handler, called)
+
+
+async def _answer(scope: Scope, request: web.Request, handler: Answers, error_status: int) -> web.StreamResponse:
+    """Let *handler* answer inside of *scope*, which hears whether that went well."""
+    await scope.__aenter__()
+    try:
+        with scope.ambient():
+            answer = await handler(request)
+    except BaseException as raised:
+        fails = is_failure(raised.status if isinstance(raised, web.HTTPException) else None, error_status)
+        await _leave(scope, raised if fails else None, going_on=fails)
+        raise
+    await _leave(scope, _failure_of(request, answer, error_status), going_on=False)
     return answer
 
+
+async def _leave(scope: Scope, error: BaseException | None, *, going_on: bool) -> None:
+    """End *scope* with what went wrong; that goes on by itself, or was answered."""
+    kind = None if error is None else type(error)
+    try:
+        with nullcontext() if going_on else going_nowhere(error):
+            await scope.__aexit__(kind, error, None)
+    except FinalizationErrors as raised:
+        one = one_of(raised)
+        raise (one if isinstance(one, web.HTTPException) else raised) from None  # an exception that is an answer by itself
+
+
+#: Under this key a request holds what its handler has raised.
+_RAISED: Final[Any] = web.RequestKey("asyncmeta.raised", Exception) if hasattr(web, "RequestKey") else "asyncmeta.raised"
 
 #: The code with which a handler has closed its websocket: aiohttp tells what the client has said to that.
 _CLOSED_WITH: Final[Any] = web.ResponseKey("asyncmeta.closed_with", int) if hasattr(web, "ResponseKey") else "asyncmeta.closed_with"
@@ -142,8 +205,11 @@ def _note_closing(socket: web.WebSocketResponse) -> None:
     socket.close = noted  # type: ignore[method-assign]  # of this one
 
 
-def _failure_of(answer: web.StreamResponse, error_status: int) -> ErrorResponse | None:
+def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: int) -> BaseException | None:
     """Return what is wrong with an answer."""
+    raised: Exception | None = request.get(_RAISED)
+    if raised is not None and is_failure(raised.status if isinstance(raised, web.HTTPException) else None, error_status):
+        return raised
     if isinstance(answer, web.WebSocketResponse):
         code = answer.get(_CLOSED_WITH, answer.close_code)
         return None if code in _WELL else ErrorResponse(code)
@@ -153,8 +219,3 @@ def _failure_of(answer: web.StreamResponse, error_status: int) -> ErrorResponse 
 #: How websockets end well: done, going away, without a code, or not yet at all.
 _WELL: Final = frozenset({1000, 1001, 1005, None})
 
-
-def _answerable(error: BaseException) -> BaseException:
-    """Return what to raise for what finalizers have raised: an exception that is an answer by itself."""
-    one = one_of(error)
-    return one if isinstance(one, web.HTTPException) else error

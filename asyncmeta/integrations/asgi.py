@@ -6,17 +6,31 @@ Every framework that speaks ASGI is wrapped in the same way, and none is importe
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
 
-from .. import Container, Scope, Token
+from .. import Container, From, Scope, ScopeError, Token, injected as inject
+from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
-from .commands import Source, container_of
+from ._lifespan import KEY, Lifespan
+from .commands import Source, container_from
 
-__all__ = ["CONNECTION", "KEY", "ContainerMiddleware", "ErrorResponse", "failed", "made_here"]
+__all__ = [
+    "CONNECTION",
+    "KEY",
+    "ContainerMiddleware",
+    "ErrorResponse",
+    "From",
+    "container_of",
+    "failed",
+    "inject",
+    "made_here",
+    "setup",
+]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @injected below the decorator that makes a handler of it"
 
 Connection = MutableMapping[str, Any]  #: what ASGI calls the scope of a connection
 Message = MutableMapping[str, Any]
@@ -27,12 +41,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 #: The context token of the connection: ASGI's own mapping.  `class App(AsyncServiceBase, context=[CONNECTION])`
 CONNECTION: Final = Token[MutableMapping[str, Any]]("asgi.connection")
 
-#: Under this name the connection holds its scope, and the state of the application's lifespan the container.
-KEY: Final = "asyncmeta"
-
 _LIFE: Final = "asyncmeta.life"
-_LOGGER: Final = logging.getLogger("asyncmeta")
-
 
 def failed(connection: Connection, error: BaseException, status: int | None = None) -> None:
     """
@@ -141,14 +150,14 @@ class ContainerMiddleware:
     def container(self) -> Container:
         """The container of the lifespan that runs; where the middleware makes its containers, the newest."""
         if self._container is None:
-            self._container = container_of(self._source)
+            self._container = container_from(self._source)
         return self._container
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind not in self._levels:  # the lifespan, or a kind unknown to us
             lifespan = kind == "lifespan"
-            await (_Lifespan(receive, send).run(self, scope) if lifespan else self.app(scope, receive, send))
+            await (Lifespan(receive, send).run(self, self.app, scope) if lifespan else self.app(scope, receive, send))
             return
         # In one piece: each request pays for every call in here.
         container = self._container or self.container
@@ -218,11 +227,44 @@ class ContainerMiddleware:
         self._asked = container
         return self._taken
 
+    def begun(self, connection: Connection, container: Container) -> None:
+        """
+        A lifespan begins with *container*: check what the application's handlers ask for, where its framework is known.
+
+        Raises:
+            GraphErrors: It cannot be given.
+        """
+        # A framework whose middleware this is says which application it is.
+        check_application(connection.get("app", self.app), container)
+
     def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
         if not isinstance(self._source, Container):
             self._container = None
         return self.container
+
+
+def setup(app: Application, container: Source, **options: Any) -> ContainerMiddleware:
+    """
+    Return *app* with *container* around it: ``app = setup(app, Container(App))``.
+
+    Args:
+        app: The application.
+        container: As for `ContainerMiddleware`, and so are *options*.
+    """
+    return ContainerMiddleware(app, container, **options)
+
+
+def container_of(app: ContainerMiddleware) -> Container:
+    """Return the container that serves *app*: that of the lifespan that runs, where there is one for each."""
+    if not isinstance(app, ContainerMiddleware):
+        raise ScopeError(f"this is no ContainerMiddleware, but a {type(app).__qualname__}: setup(app, container) returns one")
+    return app.container
+
+
+def handlers_of(app: ContainerMiddleware) -> Any:
+    """Return the handlers of the application that is wrapped, where its framework is known."""
+    return _handlers_of(app.app)
 
 
 class _Life:
@@ -388,78 +430,3 @@ def _header(start: Message, name: bytes) -> bytes:
         if key.lower() == name:
             return value  # type: ignore[no-any-return]
     return b""
-
-
-class _Ended(Exception):
-    """There is nothing more to hear for an application that has said its last word."""
-
-
-class _Lifespan:
-    """
-    A container around an application's own start-up and shutdown, whether the application has any or not.
-
-    The application talks to us, and we to the server: it hears of the start-up when the container is open, and the server of
-    the end when it is closed.
-    """
-
-    __slots__ = ("_answer", "_heard", "_receive", "_send", "_started")
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
-        self._heard = 0  #: how many messages of the server the application has heard
-        self._started = False  #: the server was told that all is up
-        self._answer: Message | None = None  #: how the application ended, which the server hears when the container is closed
-
-    async def run(self, middleware: ContainerMiddleware, scope: Connection) -> None:
-        await self._receive()  # the start-up message: it is passed on later
-        try:
-            # Made here: what was raised before a message is received would mean that we do not know this protocol.
-            container = middleware.begin()
-            if "state" in scope:
-                scope["state"][KEY] = container
-            async with container:
-                if middleware.start:
-                    await container.start()
-                await self._live(middleware.app, scope)
-        except Exception as error:
-            if self._answer is None or not self._answer["type"].endswith(".failed"):
-                self._answer = {
-                    "type": "lifespan.shutdown.failed" if self._started else "lifespan.startup.failed",
-                    "message": "".join(traceback.format_exception(error)),
-                }
-            await self._send(self._answer)
-            raise
-        await self._send(self._answer or {"type": "lifespan.shutdown.complete"})
-
-    async def _live(self, app: Application, scope: Connection) -> None:
-        """Let the application live; where it knows no lifespan, or is done with it at once, stand in for it."""
-        try:
-            await app(scope, self._pass_on, self._hold)
-        except _Ended:
-            return
-        except Exception:
-            if self._heard or self._started:
-                raise
-            # It does not speak this protocol, and says so as ASGI wants it: by raising.  That may hide a mistake of its own.
-            _LOGGER.info("the application takes no lifespan; it raised", exc_info=True)
-        if not self._started and self._answer is None:
-            await self._tell_started({"type": "lifespan.startup.complete"})
-        if self._answer is None and self._heard < 2:
-            await self._receive()  # the shutdown
-
-    async def _pass_on(self) -> Message:
-        if self._answer is not None:
-            # It listens on, as Sanic does when its start-up has failed.  The server waits for us, we would wait for it.
-            raise _Ended
-        self._heard += 1
-        return {"type": "lifespan.startup"} if self._heard == 1 else await self._receive()
-
-    async def _hold(self, message: Message) -> None:
-        if message["type"] == "lifespan.startup.complete":
-            await self._tell_started(message)
-        else:
-            self._answer = message
-
-    async def _tell_started(self, message: Message) -> None:
-        self._started = True
-        await self._send(message)

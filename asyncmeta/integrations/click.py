@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import click
 
-from .. import injected
-from .commands import Decorator, Run, Source, run_in_context
+from .. import Container, From, ScopeError, injected
+from ._handlers import Handler, handler as _handler
+from .commands import Decorator, Run, Source, container_from, noted, of_command, run_in_context
 
-__all__ = ["with_container"]
+__all__ = ["From", "container_of", "inject", "setup", "with_container"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.click among the command's decorators"
 
 
 def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> Decorator:
@@ -44,6 +48,51 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
             call = functools.partial(filled, *args, **named)
             return run_in_context(call, source, click.get_current_context(), click.Context, click.exceptions.Exit, run)
 
+        noted(command, source)
         return command
 
     return decorate
+
+
+#: `with_container` for commands whose container is that of the program: ``setup(command, container)``.
+inject: Final = with_container()
+
+
+def setup(app: click.Command, container: Source) -> click.Command:
+    """
+    Let every command below *app* that is decorated with `inject` run in *container*.
+
+    It is the object of Click's context, where commands find it; a test may pass another one:
+    ``CliRunner().invoke(command, obj=Container(App, overrides=...))``.
+
+    Args:
+        app: The command or group that is the program.
+        container: A container, or an application's class or what else makes one.
+
+    Returns:
+        The command.
+    """
+    app.context_settings = {**app.context_settings, "obj": container_from(container)}
+    return app
+
+
+def container_of(app: click.Command) -> Container:
+    """
+    Return the container that the commands of *app* run in: where these make one each, a new one like that.
+
+    Raises:
+        ScopeError: They have none.
+    """
+    sources = [app.context_settings.get("obj"), *(of_command(one.function) for one in handlers_of(app))]
+    source = next((one for one in sources if one is not None), None)
+    if source is None:
+        raise ScopeError("this command has no container: setup(command, container) gives it one")
+    return container_from(source)
+
+
+def handlers_of(app: click.Command) -> Iterator[Handler]:
+    """Yield the functions of a command and of those below it."""
+    if app.callback is not None:
+        yield _handler(app.callback, f"command {app.name}")
+    for command in getattr(app, "commands", {}).values():
+        yield from handlers_of(command)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from .. import AsyncDependencyError, AsyncServiceBase, Container, ScopeError
 
-__all__ = ["Decorator", "Run", "Source", "container_of", "ended_well", "run_command", "run_in_context"]
+__all__ = ["Decorator", "Run", "Source", "container_from", "ended_well", "noted", "of_command", "run_command", "run_in_context"]
 
 #: Whence a container comes: it is there, or one is made of an application class, or by a function.
 Source = Container | type[AsyncServiceBase] | Callable[[], Container]
@@ -28,7 +28,7 @@ class Decorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
-def container_of(source: Source | None) -> Container:
+def container_from(source: Source | None) -> Container:
     """
     Return the container of a command, or of a server that starts.
 
@@ -43,6 +43,23 @@ def container_of(source: Source | None) -> Container:
     if isinstance(source, type):
         return Container(source)
     return source()
+
+
+_SOURCE: Final = "asyncmeta_source"
+
+
+def noted(command: Any, source: Source | None) -> None:
+    """Note on a command whence its container comes."""
+    setattr(command, _SOURCE, source)
+
+
+def of_command(command: Any) -> Source | None:
+    """Return whence the container of a command comes; decorators may stand around it."""
+    while command is not None:
+        if getattr(command, _SOURCE, None) is not None:
+            return getattr(command, _SOURCE)  # type: ignore[no-any-return]  # set above
+        command = getattr(command, "__wrapped__", None)
+    return None
 
 
 def ended_well(error: BaseException) -> bool:
@@ -66,7 +83,7 @@ def run_in_context(function: Callable[[], Any], source: Source | None, context: 
     def well(error: BaseException) -> bool:
         return ended_well(error) or (isinstance(error, exits) and getattr(error, "exit_code", None) == 0)
 
-    container = context.find_object(Container) or container_of(source)
+    container = context.find_object(Container) or container_from(source)
     given = {kind: context} if container.takes(kind) else None
     return run_command(function, container, context=given, well=well, run=run)
 

@@ -14,7 +14,7 @@ and in ``asgi.py``, so that the container starts and stops with the server::
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import nullcontext
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -24,14 +24,19 @@ from django.core import asgi as django_asgi  # type: ignore[import-untyped]
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # type: ignore[import-untyped]
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse  # type: ignore[import-untyped]
 from django.http.multipartparser import MultiPartParserError  # type: ignore[import-untyped]
+from django.urls import get_resolver  # type: ignore[import-untyped]
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]
 
-from .. import Container, FinalizationErrors, Scope, injected as injected_function
+from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected as injected_function
 from . import asgi
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._handlers import Handler, check, handler as _handler, methods_of
 from ._marks import marked, marked_annotations
 
-__all__ = ["ContainerMiddleware", "get_asgi_application", "injected"]
+__all__ = ["ContainerMiddleware", "From", "container_of", "get_asgi_application", "inject", "injected", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.django around it"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +49,72 @@ def _container() -> Container:
     if not isinstance(container, Container):
         raise TypeError(f"the setting ASYNCMETA_CONTAINER has to be a Container or its dotted path, not {type(container).__name__}")
     return container
+
+
+def setup(app: MutableMapping[str, Any], container: Container | str, **options: Any) -> MutableMapping[str, Any]:
+    """
+    Write the settings for *container*: ``setup(globals(), "shop.services.container")`` at the end of the settings.
+
+    `ContainerMiddleware` is put before all other middleware, if it does not stand among it already.
+
+    Args:
+        app: The names of the settings' module.
+        container: The container, or its dotted path.
+        options: ``error_status=``, the setting ``ASYNCMETA_ERROR_STATUS``.
+
+    Returns:
+        The settings.
+
+    Raises:
+        TypeError: There is no such option.
+    """
+    unknown = options.keys() - {"error_status"}
+    if unknown:
+        raise TypeError(f"setup() takes error_status=, not {sorted(unknown)[0]}=")
+    app["ASYNCMETA_CONTAINER"] = container
+    if "error_status" in options:
+        app["ASYNCMETA_ERROR_STATUS"] = options["error_status"]
+    name = f"{ContainerMiddleware.__module__}.{ContainerMiddleware.__qualname__}"
+    if name not in app.get("MIDDLEWARE", ()):
+        app["MIDDLEWARE"] = [name, *app.get("MIDDLEWARE", ())]
+    return app
+
+
+def container_of(app: object = None) -> Container:
+    """
+    Return the container that the settings name; Django has one application for each process.
+
+    Raises:
+        ScopeError: They name none.
+    """
+    if getattr(settings, "ASYNCMETA_CONTAINER", None) is None:
+        raise ScopeError("the settings name no container: ASYNCMETA_CONTAINER = ...")
+    return _container()
+
+
+def handlers_of(app: object = None) -> Iterator[Handler]:
+    """Yield the views that URLs lead to, those of Django REST framework and Django ninja among them."""
+    yield from _views_of(get_resolver().url_patterns, "")
+
+
+def _views_of(patterns: Iterable[Any], prefix: str) -> Iterator[Handler]:
+    for pattern in patterns:
+        path = f"{prefix}{pattern.pattern}"
+        inner = getattr(pattern, "url_patterns", None)
+        if inner is not None:
+            yield from _views_of(inner, path)
+            continue
+        view = pattern.callback
+        operations = getattr(getattr(view, "__self__", None), "operations", None)
+        cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+        if operations is not None:  # of Django ninja, which reads the others by pydantic
+            for operation in operations:
+                yield Handler(operation.view_func, f"{'/'.join(operation.methods)} {path}")
+        elif cls is not None:
+            actions = getattr(view, "actions", None) or {}
+            yield from methods_of(cls, {*getattr(cls, "http_method_names", ()), *actions.values()}, path)
+        else:
+            yield _handler(view, f"view of {path}")
 
 
 def get_asgi_application() -> asgi.ContainerMiddleware:
@@ -86,6 +157,7 @@ class ContainerMiddleware:
         self._awaits = iscoroutinefunction(get_response)
         if self._awaits:
             markcoroutinefunction(self)
+        check(self.container, handlers_of(), CURE, "the Django application")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         takes = self.container.takes(HttpRequest)
@@ -173,6 +245,9 @@ def injected(view: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
+
+
+inject = injected
 
 
 def _life_in(args: tuple[Any, ...]) -> _Life | None:

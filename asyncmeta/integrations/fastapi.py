@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
-from fastapi import Depends, Request, Response, params
+from fastapi import Depends, FastAPI, Request, Response, params
 from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
@@ -23,11 +23,16 @@ from starlette.exceptions import HTTPException
 from .. import Container, DeclarationError, FinalizationErrors, Inject, ScopeError
 from . import starlette
 from ._endings import ERROR_STATUS, ErrorResponse, is_failure
+from ._handlers import Handler, asking, handler as _handler
 from ._marks import by_name, marked, marked_annotations
 from .asgi import KEY, failed, made_here
-from .starlette import ContainerMiddleware, answerable, asynchronous, filled, generates
+from .commands import Source
+from .starlette import ContainerMiddleware, answerable, asynchronous, container_of, filled, generates
 
-__all__ = ["ContainerMiddleware", "ContainerRoute", "From", "dependency"]
+__all__ = ["ContainerMiddleware", "ContainerRoute", "From", "container_of", "dependency", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "take From of asyncmeta.integrations.fastapi, ContainerRoute for its router, or @inject below its decorator"
 
 T = TypeVar("T")
 
@@ -56,6 +61,7 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
                 )
             return await scope.get(token)
 
+        provided.asyncmeta_token = token  # type: ignore[attr-defined]  # functions take any attribute
         found = _DEPENDENCIES.setdefault(token, provided)
     return found
 
@@ -85,6 +91,87 @@ def _marked(token: Any) -> Any:
     """Return the annotation that both we and FastAPI know."""
     # FastAPI keeps nothing for the request: the scope does, as the lifetime says.
     return Annotated[token, Inject(), Depends(dependency(token), use_cache=False)]
+
+
+def setup(app: FastAPI, container: Source, **options: Any) -> FastAPI:
+    """
+    Let *container* live with *app*, and give each request and each websocket a scope: ``app.add_middleware`` in one word.
+
+    Args:
+        app: The application, before it has started.
+        container: As for `ContainerMiddleware`, and so are *options*.
+
+    Returns:
+        The application.
+    """
+    app.add_middleware(ContainerMiddleware, container=container, **options)
+    return app
+
+
+def inject(function: Callable[..., Any], /) -> Callable[..., Any]:
+    """
+    Fill the marked parameters of a handler or a dependency, also the front door's, below FastAPI's decorator.
+
+    `From` of this module needs no decorator; this is for functions that are written for more than FastAPI.  What the
+    function raises is noted as the failure of the request.
+    """
+    run = filled(by_name(function))
+    if run is function or generates(function):
+        return run
+    shown = inspect.signature(run)
+
+    @functools.wraps(run)
+    async def noted(*args: Any, asyncmeta_connection: HTTPConnection, **named: Any) -> Any:
+        connection = asyncmeta_connection.scope
+        made_here(connection)
+        try:
+            return await run(*args, **named)
+        except FinalizationErrors as error:  # of a scope for this call: no middleware gives one
+            failed(connection, error)
+            raise answerable(connection, error) from None
+        except Exception as error:
+            failed(connection, error, status_of(error))
+            raise
+
+    asked = inspect.Parameter("asyncmeta_connection", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+    noted.__signature__ = shown.replace(parameters=[*shown.parameters.values(), asked])  # type: ignore[attr-defined]  # as above
+    return noted
+
+
+def handlers_of(app: Any) -> Iterator[Handler]:
+    """Yield the handlers of *app* and their dependencies, of what is included and mounted, too."""
+    for kind, function in getattr(app, "exception_handlers", {}).items():
+        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
+    seen: set[int] = set()
+    for route in app.routes:
+        yield from _of_route(route, seen)
+
+
+def _of_route(route: Any, seen: set[int]) -> Iterator[Handler]:
+    included = getattr(route, "original_router", None)  # since FastAPI 0.137; before it, its routes are copied
+    if included is not None:
+        for one in included.routes:
+            yield from _of_route(one, seen)
+    elif getattr(route, "dependant", None) is not None:
+        methods = "/".join(sorted(getattr(route, "methods", None) or ())) or "WEBSOCKET"
+        yield from _of_dependant(route.dependant, f"{methods} {route.path}", seen)
+    else:
+        yield from starlette.handlers_of_route(route)
+
+
+def _of_dependant(dependant: Any, called: str, seen: set[int]) -> Iterator[Handler]:
+    if id(dependant) in seen:
+        return
+    seen.add(id(dependant))
+    if dependant.call is not None:
+        # What it reads it reads by pydantic, which the marks refuse: nothing is left that nobody fills.
+        yield Handler(dependant.call, called)
+    for one in dependant.dependencies:
+        token = getattr(one.call, "asyncmeta_token", None)
+        if token is None:
+            yield from _of_dependant(one, called, seen)
+        elif one.name is None:  # of a router; a parameter is told by its function
+            yield asking(token, f"dependencies of {called}")
 
 
 class ContainerRoute(APIRoute):

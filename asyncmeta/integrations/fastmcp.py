@@ -6,17 +6,71 @@ For ``FastMCP`` 4 (extra ``fastmcp``), which is built on the ``mcp`` SDK: what i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from fastmcp import Context, FastMCP
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.server.providers import LocalProvider
 
-from .commands import Source, container_of
-from .mcp import KEY, ErrorResult, Life, inject
+from .. import Container, From, ScopeError
+from ._applications import check_application
+from ._handlers import Handler, handler as _handler
+from .commands import Source, container_from
+from .mcp import KEY, ErrorResult, Life, around, inject
 
-__all__ = ["KEY", "ContainerLifespan", "ErrorResult", "inject"]
+__all__ = ["KEY", "ContainerLifespan", "ErrorResult", "From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.fastmcp below the server's decorator"
+
+
+def setup(app: FastMCP[Any], container: Source, **options: Any) -> FastMCP[Any]:
+    """
+    Let *container* live with a server that is made already, around a lifespan of its own.
+
+    Args:
+        app: The server, before it has started.  A lifespan of its own has to yield a mapping.
+        container: As for `ContainerLifespan`, and so are *options*.
+
+    Returns:
+        The server.
+    """
+    lifespan = ContainerLifespan(container, **options)
+    app._lifespan = around(lifespan, app, app._lifespan)
+    _CONTAINERS[app] = container
+    return app
+
+
+#: What `setup` was given for a server.
+_CONTAINERS: Final[weakref.WeakKeyDictionary[Any, Source]] = weakref.WeakKeyDictionary()
+
+
+def container_of(app: FastMCP[Any]) -> Container:
+    """
+    Return the container that serves *app*: where it has one for each lifespan, a new one like that.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    given = _CONTAINERS.get(app)
+    if given is None and isinstance(app._lifespan, ContainerLifespan):
+        given = app._lifespan.source
+    if given is None:
+        raise ScopeError("this server has no container: FastMCP(lifespan=ContainerLifespan(container))")
+    return container_from(given)
+
+
+def handlers_of(app: FastMCP[Any]) -> Iterator[Handler]:
+    """Yield the tools, resources and prompts that were added to *app* itself."""
+    for provider in app.providers:
+        if isinstance(provider, LocalProvider):
+            for one in provider._components.values():
+                function = getattr(one, "fn", None)
+                if function is not None:
+                    yield _handler(function, f"{type(one).__name__} {one.name}")
 
 
 class ContainerLifespan:
@@ -58,10 +112,16 @@ class ContainerLifespan:
         self._level = session_level
         self._context = context
 
+    @property
+    def source(self) -> Source:
+        """The container, or what makes one."""
+        return self._container
+
     @asynccontextmanager
     async def __call__(self, server: FastMCP[Any]) -> AsyncIterator[dict[str, Any]]:
-        container = container_of(self._container)
+        container = container_from(self._container)
         async with container:
+            check_application(server, container)
             if self._start:
                 await container.start()
             async with Life(container, self._level) as life:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from faststream import BaseMiddleware, ContextRepo, Depends, StreamMessage
+from faststream import BaseMiddleware, Context, ContextRepo, Depends, ExceptionMiddleware, FastStream, StreamMessage
 from faststream.exceptions import AckMessage
 
-from .. import Container, Inject, Scope, injected
+from .. import Container, Inject, Scope, ScopeError, injected, injected as inject
+from ._applications import check_application
+from ._handlers import Handler
+from ._marks import marked, marked_annotations
 
-__all__ = ["ContainerMiddleware", "From", "lifespan"]
+__all__ = ["ContainerMiddleware", "From", "container_of", "inject", "lifespan", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "take From of asyncmeta.integrations.faststream, or put @inject below the subscriber's decorator"
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    From = Annotated[T, Depends]
+    From = Annotated[T, Inject()]
 else:
 
     class From:
@@ -31,7 +38,7 @@ else:
         """
 
         def __class_getitem__(cls, wanted: Any) -> Any:
-            return Annotated[wanted, Depends(_fetching(wanted), cast=False)]
+            return Annotated[wanted, Inject(), Depends(_fetching(wanted), cast=False)]
 
 
 @functools.cache
@@ -56,13 +63,110 @@ def lifespan(container: Container, *, start: bool = True) -> Callable[[], Abstra
     """
 
     @asynccontextmanager
-    async def live() -> AsyncIterator[None]:
+    async def live(app: Any = Context("app", default=None)) -> AsyncIterator[None]:  # noqa: B008  # so FastStream reads it
         async with container:
+            if isinstance(app, FastStream):  # not where somebody calls this by hand
+                _begun(app, container)
             if start:
                 await container.start()
             yield
 
     return live
+
+
+def setup(app: FastStream, container: Container, *, start: bool = True, level: str | None = None) -> FastStream:
+    """
+    Let *container* live with an application that is made already, and give each message of its brokers a scope.
+
+    The scope is inside of middleware that the brokers have; add an ``ExceptionMiddleware`` before.
+
+    Args:
+        app: The application, with its brokers, before it has started.
+        container: The container.
+        start: Whether singletons are built at start-up; else when they are first needed.
+        level: The level of a message's scope; the innermost if not given.
+
+    Returns:
+        The application.
+    """
+    for broker in _brokers(app):
+        broker.add_middleware(ContainerMiddleware(container, level=level))
+
+    async def begin() -> None:
+        await container.__aenter__()
+        _begun(app, container)
+        if start:
+            await container.start()
+
+    async def end() -> None:
+        await container.__aexit__(None, None, None)
+
+    app.on_startup(begin)
+    app.after_shutdown(end)
+    return app
+
+
+def container_of(app: FastStream) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: None of its brokers has one.
+    """
+    for broker in _brokers(app):
+        for one in broker.config.broker_middlewares:
+            if isinstance(one, ContainerMiddleware):
+                return one.container
+    raise ScopeError("no broker of this application has a ContainerMiddleware: setup(app, container) gives them one")
+
+
+def handlers_of(app: FastStream) -> Iterator[Handler]:
+    """Yield the subscribers of *app*; what their dependencies ask for is in these."""
+    for broker in _brokers(app):
+        for subscriber in broker.subscribers:
+            for call in subscriber.calls:
+                function = getattr(call.handler, "_declared_call", None) or getattr(call.handler, "_original_call", call.handler)
+                # What it reads it reads by pydantic, which the marks refuse; by msgspec nobody does.
+                names = [name for name in marked(function) if not _is_dependency(function, name)]
+                yield Handler(function, "a subscriber", tuple(names))
+                yield from _dependencies_of(function)
+
+
+def _dependencies_of(function: Any) -> Iterator[Handler]:
+    for parameter in inspect.signature(function).parameters.values():
+        for one in (parameter.default, *getattr(parameter.annotation, "__metadata__", ())):
+            inner = getattr(one, "dependency", None)
+            if inner is not None and getattr(inner, "__module__", "") != __name__:
+                yield Handler(inner, f"dependency {parameter.name}")
+                yield from _dependencies_of(inner)
+
+
+def _is_dependency(function: Any, name: str) -> bool:
+    return any(hasattr(mark, "dependency") for mark in getattr(marked_annotations(function, [name])[name], "__metadata__", ()))
+
+
+def _brokers(app: Any) -> list[Any]:
+    return list(getattr(app, "brokers", None) or filter(None, [getattr(app, "broker", None)]))
+
+
+def _begun(app: FastStream, container: Container) -> None:
+    """
+    An application starts: check what its subscribers ask for, and in which order middleware stands.
+
+    Raises:
+        GraphErrors: It cannot be given.
+        RuntimeError: What answers exceptions stands where nobody would hear of them.
+    """
+    for broker in _brokers(app):
+        inside = False
+        for one in broker.config.broker_middlewares:
+            if inside and isinstance(one, ExceptionMiddleware):
+                raise RuntimeError(
+                    "an ExceptionMiddleware inside of ContainerMiddleware answers what handlers raise, and their sessions would "
+                    "commit: let it stand before, middlewares=[ExceptionMiddleware(...), ContainerMiddleware(container)]"
+                )
+            inside = inside or isinstance(one, ContainerMiddleware)
+    check_application(app, container)
 
 
 class ContainerMiddleware:
@@ -86,6 +190,11 @@ class ContainerMiddleware:
 
     def __init__(self, container: Container, *, level: str | None = None) -> None:
         self._container, self._level = container, level
+
+    @property
+    def container(self) -> Container:
+        """The container."""
+        return self._container
 
     def __call__(self, msg: Any, /, *, context: ContextRepo) -> BaseMiddleware:
         """Return the middleware for one message."""

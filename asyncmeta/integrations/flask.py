@@ -11,17 +11,21 @@ from typing import Any, Final
 
 from flask import Flask, Request, Response, g, has_request_context, request, request_finished, request_started
 
-from .. import Container, FinalizationErrors, Scope
+from .. import Container, FinalizationErrors, From, Scope, injected as inject
+from ._applications import check_application
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
-from ._werkzeug import status_of
+from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of
 
-__all__ = ["setup"]
+__all__ = ["From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.flask, or @injected, below Flask's decorator"
 
 _ANSWER: Final = "asyncmeta.answer"  #: in a request's environment: the response instead of the one that was made
 _LIVES = "_asyncmeta_lives"  #: in `g`; several where a request is made inside of another one's context
 
 
-def setup(app: Flask, container: Container, *, level: str | None = None, error_status: int = ERROR_STATUS) -> None:
+def setup(app: Flask, container: Container, *, level: str | None = None, error_status: int = ERROR_STATUS) -> Flask:
     """
     Open a scope for each request of *app*; views that are `injected` are filled by it.
 
@@ -40,6 +44,9 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
         container: The container; it may be used from all of the server's threads.
         level: The level of a request's scope; the innermost if not given.
         error_status: From which status on a response is a failure, also one that a view raises.
+
+    Returns:
+        The application.
 
     .. versionadded:: 0.1.0
     """
@@ -95,20 +102,27 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
             end(error)
 
     app.handle_user_exception = noted  # type: ignore[assignment, method-assign]  # no signal tells what an error handler takes
-    app.wsgi_app = _Answering(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap an application
+    app.wsgi_app = _Answering(app.wsgi_app, lambda: check_application(app, container))  # type: ignore[method-assign]  # Flask's own way to wrap an application
     request_started.connect(begin, app, weak=False)
     request_finished.connect(finish, app, weak=False)
     app.teardown_request(end)
     app.teardown_appcontext(end_all)
+    app.extensions[KEY] = container
+    app.add_url_rule = refusing(app.add_url_rule, CURE)  # type: ignore[method-assign]  # so views are refused at their line
+    return app
 
 
 class _Answering:
     """Starts a response when the scope of its request has ended; another one where that has failed."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], check: Callable[[], None]) -> None:
         self._app = app
+        self._check: Callable[[], None] | None = check  #: Flask has no start-up: before the first request is the time
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._check is not None:
+            self._check()
+            self._check = None
         held: list[tuple[Any, ...]] = []
         ended = False
 

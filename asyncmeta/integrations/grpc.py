@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableSequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
 
-from .. import Container, Scope
+from .. import Container, From, Scope, ScopeError, injected as inject
 
-__all__ = ["CallFailed", "ContainerInterceptor"]
+__all__ = ["CallFailed", "ContainerInterceptor", "From", "container_of", "inject", "setup"]
 
 Behavior = Callable[[Any, Any], Any]  #: what a handler does: (request or its iterator, context) -> response or its iterator
 
@@ -26,6 +26,38 @@ class CallFailed(Exception):
 
     def __str__(self) -> str:
         return f"the handler set the status {getattr(self.code, 'name', self.code)}"
+
+
+def setup(app: MutableSequence[Any], container: Container, *, level: str | None = None) -> MutableSequence[Any]:
+    """
+    Let *container* give each call a scope: ``grpc.aio.server(interceptors=setup([], container))``.
+
+    grpc takes interceptors only when a server is made; so this takes those, puts one around them, and returns them.  The
+    container is yours to open, before the server starts, and to close, after it has stopped.
+
+    Args:
+        app: The interceptors of the server.
+        container: The container.
+        level: The level of a call's scope; the innermost if not given.
+    """
+    app.insert(0, ContainerInterceptor(container, level=level))
+    return app
+
+
+def container_of(app: Iterable[Any]) -> Container:
+    """
+    Return the container that serves calls.
+
+    Args:
+        app: The interceptors of the server.
+
+    Raises:
+        ScopeError: None of them has one.
+    """
+    for one in app:
+        if isinstance(one, ContainerInterceptor):
+            return one.container
+    raise ScopeError("none of these interceptors has a container: setup(interceptors, container)")
 
 
 def _failure_of(code: Any) -> CallFailed | None:
@@ -75,6 +107,11 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, container: Container, *, level: str | None = None) -> None:
         self._container, self._level = container, level
+
+    @property
+    def container(self) -> Container:
+        """The container."""
+        return self._container
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Return the handler of a method, in its scope."""

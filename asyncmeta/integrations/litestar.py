@@ -8,9 +8,9 @@ Litestar's own dependencies, under a name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from litestar import Litestar
 from litestar.config.app import AppConfig
@@ -21,11 +21,17 @@ from litestar.plugins import InitPlugin
 from litestar.types import Scope
 from litestar.utils.scope.state import ScopeState
 
-from .. import Container, Scope as OpenScope, ScopeError
+from .. import Container, From, Scope as OpenScope, ScopeError, injected
+from ._applications import check_application
 from ._endings import ERROR_STATUS
+from ._handlers import Handler, asking, handler as _handler
+from ._marks import asynchronous
 from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
 
-__all__ = ["ContainerPlugin", "provide"]
+__all__ = ["ContainerPlugin", "From", "container_of", "inject", "provide", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.litestar, or @injected, below Litestar's decorator"
 
 
 class _Middleware(ContainerMiddleware):
@@ -95,6 +101,7 @@ class ContainerPlugin(InitPlugin):
     @asynccontextmanager
     async def _opened(self, app: Litestar) -> AsyncIterator[None]:
         await self.container.__aenter__()
+        check_application(app, self.container)
         if self._start:
             await self.container.start()
         yield
@@ -108,6 +115,88 @@ class ContainerPlugin(InitPlugin):
     async def _note(self, error: Exception, scope: Scope) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
         failed(scope, error, status)  # type: ignore[arg-type]  # Litestar types the connection
+
+
+def setup(app: Litestar, container: Container, **options: Any) -> Litestar:
+    """
+    Let *container* live with *app*, which is made already: `ContainerPlugin` in one word.
+
+    The container is entered before other start-up hooks, but after the application's own lifespan managers; give
+    `ContainerPlugin` to the application where these need it.  A request that no route matches has a scope, too.
+
+    Args:
+        app: The application, before it has started.
+        container: As for `ContainerPlugin`, and so are *options*.
+
+    Returns:
+        The application.
+    """
+    plugin = ContainerPlugin(container, **options)
+    lives: list[Any] = []
+
+    async def begin() -> None:
+        lives.append(plugin._opened(app))
+        await lives[-1].__aenter__()
+
+    async def end() -> None:
+        await plugin._close()
+        await lives.pop().__aexit__(None, None, None)
+
+    app.on_startup.insert(0, begin)
+    app.on_shutdown.insert(0, end)  # they are called in reverse
+    app.after_exception.append(plugin._note)
+    around: Any = app.asgi_handler
+    while getattr(around, "app", app.asgi_router) is not app.asgi_router:
+        around = around.app
+    around.app = plugin._wrap(around.app)  # inside of what answers exceptions
+    app.state[KEY] = container
+    return app
+
+
+def container_of(app: Litestar) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    found = app.state.get(KEY)
+    if found is None:
+        found = next((one.container for one in app.plugins if isinstance(one, ContainerPlugin)), None)
+    if found is None:
+        raise ScopeError("this application has no container: Litestar(..., plugins=[ContainerPlugin(container)])")
+    return found
+
+
+def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
+    """
+    Fill the marked parameters of a handler, ``From[T]``, below Litestar's decorator; Litestar sees the others.
+
+    As `injected`; and a synchronous handler becomes an asynchronous one that runs it in a thread, so that it gets values
+    that have to be awaited, too.
+    """
+    return injected(asynchronous(handler))
+
+
+def handlers_of(app: Litestar) -> Iterator[Handler]:
+    """Yield the handlers of *app*, and the dependencies of Litestar's kind that they have."""
+    seen: set[int] = set()
+    for route in app.routes:
+        handlers: Any = getattr(route, "route_handlers", None) or [route.route_handler]  # type: ignore[union-attr]  # of other kinds
+        for one in handlers:
+            methods = "/".join(sorted(map(str, getattr(one, "http_methods", ())))) or "WEBSOCKET"
+            called = f"{methods} {route.path}"
+            provided = one.resolve_dependencies()
+            yield _handler(one.fn, called, passes=provided)
+            for name, dependency in provided.items():
+                token = getattr(dependency.dependency, "asyncmeta_token", None)
+                if id(dependency) in seen:
+                    continue
+                seen.add(id(dependency))
+                if token is not None:
+                    yield asking(token, f"dependency {name}")
+                else:
+                    yield _handler(dependency.dependency, f"dependency {name}", passes=provided)
 
 
 def provide(token: Any, /) -> Provide:
@@ -129,4 +218,5 @@ def provide(token: Any, /) -> Provide:
             raise ScopeError("no ContainerPlugin is there: Litestar(..., plugins=[ContainerPlugin(container)])")
         return await opened.get(token)
 
+    resolve.asyncmeta_token = token  # type: ignore[attr-defined]  # functions take any attribute
     return Provide(resolve)

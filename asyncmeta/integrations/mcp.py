@@ -10,7 +10,8 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -23,11 +24,16 @@ from mcp.server.context import CallNext, HandlerResult
 from mcp.server.mcpserver import Context
 from mcp.server.session import ServerSession
 
-from .. import Container, Scope, injected
+from .. import Container, From, Scope, ScopeError, injected
+from ._applications import check_application
 from ._endings import going_nowhere
-from .commands import Source, container_of
+from ._handlers import Handler, handler as _handler
+from .commands import Source, container_from
 
-__all__ = ["KEY", "ContainerLifespan", "ErrorResult", "Life", "inject"]
+__all__ = ["KEY", "ContainerLifespan", "ErrorResult", "From", "Life", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.mcp below the server's decorator"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,6 +115,71 @@ def _is_async(fn: Any) -> bool:
 # --- a server's life ------------------------------------------------------------------------------
 
 
+def setup(app: MCPServer[Any] | Server[Any], container: Source, **options: Any) -> Any:
+    """
+    Let *container* live with a server that is made already, around a lifespan of its own.
+
+    Args:
+        app: The server, before it has started.  A lifespan of its own has to yield a mapping.
+        container: As for `ContainerLifespan`, and so are *options*.
+
+    Returns:
+        The server.
+    """
+    low: Any = app._lowlevel_server if isinstance(app, MCPServer) else app
+    low.lifespan = around(ContainerLifespan(container, **options), app, low.lifespan)
+    _CONTAINERS[app] = container
+    return app
+
+
+def around(ours: Callable[[Any], Any], app: Any, own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a lifespan in which *own* runs inside of *ours*; it yields what both do."""
+
+    @asynccontextmanager
+    async def both(server: Any) -> AsyncIterator[dict[str, Any]]:
+        async with ours(app) as state, own(server) as inner:
+            if not isinstance(inner, Mapping):
+                raise TypeError(f"the server's own lifespan has to yield a mapping, not a {type(inner).__qualname__}")
+            yield {**inner, **state}
+
+    return both
+
+
+#: What `setup` was given for a server.
+_CONTAINERS: Final[weakref.WeakKeyDictionary[Any, Source]] = weakref.WeakKeyDictionary()
+
+
+def container_of(app: Any) -> Container:
+    """
+    Return the container that serves *app*: where it has one for each lifespan, a new one like that.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    given = _CONTAINERS.get(app)
+    if given is None:
+        lifespan = getattr(getattr(app, "settings", None), "lifespan", None) or getattr(app, "lifespan", None)
+        given = lifespan.source if isinstance(lifespan, ContainerLifespan) else None
+    if given is None:
+        raise ScopeError("this server has no container: MCPServer(lifespan=ContainerLifespan(container))")
+    return container_from(given)
+
+
+def handlers_of(app: Any) -> Iterator[Handler]:
+    """Yield the tools, resources and prompts of an ``MCPServer``; a low-level server has one function for all of them."""
+    if not isinstance(app, MCPServer):
+        return
+    for tool in app._tool_manager.list_tools():
+        yield _handler(tool.fn, f"tool {tool.name}")
+    resources: list[Any] = [*app._resource_manager.list_resources(), *app._resource_manager.list_templates()]
+    for resource in resources:
+        function = getattr(resource, "fn", None)
+        if function is not None:
+            yield _handler(function, f"resource {resource.name}")
+    for prompt in app._prompt_manager.list_prompts():
+        yield _handler(prompt.fn, f"prompt {prompt.name}")
+
+
 class ContainerLifespan:
     """
     The lifespan of a server: ``MCPServer("shop", lifespan=ContainerLifespan(Container(App)))``.
@@ -153,24 +224,30 @@ class ContainerLifespan:
         self._context = context
         self._running = False
 
+    @property
+    def source(self) -> Source:
+        """The container, or what makes one."""
+        return self._container
+
     @asynccontextmanager
     async def __call__(self, server: MCPServer[Any] | Server[Any]) -> AsyncIterator[dict[str, Any]]:
         if _in_scope not in server.middleware:
             server.middleware.append(_in_scope)
-        async with self._opened() as container, Life(container, self._level) as life:
+        async with self._opened(server) as container, Life(container, self._level) as life:
             yield {KEY: container, _LIFE: (life, self._values, server)}
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[Container]:
+    async def _opened(self, server: Any) -> AsyncIterator[Container]:
         one = isinstance(self._container, Container)
         if one and self._running:
             raise RuntimeError(
                 "this container serves a running server already; give ContainerLifespan a function that makes one for each"
             )
-        container = container_of(self._container)
+        container = container_from(self._container)
         self._running = True
         try:
             async with container:
+                check_application(server, container)
                 if self._start:
                     await container.start()
                 yield container

@@ -7,17 +7,23 @@ The ASGI wrapper does the work; what a handler raised is known to Quart alone, a
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from quart import Quart, Response, has_request_context, request, websocket
 from quart.signals import got_request_exception, got_websocket_exception, request_started, websocket_started
 
-from .. import Container
+from .. import Container, From, injected
+from ._applications import check_application
 from ._endings import ERROR_STATUS
-from ._werkzeug import status_of
+from ._marks import asynchronous
+from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of
 from .asgi import Connection, ContainerMiddleware, Receive, Send, failed, made_here
 
-__all__ = ["setup"]
+__all__ = ["From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.quart, or @injected, below Quart's decorator"
 
 _REQUEST: Final = "asyncmeta.request"  #: in the connection: Quart's object of it
 
@@ -31,7 +37,7 @@ def setup(
     websocket_level: str | None = None,
     ends: Literal["before", "after"] = "before",
     error_status: int = ERROR_STATUS,
-) -> None:
+) -> Quart:
     """
     Open *container* with *app*, and a scope for each request and each websocket; `injected` handlers are filled by it.
 
@@ -48,6 +54,9 @@ def setup(
         websocket_level: The level of a websocket's scope; *level* if not given.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
         error_status: From which status on a response is a failure, also one that a handler raises.
+
+    Returns:
+        The application.
 
     .. versionadded:: 0.1.0
     """
@@ -71,6 +80,19 @@ def setup(
     websocket_started.connect(_websocket_began, app)
     got_request_exception.connect(_told, app)
     got_websocket_exception.connect(_told, app)
+    app.extensions[KEY] = container
+    app.add_url_rule = refusing(app.add_url_rule, CURE)  # type: ignore[method-assign]  # so views are refused at their line
+    return app
+
+
+def inject(view: Callable[..., Any], /) -> Callable[..., Any]:
+    """
+    Fill the marked parameters of a view, ``From[T]``, below Quart's decorator.
+
+    As `injected`; and a synchronous view becomes an asynchronous one that runs it in a thread, so that it gets values that
+    have to be awaited, too.
+    """
+    return injected(asynchronous(view))
 
 
 def _connection() -> Connection:
@@ -100,6 +122,9 @@ class _Middleware(ContainerMiddleware):
     """The wrapper for every framework, which also asks Quart's error handlers."""
 
     quart: Quart
+
+    def begun(self, connection: Connection, container: Container) -> None:
+        check_application(self.quart, container)
 
     def of(self, app: Quart) -> _Middleware:
         """Return itself, for that application."""

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, ClassVar, ParamSpec, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar, overload
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from .. import FinalizationErrors, injected
+from .. import Container, FinalizationErrors, From, ScopeError, injected
 from . import asgi
+from ._applications import handlers_of as _handlers_of
 from ._endings import one_of
+from ._handlers import Handler, handler as _handler, methods_of
+from .commands import Source, container_from
 
-__all__ = ["ContainerMiddleware", "inject"]
+__all__ = ["ContainerMiddleware", "From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.starlette, or @injected, around it"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +55,12 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
             HTTPConnection: HTTPConnection,
         },
     }
+
+    def begun(self, connection: asgi.Connection, container: Container) -> None:
+        state = getattr(connection.get("app", self.app), "state", None)
+        if state is not None:
+            setattr(state, asgi.KEY, container)
+        super().begun(connection, container)
 
     async def answer(self, connection: asgi.Connection, receive: asgi.Receive, send: asgi.Send, error: BaseException) -> bool:
         handle = handler_for(connection, error)
@@ -77,6 +90,68 @@ def answerable(connection: asgi.Connection, error: FinalizationErrors) -> BaseEx
     """Return what to raise for *error* where exception handlers are around: what one of them knows, if it holds nothing else."""
     one = one_of(error)
     return error if handler_for(connection, one) is None else one
+
+
+def setup(app: Starlette, container: Source, **options: Any) -> Starlette:
+    """
+    Let *container* live with *app*, and give each request and each websocket a scope: ``app.add_middleware`` in one word.
+
+    Args:
+        app: The application, before it has started.
+        container: As for `ContainerMiddleware`, and so are *options*.
+
+    Returns:
+        The application.
+    """
+    app.add_middleware(ContainerMiddleware, container=container, **options)
+    return app
+
+
+def container_of(app: Starlette) -> Container:
+    """
+    Return the container that serves *app*: where it has one for each lifespan, that of the one that runs.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    running = getattr(app.state, asgi.KEY, None)
+    if isinstance(running, Container):
+        return running
+    given = _given(app)
+    if given is None:
+        raise ScopeError("this application has no container: setup(app, container) gives it one")
+    return container_from(given)
+
+
+def _given(app: Any) -> Source | None:
+    """Return what the middleware of *app* was given for a container."""
+    for one in getattr(app, "user_middleware", ()):
+        if isinstance(one.cls, type) and issubclass(one.cls, asgi.ContainerMiddleware):
+            return one.kwargs.get("container", one.args[0] if one.args else None)  # type: ignore[no-any-return]
+    return None
+
+
+def handlers_of(app: Any) -> Iterator[Handler]:
+    """Yield the handlers of *app*, of what is mounted in it too, but for applications with a container of their own."""
+    for kind, function in getattr(app, "exception_handlers", {}).items():
+        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
+    for route in getattr(app, "routes", ()):
+        yield from handlers_of_route(route)
+
+
+def handlers_of_route(route: Any) -> Iterator[Handler]:
+    """Yield the handlers of one route."""
+    path = getattr(route, "path", "")
+    endpoint = getattr(route, "endpoint", None)
+    if isinstance(endpoint, type):
+        names = ("get", "head", "post", "put", "patch", "delete", "options", "on_connect", "on_receive", "on_disconnect")
+        yield from methods_of(endpoint, names, path)
+    elif endpoint is not None:
+        methods = "/".join(sorted(getattr(route, "methods", None) or ())) or "WEBSOCKET"
+        yield _handler(endpoint, f"{methods} {path}")
+    mounted = getattr(route, "app", None)
+    if endpoint is None and mounted is not None and _given(mounted) is None:
+        yield from _handlers_of(mounted)
 
 
 async def _receive() -> asgi.Message:

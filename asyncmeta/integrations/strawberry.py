@@ -10,6 +10,7 @@ import copy
 import functools
 import inspect
 import typing
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, TypeVar
@@ -18,10 +19,14 @@ import strawberry
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
-from .. import Container, Scope, ScopeError, injected
+from .. import Container, From, Scope, ScopeError, injected
 from ._endings import going_nowhere
+from ._handlers import Handler, check, handler as _handler
 
-__all__ = ["KEY", "ContainerExtension", "SyncContainerExtension", "inject"]
+__all__ = ["KEY", "ContainerExtension", "From", "SyncContainerExtension", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.strawberry below the field's decorator"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +37,62 @@ _OPERATION: Final = "asyncmeta_operation"
 _INFO: Final = "asyncmeta_info"
 
 
+def setup(app: Any, container: Container, *, sync: bool = False, **options: Any) -> Any:
+    """
+    Give each operation of a schema that is made already a scope: `ContainerExtension` in one word.
+
+    Args:
+        app: The schema.
+        container: The container; somebody else opens and closes it.
+        sync: Whether it is for ``execute_sync``, as `SyncContainerExtension`.
+        options: As for the extensions.
+
+    Returns:
+        The schema.
+
+    Raises:
+        GraphErrors: What its resolvers ask for cannot be given, or nobody fills it.
+    """
+    check(container, handlers_of(app), CURE, "this schema")
+    make = SyncContainerExtension if sync else ContainerExtension
+    app.extensions = (lambda: make(container, **options), *app.extensions)
+    _CONTAINERS[app] = container
+    return app
+
+
+#: What `setup` was given for a schema.
+_CONTAINERS: Final[weakref.WeakKeyDictionary[Any, Container]] = weakref.WeakKeyDictionary()
+
+
+def container_of(app: Any) -> Container:
+    """
+    Return the container that serves a schema.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    found = _CONTAINERS.get(app)
+    for make in () if found is not None else app.extensions:
+        one = make() if callable(make) else make
+        if isinstance(one, _Extension):
+            found = one.container
+    if found is None:
+        raise ScopeError("this schema has no container: setup(schema, container) gives it one")
+    return found
+
+
+def handlers_of(app: Any) -> Iterator[Handler]:
+    """Yield the resolvers of a schema."""
+    for concrete in app.schema_converter.type_map.values():
+        for field in getattr(concrete.definition, "fields", ()):
+            resolver = getattr(field, "base_resolver", None)
+            function = getattr(resolver, "wrapped_func", None)
+            if isinstance(function, (staticmethod, classmethod)):
+                function = function.__func__
+            if callable(function):
+                yield _handler(function, f"field {concrete.definition.name}.{field.name}")
+
+
 class _Extension(SchemaExtension):
     _sync = False
 
@@ -39,6 +100,11 @@ class _Extension(SchemaExtension):
         self._container = container
         self._context = context
         self._failure: BaseException | None = None
+
+    @property
+    def container(self) -> Container:
+        """The container."""
+        return self._container
 
     def _scope(self) -> Scope:
         """Make the scope of the operation, and put it into its context."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import typer
 
-from .. import injected
-from .commands import Decorator, Run, Source, run_in_context
+from .. import Container, From, ScopeError, injected
+from ._handlers import Handler, handler as _handler
+from .commands import Decorator, Run, Source, container_from, noted, of_command, run_in_context
 
-__all__ = ["with_container"]
+__all__ = ["From", "container_of", "inject", "setup", "with_container"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.typer below the command's decorator"
 
 _CONTEXT = "asyncmeta_context"  #: the parameter by which Typer hands over its context, where the function has none
 
@@ -49,6 +53,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
             context = named[own] if own is not None else named.pop(_CONTEXT)
             return run_in_context(functools.partial(filled, **named), source, context, typer.Context, typer.Exit, run)
 
+        noted(command, source)
         if own is None:
             asked = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
             shown = signature.replace(parameters=[*signature.parameters.values(), asked])
@@ -57,6 +62,55 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
         return command
 
     return decorate
+
+
+#: `with_container` for commands whose container is that of the application: ``setup(app, container)``.
+inject: Final = with_container()
+
+
+def setup(app: typer.Typer, container: Source) -> typer.Typer:
+    """
+    Let every command of *app* that is decorated with `inject` run in *container*.
+
+    It is the object of Typer's context, where commands find it; a test may pass another one:
+    ``CliRunner().invoke(app, obj=Container(App, overrides=...))``.
+
+    Args:
+        app: The application.
+        container: A container, or an application's class or what else makes one.
+
+    Returns:
+        The application.
+    """
+    settings = dict(app.info.context_settings or {})
+    app.info.context_settings = {**settings, "obj": container_from(container)}
+    return app
+
+
+def container_of(app: typer.Typer) -> Container:
+    """
+    Return the container that the commands of *app* run in: where these make one each, a new one like that.
+
+    Raises:
+        ScopeError: They have none.
+    """
+    found = dict(app.info.context_settings or {}).get("obj")
+    sources = [found, *(of_command(one.function) for one in handlers_of(app))]
+    source = next((one for one in sources if one is not None), None)
+    if source is None:
+        raise ScopeError("this application has no container: setup(app, container) gives it one")
+    return container_from(source)
+
+
+def handlers_of(app: typer.Typer) -> Iterator[Handler]:
+    """Yield the commands of *app* and its groups, and their callbacks."""
+    for command in (app.registered_callback, *app.registered_commands):
+        function = getattr(command, "callback", None)
+        if function is not None:
+            yield _handler(function, f"command {getattr(command, 'name', None) or function.__name__}")
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from handlers_of(group.typer_instance)
 
 
 def _is_context(annotation: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 
 from asyncmeta import AsyncDependencyError, Container, From, Inject, Token, injected
-from asyncmeta.integrations.commands import container_of, run_command
+from asyncmeta.integrations.commands import container_from, run_command
 
 from .shops import Session, shop, sync_shop
 
@@ -75,7 +75,7 @@ def test_where_a_container_comes_from():
     app, _ = shop()
     container = Container(app)
 
-    made = [container_of(source) for source in (container, lambda: container, app)]
+    made = [container_from(source) for source in (container, lambda: container, app)]
 
     assert made[0] is made[1] is container
     assert isinstance(made[2], Container) and made[2] is not container

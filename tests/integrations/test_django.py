@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from helpers import Journal, guarded, in_threads, outcome
 
-from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, From, Inject, Scope
+from asyncmeta import AsyncServiceBase, Container, FinalizationErrors, From, GraphErrors, Inject, Scope
 
 django = pytest.importorskip("django")
 
@@ -341,8 +341,10 @@ def test_the_request_is_context_only_where_it_is_declared(world):
     """
     An application that does not declare HttpRequest is given none.
     """
-    with world.container:
+    with site(path("now", order_now), middleware=[MIDDLEWARE]), world.container:
         assert Client().get("/now").content == b"ordered"
+    with site(path("whose", whose), middleware=[MIDDLEWARE]), pytest.raises(GraphErrors, match=r"HttpRequest.*whose\.who"):
+        Client().get("/whose")
 
 
 @synchronous

@@ -14,7 +14,7 @@ from ..._declare.registry import Registry, layers_of, registry_of
 from ..._names import name_of
 from ..._solve.checks import check_whole, grouped
 from ..._solve.graph import Graph
-from ..._solve.nodes import CONTAINER
+from ..._solve.nodes import CONTAINER, Node
 from ...errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
 from ..build.handles import forget_fetched, home_kept
 from ..build.interpreter import bind
@@ -338,9 +338,13 @@ class Container(Tables):
             here = here._below
         return await start(here, tokens, concurrency, progress)
 
-    def check(self) -> CheckReport:
+    def check(self, *functions: Callable[..., Any]) -> CheckReport:
         """
-        Check everything that the application declares and reaches.
+        Check everything that the application declares and reaches, or what *functions* ask for.
+
+        Args:
+            functions: The handlers of a framework, or other functions with marked parameters; nothing means the application.
+                What they ask for counts as used.  Where an override is in force, it is what it says.
 
         Returns:
             What is no problem but worth knowing.
@@ -348,10 +352,17 @@ class Container(Tables):
         Raises:
             GraphErrors: The problems, all at once.
         """
-        from .findings import check_report  # late
+        from ..scope.injection import check_askers  # late
+        from .findings import check_report
 
-        self._check()
-        return check_report(self._graph, self._built)
+        asked: set[Node] = set()
+        if functions:
+            errors, asked = check_askers(functions, self._active() or self)
+            if errors:
+                raise grouped(self._graph, errors)
+        else:
+            self._check()
+        return check_report(self._graph, self._built, asked)
 
     # --- scopes ---
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container as Contains
+from collections.abc import Container as Contains, Iterable
 from typing import Any
 
 from ..._declare.registrations import Registration
@@ -16,13 +16,13 @@ from ...report import CheckReport
 __all__ = ["check_report"]
 
 
-def check_report(graph: Graph, built: Contains[Node]) -> CheckReport:
-    """Return the findings about *graph*; of values only whether they are among *built*."""
+def check_report(graph: Graph, built: Contains[Node], asked: Iterable[Node] = ()) -> CheckReport:
+    """Return the findings about *graph*; of values only whether they are among *built*; *asked* are used from outside."""
     starts, _ = declared_nodes(graph)
     reached = reached_from(graph, starts)
     return CheckReport(
         _replaced(graph, {node.registration for node in reached}),
-        _unused(starts, reached, listed_nodes(graph)),
+        _unused(starts, reached, listed_nodes(graph).union(asked)),
         [old.name for _, old, _ in graph.moved if old in built],
         _unreached(graph, reached),
         _factory_only(reached),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,12 +16,13 @@ from ..._names import name_of
 from ..._solve.checks import check_nodes, grouped
 from ..._solve.emit import wants_scope
 from ..._solve.emit_call import Fill
+from ..._solve.nodes import Node
 from ..._solve.plan import Plan
-from ...errors import DeclarationError, GraphError, MissingDependencyError, ScopeError
+from ...errors import DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
 
-__all__ = ["inject"]
+__all__ = ["check_askers", "inject"]
 
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 _MANY, _MANY_BY_NAME = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -326,6 +327,39 @@ class _Filling:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         if self.scope is not None:
             await self.scope.__aexit__(exc_type, exc, tb)
+
+
+def check_askers(functions: Iterable[Any], home: Any) -> tuple[list[GraphError], set[Node]]:
+    """
+    Check what the marked parameters of *functions* need of the container *home*, or of scopes in it.
+
+    Returns:
+        What is wrong, each problem once with a note of who asks; and the nodes of what they ask for.
+    """
+    graph = home._graph
+    found: dict[str, GraphError] = {}
+    askers: dict[str, dict[str, None]] = {}
+    asked: set[Node] = set()
+    for function in functions:
+        form = form_of(function)
+        if not form.marked:
+            continue
+        injection = Injection(function, form, home)
+        try:
+            injection.check(home)
+        except GraphErrors as errors:
+            for error in errors.exceptions:
+                text = str(error)
+                found.setdefault(text, error)  # type: ignore[arg-type]  # it holds no other ones
+                askers.setdefault(text, {})[f"{form.name} ({form.place})" if form.place else form.name] = None
+        for number in form.marked:
+            try:
+                asked.update(graph.serve(graph.site_of(injection.token(number))).each())
+            except Exception:  # told above, or it has a default
+                continue
+    for text, who in askers.items():
+        found[text].add_note(f"It is asked for by {', '.join(who)}")
+    return list(found.values()), asked
 
 
 def inject(function: Any, home: Any = None) -> Any:

@@ -1,0 +1,60 @@
+"""Which framework is an application of, what are its handlers, and which container serves it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Final
+
+from .. import Container, ScopeError
+from ._handlers import Handler, check
+
+__all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
+
+#: The integrations that know applications, by the package that these are of.
+_PACKAGES: Final = {
+    "aiohttp": "aiohttp", "asyncmeta": "asgi", "click": "click", "django": "django", "fastapi": "fastapi", "fastmcp": "fastmcp",
+    "faststream": "faststream", "flask": "flask", "grpc": "grpc", "litestar": "litestar", "mcp": "mcp", "quart": "quart",
+    "starlette": "starlette", "strawberry": "strawberry", "typer": "typer",
+}  # fmt: skip
+
+
+def integration_of(app: Any) -> Any:
+    """Return the integration for *app*, by the package that its class, or a base of that, is of; None where there is none."""
+    for kind in type(app).__mro__:
+        name = _PACKAGES.get(str(kind.__module__).partition(".")[0])
+        if name is not None:
+            found = import_module(f".{name}", __package__)
+            return found if hasattr(found, "handlers_of") else None
+    return None
+
+
+def handlers_of(app: Any) -> Iterable[Handler]:
+    """Return the handlers of *app*; none where its framework is not known."""
+    integration = integration_of(app)
+    return () if integration is None else integration.handlers_of(app)
+
+
+def container_of(app: Any) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: None does.
+    """
+    integration = integration_of(app)
+    if integration is None:
+        raise ScopeError(f"no integration knows applications of the type {type(app).__qualname__}")
+    return integration.container_of(app)  # type: ignore[no-any-return]  # every integration has one
+
+
+def check_application(app: Any, container: Container) -> None:
+    """
+    Check that *container* can give what the handlers of *app* ask for.
+
+    Raises:
+        GraphErrors: All problems at once.
+    """
+    integration = integration_of(app)
+    if integration is not None:
+        check(container, integration.handlers_of(app), integration.CURE, f"the {type(app).__qualname__} application")

@@ -1,0 +1,112 @@
+"""How does a container live with an ASGI application?  Around its start-up and its shutdown, whether it has any or not."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+from .. import Container
+
+__all__ = ["KEY", "Lifespan"]
+
+Connection = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+#: Under this name the connection holds its scope, and the state of the application's lifespan the container.
+KEY: Final = "asyncmeta"
+
+_LOGGER: Final = logging.getLogger("asyncmeta")
+
+
+class Living(Protocol):
+    """What has a container for each lifespan."""
+
+    start: bool  #: whether singletons are built at start-up
+
+    def begin(self) -> Container:
+        """Return the container for a lifespan that begins."""
+
+    def begun(self, connection: Connection, container: Container) -> None:
+        """Hear that it is open."""
+
+
+class _Ended(Exception):
+    """There is nothing more to hear for an application that has said its last word."""
+
+
+class Lifespan:
+    """
+    A container around an application's own start-up and shutdown, whether the application has any or not.
+
+    The application talks to us, and we to the server: it hears of the start-up when the container is open, and the server of
+    the end when it is closed.
+    """
+
+    __slots__ = ("_answer", "_heard", "_receive", "_send", "_started")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._heard = 0  #: how many messages of the server the application has heard
+        self._started = False  #: the server was told that all is up
+        self._answer: Message | None = None  #: how the application ended, which the server hears when the container is closed
+
+    async def run(self, living: Living, app: Application, scope: Connection) -> None:
+        """Live with *app*, from the server's first word to its last one."""
+        await self._receive()  # the start-up message: it is passed on later
+        try:
+            # Made here: what was raised before a message is received would mean that we do not know this protocol.
+            container = living.begin()
+            if "state" in scope:
+                scope["state"][KEY] = container
+            async with container:
+                living.begun(scope, container)
+                if living.start:
+                    await container.start()
+                await self._live(app, scope)
+        except Exception as error:
+            if self._answer is None or not self._answer["type"].endswith(".failed"):
+                self._answer = {
+                    "type": "lifespan.shutdown.failed" if self._started else "lifespan.startup.failed",
+                    "message": "".join(traceback.format_exception(error)),
+                }
+            await self._send(self._answer)
+            raise
+        await self._send(self._answer or {"type": "lifespan.shutdown.complete"})
+
+    async def _live(self, app: Application, scope: Connection) -> None:
+        """Let the application live; where it knows no lifespan, or is done with it at once, stand in for it."""
+        try:
+            await app(scope, self._pass_on, self._hold)
+        except _Ended:
+            return
+        except Exception:
+            if self._heard or self._started:
+                raise
+            # It does not speak this protocol, and says so as ASGI wants it: by raising.  That may hide a mistake of its own.
+            _LOGGER.info("the application takes no lifespan; it raised", exc_info=True)
+        if not self._started and self._answer is None:
+            await self._tell_started({"type": "lifespan.startup.complete"})
+        if self._answer is None and self._heard < 2:
+            await self._receive()  # the shutdown
+
+    async def _pass_on(self) -> Message:
+        if self._answer is not None:
+            # It listens on, as Sanic does when its start-up has failed.  The server waits for us, we would wait for it.
+            raise _Ended
+        self._heard += 1
+        return {"type": "lifespan.startup"} if self._heard == 1 else await self._receive()
+
+    async def _hold(self, message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            await self._tell_started(message)
+        else:
+            self._answer = message
+
+    async def _tell_started(self, message: Message) -> None:
+        self._started = True
+        await self._send(message)
