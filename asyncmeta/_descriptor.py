@@ -14,7 +14,7 @@ from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, read, read_as
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
 from ._names import name_of, place_of_caller
-from ._run.build.handles import Cell, fetched, fetched_nowait, home_kept, put
+from ._run.build.handles import TWIN, Cell, fetched, fetched_nowait, home_kept, put
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.waiting import UNSET
@@ -266,6 +266,11 @@ def home_of(instance: Any, name: str) -> Any:
     if home is not None:
         return home
     cls = type(instance)
+    if getattr(instance, "__dict__", _NOTHING).get(TWIN):
+        raise ScopeError(
+            f"this {cls.__qualname__} is a copy of one that a container had made, and belongs to no scope; "
+            "bind it: scope.adopt(instance)"
+        )
     registry = registry_of(cls)
     if registry is None or registry.lifetime != "singleton":
         if registry is None:

@@ -20,7 +20,7 @@ from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, place_of_caller
-from ._run.build.handles import HOME, home_kept
+from ._run.build.handles import HOME, TWIN, home_kept
 from ._run.container.container import Container
 from ._solve.graph import Graph
 from .errors import DeclarationError, ScopeError
@@ -369,20 +369,25 @@ class AsyncServiceBase(_Service):
         await home_kept(self).__aexit__(exc_type, exc, tb)
 
     def __reduce_ex__(self, protocol: Any, /) -> Any:
-        # A copy is another instance: what this one has fetched, and where it belongs, is not its own.
+        # A copy is another instance: what this one has fetched, and where it belongs, is not its own.  One of an instance that
+        # a container has made is told apart: it is no root, and shall not open a second application in silence.
         reduced: tuple[Any, ...] = super().__reduce_ex__(protocol)  # type: ignore[assignment]  # a service is no constant
         function, arguments, state, *more = (*reduced, None)
+        home = home_kept(self)
+        made = home is not None and home.container._instance is not self
+        marks: dict[str, object] = {TWIN: True} if made else {}
         if isinstance(state, tuple):
-            state = (_without_fetched(state[0]), *state[1:])
-        return (function, arguments, _without_fetched(state), *more[:-1])
+            state = (_without_fetched(state[0], marks), *state[1:])
+        return (function, arguments, _without_fetched(state, marks), *more[:-1])
 
 
-def _without_fetched(state: Any) -> Any:
+def _without_fetched(state: Any, marks: dict[str, object]) -> Any:
     if not isinstance(state, dict):
         return state
     kept = {name: value for name, value in state.items() if not isinstance(value, Lazy) or isinstance(value, Given)}
-    kept.pop(HOME, None)
-    return kept
+    if kept.pop(HOME, None) is None:  # a state of the user's own making
+        return kept
+    return kept | marks
 
 
 # What overrides need lies in rooms above the container, which are loaded when the first of them is made.

@@ -35,6 +35,9 @@ class Missing:
     def __repr__(self) -> str:
         return "MISSING"
 
+    def __reduce__(self) -> str:
+        return "MISSING"  # known by identity, in every process that a function's marks are sent to
+
 
 MISSING: Final = Missing()
 
@@ -126,6 +129,9 @@ class _Collect:
 
         return schema_unless_misread(self, source, handler)
 
+    def __reduce__(self) -> str:
+        return "_COLLECT"
+
     def __repr__(self) -> str:
         return "All"
 
@@ -145,6 +151,9 @@ class _Injected:
     __slots__ = ()
 
     def __repr__(self) -> str:
+        return "INJECTED"
+
+    def __reduce__(self) -> str:
         return "INJECTED"
 
     def __getattr__(self, name: str) -> Any:

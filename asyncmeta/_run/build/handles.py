@@ -20,6 +20,7 @@ __all__ = [
     "Cell",
     "LazyHandle",
     "Ready",
+    "TWIN",
     "factory_handle",
     "fetched",
     "fetched_nowait",
@@ -34,6 +35,9 @@ __all__ = [
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
+
+#: What a copy of an instance keeps that a container had made.
+TWIN = "_asyncmeta_twin"
 
 
 def home_kept(instance: Any) -> Any:

@@ -90,7 +90,12 @@ class Scope(Injecting):
         return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container._name}>"
 
     def __reduce__(self) -> str:
-        raise TypeError(f"{self!r} lives in this process: it cannot be copied or pickled; pass what it gives, or an import path")
+        cls = self.container._root_class
+        path = f"{cls.__module__}:{cls.__qualname__}"
+        raise TypeError(
+            f"{self!r} lives in this process: it cannot be copied or pickled; pass what it gives, or the import path of its "
+            f'application, and let each process open its own: asyncmeta.workers.WorkerContainer("{path}")'
+        )
 
     def __copy__(self) -> Self:
         return self.__reduce__()  # type: ignore[return-value]
