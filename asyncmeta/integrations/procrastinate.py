@@ -1,0 +1,126 @@
+"""
+Procrastinate: ``setup(app, "shop.main:Shop")``, then ``From[T]`` in any task; PostgreSQL is the queue.
+
+Needs the extra ``procrastinate``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from procrastinate import App, JobContext
+from procrastinate.jobs import Job
+
+from .. import injected
+from ..workers import Source, WorkerContainer, check
+
+__all__ = ["setup"]
+
+
+def setup(
+    app: App,
+    source: Source,
+    /,
+    *,
+    start: bool = True,
+    concurrency: int | None = None,
+    jitter: float = 0.0,
+    level: str | None = None,
+) -> None:
+    """
+    Let each worker of *app* open a container, and each job have a scope.
+
+    *A worker's life.*  ``app.run_worker_async()``, which the command ``procrastinate worker`` calls, makes the container on its
+    loop, checks it together with what the tasks ask for, enters it and builds the singletons; what fails there is raised.
+    It is closed when the worker has ended, after the jobs that it lets end.  A process that only defers jobs opens
+    nothing.
+
+    *A job's life.*  The scope is ambient for injected functions; it is given the ``JobContext``, and the ``Job``, where the
+    application declares these as context.  It ends when the function has returned, before the job is marked as done: a commit
+    that fails is a failure of the job, and its retry strategy sees it.  Each try has a scope of its own.  Whoever defers a
+    job cannot fill a marked parameter.
+
+    *Failure.*  Finalizers see what the job raised, or its cancellation where it is aborted.
+
+    A plain function with marked parameters runs in a thread, with values that may have been awaited; to Procrastinate it is
+    an async one, so middlewares for plain tasks do not wrap it.
+
+    Args:
+        app: The application; before its tasks are declared, or after.
+        source: Whence the container comes: ``"package.module:Application"``, which is imported when a worker starts, or an
+            application class, a function that makes a container, or one that is there.
+        start: Whether singletons are built when a worker starts; else when they are first needed.
+        concurrency: How many of these builds may run at once.
+        jitter: Seconds: a worker waits for a random part of these before it opens its container.
+        level: The level of a job's scope; the innermost if not given.
+
+    .. versionadded:: 0.1.0
+    """
+    run_worker = app.run_worker_async
+
+    @functools.wraps(run_worker)
+    async def run_worker_async(**options: Any) -> None:
+        app.perform_import_paths()
+        others = options.pop("worker_middleware", None) or app.worker_defaults.get("worker_middleware") or []
+        worker = WorkerContainer(source, start=start, concurrency=concurrency, jitter=jitter)
+        with _filled(app) as given:
+            async with worker:
+                check(worker.container, given)
+                await run_worker(**options, worker_middleware=[_giving_scopes(worker, given, level), *others])
+
+    # An attribute of this application alone: `run_worker` and the command find it there.
+    vars(app)["run_worker_async"] = run_worker_async
+
+
+@contextmanager
+def _filled(app: App) -> Iterator[list[Callable[..., Any]]]:
+    """Let the functions of all tasks be filled while a worker runs; give those that are."""
+    former: dict[Any, Callable[..., Any]] = {}
+    for task in app.tasks.values():
+        if _marked(task.func):
+            former[task] = task.func
+    try:
+        for task, function in former.items():
+            task.func = injected(function if inspect.iscoroutinefunction(function) else _in_thread(function))
+        yield list(former.values())
+    finally:
+        for task, function in former.items():
+            task.func = function
+
+
+def _marked(function: Callable[..., Any]) -> list[str]:
+    """Return the marked parameters of a function."""
+    left = inspect.signature(injected(function)).parameters
+    return [name for name in inspect.signature(function).parameters if name not in left]
+
+
+def _in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def run(*args: Any, **named: Any) -> Any:
+        return await asyncio.to_thread(function, *args, **named)
+
+    return run
+
+
+def _giving_scopes(worker: WorkerContainer, given: list[Callable[..., Any]], level: str | None) -> Callable[..., Any]:
+    """Return the middleware that gives each job a scope."""
+    marked = {function: _marked(function) for function in given}
+
+    async def give_scope(call_next: Callable[[], Any], context: JobContext, _: Any) -> Any:
+        job, container = context.job, worker.container
+        task = context.app.tasks.get(job.task_name)
+        for name in marked.get(inspect.unwrap(task.func), ()) if task is not None else ():
+            if name in job.task_kwargs:
+                raise TypeError(f"the job has an argument for {name!r}, which the container fills")
+        offered: dict[Any, object] = {JobContext: context, Job: job}
+        values = {token: value for token, value in offered.items() if container.takes(token, level=level)}
+        async with container.scope(values or None, level=level) as scope:
+            with scope.ambient():
+                return await call_next()
+
+    return give_scope
