@@ -276,6 +276,7 @@ def journal_of(folder):
     return [(words[0], words[1] if len(words) == 3 else "", int(words[-1])) for words in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [["--pool", "prefork", "-c", "2"], ["--pool", "threads", "-c", "4"]], ids=["prefork", "threads"])
 def test_worker_has_a_container_for_each_process(shop, tmp_path, pool):
     """
@@ -315,6 +316,7 @@ def test_worker_has_a_container_for_each_process(shop, tmp_path, pool):
     assert code == 0, (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_worker_whose_tasks_ask_for_nothing_that_is_there_does_not_start(redis, tmp_path):
     """
     What the tasks ask for is checked before a pool is started.

@@ -15,7 +15,10 @@ from asyncmeta.integrations.dask import ContainerPlugin, scoped
 
 LONG = 60.0  #: seconds after which something that does not come is given up
 
-pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")  # Dask's own, when clusters end
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default::ResourceWarning"),  # Dask's own, when clusters end
+]
 
 APP = "integrations.dask_shop:Shop"
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import pytest
-import servers
 from helpers import Journal
 from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.jobs import Job
@@ -236,10 +236,13 @@ async def test_middleware_of_the_applications_own_lies_inside_of_the_scope(journ
 # --- with PostgreSQL --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def postgresql():
-    with servers.postgresql() as url:
-        yield f"{url}/postgres"
+@pytest.fixture
+def queue(postgresql):
+    """A database for the queue."""
+    with psycopg.connect(f"{postgresql}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE procrastinate")
+        yield f"{postgresql}/procrastinate"
+        connection.execute("DROP DATABASE procrastinate WITH (FORCE)")
 
 
 def journal_of(folder):
@@ -267,13 +270,14 @@ def workers(folder, count):
             process.wait()
 
 
-async def test_two_workers_on_postgresql(postgresql, tmp_path, monkeypatch):
+@pytest.mark.slow
+async def test_two_workers_on_postgresql(queue, tmp_path, monkeypatch):
     """
     Each process has one container, each job one scope that is closed; SIGTERM lets those in flight end.
     """
     (tmp_path / "journal").touch()
     monkeypatch.setenv("SHOP_FOLDER", str(tmp_path))
-    monkeypatch.setenv("SHOP_POSTGRESQL", postgresql)
+    monkeypatch.setenv("SHOP_POSTGRESQL", queue)
     sys.modules.pop("integrations.procrastinate_shop", None)
     shop = importlib.import_module("integrations.procrastinate_shop")
 

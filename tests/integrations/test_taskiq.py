@@ -553,6 +553,7 @@ def failing_in_another_process(session: From[Annotated[str, Inject("pool")]], nu
     raise LookupError(number)
 
 
+@pytest.mark.slow
 async def test_plain_task_in_a_pool_of_processes_gets_what_can_be_pickled(journal):
     """
     The scope stays here, the values travel, and how the task ended is heard.

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 import servers
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*asyncio.iscoroutinefunction.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*asyncio.iscoroutinefunction.*:DeprecationWarning"),
+]
 
 ROOT = Path(__file__).parents[2]
 LONG = 60.0  #: seconds after which something that does not come is given up

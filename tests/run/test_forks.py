@@ -134,6 +134,7 @@ def test_child_closes_while_a_thread_of_the_parent_was_building():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_children_of_a_busy_parent_all_build():
     """
     However busy threads of the parent are with asking, opening scopes and closing, a child finds no lock held.
@@ -161,6 +162,7 @@ def test_children_of_a_busy_parent_all_build():
     assert answers == ["2"] * 25
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_children_of_a_parent_that_registers_all_build():
     """
@@ -461,6 +463,7 @@ def ask_the_parents(_):
         return "nothing was inherited"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_workers_build_their_own(method):
     """

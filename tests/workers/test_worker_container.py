@@ -228,6 +228,7 @@ def test_threads_share_one_container(worker, journal):
     assert journal.count("+database") == 1
 
 
+@pytest.mark.slow
 def test_interrupted_caller_cancels_the_function_and_waits_for_its_end():
     """
     A time limit that raises in the waiting thread, as Celery's soft one does, leaves nothing behind.
@@ -467,6 +468,7 @@ def test_one_that_has_a_living_container_does_not_travel():
         pickle.dumps(WorkerContainer(Container(Shop)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_process_pool_has_a_container_for_each_process(tmp_path, method):
@@ -491,6 +493,7 @@ def test_process_pool_has_a_container_for_each_process(tmp_path, method):
     assert all(closed.count(f"closed {process}") == 1 for process in {*processes, process})
 
 
+@pytest.mark.slow
 def test_it_is_closed_at_the_end_of_a_program(tmp_path):
     """
     Who forgets to close it loses nothing.
