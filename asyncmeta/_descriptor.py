@@ -13,7 +13,7 @@ from ._declare.annotations import class_annotations
 from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, read, read_ask
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
-from ._names import name_of, place_of_caller
+from ._names import is_a, name_of, place_of_caller
 from ._run.build.handles import TWIN, Cell, fetched, fetched_nowait, home_kept, put
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
@@ -64,7 +64,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         self.owner: type | None = None
         self._ask: Ask | None = None
         #: what it asks for, by name
-        self.service_name: str = "" if token is None else token if isinstance(token, str) else name_of(token)
+        self.service_name: str = "" if token is None else token if is_a(token, str) else name_of(token)
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         # Only noted: an error raised here would come out as a RuntimeError on 3.11.

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, FrameType, UnionType
-from typing import Any, Union, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
 from weakref import ReferenceType, ref
+
+if TYPE_CHECKING:
+    import typing_extensions as te
 
 __all__ = [
     "Place",
     "arrow",
     "close_to",
+    "is_a",
     "name_of",
     "name_of_callable",
     "place_of_caller",
@@ -19,6 +23,8 @@ __all__ = [
     "plural",
     "shortened",
 ]
+
+K = TypeVar("K")
 
 _LONGEST = 80
 #: How the files begin in which nothing is written by a user; `typing` calls a class for ``AsyncDependencyDescriptor[X]()``.
@@ -69,6 +75,15 @@ class Place:
         return f"{file}:{self.line}" if self.line else file
 
 
+def is_a(thing: object, kind: type[K]) -> te.TypeIs[K]:
+    """
+    Tell what *thing* really is, whatever its ``__class__`` says: a token may be anything, and is never asked.
+
+    As ``isinstance(thing, kind)``, which takes an object's own word for it.
+    """
+    return issubclass(type(thing), kind)
+
+
 def place_of_caller() -> Place:
     """Return the nearest place outside of this package from which the running code was called."""
     import sys
@@ -98,9 +113,9 @@ def name_of(key: Any) -> str:
 
     A key is what the user wrote to ask; values never come here.
     """
-    if isinstance(key, str):
+    if is_a(key, str):
         return shortened(f'"{key}"') if key.isprintable() and '"' not in key else shortened(repr(key))
-    if isinstance(key, type) and not hasattr(key, "__origin__"):
+    if is_a(key, type) and not hasattr(key, "__origin__"):
         name = type.__getattribute__(key, "__qualname__")
         return shortened(str(name).rpartition("<locals>.")[2])
     try:
@@ -119,7 +134,7 @@ def _name_of_form(key: Any) -> str:
     origin = getattr(key, "__origin__", UnionType)
     if origin is UnionType or origin is Union:
         return " | ".join(names)
-    if origin is Callable or not isinstance(origin, type):
+    if origin is Callable or not is_a(origin, type):
         return ""
     return f"{name_of(origin)}[{', '.join(names)}]"
 

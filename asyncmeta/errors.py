@@ -257,7 +257,7 @@ class BuildTimeoutError(AsyncMetaError, TimeoutError):
         super().__init__(f"building {key} took longer than {seconds:g} s")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.key, self.seconds)
+        return type(self), (self.key, self.seconds), vars(self)  # notes too
 
 
 class FinalizationErrors(_FinalizationGroup):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from .._compat import annotations_of, signature_of
-from .._names import name_of, name_of_callable, place_of_function
+from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import is_union, token_of
 from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, read, read_ask
@@ -213,7 +213,7 @@ def _parameter(
 
 def _refuse_mark(name: str, annotation: Any, default: Any, asker: Any) -> None:
     """Refuse a mark that stands where a default does."""
-    said = annotation if isinstance(annotation, str) else "..." if annotation is None else name_of(annotation)
+    said = annotation if is_a(annotation, str) else "..." if annotation is None else name_of(annotation)
     meant = f"From[{said}]" if default is INJECTED else f"Annotated[{said}, {default!r}]"
     raise DeclarationError(
         f"parameter {name} of {name_of_callable(asker)} has {name_of(default)} as its default, and a mark is no value: "

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._compat import annotations_of
-from .._names import Place, name_of, place_of_caller
+from .._names import Place, is_a, name_of, place_of_caller
 from ..errors import DeclarationError
 from .keys import Token, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
@@ -82,7 +82,7 @@ def registration_of(
         key = _key(token, any_token)
         also: tuple[Hashable, ...] = ()
         if (others := given.get("also", ())) != ():
-            if isinstance(others, (str, type)) or not isinstance(others, Sequence):
+            if is_a(others, str) or is_a(others, type) or not isinstance(others, Sequence):
                 raise DeclarationError("also is a sequence of tokens")
             also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
         maker = maker.declared((key, *also), owner, inferred=written.token is None)
@@ -131,7 +131,7 @@ def _key(token: Any, any_token: bool) -> Hashable:
 
 def _check_class(cls: type, token: Hashable) -> None:
     """Refuse a class under a type that it does not implement."""
-    if not isinstance(token, type) or token is cls or token is object or isinstance(token, Token):
+    if not is_a(token, type) or token is cls or token is object or is_a(token, Token):
         return
     if getattr(token, "_is_protocol", False):
         members = _members(token)
@@ -171,7 +171,7 @@ def value_registration(token: Any, value: object, place: Place) -> Registration:
 
 def refuse_class(key: Hashable, value: object) -> None:
     """Refuse a class as the value of a type of which its instances are values: who asks would call methods of a class."""
-    if not isinstance(value, type) or not isinstance(key, type) or isinstance(key, Token) or value is object:
+    if not is_a(value, type) or not is_a(key, type) or is_a(key, Token) or value is object:
         return
     if getattr(key, "_is_protocol", False) and key not in value.__mro__:
         members = _members(key) - {"__call__"}

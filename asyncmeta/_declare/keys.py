@@ -6,7 +6,7 @@ import typing
 from collections.abc import Hashable
 from typing import Annotated, Any
 
-from .._names import name_of
+from .._names import is_a, name_of
 from ..errors import DeclarationError
 from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of
 from .texts import Evaluate
@@ -122,7 +122,7 @@ def plain_of(key: Any) -> Hashable:
 
 def lasting(token: Any) -> Any:
     """Return what to know *token* by in a table: its normal form where its own hash or equality would not do."""
-    if typing.get_origin(token) is Annotated and any(not isinstance(mark, str | Inject) for mark in token.__metadata__):
+    if typing.get_origin(token) is Annotated and any(not (is_a(mark, str) or is_a(mark, Inject)) for mark in token.__metadata__):
         return normal(token)
     return token
 
@@ -170,7 +170,7 @@ def read_ask(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Ask
 
 def read(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Any:
     """Return the normal form of an annotation; a text is evaluated as often as it is one."""
-    while isinstance(annotation, str):
+    while is_a(annotation, str):
         annotation = evaluate(annotation)
     return normal(type(None) if annotation is None else annotation, evaluate, me)
 
@@ -231,7 +231,7 @@ def _naming(marks: list[Any], form: Any) -> Any:
     if not found:
         return MISSING
     if any(is_inject(mark) for mark in found):
-        found = [mark for mark in found if not isinstance(mark, str)]
+        found = [mark for mark in found if not is_a(mark, str)]
     other = next((mark for mark in found[1:] if mark != found[0]), None)
     if other is not None:
         said = [name_of(mark) for mark in (found[0], other)]

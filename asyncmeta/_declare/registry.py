@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from functools import partial
 from typing import Any
 
-from .._names import Place, name_of
+from .._names import Place, is_a, name_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
@@ -278,7 +278,7 @@ def _starts(cls: Any) -> bool:
 def registry_of(cls: Any) -> Registry | None:
     """Return the registry of a service class; None for everything else."""
     # Services have a metaclass: what has none, which is nearly everything, is answered at once.
-    if type(cls) is type or not isinstance(cls, type):
+    if type(cls) is type or not is_a(cls, type):
         return None
     found = type.__getattribute__(cls, "__dict__").get("__asyncmeta__")
     return found if isinstance(found, Registry) else None
@@ -365,15 +365,15 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
     origin = typing.get_origin(token)
-    if (is_hashable(token) and token in _SAYS_NOTHING) or origin is Lazy or isinstance(token, str):
+    if (is_hashable(token) and token in _SAYS_NOTHING) or origin is Lazy or is_a(token, str):
         raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 
 
 def is_token(token: Any) -> bool:
     """Tell whether *token* is of the kinds that a decorator takes: a class, string, Token or typing form."""
-    if isinstance(token, str | type | Token):
-        return not isinstance(token, str) or bool(token)
+    if is_a(token, str) or is_a(token, type) or is_a(token, Token):
+        return not is_a(token, str) or bool(token)
     return (
         typing.get_origin(token) is not None
         or isinstance(token, typing.NewType)

@@ -13,7 +13,7 @@ from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registrations import Registration
 from .._declare.registry import attributes_of
-from .._names import arrow, name_of
+from .._names import arrow, is_a, name_of
 from ..errors import (
     AmbiguousDependencyError,
     CaptiveDependencyError,
@@ -194,7 +194,7 @@ def _is_data(key: Hashable) -> bool:
     if origin is Union or origin is UnionType:
         return all(map(_is_data, typing.get_args(key)))
     cls = key if origin is None else origin
-    return isinstance(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
+    return is_a(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
 
 
 def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:
@@ -296,7 +296,7 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
 def _factory_of(node: Node) -> str:
     """Return how a Factory of *node* is asked for."""
     made = node.maker.cls
-    if node.binding is not None or isinstance(node.key, type):
+    if node.binding is not None or is_a(node.key, type):
         return f"Factory[{name_of(node.key)}]"
     return f"Annotated[Factory[{'...' if made is None else name_of(made)}], Inject({name_of(node.key)})]"
 

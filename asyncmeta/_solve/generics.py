@@ -13,7 +13,7 @@ from .._declare.constructors import writes_init
 from .._declare.forms import default_of, is_union, substituted, substitution_of
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.texts import evaluator_of_module
-from .._names import name_of
+from .._names import is_a, name_of
 
 __all__ = [
     "DEEPEST",
@@ -50,7 +50,7 @@ def variables_of(form: Any) -> tuple[Any, ...]:
     """Return the type variables that stand in *form*, or that a generic class leaves open."""
     if isinstance(form, _VARIABLES):
         return (form,)
-    if not isinstance(form, type) and typing.get_origin(form) is None:
+    if not is_a(form, type) and typing.get_origin(form) is None:
         return ()
     found = getattr(form, "__parameters__", ())
     return found if isinstance(found, tuple) else ()
@@ -73,7 +73,7 @@ def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
     plain: Any = plain_of(key)
     origin = typing.get_origin(plain)
-    if not isinstance(origin, type) or not variables_of(origin) or variables_of(plain):
+    if not is_a(origin, type) or not variables_of(origin) or variables_of(plain):
         return None
     return Opened(origin, plain.__args__, names_of(key))
 
@@ -86,7 +86,7 @@ def names_of(key: Any) -> tuple[Any, ...]:
 def closed_by_defaults(key: Any) -> Any:
     """Return what a generic class as it stands means where all of its variables have defaults; None for anything else."""
     plain: Any = plain_of(key)
-    parameters = variables_of(plain) if isinstance(plain, type) else ()
+    parameters = variables_of(plain) if is_a(plain, type) else ()
     if not parameters or any(default_of(one) is MISSING for one in parameters):
         return None
     binding = substitution_of(parameters, ())
@@ -260,7 +260,7 @@ def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
         here, known = pending.pop()
         for base in bases_of(here):
             root = typing.get_origin(base) or base
-            if not isinstance(root, type) or root is typing.Generic or root is object:
+            if not is_a(root, type) or root is typing.Generic or root is object:
                 continue
             parameters = variables_of(root)
             arguments = tuple([replaced(one, known) for one in base.__args__]) if root is not base else parameters
@@ -315,7 +315,7 @@ def _fits(argument: Any, bound: Any) -> bool:
     if is_union(bound):
         return any(_fits(argument, member) for member in typing.get_args(bound))
     cls, base = _class_of(argument), _class_of(bound)
-    if not isinstance(cls, type) or not isinstance(base, type):
+    if not is_a(cls, type) or not is_a(base, type):
         return True
     try:
         return issubclass(cls, base)
@@ -383,7 +383,7 @@ def _type_argument(ask: Ask, binding: Binding) -> Any:
         inner = typing.get_args(key)[0]
         if variables_of(inner):
             argument = replaced(inner, binding)
-            return MISSING if variables_of(argument) and not isinstance(argument, type) else argument
+            return MISSING if variables_of(argument) and not is_a(argument, type) else argument
     return MISSING
 
 

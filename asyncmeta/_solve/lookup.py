@@ -13,7 +13,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, lev
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
-from .._names import Place, close_to, name_of
+from .._names import Place, close_to, is_a, name_of
 from .generics import (
     DEEPEST,
     Binding,
@@ -273,7 +273,7 @@ class Lookup:
     def _named(self, view: type | None, name: str) -> Node | tuple[Node, ...] | None:
         """Find the registered class that is called *name*: in the highest layer that has one, the latest there."""
         for registry in self.layers_of(view):
-            classes = [key for key in registry.entries if isinstance(key, type) and key.__name__ == name]
+            classes = [key for key in registry.entries if is_a(key, type) and key.__name__ == name]
             if classes:
                 return self.find(view, classes[-1])
         return None

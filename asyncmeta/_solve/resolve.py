@@ -6,7 +6,7 @@ from typing import Any, ForwardRef
 
 from .._declare.keys import Ask, ask_for
 from .._declare.registry import Attribute
-from .._names import name_of
+from .._names import is_a, name_of
 from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
 from .checks import check_nodes, missing_error
 from .graph import Graph
@@ -27,7 +27,7 @@ from .nodes import (
 )
 from .plan import THE_SCOPE, Plan, Ref, plan_of
 
-__all__ = ["Root", "root_of"]
+__all__ = ["Root", "forget_missing", "root_of"]
 
 
 class Root:
@@ -45,16 +45,22 @@ def site_of(graph: Graph, token: Any) -> Site:
     """Return what *token* asks for: a user's token, the pair (class, descriptor) of an attribute, or a site."""
     if type(token) is Site:
         return token
-    if type(token) is tuple and len(token) == 2 and isinstance(token[1], Attribute):
+    if type(token) is tuple and len(token) == 2 and is_a(token[1], Attribute):
         cls, attribute = token
         user = graph.instances.get(cls)
         name = f"{name_of(cls)}.{attribute.name}"
         return Site(attribute.ask_in(cls), graph.view_of(cls), name, attribute.place, user)
     ask = ask_for(token)
-    if ask.kind == "all" and isinstance(ask.keys[0], ForwardRef):
+    if ask.kind == "all" and is_a(ask.keys[0], ForwardRef):
         name = ask.keys[0].__forward_arg__
         raise DeclarationError(f'All["{name}"] names a type; for a string token ask for Annotated[list[...], Inject("{name}")]')
     return Site(ask, None, "", None)
+
+
+def forget_missing(graph: Graph, token: Any) -> None:
+    """Keep nothing of a token that nothing serves: who asks at will, asks for no end of them."""
+    for key in site_of(graph, token).ask.keys:
+        graph.forget_missing(key)
 
 
 def root_of(graph: Graph, level: int, token: Any) -> Root:

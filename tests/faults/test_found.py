@@ -2,12 +2,26 @@
 
 import asyncio
 import dataclasses
+import pickle
+import weakref
 from typing import Annotated
+from unittest.mock import Mock
 
 import pytest
-from helpers import fresh_app, leaves, outcome
+from helpers import collected, fresh_app, leaves, outcome
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container, FinalizationErrors, Inject
+from asyncmeta import (
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    BuildTimeoutError,
+    ClosedError,
+    Container,
+    FinalizationErrors,
+    GraphErrors,
+    Inject,
+    MissingDependencyError,
+    Token,
+)
 
 # --- attributes -----------------------------------------------------------------------------------
 
@@ -386,3 +400,62 @@ def test_what_is_built_stays_when_it_is_registered_again_beside_an_override(how,
     assert inside_too == 0
     assert after == (0, ("real", 0))
     assert built == [0]
+
+
+# --- tokens, errors -------------------------------------------------------------------------------
+
+
+def test_a_token_that_lies_about_its_class_is_a_token_like_any_other():
+    """
+    What an object says of its class does not count: such tokens are registered, found, missed and named.
+    """
+
+    def lying(kind):
+        return type("Lying", (), {"__class__": property(lambda self: kind)})()
+
+    for token in (*map(lying, (str, type, Token, list, tuple)), Mock(spec=str), Mock(spec=type)):
+        App = fresh_app()
+        container = Container(App)
+        with pytest.raises(MissingDependencyError):
+            container.get_nowait(token)
+        with pytest.raises((MissingDependencyError, GraphErrors)):
+            container.override({token: 1}).__enter__()
+        App.register_dependency(token, lambda: 5)
+        assert App.get_dependency(token)() == 5
+        assert container.get_nowait(token) == 5
+        assert Container(providers=[{"provide": token, "value": 6}]).get_nowait(token) == 6
+
+
+def test_nothing_of_a_token_that_nothing_provides_is_kept():
+    """
+    Whoever asks for what nobody has registered, or overrides it, leaves nothing behind.
+    """
+    container = Container(application(("v", lambda: 1)))
+    tokens = [Token(f"t{number}") for number in range(10)]
+    seen = [weakref.ref(token) for token in tokens]
+
+    for token in tokens:
+        for ask in (
+            container.get_nowait,
+            container.getter,
+            container.scope().get_nowait,
+            lambda token: container.override({token: 1}).__enter__(),
+        ):
+            with pytest.raises(MissingDependencyError):
+                ask(token)
+    del token, tokens
+    collected()
+
+    assert [ref for ref in seen if ref() is not None] == []
+
+
+def test_a_build_timeout_keeps_its_notes_when_it_is_pickled():
+    """
+    Errors of ours that went through a pickle say all that they said before.
+    """
+    error = BuildTimeoutError("pool", 0.5)
+    error.add_note("while building Shop")
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (copy.args, vars(copy)) == (error.args, vars(error))

@@ -12,7 +12,7 @@ from ..._declare.keys import token_key
 from ..._declare.providers import read_providers
 from ..._declare.registrations import Registration
 from ..._declare.registry import Registry
-from ..._names import Place, close_to, name_of, place_of_caller
+from ..._names import Place, close_to, is_a, name_of, place_of_caller
 from ..._solve.checks import grouped, missing_error
 from ..._solve.graph import Graph
 from ..._solve.nodes import CONTAINER, SCOPE, Ambiguous
@@ -94,6 +94,7 @@ def _refuse_unknown(graph: Graph, registry: Registry) -> None:
             known = True
         known = known or any(key in node.registration.keys for node in graph.nodes.values())
         if not known:
+            graph.forget_missing(key)
             error = missing_error(graph, key)
             near = close_to(name_of(key), error.close_to)
             hint = "It cannot be overridden; say new=True where it is meant to be new"
@@ -109,7 +110,7 @@ def _refuse_unknown(graph: Graph, registry: Registry) -> None:
 
 def _stands_for(graph: Graph, key: Any) -> Hashable | None:
     """Return the registered key that a class which nothing registers is made to stand for: the nearest of its bases."""
-    if not isinstance(key, type):
+    if not is_a(key, type):
         return None
     for base in key.__mro__[1:-1]:
         with suppress(Ambiguous):
