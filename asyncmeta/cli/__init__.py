@@ -17,9 +17,11 @@ from .. import AsyncMetaError, Container, GraphErrors, __version__
 from .._names import name_of
 from .._run.container.findings import check_report
 from ..diagrams import changes, diagram
-from .application import Refusal, application, graph_of, items_named, key_named
+from ..integrations._handlers import unfilled
+from .application import Refusal, application, container_for, graph_of, items_named, key_named
 from .explaining import explanation, source_of
 from .findings import FORMATS, failed, problems_of, told, warnings_of
+from .served import Served
 from .starting import started
 
 __all__ = ["main"]
@@ -60,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=what, description=about, epilog=_CODES)
         made.set_defaults(command=command)
         if app:
-            made.add_argument("application", metavar="MODULE:APP", help="a service class or container, as in shop.main:Shop")
+            what = "a service class, a container or an application of a framework, as in shop.main:Shop"
+            made.add_argument("application", metavar="MODULE:APP", help=what)
         return made
 
     check = add(_check, "check", "Tell every problem with its place; and what is replaced or unused, as warnings.")
@@ -142,7 +145,11 @@ def _shows_unicode() -> bool:
 def _check(options: Any) -> int:
     name, findings = options.application, []
     try:
-        graph = graph_of(_loaded(options))
+        loaded = _loaded(options)
+        if isinstance(loaded, Served):
+            refused = [error for one in loaded.handlers if (error := unfilled(one, loaded.cure)) is not None]
+            findings += [finding for error in refused for finding in problems_of(error)]
+        graph = graph_of(loaded)
         name = name_of(graph.app)
         picture = diagram(graph, whole=options.all)
     except AsyncMetaError as error:  # the module, or a container that it makes, has a problem already
@@ -215,7 +222,7 @@ def _start(options: Any) -> int:
 def _loaded_for_start(options: Any) -> Container | int:
     try:
         found = _loaded(options)
-        return found if isinstance(found, Container) else Container(found)
+        return container_for(found)
     except AsyncMetaError as error:
         print(
             f"asyncmeta: {error}" if isinstance(error, GraphErrors) else f"asyncmeta: {type(error).__name__}: {error}",

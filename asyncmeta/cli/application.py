@@ -8,13 +8,15 @@ import sys
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from .. import Container, Token
+from .. import Container, ScopeError, Token
 from .._declare.registry import registry_of
 from .._names import close_to, name_of
 from .._solve.graph import Graph
 from ..diagrams import Item
+from ..integrations._applications import container_of, handlers_of, integration_of
+from .served import Served, with_handlers
 
-__all__ = ["Refusal", "application", "graph_of", "items_named", "key_named"]
+__all__ = ["Refusal", "application", "container_for", "graph_of", "items_named", "key_named"]
 
 
 class Refusal(Exception):
@@ -23,20 +25,22 @@ class Refusal(Exception):
 
 def application(wanted: str) -> Any:
     """
-    Return the service class or container that *wanted* names.  Importing its module runs it.
+    Return the service class or container that *wanted* names, or what serves an application of a framework.
+
+    Importing its module runs it.  A module of Django's settings is named alone.
 
     Raises:
         Refusal: There is no such thing, or it is something else.
         AsyncMetaError: What the module declares is wrong.
         Exception: What the module raised.
     """
-    module_name, _, path = wanted.partition(":")
+    module_name, colon, path = wanted.partition(":")
     parts = path.split(".")
+    if not colon and (settings := _settings(module_name)) is not None:
+        return _served(settings, wanted)
     if not all(part.isidentifier() for part in (*module_name.split("."), *parts)):
         raise Refusal(f"write MODULE:APP, as in shop.main:Shop; not {wanted!r}")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:  # an installed script has its own folder there, not the caller's
-        sys.path.insert(0, here)
+    _look_here()
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -52,12 +56,59 @@ def application(wanted: str) -> Any:
             raise Refusal(f"{module_name} has no {path}{meant}") from None
     if isinstance(found, Container) or registry_of(found) is not None:
         return found
+    if integration_of(found) is not None:
+        return _served(found, wanted)
     kind = "class" if isinstance(found, type) else name_of(type(found))
-    raise Refusal(f"{wanted} is a {kind}: neither a class derived from AsyncServiceBase nor a Container")
+    raise Refusal(
+        f"{wanted} is a {kind}: neither a class derived from AsyncServiceBase nor a Container, nor an application of a framework"
+    )
+
+
+def _served(app: Any, wanted: str) -> Served:
+    """Return what serves an application of a framework."""
+    try:
+        container = container_of(app)
+    except ScopeError as error:
+        raise Refusal(f"{wanted}: {error}") from None
+    return Served(container, list(handlers_of(app)), integration_of(app).CURE)
+
+
+def _settings(module_name: str) -> Any:
+    """Return Django's settings, set up, where a module holds them; None where it does not."""
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        return None
+    _look_here()
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError:
+        return None
+    if not hasattr(module, "ROOT_URLCONF"):
+        return None
+    os.environ["DJANGO_SETTINGS_MODULE"] = module_name
+    importlib.import_module("django").setup()
+    return importlib.import_module("django.conf").settings
+
+
+def _look_here() -> None:
+    """Find modules in the caller's folder: an installed script has its own folder in the path, not that."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def container_for(found: Any) -> Container:
+    """Return the container of what was loaded; a new one of a service class."""
+    if isinstance(found, Served):
+        return found.container
+    return found if isinstance(found, Container) else Container(found)
 
 
 def graph_of(found: Any) -> Graph:
-    """Return the graph of a service class or container, unchecked."""
+    """Return the graph of what was loaded, unchecked; with the handlers that it serves."""
+    if isinstance(found, Served):
+        graph = with_handlers(graph_of(found.container), found.handlers)
+        graph.refresh()
+        return graph
     container = found if isinstance(found, Container) else Container(found, check=False)
     container._graph.refresh()
     return container._graph

@@ -86,7 +86,8 @@ def _kind_of(node: Node) -> str:
         return "service that starts"
     if node.maker.cls is not None:
         return "service" if "__asyncmeta__" in node.maker.cls.__dict__ else "class"
-    return _KINDS.get(node.maker.kind, node.maker.kind)
+    own: str | None = getattr(node.maker.function, "__asyncmeta_kind__", None)  # what a framework calls
+    return own or _KINDS.get(node.maker.kind, node.maker.kind)
 
 
 def _factory_of(node: Node) -> str:

@@ -13,7 +13,7 @@ __all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
 
 #: The integrations that know applications, by the package that these are of.
 _PACKAGES: Final = {
-    "aiohttp": "aiohttp", "asyncmeta": "asgi", "click": "click", "django": "django", "fastapi": "fastapi", "fastmcp": "fastmcp",
+    "aiohttp": "aiohttp", "click": "click", "django": "django", "fastapi": "fastapi", "fastmcp": "fastmcp",
     "faststream": "faststream", "flask": "flask", "grpc": "grpc", "litestar": "litestar", "mcp": "mcp", "quart": "quart",
     "starlette": "starlette", "strawberry": "strawberry", "typer": "typer",
 }  # fmt: skip
@@ -22,7 +22,8 @@ _PACKAGES: Final = {
 def integration_of(app: Any) -> Any:
     """Return the integration for *app*, by the package that its class, or a base of that, is of; None where there is none."""
     for kind in type(app).__mro__:
-        name = _PACKAGES.get(str(kind.__module__).partition(".")[0])
+        package = str(kind.__module__)
+        name = "asgi" if package.startswith("asyncmeta.integrations.") else _PACKAGES.get(package.partition(".")[0])
         if name is not None:
             found = import_module(f".{name}", __package__)
             return found if hasattr(found, "handlers_of") else None

@@ -743,3 +743,177 @@ def timeless(text):
     """Return *text* without the times, the bars that draw them and the marks that follow from them."""
     text = re.sub(r"(?m)\s*[#=█▒]* *\d+\.\d+ s(?: \*)?$", "", text.strip())
     return re.sub(r"\d+\.\d+ s", "", text)
+
+
+# --- applications of frameworks -------------------------------------------------------------------------
+
+SERVED = """
+    class Rates: ...
+    class Mailer: ...
+    class Session: ...
+    class Users(AsyncServiceBase):
+        mailer = AsyncDependencyDescriptor(Mailer)
+    class Web(AsyncServiceBase): ...
+    @inject_dependency(on=Web, lifetime="scoped")
+    def open_session() -> Session: ...
+    container = Container(Web)
+"""
+
+#: For each framework: what makes an application `app` of the handlers below.
+MAKES = {
+    "fastapi": """
+        import fastapi
+        app = setup(fastapi.FastAPI(), container)
+        app.get("/rates")(show_rates); app.get("/users")(list_users)
+    """,
+    "starlette": """
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+        app = setup(Starlette(routes=[Route("/rates", show_rates), Route("/users", list_users)]), container)
+    """,
+    "litestar": """
+        import litestar
+        app = setup(litestar.Litestar([litestar.get("/rates")(show_rates), litestar.get("/users")(list_users)]), container)
+    """,
+    "quart": """
+        import quart
+        app = setup(quart.Quart("shop"), container)
+        app.get("/rates")(show_rates); app.get("/users")(list_users)
+    """,
+    "flask": """
+        import flask
+        app = setup(flask.Flask("shop"), container)
+        app.get("/rates")(show_rates); app.get("/users")(list_users)
+    """,
+    "aiohttp": """
+        from aiohttp import web
+        app = setup(web.Application(), container)
+        app.router.add_get("/rates", show_rates); app.router.add_get("/users", list_users)
+    """,
+    "mcp": """
+        from mcp.server import MCPServer
+        app = setup(MCPServer("shop"), container)
+        app.tool()(show_rates); app.tool()(list_users)
+    """,
+    "fastmcp": """
+        from fastmcp import FastMCP
+        app = setup(FastMCP("shop"), container)
+        app.tool(show_rates); app.tool(list_users)
+    """,
+    "faststream": """
+        from faststream import FastStream
+        from faststream.redis import RedisBroker
+        broker = RedisBroker()
+        app = setup(FastStream(broker), container)
+        keep = broker.subscriber("rates")(show_rates), broker.subscriber("users")(list_users)
+    """,
+    "typer": """
+        import typer
+        app = setup(typer.Typer(), container)
+        app.command()(show_rates); app.command()(list_users)
+    """,
+    "click": """
+        import click
+        app = setup(click.Group("shop"), container)
+        app.command()(show_rates); app.command()(list_users)
+    """,
+}
+
+
+def served(name, provided=False):
+    """Return the text of a module with an application of a framework and two handlers."""
+    pytest.importorskip(name)
+    text = f"    from asyncmeta.integrations.{name} import From, inject, setup\n"
+    text += textwrap.indent(textwrap.dedent(SERVED), "    ")
+    if provided:
+        text = text.replace("class Web(AsyncServiceBase)", "class Web(AsyncServiceBase, providers=[Rates, Mailer])")
+    request = "request, " if name in ("starlette", "aiohttp") else ""
+    for handler, token in ("show_rates", "Rates"), ("list_users", "Users"):
+        if name not in ("fastapi", "faststream"):
+            text += "    @inject\n"
+        returned = " -> None" if name == "litestar" else ""
+        text += f"    async def {handler}({request}one: From[{token}], two: From[Session]){returned}: ...\n"
+    return text + textwrap.indent(textwrap.dedent(MAKES[name]), "    ")
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_the_handlers_of_an_application_are_checked(module, capsys, name):
+    """
+    Each command takes an application of a framework; its handlers are those who ask, and each that cannot be served is named.
+    """
+    wanted = f"{module(served(name))}:app"
+
+    code, out, _ = run(capsys, "check", wanted)
+    assert code == 1
+    assert "show_rates" in out and "list_users" in out and "Rates" in out and "Mailer" in out
+    assert "nothing that is declared asks for" not in out
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_an_application_in_order_is_drawn_with_its_handlers(module, capsys, name):
+    """
+    Handlers are nodes of the graph, what they ask for is used, and the start is that of the container.
+    """
+    wanted = f"{module(served(name, provided=True))}:app"
+
+    code, out, _ = run(capsys, "check", "--strict", wanted)
+    assert code == 0, out
+    code, out, _ = run(capsys, "graph", wanted)
+    assert code == 0
+    assert re.search(r"^show_rates  scoped  handler", out, re.MULTILINE) and "list_users" in out
+    code, out, _ = run(capsys, "explain", wanted, "Session")
+    assert code == 0
+    assert "show_rates, as two" in out and "list_users, as two" in out
+    code, out, _ = run(capsys, "start", wanted)
+    assert code == 0 and "Mailer" in out
+
+
+def test_an_application_without_a_container_is_refused(module, capsys):
+    """
+    An application that nobody gave a container is told how to get one.
+    """
+    pytest.importorskip("fastapi")
+    name = module("    import fastapi\n    app = fastapi.FastAPI()\n")
+
+    code, _, err = run(capsys, "check", f"{name}:app")
+
+    assert code == 2 and "setup(app, container)" in err
+
+
+def test_a_mark_that_nobody_fills_is_an_error(module, capsys):
+    """
+    A handler that nothing decorates is told by the check, too.
+    """
+    pytest.importorskip("starlette")
+    name = module(served("starlette", provided=True).replace("    @inject\n", "", 1))
+
+    code, out, _ = run(capsys, "check", f"{name}:app")
+
+    assert code == 1 and "nobody fills one, two of show_rates" in out
+
+
+def test_settings_of_django_are_an_application(tmp_path):
+    """
+    The settings' module of a Django project stands for its views.
+    """
+    pytest.importorskip("django")
+    (tmp_path / "shop_settings.py").write_text(
+        "SECRET_KEY = 'x'\nROOT_URLCONF = 'shop_urls'\nASYNCMETA_CONTAINER = 'shop_services.container'\n"
+        "MIDDLEWARE = ['asyncmeta.integrations.django.ContainerMiddleware']\n"
+    )
+    (tmp_path / "shop_services.py").write_text(
+        "from asyncmeta import AsyncServiceBase, Container\nclass Rates: ...\nclass Shop(AsyncServiceBase): ...\n"
+        "container = Container(Shop)\n"
+    )
+    (tmp_path / "shop_urls.py").write_text(
+        "from asyncmeta import From\nfrom asyncmeta.integrations.django import inject\nfrom django.urls import path\n"
+        "from shop_services import Rates\n@inject\ndef show_rates(request, rates: From[Rates]): ...\n"
+        "urlpatterns = [path('rates', show_rates)]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "asyncmeta", "check", "shop_settings"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "shop_urls.py:5: error: nothing provides Rates, needed by show_rates.rates" in done.stdout
