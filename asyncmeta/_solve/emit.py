@@ -15,6 +15,16 @@ from .writer import SourceWriter
 __all__ = ["Source", "emit_opening", "emit_root", "wants_scope"]
 
 
+class Lines(dict[int, tuple[Node, Node | None]]):
+    """What is called in each line of a source, and what all of it is for."""
+
+    __slots__ = ("plans",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: tuple[Plan, ...] = ()
+
+
 class Source:
     """
     Source text with what has to stand in its namespace.
@@ -33,7 +43,7 @@ class Source:
         self.sites: dict[str, Site] = {}  #: h5 -> what a handle asks for
         self.context: dict[str, Node] = {}  #: locals that hold what a scope is opened with
         #: line -> (what is called there, the scoped value that is being built there)
-        self.lines: dict[int, tuple[Node, Node | None]] = {}
+        self.lines = Lines()
 
 
 class _Emitter:
@@ -45,6 +55,7 @@ class _Emitter:
         self.private = private  #: nobody else sees the scope: its values are plain locals
         self.w = SourceWriter()
         self.source = Source()
+        self.source.lines.plans = (plan,)
         self.named: dict[tuple[str, Any], str] = {}
         self.temps: dict[tuple[Unit, int], str] = {}
         self.counts: dict[str, int] = {}

@@ -199,6 +199,7 @@ class _CallEmitter(_Emitter):
     def fill(self, fills: Sequence[Fill]) -> None:
         """Write what gives each marked parameter its value, unless it was passed by hand."""
         users: dict[int, list[int]] = {}
+        self.source.lines.plans = tuple([fill.plan for fill in fills if fill.plan is not None])
         for fill in fills:
             for unit in fill.plan.units if fill.plan is not None else ():
                 users.setdefault(id(unit), []).append(fill.number)

@@ -104,10 +104,6 @@ class InheritedGraph(Graph):
         """Tell whether the child itself serves *key*."""
         return super()._search(None, key, None) is not None
 
-    def forget_missing(self, key: Hashable) -> None:
-        super().forget_missing(key)
-        self.parent.forget_missing(key)
-
     def serve(self, site: Site) -> Target:
         user = site.user
         if user is None:

@@ -143,7 +143,7 @@ class Lookup:
                 registry.read_waiting()
                 self._stale = False
         #: by view and key; a dictionary for each view spares a tuple for each key
-        self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...] | None]] = {None: {}}
+        self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...]]] = {None: {}}
         #: the open generics of each layer
         self._open = OpenKeys()
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
@@ -197,14 +197,10 @@ class Lookup:
         try:
             return known[key]
         except KeyError:
-            found = known[key] = self._search(view, key, None)
+            found = self._search(view, key, None)
+            if found is not None:  # who asks at will, asks for no end of keys that nothing serves
+                known[key] = found
             return found
-
-    def forget_missing(self, key: Hashable) -> None:
-        """Keep nothing about a key that nothing serves: who asks at will, asks for no end of them."""
-        known = self._found[None]
-        if known.get(key, self) is None:
-            del known[key]
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
         if hasattr(key, "__parameters__") and key not in self.context and registry_of(key) is None:

@@ -112,7 +112,9 @@ def _collect(refs: tuple[Ref, ...], shared: dict[Node, None]) -> None:
 class Plan:
     """Everything that one root needs, in an order in which it can be built."""
 
-    __slots__ = ("awaits", "code", "concurrent", "entry", "generators", "openings", "runs", "singletons", "size", "unit", "units")
+    __slots__ = (
+        "asker", "awaits", "code", "concurrent", "entry", "generators", "openings", "runs", "singletons", "size", "unit", "units",
+    )  # fmt: skip
 
     def __init__(self, unit: Unit, units: tuple[Unit, ...], singletons: tuple[Node, ...]) -> None:
         self.unit = unit  #: what the root makes for itself
@@ -122,6 +124,7 @@ class Plan:
         self.concurrent = any(one.concurrent for one in units)  #: some are built beside others
         self.generators = unit.generators or any(one.generators for one in units)
         self.size = len(unit.ops) + sum(len(one.ops) for one in units)
+        self.asker: Node | None = None  #: the service whose attribute it is, else None
         self.code: Any = None  #: kept here by _run, so that all containers of the application share it
         self.entry: Any = None  #: the same for a one-shot scope
         self.openings = 0  #: how often a scope was opened for it

@@ -79,6 +79,7 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     if target.how == MAYBE and target.node is not None and target.node.level > level:
         target = Target(CONSTANT, value=target.value)
     plan = plan_of(graph, target)
+    plan.asker = site.user if site.name else None
     deepest = max((unit.node.level for unit in plan.units if unit.node is not None), default=0)
     if deepest > level or (level == 0 and _takes_scope(plan)):
         raise _outside(graph, site.ask, level, max(deepest, 1))

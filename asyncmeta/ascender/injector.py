@@ -208,8 +208,6 @@ class Injector:
             try:
                 target = graph.serve(site)
             except Absent:
-                for key in site.ask.keys:
-                    graph.forget_missing(key)
                 known.pop(token, None)
                 return None
             except Ambiguous:

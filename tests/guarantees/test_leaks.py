@@ -1,15 +1,21 @@
 """Promise 10: what nobody holds any more is freed."""
 
 import asyncio
+import contextlib
 import gc
+import inspect
 import sys
 import tracemalloc
+import typing
 import weakref
+from typing import Annotated, Generic, TypeVar
 
 import pytest
 from helpers import collected, fresh_app, outcome, settled
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, MissingDependencyError, ScopeError
+
+T = TypeVar("T")
 
 
 class Thing:
@@ -212,3 +218,86 @@ async def test_injected_values_are_not_held_by_frames():
         after = sys.getrefcount(thing)
 
     assert after == before
+
+
+def asks_in_vain(container, scope):
+    """Return, by name, the ways to ask for something that nothing provides."""
+    return {
+        "get": container.get,
+        "get_nowait": container.get_nowait,
+        "scope": scope.get_nowait,
+        "getter": container.getter,
+        "gather": container.gather,
+        "request": lambda token: container.request(token).__aenter__(),
+        "override": lambda token: container.override({token: 1}).__enter__(),
+        "takes": scope.takes,
+        "context": lambda token: container.scope({token: 1}),
+    }
+
+
+async def ask_in_vain(ask, token):
+    """Ask, and see to it that nothing is found."""
+    with contextlib.suppress(MissingDependencyError, ScopeError):
+        found = ask(token)
+        assert not (await found if inspect.isawaitable(found) else found)
+
+
+@pytest.mark.parametrize("way", ["get", "get_nowait", "scope", "getter", "gather", "request", "override", "takes", "context"])
+@pytest.mark.parametrize("form", ["class", "named", "generic", "text"])
+async def test_what_was_asked_for_in_vain_is_not_kept(way, form):
+    """
+    A class that nothing provides, alone or in a form, is freed when the caller forgets it; a text leaves no memory.
+    """
+    async with Container(fresh_app()) as container, container.scope() as scope:
+        ask = asks_in_vain(container, scope)[way]
+        if form == "text":
+            await ask_in_vain(ask, "warm")
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(500):
+                await ask_in_vain(ask, f"a name of which there are many: {number} {'x' * 1000}")
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0] - before
+            tracemalloc.stop()
+            assert grown < 100_000
+            return
+
+        class Unknown(Generic[T]): ...
+
+        dead = weakref.ref(Unknown)
+        await ask_in_vain(ask, {"class": Unknown, "named": Annotated[Unknown, "main"], "generic": Unknown[int]}[form])
+        del Unknown
+        typing_cleared()
+        gc.collect()
+
+    assert dead() is None
+
+
+def typing_cleared():
+    """Empty the caches in which `typing` keeps what was made of forms."""
+    for clear in typing._cleanups:
+        clear()
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_key_that_an_override_brought_is_not_kept(everywhere):
+    """
+    A key that is new in a block of ``override(..., new=True)`` is freed when the block is over, however it was asked for.
+    """
+
+    class Unknown: ...
+
+    async with Container(fresh_app()) as container:
+        with container.override({Unknown: 1}, new=True, everywhere=everywhere):
+            assert container.get_nowait(Unknown) == await container.get(Unknown) == 1
+            async with container.scope() as scope:
+                assert await scope.get(Unknown | None) == 1
+        async with container.overlay({Unknown: 2}, new=True) as overlay:
+            assert await overlay.get(Unknown) == 2
+        del overlay, scope
+        dead = weakref.ref(Unknown)
+        del Unknown
+        typing_cleared()
+        gc.collect()
+
+        assert dead() is None

@@ -16,9 +16,11 @@ from ..._declare.registry import registry_of
 from ..._names import Place, arrow
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
+from ..._solve.ways import way_in
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from ..observe.cause import builds_of
 from ..state.context import building
+from ..state.getting import GETTING
 from ..state.waiting import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
 from ..teardown.finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
@@ -376,15 +378,21 @@ def absent(node: Node, scope: Any) -> ScopeError:
 # --- words on the user's own errors -------------------------------------------------------------------
 
 
-def noted(error: BaseException, node: Node, scope: Any) -> None:
-    """Note on a factory's exception what was being built, each step with its place, once."""
+def noted(error: BaseException, node: Node, scope: Any, plans: tuple[Plan, ...] = ()) -> None:
+    """
+    Note on a factory's exception what was being built, each step with its place, once.
+
+    Args:
+        plans: What it was built for; without them what is being carried out here.
+    """
     if isinstance(error, DeclarationError | CircularDependencyError | FactoryError):
         return
     note = f"asyncmeta: while building {step(node)}"
     with suppress(Exception):  # an exception that refuses notes is the user's all the same
         there = getattr(error, "__notes__", ())
         if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
-            way = scope.container._way_to(node)
+            ways = [way_in(plan, node) for plan in plans or GETTING.get()]
+            way = next(filter(None, ways), None) or scope.container._way_to(node)
             if len(way) > 1:
                 note += f"\n  {arrow([step(one) for one in way])}"
             error.add_note(note)
@@ -409,7 +417,7 @@ def undone(container: Any, error: BaseException, lines: Any) -> tuple[BaseExcept
             "a factory yields its value once, and what follows is its finalizer"
         ), builds
     if isinstance(error, Exception) and traceback.tb_next is not None:
-        noted(error, node, container)
+        noted(error, node, container, lines.plans)
     return error, builds
 
 

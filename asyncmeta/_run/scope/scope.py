@@ -21,6 +21,7 @@ from ..build.handles import home_kept, made_unit
 from ..build.interpreter import adopt_made, adopts, bind, binds, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..observe.cause import Causes, asking
+from ..state.getting import getting
 from ..state.roots import constant_root
 from ..teardown.scope_exit import CLOSED, CLOSING, FLIGHT_CODES, landed, live
 from .injections import Injecting
@@ -175,7 +176,8 @@ class Scope(Injecting):
         asked = container._asked_by(root.plan)
         while not container._has_all(root.plan.singletons):
             self._check_open()
-            await build_missing(container, root.plan.singletons, asked=asked)
+            with getting(root.plan):
+                await build_missing(container, root.plan.singletons, asked=asked)
             # Much may have happened while we waited.
             root = self._root(token)
         node = root.node
@@ -208,7 +210,7 @@ class Scope(Injecting):
         """Carry out a plan call by call, counted as a get in flight."""
         self._enter_flight()
         try:
-            with nullcontext() if asked is None else asking(asked):
+            with getting(plan), nullcontext() if asked is None else asking(asked):
                 if plan.concurrent:
                     from ..build.concurrent import build_concurrent  # late
 
@@ -265,7 +267,8 @@ class Scope(Injecting):
         container = self.container
         plan = root.plan
         while not container._has_all(plan.singletons):
-            container._build_nowait(plan.singletons, container._asked_by(plan))
+            with getting(plan):
+                container._build_nowait(plan.singletons, container._asked_by(plan))
             root = self._root(token)
             plan = root.plan
         node = root.node
@@ -342,9 +345,11 @@ class Scope(Injecting):
         container = self.container
         if container._overridden and container._active() is not None:
             return tuple([await self.get(token) for token in tokens])
-        needed = [node for token in tokens for node in self._root(token).plan.singletons]
+        plans = [self._root(token).plan for token in tokens]
+        needed = [node for plan in plans for node in plan.singletons]
         if not container._has_all(needed):
-            await build_missing(container, needed)
+            with getting(*plans):
+                await build_missing(container, needed)
         units = {unit: None for token in tokens for unit in self._root(token).plan.units}
         if any(unit.concurrent for unit in units) and not self._by_threads:
             from ..build.concurrent import build_concurrent  # late
@@ -362,7 +367,8 @@ class Scope(Injecting):
         plan = container._plan_of_unit(made_unit(self, node, arguments))
         asked = container._asked_by(plan)
         if not container._has_all(plan.singletons):
-            await build_missing(container, plan.singletons, asked=asked)
+            with getting(plan):
+                await build_missing(container, plan.singletons, asked=asked)
         if self._by_threads:
             check_nowait(self, plan)
         return await self._run_plan(plan, asked)
@@ -371,7 +377,8 @@ class Scope(Injecting):
         """Make *node* anew without awaiting."""
         plan = self.container._plan_of_unit(made_unit(self, node, arguments))
         asked = self.container._asked_by(plan)
-        self.container._build_nowait(plan.singletons, asked)
+        with getting(plan):
+            self.container._build_nowait(plan.singletons, asked)
         check_nowait(self, plan)
         refuse_itself(self, plan)
         return run_nowait(self._run_plan(plan, asked), node.key)
