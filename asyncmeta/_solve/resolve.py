@@ -27,7 +27,7 @@ from .nodes import (
 )
 from .plan import THE_SCOPE, Plan, Ref, plan_of
 
-__all__ = ["Root", "forget_missing", "root_of"]
+__all__ = ["Root", "root_of"]
 
 
 class Root:
@@ -55,12 +55,6 @@ def site_of(graph: Graph, token: Any) -> Site:
         name = ask.keys[0].__forward_arg__
         raise DeclarationError(f'All["{name}"] names a type; for a string token ask for Annotated[list[...], Inject("{name}")]')
     return Site(ask, None, "", None)
-
-
-def forget_missing(graph: Graph, token: Any) -> None:
-    """Keep nothing of a token that nothing serves: who asks at will, asks for no end of them."""
-    for key in site_of(graph, token).ask.keys:
-        graph.forget_missing(key)
 
 
 def root_of(graph: Graph, level: int, token: Any) -> Root:

@@ -94,7 +94,6 @@ def _refuse_unknown(graph: Graph, registry: Registry) -> None:
             known = True
         known = known or any(key in node.registration.keys for node in graph.nodes.values())
         if not known:
-            graph.forget_missing(key)
             error = missing_error(graph, key)
             near = close_to(name_of(key), error.close_to)
             hint = "It cannot be overridden; say new=True where it is meant to be new"

@@ -11,8 +11,7 @@ from ..._declare.keys import is_hashable, lasting
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._solve.nodes import Node
 from ..._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
-from ..._solve.resolve import Root, forget_missing, root_of
-from ...errors import MissingDependencyError
+from ..._solve.resolve import Root, root_of
 from ..build.driver import build_missing_nowait
 from ..build.handles import Ready, answering_by_context
 from ..observe.cause import Causes
@@ -86,12 +85,7 @@ class Tables(Watching):
                 return Root(plan_of(graph, self._pins[token].target), self._pins[token], (self._pins[token],))
             root = graph.roots.get((level, token)) if hashable else None
             if root is None:
-                try:
-                    root = root_of(graph, level, token)
-                except MissingDependencyError:
-                    forget_missing(graph, token)
-                    raise
-                graph.roots[level, token] = root
+                root = graph.roots[level, token] = root_of(graph, level, token)
             if self._sizes != graph.slots:
                 self._new_tables()
         return root
