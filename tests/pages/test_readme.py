@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,17 @@ def test_the_commands_are_those_that_the_whole_check_runs():
     done = subprocess.run(["bash", ".ci/run", "commands"], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines() == [block.strip() for block in blocks("shell")]
+
+
+def test_the_whole_check_runs_on_every_python_that_is_named():
+    """
+    The classifiers, the first line of the README and .ci/run name the same Pythons.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    last = [each.rpartition(" :: ")[2] for each in project["classifiers"]]
+    named = [each for each in last if re.fullmatch(r"3\.\d+", each)]
+    (checked,) = re.findall(r"^supported=\((.+)\)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert checked.split() == named
+    assert f"for CPython {named[0]} to {named[-1]}." in README
+    assert project["requires-python"] == f">={named[0]}"
