@@ -45,7 +45,7 @@ _OF_PROTOCOLS = "_no_init_or_replace_init"
 def writes_init(cls: type) -> bool:
     """Tell whether *cls* itself has an ``__init__`` that takes what instances are made of."""
     init = vars(cls).get("__init__")
-    return init is not None and getattr(init, "__name__", "") != _OF_PROTOCOLS
+    return init is not None and getattr(init, "__name__", "") not in (_OF_PROTOCOLS, BY_HAND)
 
 
 def parameters_of_class(cls: type) -> tuple[Parameter, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of
@@ -72,7 +73,10 @@ class Graph(Lookup):
         elif kind != VALUE:
             if node.owner is not None:
                 edges.append(Edge("self", 0, self.instance_node(self.view_of(node.owner)).target))
-            if not self._plain_edges(node, edges):
+            behind = self.behind.get(node)
+            if behind is not None:
+                edges.append(Edge("value", NORMAL, behind.target))
+            elif not self._plain_edges(node, edges):
                 misfit = node.maker.misfit()
                 if misfit and not any(problem.hint == misfit for problem in problems):
                     problems.append(Problem("plain", node.key, hint=misfit))
@@ -124,7 +128,7 @@ class Graph(Lookup):
                     found = self.find(view, key)
                 except Ambiguous:
                     return False
-            if type(found) is not Node or found.kind == CONTEXT or found is node:
+            if type(found) is not Node or key in self.context or found is node:
                 return False
             fresh.append(Edge(name, NORMAL, found.target))
         edges.extend(fresh)
@@ -145,8 +149,9 @@ class Graph(Lookup):
         ask = parameter.ask
         if ask is not None and ask.kind == "value" and len(ask.keys) == 1:
             # Nearly every parameter: one key, served by one node, and not the node's own.
-            found = self._found.get(node.view, _NONE).get(ask.keys[0])
-            if type(found) is Node and found.kind != CONTEXT and found is not node and ask.keys[0] not in node.registration.keys:
+            key = ask.keys[0]
+            found = self._found.get(node.view, _NONE).get(key)
+            if type(found) is Node and found is not node and key not in self.context and key not in node.registration.keys:
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
@@ -224,14 +229,14 @@ class Graph(Lookup):
         ask = site.ask
         if ask.kind == "lazy":
             assert ask.inner is not None
-            served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user))
+            served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
             return Target(LATE, nodes=served.each(), site=inner)
         if ask.kind == "all":
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
         if ask.kind == "factory":
             assert ask.inner is not None
-            served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user))
+            served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
             if served.node is not None and served.node.kind in (CONTEXT, CONTAINER, SCOPE):
                 raise Absent(f"a Factory calls what makes a value, and {served.node.name} is made by nothing that was registered")
             if served.node is not None:
@@ -253,12 +258,25 @@ class Graph(Lookup):
                 if ask.listed:
                     return Target(LIST, nodes=found)
                 raise Several
+            if key in self.context:
+                found = self._of_level(key, found, site)
             if found.kind == CONTEXT and (ask.optional or ask.fallback is not MISSING):
                 return Target(MAYBE, node=found, value=None if ask.fallback is MISSING else ask.fallback)
             return found.target
         if ask.fallback is not MISSING:
             return Target(CONSTANT, value=ask.fallback)
         raise Absent
+
+    def _of_level(self, key: Hashable, found: Node, site: Site) -> Node:
+        """Return what gives a context value to who asks at *site*: of several levels, the nearest around it has its own."""
+        levels = self.context_levels[key]
+        if len(levels) == 1 or found is not self.from_context(key, levels[-1]):
+            return found
+        level = site.level
+        if level is None and site.user is not None and CONTAINER_LEVEL < site.user.level < TRANSIENT_LEVEL:
+            level = site.user.level
+        around = [one for one in levels if level is not None and one <= level]
+        return self.from_context(key, around[-1]) if around else found
 
     def _serve_later(self, site: Site) -> tuple[Target, Site]:
         """Return what serves a handle's site, and the site as it is: where the asker shadows nothing, it may mean itself."""
@@ -267,7 +285,7 @@ class Graph(Lookup):
         except Absent:
             if self._shadower(site, site.ask.key) is None:
                 raise
-        site = Site(site.ask, site.view, site.name, site.place)
+        site = Site(site.ask, site.view, site.name, site.place, level=site.level)
         return self.serve_or_default(site), site
 
     def serve_or_default(self, site: Site) -> Target:

@@ -93,6 +93,10 @@ class InheritedGraph(Graph):
             return tuple(map(self._mine, found))
         return None if found is None else self._mine(found)
 
+    def from_context(self, key: Hashable, level: int) -> Node:
+        found = super().from_context(key, level)
+        return self._mine(self.parent.from_context(key, level)) if found.kind == CONTEXT else found
+
     def _implicit(self, key: Hashable) -> Node | None:
         return None  # service classes that nobody registers live where the shared layer is: at the root
 
@@ -110,7 +114,7 @@ class InheritedGraph(Graph):
             return super().serve(site)
         origin = self._origins.get(user)
         if origin is not None:
-            site = Site(site.ask, site.view, site.name, site.place, origin)
+            site = Site(site.ask, site.view, site.name, site.place, origin, site.level)
         elif user in self._own:
             return super().serve(site)
         return self._mapped(self.parent.serve(site))
@@ -128,14 +132,18 @@ class InheritedGraph(Graph):
         if node.level == CONTAINER_LEVEL or node.kind == SCOPE:
             return node
         if node.kind == CONTEXT:
-            return self.context_nodes[node.key]
+            return self.context_nodes[node.key, node.level]
         copy = self.nodes.get(("copy", node))
         if copy is None:
             copy = self.nodes["copy", node] = Node(node.registration, node.maker, node.kind, node.level, node.view, -1)
             copy.key, copy.owner, copy.binding, copy.problems = node.key, node.owner, node.binding, node.problems
             self._own.add(copy)
             self._origins[copy] = node
-            self._give_slot(copy)
+            value = self.parent.context_nodes.get((node.key, node.level))
+            if value is not None and value.slot == node.slot:
+                copy.slot = self.context_nodes[node.key, node.level].slot
+            else:
+                self._give_slot(copy)
             if node.constructed is not None:
                 copy.constructed = self._mine(node.constructed)
         if node.maker.cls is not None and self.parent.instances.get(node.maker.cls) is node:
@@ -186,7 +194,7 @@ class _Sound(set[Node]):
 def _by_level(graph: Graph) -> Mapping[str, tuple[Hashable, ...]]:
     """Return the context keys of *graph* by the name of their level, as a class declares them."""
     found: dict[str, tuple[Hashable, ...]] = {}
-    for key, level in graph.context.items():
+    for key, level in graph.context_nodes:
         name = graph.levels[level]
         found[name] = (*found.get(name, ()), key)
     return found

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import types
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
-from .._declare.makers import SYNC, Maker, maker_of, value_maker
+from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
-from .._names import Place, close_to, is_a, name_of
+from .._names import Place, is_a
+from .found import context_levels, context_node, handing_on, highest, overridden, problems_of
 from .generics import (
     DEEPEST,
     Binding,
@@ -32,7 +32,6 @@ from .nodes import (
     START,
     Ambiguous,
     Node,
-    Problem,
     Several,
     Site,
     Target,
@@ -80,21 +79,21 @@ class Lookup:
         self.of_app = frozenset(registry.cls for registry in layers)
         own = next((registry for registry in layers if registry.scopes), layers[0])
         self.levels = levels_of(own.scopes)
-        self.context: dict[Hashable, int] = {}
-        self.bad_levels: list[tuple[str, Registry]] = []
-        for registry in reversed(self.layers):
-            for name, tokens in registry.context.items():
-                level = len(self.levels) - 1 if not name else level_of(name, self.levels)
-                if level is None or level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
-                    self.bad_levels.append((name, registry))
-                    continue
-                self.context.update(dict.fromkeys(tokens, level))
+        #: by context key the levels whose scopes are opened with it, outer first: each has its own
+        self.context_levels: dict[Hashable, list[int]]
+        self.context_levels, self.bad_levels = context_levels(self.layers, self.levels)
+        #: context keys and the innermost level that they belong to
+        self.context: dict[Hashable, int] = {key: levels[-1] for key, levels in self.context_levels.items()}
         #: nodes by registration and view
         self.nodes: dict[Any, Node] = {}
         #: how many slots each level has
         self.slots: list[int] = [0] * len(self.levels)
         #: context values have their slots from the start: a scope is opened with them
-        self.context_nodes: dict[Hashable, Node] = {key: self._context_node(key, level) for key, level in self.context.items()}
+        self.context_nodes: dict[tuple[Hashable, int], Node] = {
+            (key, level): self._context_node(key, level) for key, levels in self.context_levels.items() for level in levels
+        }
+        #: of a node that gives what an outer node gives, for lack of a context value: that one
+        self.behind: dict[Node, Node] = {}
         #: grows when what serves a key changes: the key, the node before, and the one after (None where nothing can follow)
         self.moved: list[tuple[Hashable, Node, Node | None]] = []
         self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -221,8 +220,8 @@ class Lookup:
                         return self.node(entry, view, len(layers) - position - 1)
         listed: Node | None = None
         for position in range(start, len(layers)):
-            if position == shared and key in self.context_nodes:
-                return self.context_nodes[key]
+            if position == shared and key in self.context:
+                return self.from_context(key, self.context[key])
             entry = layers[position].entries.get(key)
             if entry is None:
                 continue
@@ -230,7 +229,7 @@ class Lookup:
                 return self._all_of(view, key, start)
             if entry.key is not key and entry.key != key:
                 # One more key of the value: what is above of the value's own key is meant by this one, too.
-                above = self._highest(entry.key, layers[start:position])
+                above = highest(entry.key, layers[start:position])
                 if above is not None:
                     entry, position = above[0], start + above[1]
             if entry.rivals:
@@ -246,14 +245,43 @@ class Lookup:
             return self._below(view, key)
         return (self._implicit(key) if shadowed_by.maker.cls is not key else None) or self._generic(view, key, shadowed_by)
 
-    @staticmethod
-    def _highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, int] | None:
-        """Return the highest registration of a single *key* in *layers*, and which of these it stands in."""
-        for position, registry in enumerate(layers):
+    def from_context(self, key: Hashable, level: int) -> Node:
+        """
+        Return what gives a context value to scopes of *level*: the value itself.
+
+        Where the application has a factory for the key, too, that serves scopes that are opened without the value: it has
+        the value's slot, so what a scope was given is built already.
+        """
+        value = self.context_nodes[key, level]
+        for position, registry in enumerate(self.layers[len(self.over) :], len(self.over)):
             entry = registry.entries.get(key)
             if isinstance(entry, Registration) and not entry.bare:
-                return entry, position
-        return None
+                if entry.rivals:
+                    raise Ambiguous(entry)
+                return self.instead(entry, value, len(self.layers) - position - 1)
+        return value
+
+    def instead(self, registration: Registration, value: Node, rank: int) -> Node:
+        """Return the node of *registration* in the place of a context *value*: kept by the same scopes."""
+        found = self.nodes.get((registration, value.level, CONTEXT))
+        if found is not None:
+            return found
+        level = level_of(registration.lifetime, self.levels)
+        if level is not None and level < value.level:  # it lives longer, and is handed on
+            found = handing_on(registration, value.level, rank)
+            self.behind[found] = self.node(registration, None, rank)
+        else:
+            found = self._new_node(registration, None, rank, None)
+            found.level = value.level
+            if found.constructed is not None and found.constructed.level != value.level:
+                found.constructed.level = value.level
+                self._give_slot(found.constructed)
+        self.nodes[registration, value.level, CONTEXT] = found
+        self._take_slot(found, value)
+        return found
+
+    def _take_slot(self, node: Node, value: Node) -> None:
+        node.slot = value.slot
 
     def _below(self, view: type | None, key: Hashable) -> Node | tuple[Node, ...] | None:
         """Look below the shared layer: the container itself, service classes, open generics."""
@@ -407,7 +435,7 @@ class Lookup:
         owner = None
         if registration.attribute is not None:
             owner = view or self.app
-            maker = self._overridden(registration, owner)
+            maker = overridden(registration, owner)
             if maker is not registration.maker:
                 maker = maker.declared(registration.keys, owner)
             if isinstance(inspect.getattr_static(owner, registration.attribute or "", None), staticmethod):
@@ -424,26 +452,7 @@ class Lookup:
         elif binding is None and maker.cls is not None:
             binding = closing(maker.cls, registration.keys)
         node.binding = binding
-        if level is None:
-            near = close_to(registration.lifetime, (*self.levels, "scoped", "transient"))
-            meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""
-            node.problems = (
-                Problem("plain", registration.key, hint=(
-                    f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {self.app.__qualname__} has no such "
-                    f"level (it has {', '.join(map(str, self.levels))} and transient){meant}"
-                )),
-            )  # fmt: skip
-        if maker.cls is not None and getattr(maker.cls, "_is_protocol", False):
-            why = (
-                f"{name_of(maker.cls)} is a Protocol and cannot be made: register the class that implements it, "
-                f"@inject_dependency({name_of(maker.cls)})"
-            )
-            node.problems += (Problem("plain", registration.key, hint=why),)
-        elif maker.cls is not None and inspect.isabstract(maker.cls):
-            missing = ", ".join(sorted(getattr(maker.cls, "__abstractmethods__", ())))
-            node.problems += (
-                Problem("plain", registration.key, hint=f"{name_of(maker.cls)} is abstract and cannot be made: it lacks {missing}"),
-            )
+        node.problems = problems_of(node, self.levels, self.app.__qualname__)
         if service is not None:
             if any(getattr(service, name, nothing) is not nothing for name, nothing in self.hooks.items()):
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
@@ -455,23 +464,13 @@ class Lookup:
         self._give_slot(node)
         return node
 
-    def _overridden(self, registration: Registration, owner: type) -> Maker:
-        """Return the maker of a factory method as *owner* has it: a subclass may override it."""
-        assert registration.attribute is not None
-        own = inspect.getattr_static(owner, registration.attribute, None) if registration.attribute else None
-        if own is registration.maker.written or not isinstance(own, (types.FunctionType, staticmethod)):
-            return registration.maker
-        return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
-
     def _give_slot(self, node: Node) -> None:
         if CONTAINER_LEVEL < node.level < TRANSIENT_LEVEL:
             node.slot = self.slots[node.level]
             self.slots[node.level] += 1
 
     def _context_node(self, key: Hashable, level: int) -> Node:
-        registration = Registration(key, value_maker(None), self.levels[level], self.layers[0].place)
-        node = Node(registration, registration.maker, CONTEXT, level, None, 0)
-        node.edges = ()
+        node = context_node(key, level, self.levels[level], self.layers[0].place)
         self._give_slot(node)
         return node
 

@@ -34,14 +34,17 @@ DEFAULT = "default"  #: nothing provides it: a constant, in place of which the c
 class Site:
     """A place that asks: what for, and in which view it is looked up."""
 
-    __slots__ = ("ask", "name", "place", "user", "view")
+    __slots__ = ("ask", "level", "name", "place", "user", "view")
 
-    def __init__(self, ask: Ask, view: type | None, name: str, place: Place | None, user: Node | None = None) -> None:
+    def __init__(
+        self, ask: Ask, view: type | None, name: str, place: Place | None, user: Node | None = None, level: int | None = None
+    ) -> None:
         self.ask = ask
         self.view = view  #: the service class whose private registrations count; None for the application's
         self.name = name  #: who asks, for texts; "" for a call of get
         self.place = place
         self.user = user  #: the node that asks, whose own key means what it shadows
+        self.level = level  #: of the scope that is asked, where no node asks
 
 
 class Target:

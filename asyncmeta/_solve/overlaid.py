@@ -49,7 +49,7 @@ class OverlaidGraph(Graph):
             given=below.given,
         )
         self.shared, self.of_app, self.levels, self.context = below.shared, below.of_app, below.levels, below.context
-        self.context_nodes = below.context_nodes
+        self.context_nodes, self.context_levels = below.context_nodes, below.context_levels
         self.slots = [0] * len(self.levels)
         self.bad_levels = []
 
@@ -94,6 +94,15 @@ class OverlaidGraph(Graph):
         if self._is_affected(below):
             return super().node(registration, view, rank, key, binding)
         return below
+
+    def instead(self, registration: Registration, value: Node, rank: int) -> Node:
+        below = self.below.instead(registration, value, rank)
+        return super().instead(registration, value, rank) if self._is_affected(below) else below
+
+    def _take_slot(self, node: Node, value: Node) -> None:
+        self._own.add(node)
+        node.slot = -1  # a slot among the overlay's own values
+        self._give_slot(node)
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
         node = super()._new_node(registration, view, rank, binding)

@@ -41,8 +41,8 @@ class Root:
         self.nodes = nodes  #: what it gives, or a handle of it
 
 
-def site_of(graph: Graph, token: Any) -> Site:
-    """Return what *token* asks for: a user's token, the pair (class, descriptor) of an attribute, or a site."""
+def site_of(graph: Graph, token: Any, level: int) -> Site:
+    """Return what *token* asks scopes of *level* for: a user's token, the pair (class, descriptor) of an attribute, or a site."""
     if type(token) is Site:
         return token
     if type(token) is tuple and len(token) == 2 and is_a(token[1], Attribute):
@@ -54,7 +54,7 @@ def site_of(graph: Graph, token: Any) -> Site:
     if ask.kind == "all" and is_a(ask.keys[0], ForwardRef):
         name = ask.keys[0].__forward_arg__
         raise DeclarationError(f'All["{name}"] names a type; for a string token ask for Annotated[list[...], Inject("{name}")]')
-    return Site(ask, None, "", None)
+    return Site(ask, None, "", None, level=level)
 
 
 def root_of(graph: Graph, level: int, token: Any) -> Root:
@@ -65,7 +65,7 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
         GraphError: Nothing provides it, or something that it needs does not fit.
         ScopeError: It lives in a scope further in.
     """
-    site = site_of(graph, token)
+    site = site_of(graph, token, level)
     target = _served(graph, site)
     errors = check_nodes(graph, target.each(), plainly=not target.makes)
     for error in errors:

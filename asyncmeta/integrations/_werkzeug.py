@@ -71,4 +71,3 @@ def refusing(add: Callable[..., Any], cure: str) -> Callable[..., Any]:
         return add(*args, **named)
 
     return added
-

@@ -218,4 +218,3 @@ def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: 
 
 #: How websockets end well: done, going away, without a code, or not yet at all.
 _WELL: Final = frozenset({1000, 1001, 1005, None})
-

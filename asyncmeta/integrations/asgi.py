@@ -43,6 +43,7 @@ CONNECTION: Final = Token[MutableMapping[str, Any]]("asgi.connection")
 
 _LIFE: Final = "asyncmeta.life"
 
+
 def failed(connection: Connection, error: BaseException, status: int | None = None) -> None:
     """
     Note that a connection's handler raised, where its framework is about to turn the exception into a response.

@@ -349,7 +349,7 @@ async def test_context_values_are_handed_in():
 
 async def test_a_scope_says_what_context_it_takes():
     """
-    ``takes`` tells which values ``scope`` takes: those declared for the level that it opens, until they are there.
+    ``takes`` tells which values ``scope`` takes: those declared for the levels that it opens, until they are there.
     """
 
     class Session: ...
@@ -358,8 +358,8 @@ async def test_a_scope_says_what_context_it_takes():
 
     App = fresh_app(scopes=("session", "request"), context={"session": [Session], "request": [Request]})
     async with Container(App) as container:
-        assert container.takes(Request) and not container.takes(Session) and not container.takes("user")
-        assert container.takes(Session, level="session") and not container.takes(Session, level="scoped")
+        assert container.takes(Request) and container.takes(Session) and not container.takes("user")
+        assert container.takes(Session, level="session") and container.takes(Session, level="scoped")
         assert container.takes(Request, level="request") and container.takes(Request, level="scoped")
         assert not container.takes(Request, level="session") and not container.takes(Request, level="unknown")
         async with container.scope({Session: Session()}, level="session") as session:

@@ -25,7 +25,7 @@ from ..state.getters import Getters
 from ..state.waiting import LOCK
 from .closing import IS_CLOSED, IS_CLOSING, OPEN
 from .forks import know, lives_elsewhere
-from .scopes import SpanningScope, no_level, scope_class
+from .scopes import SpanningScope, by_level, no_level, scope_class
 from .tables import Tables
 
 if TYPE_CHECKING:
@@ -387,12 +387,14 @@ class Container(Tables):
             if innermost == 1 and self._state == OPEN:
                 self.scope = self._class_of(1)  # type: ignore[method-assign]  # see new_tables
             return self._class_of(1)(context)
-        inner = around
-        for between in range(around._level + 1, wanted):
-            inner = self._inside(inner, self._class_of(between)(None))
-        if inner is around:
+        outermost = around._level + 1
+        if outermost == wanted:
             return self._inside(around, self._class_of(wanted)(context))
-        return self._inside(inner, self._class_of(wanted, SpanningScope)(context))._spanning(around)
+        given = by_level(graph, context, range(outermost, wanted + 1))
+        inner = around
+        for between in range(outermost, wanted):
+            inner = self._inside(inner, self._class_of(between)(given.get(between)))
+        return self._inside(inner, self._class_of(wanted, SpanningScope)(given.get(wanted)))._spanning(around)
 
     @staticmethod
     def _inside(around: Any, scope: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container as Contains, Iterable
 from typing import Any
 
+from ..._declare.constructors import writes_init
 from ..._declare.registrations import Registration
 from ..._declare.registry import layers_of, registry_of
 from ..._names import name_of
@@ -79,6 +80,8 @@ def _unreached(graph: Graph, reached: list[Node]) -> list[str]:
         base = layers_of(cls)[-1].cls
         for method in ("__init__", *graph.hooks):
             defining = [one for one in cls.__mro__[:-1] if method in one.__dict__ and one is not base]
+            if method == "__init__":
+                defining = [one for one in defining if writes_init(one)]
             called = _called(defining, method)
             for position, one in enumerate(defining):
                 # A constructor that its own subclass does without is replaced, as constructors are.

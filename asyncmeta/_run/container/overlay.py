@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from ..._declare.keys import lasting
+from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
 from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
@@ -235,7 +235,19 @@ class Overlay(Answering, Container):
         inner = self._below._open_scope(base_around, context, level)
         view = self._view_of(inner)
         view._closes_below = True
+        if context:
+            self._take_given(view, context, around._level)
         return view
+
+    def _take_given(self, view: OverlayScope, context: Mapping[Any, object], around: int) -> None:
+        """Let what the scope was given be what is built here, too, where a factory that is another one here could make it."""
+        graph = self._graph
+        for key, value in context.items():
+            for level in graph.context_levels.get(token_key(key), ()):
+                if around < level <= view._level:
+                    node = graph.from_context(token_key(key), level)
+                    if self._owns(node):
+                        view._home(node)._values[node.slot] = value
 
     def _view_of(self, scope: Any) -> Any:
         """Return this overlay's view of a scope of what lies below, made on first use."""

@@ -8,12 +8,13 @@ from typing import Any
 
 from ..._declare.keys import token_key
 from ..._names import close_to, name_of
+from ..._solve.graph import Graph
 from ...errors import ScopeError
 from ..scope.scope import Scope
 from ..state.waiting import UNSET
 from ..teardown.finalizers import settle_errors
 
-__all__ = ["SpanningScope", "no_level", "scope_class"]
+__all__ = ["SpanningScope", "by_level", "no_level", "scope_class"]
 
 
 def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, Any], table_nowait: dict[Any, Any]) -> Any:
@@ -25,7 +26,7 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     """
     graph = container._graph
     template = [UNSET] * graph.slots[level]
-    slots = {key: node.slot for key, node in graph.context_nodes.items() if node.level == level}
+    slots = {key: node.slot for (key, of), node in graph.context_nodes.items() if of == level}
     name = graph.levels[level]
 
     def __init__(self: Any, context: Any = None, /, *, level: str | None = None) -> None:
@@ -65,14 +66,27 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
     )
 
 
+def by_level(graph: Graph, context: Any, levels: range) -> dict[int, Any]:
+    """Return what each level of a scope that opens several takes of *context*; what none declares is the innermost's to refuse."""
+    if not isinstance(context, Mapping):
+        return {levels[-1]: context}
+    given: dict[int, Any] = {}
+    for key, value in context.items():
+        declared = graph.context_levels.get(key) or graph.context_levels.get(token_key(key)) or []
+        for level in [one for one in declared if one in levels] or levels[-1:]:
+            given.setdefault(level, {})[key] = value
+    return given
+
+
 def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
     """Return the error of a context value that the application does not declare."""
     known = tuple(name_of(other) for other in container._graph.context)
     near = close_to(name_of(key), known)
     said = f"; did you mean {near[0]}?" if near else ""
-    other = container._graph.context.get(key)
-    if other is not None:
-        return ScopeError(f"{name_of(key)} is context of the level {container._graph.levels[other]!r}, not of {level!r}")
+    others = container._graph.context_levels.get(key)
+    if others:
+        names = " and ".join(repr(str(container._graph.levels[other])) for other in others)
+        return ScopeError(f"{name_of(key)} is context of the level {names}, not of {level!r}")
     return ScopeError(
         f"{container._name} declares no context value {name_of(key)}{said} "
         f"(class {container._name}(AsyncServiceBase, context=[{name_of(key)}]))"

@@ -453,12 +453,11 @@ class Scope(Injecting):
         .. versionadded:: 0.1.0
         """
         graph = self.container._graph
-        node = graph.context_nodes.get(token_key(token))
-        if node is None or node.level <= self._level:
-            return False
-        if level is None or level == "scoped":
-            return node.level == len(graph.levels) - 1  # type: ignore[no-any-return]
-        return graph.levels[node.level] == level  # type: ignore[no-any-return]
+        levels = graph.context_levels.get(token_key(token), ())
+        wanted = len(graph.levels) - 1
+        if level is not None and level != "scoped":
+            wanted = graph.levels.index(level) if level in graph.levels else 0
+        return any(self._level < one <= wanted for one in levels)
 
     @overload
     def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> OneShot[Any]: ...

@@ -1,0 +1,92 @@
+"""What is found along the layers, by rules that need no graph?  Context, what a subclass overrides, what cannot be made."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
+from .._declare.makers import SYNC, Maker, maker_of, value_maker
+from .._declare.registrations import Registration
+from .._declare.registry import Registry
+from .._names import Place, close_to, name_of
+from .nodes import CONTEXT, Node, Problem
+
+__all__ = ["context_levels", "context_node", "handing_on", "highest", "overridden", "problems_of"]
+
+
+def context_levels(
+    layers: Sequence[Registry], levels: Sequence[str]
+) -> tuple[dict[Hashable, list[int]], list[tuple[str, Registry]]]:
+    """Return by context key the levels that declare it, outer first, and the levels that are named but not there."""
+    found: dict[Hashable, list[int]] = {}
+    bad: list[tuple[str, Registry]] = []
+    for registry in reversed(layers):
+        for name, tokens in registry.context.items():
+            level = len(levels) - 1 if not name else level_of(name, levels)
+            if level is None or level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
+                bad.append((name, registry))
+                continue
+            for token in tokens:
+                declared = found.setdefault(token, [])
+                if level not in declared:
+                    declared.append(level)
+                    declared.sort()
+    return found, bad
+
+
+def context_node(key: Hashable, level: int, name: str, place: Place) -> Node:
+    """Return the node of a value that comes with the scopes of *level*, which is called *name*."""
+    registration = Registration(key, value_maker(None), name, place)
+    node = Node(registration, registration.maker, CONTEXT, level, None, 0)
+    node.edges = ()
+    return node
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def handing_on(registration: Registration, level: int, rank: int) -> Node:
+    """Return the node that gives scopes of *level* what *registration* makes for a longer life."""
+    return Node(registration, Maker(_same, SYNC, None, None, _same), SYNC, level, None, rank)
+
+
+def highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, int] | None:
+    """Return the highest registration of a single *key* in *layers*, and which of these it stands in."""
+    for position, registry in enumerate(layers):
+        entry = registry.entries.get(key)
+        if isinstance(entry, Registration) and not entry.bare:
+            return entry, position
+    return None
+
+
+def overridden(registration: Registration, owner: type) -> Maker:
+    """Return the maker of a factory method as *owner* has it: a subclass may override it."""
+    assert registration.attribute is not None
+    own = inspect.getattr_static(owner, registration.attribute, None) if registration.attribute else None
+    if own is registration.maker.written or not isinstance(own, (types.FunctionType, staticmethod)):
+        return registration.maker
+    return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
+
+
+def problems_of(node: Node, levels: Sequence[str], app: str) -> tuple[Problem, ...]:
+    """Return what is wrong with *node* by itself: a lifetime that *app* has no level for, a class that cannot be made."""
+    registration, cls = node.registration, node.maker.cls
+    said: list[str] = []
+    if level_of(registration.lifetime, levels) is None:
+        near = close_to(registration.lifetime, (*levels, "scoped", "transient"))
+        meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""
+        said.append(
+            f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {app} has no such "
+            f"level (it has {', '.join(map(str, levels))} and transient){meant}"
+        )
+    if cls is not None and getattr(cls, "_is_protocol", False):
+        name = name_of(cls)
+        said.append(f"{name} is a Protocol and cannot be made: register the class that implements it, @inject_dependency({name})")
+    elif cls is not None and inspect.isabstract(cls):
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+        said.append(f"{name_of(cls)} is abstract and cannot be made: it lacks {missing}")
+    return tuple([Problem("plain", registration.key, hint=hint) for hint in said])
