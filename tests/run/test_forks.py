@@ -5,14 +5,21 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
+import urllib.request
+from pathlib import Path
 
 import pytest
 from helpers import LIMIT, Journal, fresh_app
+from servers import free_port
 
 from asyncmeta import AsyncServiceBase, ClosedError, Container, From, injected
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -481,3 +488,40 @@ def test_multiprocessing_workers_build_their_own(method):
 
     assert built == [True] * 4
     assert all(("lives there" if method == "fork" else "nothing was inherited") in text for text in asked)
+
+
+# --- a server -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_gunicorn_with_preload(tmp_path):
+    """
+    Workers that are forked from a loaded application, while a thread of it builds, answer with values of their own.
+    """
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    port = free_port()
+    command = [
+        sys.executable, "-m", "gunicorn", "--preload", "--workers", "3", "--worker-class", "gthread", "--threads", "2",
+        "--bind", f"127.0.0.1:{port}", "preloaded:app",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "run")])}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        answers, end = [], time.monotonic() + LIMIT * 3
+        while len({process for process, *_ in answers}) < 3 and len(answers) < 300:
+            assert time.monotonic() < end, (tmp_path / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LIMIT) as answer:
+                    answers.append(answer.read().decode().split(" ", 3))
+            except OSError:
+                time.sleep(0.05)
+    finally:
+        server.terminate()
+        server.wait(LIMIT)
+
+    processes, parents, own, told = map(set, zip(*answers, strict=True))
+    assert len(processes) == 3
+    assert parents == {str(server.pid)}
+    assert own == {"True"}
+    assert all(text.startswith("ClosedError: ") and "lives there" in text for text in told)
