@@ -2,12 +2,18 @@
 
 import argparse
 import asyncio
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
+
+from asyncmeta import Container
 
 from . import reviews, web
 from .inprocess import client_of
@@ -17,8 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.bookshop", description="Sell books on the web.")
     parser.add_argument("--port", type=int, default=8000, help="of 127.0.0.1 (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="so many processes do what follows an order; needs REDIS_URL")
     parser.add_argument("--once", action="store_true", help="place one order, print it, and end")
     options = parser.parse_args(arguments)
+    if options.workers:
+        if not os.environ.get("REDIS_URL"):
+            parser.error("--workers needs REDIS_URL: what is to be done goes through it")
+        return serve_with(options.workers, options.port)
     make_app = reviews.make_app if reviews.available() else web.make_app
     if not options.once:
         uvicorn.run(make_app(), port=options.port)
@@ -30,6 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except* (OSError, SQLAlchemyError, ValueError) as group:
         print(f"bookshop: {group.exceptions[0]}", file=sys.stderr)
         code = 1
+    return code
+
+
+def serve_with(workers: int, port: int) -> int:
+    """Serve the shop beside workers; return the exit code of these."""
+    from . import queue  # it needs taskiq
+
+    with tempfile.TemporaryDirectory(prefix="bookshop-") as folder:
+        # Several processes have to mean the same: what the environment leaves open is said here.
+        os.environ.setdefault("DATABASE_URL", f"sqlite:///{folder}/bookshop.sqlite3")
+        os.environ.setdefault("OUTBOX", f"{folder}/outbox")
+        command = [sys.executable, "-m", "taskiq", "worker", "examples.bookshop.queue:broker", "--workers", str(workers)]
+        running = subprocess.Popen(command)
+        # Uvicorn raises the signal that has stopped it once more: it shall end this block, and not the process.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        try:
+            uvicorn.run(web.make_app(Container(queue.QueuedBookshop)), port=port)
+        finally:
+            running.terminate()
+            code = running.wait(30)
     return code
 
 

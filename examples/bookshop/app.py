@@ -3,8 +3,10 @@
 from asyncmeta import AsyncServiceBase
 
 from .cache import Caching
+from .chores import InProcess
 from .database import Storage
 from .pages import Pages
+from .printing import Clerk, Printing
 from .rates import Rates, Supplying
 from .services import OrderDesk, Shelf
 from .settings import Settings, read_settings
@@ -14,8 +16,10 @@ class Bookshop(
     Storage,
     Caching,
     Supplying,
+    Printing,
+    InProcess,
     AsyncServiceBase,
-    providers=[{"provide": Settings, "use_factory": read_settings}, Shelf, OrderDesk, Rates, Pages],
+    providers=[{"provide": Settings, "use_factory": read_settings}, Shelf, OrderDesk, Rates, Pages, Clerk],
 ):
     """
     The layers, and what the doors ask for.

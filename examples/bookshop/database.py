@@ -1,7 +1,8 @@
 """What is kept, where, and for how long a session lasts."""
 
+import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, CheckConstraint, ForeignKey, 
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateTable
 
 from asyncmeta import AsyncServiceBase, inject_dependency
 
 from .settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Table(DeclarativeBase):
@@ -64,6 +68,25 @@ async def ping(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT 1"))
 
 
+class AfterCommit(AsyncServiceBase, lifetime="scoped"):
+    """What is to be done when the session of a scope is committed; not at all where that fails."""
+
+    def __init__(self) -> None:
+        self._pending: list[Callable[[], Awaitable[None]]] = []
+
+    def do(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Put *work* off until then."""
+        self._pending.append(work)
+
+    async def done(self) -> None:
+        """Do it; what fails is only logged, because the order stands."""
+        for work in self._pending:
+            try:
+                await work()
+            except Exception:
+                log.exception("what should follow an order has failed")
+
+
 class Storage(AsyncServiceBase):
     """The layer of the database: an engine for the program, a session for each request."""
 
@@ -74,7 +97,8 @@ class Storage(AsyncServiceBase):
             engine = make_engine(make_url(settings.database_url or f"sqlite:///{Path(folder, 'bookshop.sqlite3')}"))
             try:
                 async with engine.begin() as connection:
-                    await connection.run_sync(Table.metadata.create_all)
+                    for table in Table.metadata.sorted_tables:  # not create_all: workers that start at once all look first
+                        await connection.execute(CreateTable(table, if_not_exists=True))
                     await connection.execute(FILL, [book | {"stock": STOCK} for book in BOOKS])
                 yield engine
             finally:
@@ -82,10 +106,11 @@ class Storage(AsyncServiceBase):
 
     # The exception that ends a scope is thrown in at the yield: that is what rolls back.
     @inject_dependency(lifetime="scoped")
-    async def open_session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async def open_session(self, engine: AsyncEngine, after: AfterCommit) -> AsyncIterator[AsyncSession]:
         """Begin a session; all services of one request work in it, and it is committed if the request ends well."""
         async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
             yield session
+        await after.done()
 
 
 def make_engine(url: URL) -> AsyncEngine:

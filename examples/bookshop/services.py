@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase
 
 from .cache import Clock
-from .database import Book, Order
+from .chores import Chores
+from .database import AfterCommit, Book, Order
 
 NUMBER = re.compile(r"[0-9a-f]{32}")
 MAIL = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
@@ -63,6 +65,8 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
 
     session = AsyncDependencyDescriptor(AsyncSession)
     clock = AsyncDependencyDescriptor(Clock)
+    after = AsyncDependencyDescriptor(AfterCommit)
+    chores = AsyncDependencyDescriptor(Chores)
 
     async def place(self, wish: Wish) -> Order:
         """
@@ -89,4 +93,7 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
         )
         session.add(order)
         await session.flush()
+        after, chores = await self.after, await self.chores
+        after.do(partial(chores.receipt, order.number))
+        after.do(partial(chores.thumbnail, order.book))
         return order

@@ -6,9 +6,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("greenlet")
 pytest.importorskip("httpx")
 pytest.importorskip("jinja2")
+pytest.importorskip("PIL")
 pytest.importorskip("python_multipart")
 pytest.importorskip("redis")
 pytest.importorskip("sqlalchemy")
@@ -26,16 +29,19 @@ pytest.importorskip("uvicorn")
 
 import httpx
 from fastapi import FastAPI
+from PIL import Image
 from serving import serving
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from asyncmeta import Container, FinalizationErrors, Observer
-from examples.bookshop.__main__ import order_once
+from examples.bookshop.__main__ import main, order_once
 from examples.bookshop.app import Bookshop
 from examples.bookshop.cache import Clock
+from examples.bookshop.chores import Chores
 from examples.bookshop.database import BOOKS, STOCK, Book
 from examples.bookshop.inprocess import client_of
+from examples.bookshop.printing import Clerk
 from examples.bookshop.rates import Rates
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
@@ -314,7 +320,7 @@ async def test_no_success_is_told_that_could_not_be_committed(container, client,
 
 async def test_a_request_has_one_session_which_ends_with_it(container, client):
     """
-    Each request that needs a session has one, ended once, whether it is answered well or not.
+    Each request that needs a session has one, ended once, whether it is answered well or not; so has each of two chores.
     """
     ended = Counter()
 
@@ -334,7 +340,7 @@ async def test_a_request_has_one_session_which_ends_with_it(container, client):
         await client.post("/orders", data=WISH | {"book": "NOBOOK"})
         await client.get("/start")
 
-    assert {what: count for (key, what), count in ended.items() if key == "AsyncSession"} == {"begun": 3, "ended": 3}
+    assert {what: count for (key, what), count in ended.items() if key == "AsyncSession"} == {"begun": 5, "ended": 5}
     assert (await container.get(AsyncEngine)).pool.checkedout() == 0
 
 
@@ -522,3 +528,110 @@ async def test_the_container_closes_with_the_application(container, database):
         async with client_of(make_app(broken)):
             assert False
     assert "unable to open database file" in str(caught.value.exceptions[0])
+
+
+# --- what follows an order ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+def posting(database, outbox):
+    """A container whose outbox can be looked into."""
+    return Container(Bookshop, overrides={Settings: Settings(database_url=f"sqlite:///{database}", outbox=str(outbox))})
+
+
+async def test_order_is_followed_by_a_receipt_and_a_thumbnail(posting, outbox):
+    """
+    Both lie there when the order is answered: without workers the process itself does it.
+    """
+    async with client_of(make_app(posting)) as client:
+        order = (await client.post("/api/orders", json=WISH | {"quantity": 2})).json()
+
+    mail = message_from_bytes((outbox / f"{order['number']}.eml").read_bytes(), policy=policy.default)
+    assert (mail["To"], mail["Subject"]) == ("ada@example.org", f"Your order {order['number'][:8]}")
+    assert "2 of GEB: 57.98 EUR" in mail.get_content()
+    with Image.open(outbox / "GEB.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (160, 240))
+        assert len(picture.getcolors(100_000)) > 10  # something is drawn
+    assert sorted(file.suffix for file in outbox.iterdir()) == [".eml", ".png"]
+
+
+async def test_refused_order_is_followed_by_nothing(posting, outbox):
+    """
+    What was not written down is not confirmed.
+    """
+    async with client_of(make_app(posting)) as client:
+        await client.post("/api/orders", json=WISH | {"quantity": 2, "book": "NOBOOK"})
+
+    assert list(outbox.iterdir()) == []
+
+
+async def test_order_stands_where_what_follows_it_fails(posting, database, caplog):
+    """
+    A full disk at the outbox is told to the log, and not to the customer.
+    """
+
+    class Broken:
+        async def receipt(self, number):
+            raise OSError("the disk is full")
+
+        thumbnail = receipt
+
+    async with client_of(make_app(posting)) as client:
+        with posting.override({Chores: Broken()}, everywhere=True):
+            answer = await client.post("/api/orders", json=WISH | {"quantity": 2})
+
+    assert answer.status_code == 201
+    assert rows(database, "SELECT count(*) FROM orders") == [(1,)]
+    assert caplog.text.count("OSError: the disk is full") == 2
+
+
+async def test_chore_that_is_told_twice_is_done_once(posting, outbox):
+    """
+    A worker that dies after it was done leaves nobody who says so.
+    """
+    async with client_of(make_app(posting)) as client:
+        order = (await client.post("/api/orders", json=WISH | {"quantity": 2})).json()
+        before = {file.name: file.read_bytes() for file in outbox.iterdir()}
+        drawn = (outbox / "GEB.png").stat().st_mtime_ns
+        async with posting.request(Clerk) as clerk:
+            await clerk.receipt(order["number"])
+            await clerk.thumbnail("GEB")
+
+    assert {file.name: file.read_bytes() for file in outbox.iterdir()} == before
+    assert (outbox / "GEB.png").stat().st_mtime_ns == drawn
+
+
+async def test_thumbnail_is_drawn_in_a_thread(posting, monkeypatch):
+    """
+    The loop goes on while a picture is made.
+    """
+    threads = []
+    resize = Image.Image.resize
+
+    def noted(picture, *args):
+        threads.append(threading.get_ident())
+        return resize(picture, *args)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    async with posting, posting.request(Clerk) as clerk:
+        await clerk.thumbnail("MOBY")
+
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_workers_need_redis(capsys, monkeypatch):
+    """
+    What is to be done has to go through something.
+    """
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    with pytest.raises(SystemExit):
+        main(["--workers", "2"])
+
+    assert "REDIS_URL" in capsys.readouterr().err
