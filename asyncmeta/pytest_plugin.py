@@ -3,20 +3,28 @@ What does pytest need to know?  A container for each test, opened and closed in 
 
 Fixtures: ``container``, of the application that the ini option ``asyncmeta_root`` (``pkg.mod:App``) or a fixture of that
 name says; ``override``; ``registrations``.  Marker: ``asyncmeta(overrides=..., new=False)``.
+
+Where that names a container, or a web application that has one, it is that of the program itself: its own life, that of a
+test client, opens and closes it, and what is left open is closed when the test ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
+import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Any
 
 import pytest
 
-from . import AsyncServiceBase, Container
+from . import AsyncMetaError, AsyncServiceBase, Container
+from .integrations._applications import container_of, integration_of
+from .integrations._lifespan import TESTED
 from .testing import OverrideFixture, registrations as restored
 
 __all__ = ["asyncmeta_root", "container", "override", "registrations"]
@@ -82,13 +90,106 @@ class _Life:
         finally:
             self.container.__exit__(exc_type, exc, tb)
 
+    def end(self) -> None:
+        """End the overrides of a test that was never called."""
+        self.end_overrides()
+
     def end_overrides(self, *raised: Any) -> None:
         """End the overrides without a loop."""
         while self.blocks:
             self.blocks.pop().__exit__(*(raised or (None, None, None)))
 
 
-_LIFE = pytest.StashKey[_Life]()
+class _Shared:
+    """The container of a program under test, and the overrides that end with the test."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.blocks: list[Any] = []
+        #: a client of a wider range than a test has it open
+        self.entered = bool(container._grounds)
+        if container.closed:  # by an earlier test: as before its first life
+            container._enter()
+        TESTED.add(container)
+
+    def override(self, overrides: Any, /, *, everywhere: bool = True, new: bool = False) -> None:
+        # Requests run in other tasks, and in other threads.
+        block = self.container.override(overrides, everywhere=True, new=new)
+        block.__enter__()
+        self.blocks.append(block)
+
+    def _is_left(self) -> bool:
+        return not (self.container.closed or self.container._grounds)
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *raised: Any) -> None:
+        """Close what the test has opened in its own loop; a client that is a fixture may still have it open."""
+        if self._is_left() and self.container._loop in (None, asyncio.get_running_loop()):
+            await self.container.aclose()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *raised: Any) -> None: ...
+
+    def end(self) -> None:
+        """Close what is left, wherever it was opened, and end the overrides."""
+        TESTED.discard(self.container)
+        try:
+            if not self.entered and self._is_left():
+                _done(self.container.close, self.container.aclose, self.container)
+        finally:
+            nothing = (None, None, None)
+            while self.blocks:
+                block = self.blocks.pop()
+                _done(functools.partial(block.__exit__, *nothing), functools.partial(block.__aexit__, *nothing), self.container)
+
+
+def _done(plain: Callable[[], Any], awaited: Callable[[], Any], container: Container) -> None:
+    """Do something without a loop, or where it has to be awaited, in the container's own."""
+    try:
+        plain()
+    except AsyncMetaError:
+        loop = container._loop
+        if loop is None or loop.is_closed():
+            # In a thread: a loop of one's own in this one would take the place of the runner's.
+            thread = _Thread(awaited)
+            thread.start()
+            thread.join()
+            thread.tell()
+        elif loop.is_running():
+            asyncio.run_coroutine_threadsafe(awaited(), loop).result()
+        else:
+            loop.run_until_complete(awaited())
+
+
+class _Thread(threading.Thread):
+    """Awaits something in a loop of its own."""
+
+    def __init__(self, awaited: Callable[[], Any]) -> None:
+        super().__init__(name="asyncmeta: closing")
+        self._awaited = awaited
+        self._raised: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with warnings.catch_warnings():
+                # What a test client without a lifespan has built died with its loop, one for each request.
+                warnings.simplefilter("ignore", ResourceWarning)
+                asyncio.run(self._await())
+        except BaseException as error:
+            self._raised = error
+
+    async def _await(self) -> None:
+        await self._awaited()
+
+    def tell(self) -> None:
+        """Raise what was raised."""
+        if self._raised is not None:
+            raise self._raised
+
+
+_LIFE = pytest.StashKey["_Life | _Shared"]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -109,7 +210,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         setattr(holder, name, function)
 
 
-def _living(function: Any, life: _Life) -> Callable[..., Any]:
+def _living(function: Any, life: _Life | _Shared) -> Callable[..., Any]:
     """Return *function* with *life* around each call."""
     if inspect.iscoroutinefunction(function):
 
@@ -132,8 +233,12 @@ def _living(function: Any, life: _Life) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def asyncmeta_root(request: pytest.FixtureRequest) -> type[AsyncServiceBase] | None:
-    """Return the application that the ini option names; None, the shared layer, where it names none."""
+def asyncmeta_root(request: pytest.FixtureRequest) -> type[AsyncServiceBase] | Container | None:
+    """
+    Return what the ini option names: an application class, a container, or a web application that has one.
+
+    None, the shared layer, where it names none.
+    """
     where = request.config.getini(_OPTION)
     if not where:
         return None
@@ -142,27 +247,31 @@ def asyncmeta_root(request: pytest.FixtureRequest) -> type[AsyncServiceBase] | N
         found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise pytest.UsageError(f"{_OPTION} = {where}: {error}; write pkg.mod:App") from error
+    if not isinstance(found, (type, Container)) and integration_of(found) is not None:
+        return container_of(found)
     return found  # type: ignore[return-value]  # Container says what is wrong with it
 
 
 @pytest.fixture
-def container(request: pytest.FixtureRequest, asyncmeta_root: type[AsyncServiceBase] | None) -> Iterator[Container]:
+def container(request: pytest.FixtureRequest, asyncmeta_root: type[AsyncServiceBase] | Container | None) -> Iterator[Container]:
     """
-    Return a new container of the application, for one test.
+    Return a new container of the application, for one test; or the program's own, where `asyncmeta_root` is one.
 
     It is entered when the test function begins, and closed when it ends, in the test's own task: other fixtures can use
     it when they are set up, no more when they are torn down.  In a plain function it is entered with ``with``, so what
     has to be awaited cannot be built.
     """
-    life = _Life(Container(asyncmeta_root))
+    life = _Shared(asyncmeta_root) if isinstance(asyncmeta_root, Container) else _Life(Container(asyncmeta_root))
     for mark in reversed(list(request.node.iter_markers("asyncmeta"))):
         if mark.args or not mark.kwargs.keys() <= {"overrides", "new"}:
             raise pytest.UsageError(f"write @pytest.mark.asyncmeta(overrides=..., new=False), not {mark.args} and {mark.kwargs}")
         life.override(mark.kwargs.get("overrides", {}), new=mark.kwargs.get("new", False))
     request.node.stash[_LIFE] = life
-    yield life.container
-    life.end_overrides()  # of a test that was never called
-    del request.node.stash[_LIFE]
+    try:
+        yield life.container
+    finally:
+        del request.node.stash[_LIFE]
+        life.end()
 
 
 @pytest.fixture
@@ -171,7 +280,8 @@ def override(request: pytest.FixtureRequest, container: Container) -> OverrideFi
     Return what puts overrides in force until the test ends: ``override({Clock: FakeClock()})``.
 
     Called in the test they are seen by its task and that task's children (``everywhere=True``: by everybody); called in
-    a fixture, by everybody.
+    a fixture, or for the program's own container, by everybody.  Called before a test client starts the application they
+    are in force for its start-up.
     """
     return request.node.stash[_LIFE].override  # type: ignore[no-any-return]  # a stash knows, a node does not
 

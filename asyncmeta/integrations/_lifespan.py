@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
+import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
 from .. import Container
 
-__all__ = ["KEY", "Lifespan"]
+__all__ = ["KEY", "TESTED", "Lifespan", "begun_again"]
 
 Connection = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +22,20 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 KEY: Final = "asyncmeta"
 
 _LOGGER: Final = logging.getLogger("asyncmeta")
+
+#: Containers of applications under test, which may be asked after a life of theirs as before it.
+TESTED: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
+
+
+def begun_again(container: Container) -> None:
+    """
+    Let a container that is closed begin anew, for a request outside of any life: before the first one it would be open, too.
+
+    Raises:
+        ClosedError: It is closing.
+    """
+    container._enter()  # not by entering it: nobody owns this life, as nobody owned that before the first one
+
 
 
 class Living(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
-from ._lifespan import KEY, Lifespan
+from ._lifespan import KEY, TESTED, Lifespan, begun_again
 from .commands import Source, container_from
 
 __all__ = [
@@ -162,6 +162,8 @@ class ContainerMiddleware:
             return
         # In one piece: each request pays for every call in here.
         container = self._container or self.container
+        if container.closed and container in TESTED:  # asked without a lifespan, after one
+            begun_again(container)
         around: dict[str, Any] | None = None
         if KEY in scope:
             if scope[KEY].container is container:  # it is wrapped already

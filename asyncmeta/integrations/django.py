@@ -31,6 +31,7 @@ from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected 
 from . import asgi
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
 from ._handlers import Handler, check, handler as _handler, methods_of
+from ._lifespan import TESTED, begun_again
 from ._marks import marked, marked_annotations
 
 __all__ = ["ContainerMiddleware", "From", "container_of", "get_asgi_application", "inject", "injected", "setup"]
@@ -160,6 +161,8 @@ class ContainerMiddleware:
         check(self.container, handlers_of(), CURE, "the Django application")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.container.closed and self.container in TESTED:
+            begun_again(self.container)
         takes = self.container.takes(HttpRequest)
         border = getattr(settings, "ASYNCMETA_ERROR_STATUS", ERROR_STATUS)
         life = _Life(self.container.scope({HttpRequest: request} if takes else None), border, awaits=self._awaits)

@@ -14,6 +14,7 @@ from flask import Flask, Request, Response, g, has_request_context, request, req
 from .. import Container, FinalizationErrors, From, Scope, injected as inject
 from ._applications import check_application
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._lifespan import TESTED, begun_again
 from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of
 
 __all__ = ["From", "container_of", "inject", "setup"]
@@ -52,6 +53,8 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
     """
 
     def begin(app: Flask, **more: Any) -> None:
+        if container.closed and container in TESTED:
+            begun_again(container)
         context = {Request: request._get_current_object()} if container.takes(Request, level=level) else None  # type: ignore[attr-defined]  # a proxy's
         life = _Life(container.scope(context, level=level))
         g.setdefault(_LIVES, []).append(life)
