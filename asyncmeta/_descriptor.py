@@ -18,7 +18,7 @@ from ._run.build.handles import TWIN, Cell, fetched, fetched_nowait, home_kept, 
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.waiting import UNSET
-from .errors import DeclarationError, ScopeError
+from .errors import ClosedError, DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor", "Given"]
 
@@ -187,7 +187,7 @@ class Fetching(Cell):
         there = self._kept()
         if there is not None:
             return there.run()
-        scope = self._scope = home_of(instance, self._attribute.name)
+        scope = self._scope = home_of(instance, self._attribute.name)._standing()
         key = (type(instance), self._attribute)
         view = scope._elsewhere(key)
         if view is not None:
@@ -200,8 +200,15 @@ class Fetching(Cell):
         return self._fetch_once()
 
     async def _fetch_shared(self) -> Any:
-        scope = self._scope
-        value = await scope.get((type(self._instance), self._attribute))
+        scope, key = self._scope, (type(self._instance), self._attribute)
+        try:
+            value = await scope.get(key)
+        except ClosedError:
+            standing = scope._standing()
+            if standing is scope:
+                raise
+            self._scope = standing  # an override has ended meanwhile
+            value = await standing.get(key)
         self._keep(value)
         return value
 
@@ -222,7 +229,7 @@ class Fetching(Cell):
         there = self._kept()
         if there is not None:
             return there.nowait()
-        scope = self._scope = home_of(instance, self._attribute.name)
+        scope = self._scope = home_of(instance, self._attribute.name)._standing()
         key = (type(instance), self._attribute)
         view = scope._elsewhere(key)
         if view is not None:

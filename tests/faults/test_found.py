@@ -19,6 +19,7 @@ from asyncmeta import (
     FinalizationErrors,
     GraphErrors,
     Inject,
+    Lazy,
     MissingDependencyError,
     Token,
 )
@@ -459,3 +460,109 @@ def test_a_build_timeout_keeps_its_notes_when_it_is_pickled():
     copy = pickle.loads(pickle.dumps(error))
 
     assert (copy.args, vars(copy)) == (error.args, vars(error))
+
+
+# --- overrides that end ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("how", ["get", "request", "injected", "attribute", "gather"])
+async def test_who_is_in_the_middle_of_a_get_when_an_override_ends(lifetime, everywhere, how):
+    """
+    The end of an override is nothing to a handler that waits for something: it gets a value, and the container's own later.
+    """
+    begun = asyncio.Event()
+
+    async def slow(x):
+        begun.set()
+        await asyncio.sleep(0.01)
+        return ["y", x]
+
+    class Service(AsyncServiceBase, lifetime="scoped"):
+        y = AsyncDependencyDescriptor("y")
+
+    App = application(("x", lambda: "real"), ("y", slow, {"lifetime": lifetime}), providers=[Service])
+    async with Container(App) as container:
+
+        @container.inject
+        async def injected(y: Annotated[object, Inject("y")]):
+            return y
+
+        async def handler():
+            if how == "request":
+                async with container.request("y") as y:
+                    return y
+            if how == "injected":
+                return await injected()
+            async with container.scope() as scope:
+                if how == "attribute":
+                    return await (await scope.get(Service)).y
+                return await scope.get("y") if how == "get" else (await scope.gather("y", "x"))[0]
+
+        async with container.override({"x": "fake"}, everywhere=everywhere):
+            task = asyncio.create_task(handler())
+            await begun.wait()
+        during, after = await outcome(task), await handler()
+
+    assert during in (["y", "fake"], ["y", "real"])
+    assert after == ["y", "real"]
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+async def test_who_holds_a_service_of_an_override_that_has_ended(lifetime):
+    """
+    What a handler was given in an override gives it the container's own values afterwards, cached or not.
+    """
+
+    class Service(AsyncServiceBase, lifetime=lifetime):
+        x = AsyncDependencyDescriptor("x")
+        again = AsyncDependencyDescriptor("x")
+
+        def __init__(self, late: Annotated[Lazy[object], Inject("x")]):
+            self.late = late
+
+    async with Container(application(("x", lambda: "real"), providers=[Service])) as container, container.scope() as scope:
+        async with container.override({"x": "fake"}, everywhere=True):
+            service = await scope.get(Service)
+            during = await service.x, await service.late
+        after = await service.x, await service.again, await service.late
+        async with container.overlay({"x": "a tenant's"}) as overlay:
+            tenant = await (overlay if lifetime == "singleton" else overlay.scope()).get(Service)
+            assert await tenant.x == "a tenant's"
+        closed = await outcome(tenant.x), await outcome(tenant.again)
+
+    assert during == ("fake", "fake")
+    assert after == ("real", "real", "real")
+    assert [type(one) for one in closed] == [ClosedError, ClosedError]
+
+
+async def test_a_task_that_a_factory_has_started_sees_later_overrides():
+    """
+    A worker that was begun by a factory beside some override sees one for everybody that begins later, and its end.
+    """
+    seen, asked = [], asyncio.Queue()
+
+    async def worker():
+        while await asked.get():
+            seen.append(await container.get("x"))
+            asked.task_done()
+
+    async def pool():
+        task = asyncio.create_task(worker())
+        seen.append(await container.get("x"))
+        yield task
+        await asked.put(False)
+        await task
+
+    container = Container(application(("x", lambda: "real"), ("pool", pool), ("other", lambda: "other")))
+    async with container:
+        async with container.override({"other": "fake"}), container.override({"x": "not for shared values"}):
+            await container.get("pool")
+        async with container.override({"x": "fake"}, everywhere=True):
+            await asked.put(True)
+            await asked.join()
+        await asked.put(True)
+        await asked.join()
+
+    assert seen == ["real", "fake", "real"]

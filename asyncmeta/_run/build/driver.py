@@ -302,8 +302,11 @@ def in_place(flight: Flight, unit: Unit) -> None:
     ambient = AMBIENT.set(ambient_while_building(container))
     flight.began = time.perf_counter()
     try:
-        context = container._building_context()
-        make = made_nowait if context is None else partial(context.run, made_nowait)
+        clean = container._building_context()
+        make = made_nowait
+        if clean is not None:
+            context, flight.seen = clean
+            make = partial(context.run, made_nowait)
         value = make(unit, container, push_locked)
     except BaseException as error:
         _settle_failed(flight, error)
@@ -359,7 +362,7 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), flight))
     context.run(AMBIENT.set, ambient_while_building(flight.container))
-    flight.container._clean_context(context)
+    flight.seen = flight.container._clean_context(context)
     if flight.container._watch is not None:
         context.run(driver.asking().__enter__)
     holder = BuildTask(flight, unit)

@@ -165,7 +165,7 @@ class LazyHandle(Cell):
         return fetched(self._scope, self._site)
 
     def _fetch(self) -> Any:
-        scope = self._scope
+        scope = self._scope._standing()
         view = scope._elsewhere(self._site)
         if view is not None:
             return view._attribute(id(self), self, self._site)
@@ -174,7 +174,7 @@ class LazyHandle(Cell):
         return self._fetch_once()
 
     def _fetch_nowait(self) -> Any:
-        scope = self._scope
+        scope = self._scope._standing()
         view = scope._elsewhere(self._site)
         if view is not None:
             return view._attribute_nowait(id(self), self, self._site)

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import new_task
@@ -331,13 +331,15 @@ class Ending(Scope):
             self._values = GONE
             self._loop = None
             if self._ready_class is not None:
-                name = self._name
-                self._ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
-                    lambda: ClosedError(f"the container of {name} is closed")
-                )
+                self._ready_class.__await__ = self._await_when_closed()  # type: ignore[method-assign, assignment]  # its own class
                 self._ready_class = None
         if self._watch is not None and self._parent is None:
             self._watch.closed(self._name)
+
+    def _await_when_closed(self) -> Callable[[Any], Generator[Any, None, Any]]:
+        """Return what awaiting an attribute does that was fetched here, from here on."""
+        name = self._name
+        return refusing(lambda: ClosedError(f"the container of {name} is closed"))
 
     def _close_nowait(self, error: BaseException | None) -> None:
         if self._state == IS_CLOSED or self._is_exiting():

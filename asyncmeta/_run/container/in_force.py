@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from ..state.context import IN_FORCE, NONE
+from ..state.context import IN_FORCE, Shield
 
 __all__ = [
     "IN_FORCE",
-    "NONE",
     "InForce",
     "active_for",
 ]
@@ -67,8 +66,11 @@ class InForce:
 def active_for(container: Any) -> Any:
     """Return the overlay that is in force for *container* here, or None."""
     for one in chain(reversed(IN_FORCE.get()), reversed(container._everywhere)):
-        if one is NONE or one.top is container:
+        if one.top is container:
             return None
-        if not one.ended and container in one.over:
-            return one.top
+        if not one.ended:
+            if type(one) is Shield:
+                return None
+            if container in one.over:
+                return one.top
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +16,9 @@ from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.overlaid import OverlaidGraph
 from ..._solve.plan import Unit, unit_of
+from ...errors import ClosedError
 from ..scope.scope import Scope
-from ..state.context import IN_FORCE, NONE
+from ..state.context import IN_FORCE, Shield
 from ..state.waiting import LOCK, UNSET
 from ..teardown.finalizers import Held, as_list, needs_await, push
 from .closing import IS_CLOSED, OPEN
@@ -38,19 +39,51 @@ class Answering:
     #: by what tells one attribute from another: what keeps that alive, and the value
     _fetched: dict[Any, tuple[Any, Any]]
 
+    def _standing(self) -> Any:
+        # A handler that was given something of an override is none of its parts: it finishes with what is beneath.
+        container: Any = self.container  # type: ignore[attr-defined]  # of scopes
+        return beneath(self) if container._force is not None and has_ended(self) else self
+
     async def _attribute(self, which: Any, holder: Any, key: Any) -> Any:
         """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
         kept = self._fetched.get(which)
         if kept is None:
-            kept = self._fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+            try:
+                kept = self._fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+            except ClosedError:
+                if not has_ended(self):
+                    raise
+                return await beneath(self).get(key)
         return kept[1]
 
     def _attribute_nowait(self, which: Any, holder: Any, key: Any) -> Any:
         """Return the same without awaiting."""
         kept = self._fetched.get(which)
         if kept is None:
-            kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+            try:
+                kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+            except ClosedError:
+                if not has_ended(self):
+                    raise
+                return beneath(self).get_nowait(key)
         return kept[1]
+
+
+def has_ended(view: Any) -> bool:
+    """Tell whether what a view shows has ended, and not what lies beneath it: who has asked it in between asks that."""
+    return bool(view.container.closed and not beneath(view).closed)
+
+
+def beneath(view: Any) -> Any:
+    """Return the scope, or the container, that a view is one of."""
+    while isinstance(view, Answering):
+        view = view._below  # type: ignore[attr-defined]  # of both kinds
+    return view
+
+
+def asking_beneath(self: Any) -> Generator[Any, None, Any]:
+    """The ``__await__`` of what was fetched in an override that has ended: who holds it is no part of that."""
+    return (yield from beneath(self._scope).get(self._key).__await__())
 
 
 class Overlay(Answering, Container):
@@ -152,17 +185,18 @@ class Overlay(Answering, Container):
         return unit_of(self._graph, node)
 
     @property
-    def _seen_by_builds(self) -> tuple[Any, ...]:  # type: ignore[override]  # of others a fact of their class
+    def _seen_by_builds(self) -> tuple[Any, ...]:
         # What is built here may look for its like without a handle.
-        return (NONE,) if self._force is None else (Pinned(self),)
+        return (Shield(),) if self._force is None else (Pinned(self),)
 
-    def _clean_context(self, context: contextvars.Context) -> None:
-        context.run(IN_FORCE.set, self._seen_by_builds)
+    def _clean_context(self, context: contextvars.Context) -> tuple[Any, ...]:
+        seen = self._seen_by_builds
+        context.run(IN_FORCE.set, seen)
+        return seen
 
-    def _building_context(self) -> contextvars.Context | None:
+    def _building_context(self) -> tuple[contextvars.Context, tuple[Any, ...]] | None:
         context = contextvars.copy_context()
-        self._clean_context(context)
-        return context
+        return context, self._clean_context(context)
 
     def _check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
         self._origin._check_loop(loop, node)
@@ -271,6 +305,9 @@ class Overlay(Answering, Container):
 
     # --- ending ---
 
+    def _await_when_closed(self) -> Callable[[Any], Generator[Any, None, Any]]:
+        return super()._await_when_closed() if self._force is None else asking_beneath
+
     def _begin_anew(self) -> None:
         super()._begin_anew()
         self._views.clear()
@@ -304,7 +341,10 @@ class Pinned:
 
     __slots__ = ("over", "top")
 
-    ended = False
+    @property
+    def ended(self) -> bool:
+        """Closed, it is passed over."""
+        return self.top.closed
 
     def __init__(self, overlay: Overlay) -> None:
         self.top = overlay

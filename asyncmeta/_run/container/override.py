@@ -18,7 +18,7 @@ from ..._solve.graph import Graph
 from ..._solve.nodes import CONTAINER, SCOPE, Ambiguous
 from ...errors import ClosedError, DeclarationError, GraphError
 from ..observe.watch import override_began, override_ended
-from ..state.context import IN_FORCE, NONE
+from ..state.context import IN_FORCE
 from ..state.waiting import LOCK
 from .container import Container
 from .in_force import InForce
@@ -248,7 +248,7 @@ class Override:
 
 def _in_force_here() -> tuple[Any, ...]:
     """Return what is in force in this context, without what has ended in another one."""
-    return tuple(one for one in IN_FORCE.get() if one is NONE or not one.ended)
+    return tuple(one for one in IN_FORCE.get() if not one.ended)
 
 
 def _heir_of(overlay: Overlay) -> InForce | None:

@@ -12,10 +12,11 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._solve.nodes import Node
 from ..._solve.plan import Plan, Unit, plan_of, plan_of_unit, unit_of
 from ..._solve.resolve import Root, root_of
+from ...errors import ClosedError
 from ..build.driver import build_missing_nowait
 from ..build.handles import Ready, answering_by_context
 from ..observe.cause import Causes
-from ..state.context import IN_FORCE, NONE
+from ..state.context import IN_FORCE, Shield
 from ..state.roots import is_constant, looking_first, looking_first_for
 from ..state.waiting import CHAIN, LOCK, UNSET, Flight, scopes_above
 from ..teardown.scope_exit import FLIGHT_CODES, MAKES_FOR
@@ -31,8 +32,10 @@ class Tables(Watching):
 
     __slots__ = ()
 
-    #: what is in force while a value of this is built
-    _seen_by_builds: tuple[Any, ...] = (NONE,)
+    @property
+    def _seen_by_builds(self) -> tuple[Any, ...]:
+        """What is in force while one value of this is built."""
+        return (Shield(),)
 
     def _first_scope(self, context: Any = None, /, *, level: str | None = None) -> Any:
         """Open a scope where no quicker way to do it stands in `scope` yet."""
@@ -155,7 +158,10 @@ class Tables(Watching):
         return all(node in built for node in nodes)
 
     def _built_value(self, node: Node) -> Any:
-        return self._built[node]
+        try:
+            return self._built[node]
+        except KeyError:  # it was there a moment ago, and another thread has closed this since
+            raise ClosedError(f"{self._title} was closed meanwhile") from None
 
     def _holder(self, node: Node) -> Any:
         """Return the container that a container value belongs to."""
@@ -271,15 +277,17 @@ class Tables(Watching):
         """Tell whether a finished build comes too late to be taken."""
         return self._state != OPEN
 
-    def _clean_context(self, context: contextvars.Context) -> None:
-        """Take out of a build's context what must not reach a shared value: overrides in force."""
-        if self._overridden:
-            context.run(IN_FORCE.set, self._seen_by_builds)
+    def _clean_context(self, context: contextvars.Context) -> tuple[Any, ...]:
+        """Take out of a build's context what must not reach a shared value: overrides in force; return what is seen instead."""
+        if not self._overridden:
+            return ()
+        seen = self._seen_by_builds
+        context.run(IN_FORCE.set, seen)
+        return seen
 
-    def _building_context(self) -> contextvars.Context | None:
-        """Return the context for a build in place; None where the caller's will do."""
+    def _building_context(self) -> tuple[contextvars.Context, tuple[Any, ...]] | None:
+        """Return the context for a build in place, and what is seen in it; None where the caller's will do."""
         if not self._overridden:
             return None
         context = contextvars.copy_context()
-        self._clean_context(context)
-        return context
+        return context, self._clean_context(context)

@@ -24,6 +24,7 @@ from ..observe.cause import Causes, asking
 from ..state.getting import getting
 from ..state.roots import constant_root
 from ..teardown.scope_exit import CLOSED, CLOSING, FLIGHT_CODES, landed, live
+from .answering import NOTHING, answered, answered_nowait
 from .injections import Injecting
 
 __all__ = ["Scope"]
@@ -156,14 +157,9 @@ class Scope(Injecting):
     async def _get_cold(self, token: Any) -> Any:
         container = self.container
         if container._overridden:
-            self._check_open()
-            active = container._active()
-            overlay = None if active is None else active._answering_for(container, self, token)
-            if overlay is not None:
-                return await overlay._view_of(self).get(token)
-            aside = container._root_aside(self, token, builds=active is None)
-            if aside is not None:
-                return await aside(self)
+            value = await answered(self, token)
+            if value is not NOTHING:
+                return value
         root = self._root(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
@@ -259,10 +255,9 @@ class Scope(Injecting):
 
     def _get_nowait_cold(self, token: Any) -> Any:
         if self.container._overridden:
-            self._check_open()
-            overlay = self.container._answering(self, token)
-            if overlay is not None:
-                return overlay._view_of(self).get_nowait(token)
+            value = answered_nowait(self, token)
+            if value is not NOTHING:
+                return value
         root = self._root(token)
         container = self.container
         plan = root.plan
@@ -411,6 +406,10 @@ class Scope(Injecting):
                 return True
             verdict = container._sharing[self._level, site] = node is not None and not node.transient
         return verdict  # type: ignore[no-any-return]
+
+    def _standing(self) -> Any:
+        """Return the scope that answers for what this has made: itself, but of an override that has ended."""
+        return self
 
     def _elsewhere(self, site: Any) -> Any:
         """Return the view of this in which an override in force here answers for what *site* asks for, or None."""

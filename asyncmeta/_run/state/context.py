@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 __all__ = ["AMBIENT", "Ambient", "current", "ambient_while_building"]
 
@@ -61,8 +61,29 @@ class Ambient:
 
 # --- overrides in force ------------------------------------------------------------
 
-#: Stands in IN_FORCE where not even overrides for everybody count: while a shared value is built.
-NONE: Final = object()
+
+class Shield:
+    """
+    Stands in IN_FORCE while a shared value is built: not even overrides for everybody count then.
+
+    A task that its factory starts has it in its context for ever; ended with the build, it is passed over.
+    """
+
+    __slots__ = ("ended",)
+
+    top: Any = None
+    over: tuple[Any, ...] = ()
+
+    def __init__(self) -> None:
+        self.ended = False
+
+
+def unshield(seen: tuple[Any, ...]) -> None:
+    """What was built in the sight of *seen* is there."""
+    for one in seen:
+        if type(one) is Shield:
+            one.ended = True
+
 
 #: What is in force in this context, innermost last; what has ended is passed over.
 IN_FORCE: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_overrides", default=())
@@ -80,6 +101,7 @@ class Seeing(AbstractContextManager[None]):
         self._token = IN_FORCE.set(self._seen)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
+        unshield(self._seen)
         try:
             IN_FORCE.reset(self._token)
         except ValueError:  # a coroutine that is given up is closed in whatever context

@@ -14,6 +14,7 @@ from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
+from .context import unshield
 
 __all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
 
@@ -60,8 +61,8 @@ class Flight:
     """The building of one container value, by a task or in place, for any number of callers."""
 
     __slots__ = (
-        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "stopped", "task",
-        "waiters",
+        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "seen", "stopped",
+        "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -74,6 +75,7 @@ class Flight:
         self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
         self.stopped = False  #: its task was cancelled, or is tearing down: a cancellation now would cut a finalizer
         self.outcome: Outcome | None = None
+        self.seen: tuple[Any, ...] = ()  #: what is in force for what is built, beside overrides
         self.began = 0.0
         self.finished = 0.0
 
@@ -82,6 +84,7 @@ class Flight:
         if self.done:
             return
         self.done, self.outcome = True, outcome
+        unshield(self.seen)
         waiters, self.waiters = self.waiters, {}
         here = get_running_loop()
         for waiter in waiters:

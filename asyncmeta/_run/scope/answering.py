@@ -1,0 +1,48 @@
+"""Who answers while an override is in force somewhere?"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...errors import ClosedError
+
+__all__ = ["NOTHING", "answered", "answered_nowait"]
+
+#: No override has an answer, nor does anything that was set aside: the container's own is to be found.
+NOTHING: Final = object()
+
+
+async def answered(scope: Any, token: Any) -> Any:
+    """Return what *scope* gives for *token* where an override answers, or what was found before it came into force."""
+    container, before = scope.container, None
+    while container._overridden:
+        scope._check_open()
+        active = container._active()
+        overlay = None if active is None else active._answering_for(container, scope, token)
+        if overlay is None:
+            aside = container._root_aside(scope, token, builds=active is None)
+            return NOTHING if aside is None else await aside(scope)
+        try:
+            return await overlay._view_of(scope).get(token)
+        except ClosedError:
+            if overlay is before or not overlay.closed:
+                raise
+            before = overlay  # it ended meanwhile, which is nothing to who asks this
+    return NOTHING
+
+
+def answered_nowait(scope: Any, token: Any) -> Any:
+    """Return the same without awaiting."""
+    container, before = scope.container, None
+    while container._overridden:
+        scope._check_open()
+        overlay = container._answering(scope, token)
+        if overlay is None:
+            break
+        try:
+            return overlay._view_of(scope).get_nowait(token)
+        except ClosedError:
+            if overlay is before or not overlay.closed:
+                raise
+            before = overlay  # it ended meanwhile, in another thread
+    return NOTHING
