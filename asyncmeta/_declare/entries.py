@@ -14,6 +14,7 @@ from .keys import Token, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
+from .yields import refuse_used_yield
 
 __all__ = ["BODY", "Written", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
 
@@ -74,6 +75,7 @@ def registration_of(
         if isinstance(factory, staticmethod):
             factory = factory.__func__
         maker = maker_of(factory)
+        refuse_used_yield(maker)
         _check_arity(maker, attribute is not None)
         if written.token is None and maker.cls is None and maker.kind != VALUE:
             token = inferred_token(maker, owner, wrong)

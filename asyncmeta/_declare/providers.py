@@ -23,8 +23,9 @@ from .lifetimes import Lifetime
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
 from .registrations import Entry, Later, Registration
 from .registry import NotYet, inferred_token, registry_of
+from .yields import refuse_used_yield
 
-__all__ = ["Overrides", "Provider", "Providers", "read_listed", "read_providers", "shape_of"]
+__all__ = ["Overrides", "Provider", "Providers", "read_listed", "read_providers"]
 
 
 class Provider(TypedDict, total=False):
@@ -62,7 +63,7 @@ CLASS, FACTORY, VALUE, EXISTING = "use_class", "use_factory", "value", "use_exis
 _KINDS = (CLASS, FACTORY, VALUE, EXISTING)
 
 #: Each spelling, and what it means.
-_WORDS = {
+WORDS = {
     "provide": "provide",
     "use_class": CLASS,
     "use_factory": FACTORY,
@@ -224,7 +225,7 @@ def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) 
                 found.append(Entry(entry, place))
                 continue
         except DeclarationError as error:
-            raise DeclarationError(f"{_spot(spot, entry)}: {error.message}", str(place)) from None
+            raise DeclarationError(f"{_spot(spot, entry)}: {error.message}", error.where or str(place)) from None
         except NotYet as error:
             if not listed:
                 raise DeclarationError(f"{_spot(spot, entry)}: {error}", str(place)) from None
@@ -248,7 +249,7 @@ _FUNCTIONS = (types.FunctionType, types.MethodType)
 
 def _function_registration(function: Any, place: Place) -> Registration:
     """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
-    maker = maker_of(function)
+    maker = _maker_of(function)
 
     def wrong(message: str) -> DeclarationError:
         why = message.partition(";")[0]
@@ -258,6 +259,12 @@ def _function_registration(function: Any, place: Place) -> Registration:
     registration = Registration(key, maker.declared((key,), inferred=True), "singleton", place)
     registration.entry = True
     return registration
+
+
+def _maker_of(factory: Any) -> Maker:
+    maker = maker_of(factory)
+    refuse_used_yield(maker)
+    return maker
 
 
 def _is_asked_for(entry: Any) -> bool:
@@ -327,12 +334,12 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     """Return the registration that a dictionary stands for."""
     given: dict[str, tuple[str, Any]] = {}
     for word, thing in entry.items():
-        meaning = _WORDS.get(word) if isinstance(word, str) else None
+        meaning = WORDS.get(word) if isinstance(word, str) else None
         if meaning is None:
-            near = close_to(word, _WORDS) if isinstance(word, str) else ()
+            near = close_to(word, WORDS) if isinstance(word, str) else ()
             raise DeclarationError(
                 f"{name_of(word)} is no key of a provider; "
-                + (f"did you mean {near[0]}?" if near else f"these are: {', '.join(dict.fromkeys(_WORDS.values()))}")
+                + (f"did you mean {near[0]}?" if near else f"these are: {', '.join(dict.fromkeys(WORDS.values()))}")
             )
         if meaning in given:
             raise DeclarationError(f"{given[meaning][0]} and {word} say the same twice; leave one out")
@@ -375,7 +382,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     if not callable(thing):
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {_called(thing)}; did you mean {meant}?")
-    maker = maker_of(thing).declared((key,))
+    maker = _maker_of(thing).declared((key,))
     return Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
 
 
@@ -433,68 +440,3 @@ def _lifetime(word: str, lifetime: Any) -> str:
             + (f"; did you mean {near[0]}?" if near else '; a level of your own is written Lifetime("name")')
         )
     return found
-
-
-# --- recognising ------------------------------------------------------------------------------------
-
-
-def shape_of(providers: Any, place: Place) -> tuple[tuple[Any, ...], list[Any]] | None:
-    """
-    Return what two lists have in common that mean the same but for their values, and the values; None where that is hard to say.
-
-    Two lists of one shape can share a graph.  The shape holds ids: who keeps it has to keep what the list names, and
-    closures, whose cells would be kept with them, have no shape.
-    """
-    shape: list[Any] = [place]
-    values: list[Any] = []
-    pending = [iter(providers)] if type(providers) in (list, tuple) else []
-    if not pending:
-        return None
-    while pending:
-        for entry in pending[-1]:
-            if isinstance(entry, type):
-                shape.append(id(entry))
-            elif type(entry) is dict:
-                shape.append(None)
-                for word, thing in entry.items():
-                    if _WORDS.get(word) is VALUE:
-                        values.append(thing)
-                        shape.append(word)
-                    elif word == "deps" or word == "inject":
-                        parts = _parts(thing)
-                        if parts is None:
-                            return None
-                        shape += (word, parts)
-                    else:
-                        part = _part(thing)
-                        if part is None:
-                            return None
-                        shape += (word, part)
-            elif type(entry) in (list, tuple) and len(pending) < 100:
-                pending.append(iter(entry))
-                break
-            else:
-                return None
-        else:
-            pending.pop()
-    return tuple(shape), values
-
-
-def _part(thing: Any) -> Any:
-    """Return what stands for something in a shape; None where nothing may."""
-    if type(thing) is str:
-        return thing
-    if thing is True or thing is False:
-        return (thing,)
-    if isinstance(thing, type):
-        return id(thing)
-    if type(thing) is types.FunctionType and thing.__closure__ is None and thing.__defaults__ is None:
-        return id(thing)
-    return None
-
-
-def _parts(things: Any) -> tuple[Any, ...] | None:
-    if type(things) not in (list, tuple):
-        return None
-    parts = tuple([_part(thing) for thing in things])
-    return None if None in parts else parts

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-import typing
 from collections.abc import Hashable, Iterable, Set
-from enum import Enum
-from types import UnionType
-from typing import Any, Union
+from typing import Any
 
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registrations import Registration
 from .._declare.registry import attributes_of
-from .._names import arrow, is_a, name_of
+from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,
     CaptiveDependencyError,
@@ -22,13 +19,14 @@ from ..errors import (
     GraphErrors,
     MissingDependencyError,
 )
+from .arguments import asked_plainly, factory_of, is_argument, takes_arguments
 from .generics import is_open
 from .graph import Graph
 from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
-    "asked_plainly", "check_nodes", "check_whole", "declared_nodes", "grouped", "is_argument", "listed_nodes", "missing_error",
-    "problem_error", "reached_from", "takes_arguments",
+    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error",
+    "problem_error", "reached_from",
 ]  # fmt: skip
 
 #: More transient objects than this for one root are a mistake of the graph, not a wish.
@@ -173,41 +171,6 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -
     return errors
 
 
-def is_argument(node: Node, problem: Problem) -> bool:
-    """Tell whether what nothing provides may be meant to be handed in by the caller of a Factory."""
-    return problem.kind == "argument" and (node.asked_with_arguments or (not problem.hint and _is_data(problem.key)))
-
-
-def takes_arguments(node: Node) -> bool:
-    """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
-    return any(problem.kind == "argument" for problem in node.problems)
-
-
-#: Whose types are data: nobody registers the one integer of a program.
-_OF_DATA = frozenset({"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
-
-
-def _is_data(key: Hashable) -> bool:
-    origin = typing.get_origin(key)
-    if origin is typing.Literal:
-        return True
-    if origin is Union or origin is UnionType:
-        return all(map(_is_data, typing.get_args(key)))
-    cls = key if origin is None else origin
-    return is_a(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
-
-
-def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:
-    """Return what is asked for as it is: *starts*, and what edges lead to that are no Factory's."""
-    asked = set(starts)
-    for node in reached:
-        for edges in (node.edges or (), node.late):
-            for edge in edges:
-                if not edge.target.makes:
-                    asked.update(edge.target.each())
-    return asked | {node.constructed for node in asked if node.constructed is not None}
-
-
 def reached_from(graph: Graph, starts: Iterable[Node]) -> list[Node]:
     """Return *starts* and all that they lead to, eagerly or late."""
     return _reach(graph, starts, {}, frozenset())
@@ -280,7 +243,7 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
         near = graph.names_near(problem.key) if problem.close else ()
         hint = problem.hint
         if node is not None and is_argument(node, problem):
-            near, hint = (), f"{problem.edge} is an argument: ask for {_factory_of(node)}, and call it with {problem.edge}=..."
+            near, hint = (), f"{problem.edge} is an argument: ask for {factory_of(node)}, and call it with {problem.edge}=..."
             if not node.asked_with_arguments:
                 hint += f'; or give it a key of its own: Annotated[{name}, Inject("{problem.edge}")]'
         return MissingDependencyError(name, (*steps, name), where, near, hint)
@@ -291,14 +254,6 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
         return CircularDependencyError(node.name, (*steps, node.name), where)
     drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
     return GraphError(f"{problem.hint} ({where}){drawn}")
-
-
-def _factory_of(node: Node) -> str:
-    """Return how a Factory of *node* is asked for."""
-    made = node.maker.cls
-    if node.binding is not None or is_a(node.key, type):
-        return f"Factory[{name_of(node.key)}]"
-    return f"Annotated[Factory[{'...' if made is None else name_of(made)}], Inject({name_of(node.key)})]"
 
 
 def _fields(node: Node, errors: list[GraphError]) -> None:

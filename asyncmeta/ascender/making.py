@@ -8,9 +8,10 @@ from typing import Any
 
 from .. import Container, Scope
 from .._declare.makers import VALUE, value_maker
-from .._declare.providers import Providers, read_providers, shape_of
+from .._declare.providers import Providers, read_providers
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of
+from .._declare.shapes import shape_of
 from .._names import name_of, place_of_caller
 from .._run.container.child import UP, Child, Provided
 from .._solve.graph import Graph

@@ -24,6 +24,7 @@ _RULES = {
     "GraphError": "What was declared does not fit together",
     "MissingDependencyError": "Nothing provides what something needs",
     "replaced": "A registration is replaced by another one",
+    "skipped": "A failure skips what stands behind a yield",
     "unreached": "A life-cycle method or constructor is never called",
     "unused": "Nothing that is declared asks for a registration",
 }
@@ -65,6 +66,9 @@ def warnings_of(report: CheckReport, level: str) -> list[Finding]:
     for fact in report.unreached:
         text = f"{fact} is never called: a method before it in the MRO does not call super()"
         found.append(Finding(level, "unreached", text, "", 0))
+    for fact in report.skipped:
+        text = f"{fact} skips what stands behind its yield where a failure is raised there: put it into a finally, or a with"
+        found.append(Finding(level, "skipped", text, *_place(_last_place(fact))))
     return found
 
 

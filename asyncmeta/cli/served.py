@@ -45,9 +45,7 @@ def with_handlers(graph: Graph, handlers: Iterable[Handler]) -> Graph:
         registry.add(registration, replace=True)
     own = layers_of(graph.app)
     above = graph.layers[len(graph.over) : len(graph.layers) - len(own)]
-    return Graph(
-        own, graph.builtin, app=graph.app, hooks=graph.hooks, extra=(registry, *above), over=graph.over, given=graph.given
-    )
+    return Graph(own, graph.builtin, app=graph.app, hooks=graph.hooks, extra=(registry, *above), over=graph.over, given=graph.given)
 
 
 def _stub(function: Any, names: list[str]) -> Any:
@@ -61,9 +59,7 @@ def _stub(function: Any, names: list[str]) -> Any:
     except Exception:  # whatever evaluating a user's text may raise: told by the check of the parameter
         found = {name: innermost(function).__annotations__.get(name) for name in names}
     signature = inspect.signature(function)
-    parameters = [
-        signature.parameters[name].replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=found[name]) for name in names
-    ]
+    parameters = [signature.parameters[name].replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=found[name]) for name in names]
     stub.__signature__ = inspect.Signature(parameters)
     stub.__annotations__ = found
     stub.__module__ = getattr(function, "__module__", None)

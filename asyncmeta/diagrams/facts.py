@@ -8,17 +8,8 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
 from .._names import name_of
-from .._solve.checks import (
-    asked_plainly,
-    check_nodes,
-    check_whole,
-    declared_nodes,
-    is_argument,
-    listed_nodes,
-    needs_of,
-    problem_error,
-    reached_from,
-)  # fmt: skip
+from .._solve.arguments import asked_plainly, is_argument
+from .._solve.checks import check_nodes, check_whole, declared_nodes, listed_nodes, needs_of, problem_error, reached_from
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
 from ..errors import AmbiguousDependencyError, GraphError

@@ -297,8 +297,9 @@ class CheckReport:
         unreached: Sequence[str],
         factory_only: Sequence[str] = (),
         unread: Sequence[str] = (),
+        skipped: Sequence[str] = (),
     ) -> None:
-        self._facts = tuple(map(tuple, (replaced, unused, outdated, unreached, factory_only, unread)))
+        self._facts = tuple(map(tuple, (replaced, unused, outdated, unreached, factory_only, unread, skipped)))
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -330,10 +331,15 @@ class CheckReport:
         """Parameters that take their defaults because their annotations cannot be read, with the reason."""
         return self._facts[5]
 
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Generators with something behind the ``yield`` that a failure skips: no ``finally`` or ``with`` is around it."""
+        return self._facts[6]
+
     def __str__(self) -> str:
         titles = (
             "replaced", "unused", "outdated", "never reached", "only through a Factory",
-            "left to the default, its annotation cannot be read",
+            "left to the default, its annotation cannot be read", "skipped by a failure, behind the yield",
         )  # fmt: skip
         lines = [f"{title}: {', '.join(facts)}" for title, facts in zip(titles, self._facts, strict=True) if facts]
         return "\n".join(lines) or "nothing to report"

@@ -6,10 +6,13 @@ from collections.abc import Container as Contains, Iterable
 from typing import Any
 
 from ..._declare.constructors import writes_init
+from ..._declare.makers import ASYNC_GENERATOR, GENERATOR
 from ..._declare.registrations import Registration
 from ..._declare.registry import layers_of, registry_of
-from ..._names import name_of
-from ..._solve.checks import declared_nodes, listed_nodes, reached_from, takes_arguments
+from ..._declare.yields import rest_is_skipped
+from ..._names import name_of, name_of_callable, place_of_function
+from ..._solve.arguments import takes_arguments
+from ..._solve.checks import declared_nodes, listed_nodes, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node, place_of
 from ...report import CheckReport
@@ -28,6 +31,7 @@ def check_report(graph: Graph, built: Contains[Node], asked: Iterable[Node] = ()
         _unreached(graph, reached),
         _factory_only(reached),
         list(dict.fromkeys(one for node in reached for one in node.unread)),
+        _skipped(reached),
     )
 
 
@@ -68,6 +72,15 @@ def _factory_only(reached: list[Node]) -> list[str]:
         f"{node.name}: {', '.join(problem.edge for problem in (node.constructed or node).problems)} ({place_of(node)})"
         for node in reached
         if node not in halves and takes_arguments(node.constructed or node)
+    ]
+
+
+def _skipped(reached: list[Node]) -> list[str]:
+    makers = {node.maker.function: None for node in reached if node.maker.kind in (GENERATOR, ASYNC_GENERATOR)}
+    return [
+        f"{name_of_callable(function)} ({place_of_function(function)})"
+        for function in makers
+        if function is not None and rest_is_skipped(function.__code__)
     ]
 
 

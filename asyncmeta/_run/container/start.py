@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
-from ..._solve.checks import declared_nodes, is_argument, problem_error, reached_from, takes_arguments
+from ..._solve.arguments import is_argument, takes_arguments
+from ..._solve.checks import declared_nodes, problem_error, reached_from
 from ..._solve.nodes import CONTAINER, Node
 from ...report import StartReport, Timing
 from ..build.driver import build_missing

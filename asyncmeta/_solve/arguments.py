@@ -1,0 +1,57 @@
+"""What can be made only with arguments, by a Factory, and who asks for it otherwise?"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Hashable, Iterable, Set
+from enum import Enum
+from types import UnionType
+from typing import Union
+
+from .._names import is_a, name_of
+from .nodes import Node, Problem
+
+__all__ = ["asked_plainly", "factory_of", "is_argument", "takes_arguments"]
+
+
+def is_argument(node: Node, problem: Problem) -> bool:
+    """Tell whether what nothing provides may be meant to be handed in by the caller of a Factory."""
+    return problem.kind == "argument" and (node.asked_with_arguments or (not problem.hint and _is_data(problem.key)))
+
+
+def takes_arguments(node: Node) -> bool:
+    """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
+    return any(problem.kind == "argument" for problem in node.problems)
+
+
+#: Whose types are data: nobody registers the one integer of a program.
+_OF_DATA = frozenset({"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
+
+
+def _is_data(key: Hashable) -> bool:
+    origin = typing.get_origin(key)
+    if origin is typing.Literal:
+        return True
+    if origin is Union or origin is UnionType:
+        return all(map(_is_data, typing.get_args(key)))
+    cls = key if origin is None else origin
+    return is_a(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
+
+
+def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:
+    """Return what is asked for as it is: *starts*, and what edges lead to that are no Factory's."""
+    asked = set(starts)
+    for node in reached:
+        for edges in (node.edges or (), node.late):
+            for edge in edges:
+                if not edge.target.makes:
+                    asked.update(edge.target.each())
+    return asked | {node.constructed for node in asked if node.constructed is not None}
+
+
+def factory_of(node: Node) -> str:
+    """Return how a Factory of *node* is asked for."""
+    made = node.maker.cls
+    if node.binding is not None or is_a(node.key, type):
+        return f"Factory[{name_of(node.key)}]"
+    return f"Annotated[Factory[{'...' if made is None else name_of(made)}], Inject({name_of(node.key)})]"
