@@ -192,7 +192,7 @@ def _parameter(
     """
     if name in written:
         annotation = written[name]
-        if type(default) is Inject or is_marked(default):
+        if default is not MISSING and (type(default) is Inject or is_marked(default)):
             _refuse_mark(name, annotation, default, asker)
         if type(annotation) is type and annotation is not type(None):
             return Parameter(name, kind, Ask("value", (annotation,)), default)

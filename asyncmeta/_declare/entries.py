@@ -87,7 +87,8 @@ def registration_of(
             if is_a(others, str) or is_a(others, type) or not isinstance(others, Sequence):
                 raise DeclarationError("also is a sequence of tokens")
             also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
-        maker = maker.declared((key, *also), owner, inferred=written.token is None)
+        if maker.function is not None:
+            maker = maker.declared((key, *also), owner, inferred=written.token is None)
         multi = given.get("multi", False)
         if type(multi) is not bool or type(written.replace) is not bool:
             raise DeclarationError("multi and replace are True or False")

@@ -246,7 +246,8 @@ class _Reading:
         given = tuple([self.argument(argument) for argument in arguments or ()])
         binding = substitution_of(parameters, given)
         for one in parameters:
-            binding.setdefault(one, () if isinstance(one, te.TypeVarTuple) else ... if isinstance(one, te.ParamSpec) else Any)
+            nothing: Any = () if isinstance(one, typing.TypeVarTuple) else ... if isinstance(one, typing.ParamSpec) else Any
+            binding.setdefault(one, nothing)
         return self.argument(substituted(found, binding))
 
 
@@ -271,7 +272,7 @@ def default_of(variable: Any) -> Any:
 
 def _padded(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return *arguments* with the defaults of the variables that have none; as they are where a variable has no default."""
-    if any(isinstance(one, te.TypeVarTuple) for one in parameters):
+    if any(isinstance(one, typing.TypeVarTuple) for one in parameters):
         return arguments
     found = list(arguments)
     binding = dict(zip(parameters, arguments, strict=False))
@@ -297,14 +298,14 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
     """Return what each of *parameters* stands for, given *arguments* in their order, and defaults; those without are left out."""
     found: dict[Any, Any] = {}
     count = len(arguments)
-    many = next((at for at, one in enumerate(parameters) if isinstance(one, te.TypeVarTuple)), None)
+    many = next((at for at, one in enumerate(parameters) if isinstance(one, typing.TypeVarTuple)), None)
     if many is not None:
         after = len(parameters) - many - 1
         found[parameters[many]] = arguments[many : max(many, count - after)]
         found.update(zip(parameters[:many], arguments[:many], strict=False))
         if after:
             found.update(zip(parameters[-after:], arguments[max(many, count - after) :], strict=False))
-    elif len(parameters) == 1 and isinstance(parameters[0], te.ParamSpec) and count and not _is_parameter_list(arguments):
+    elif len(parameters) == 1 and isinstance(parameters[0], typing.ParamSpec) and count and not _is_parameter_list(arguments):
         found[parameters[0]] = list(arguments)  # Job[int, str] of one ParamSpec is Job[[int, str]]
     else:
         found.update(zip(parameters, arguments, strict=False))
@@ -319,7 +320,7 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
 def _is_parameter_list(arguments: tuple[Any, ...]) -> bool:
     one = arguments[0]
     return len(arguments) == 1 and (
-        isinstance(one, list | tuple | te.ParamSpec) or one is ... or typing.get_origin(one) is te.Concatenate
+        isinstance(one, list | tuple | typing.ParamSpec) or one is ... or typing.get_origin(one) is te.Concatenate
     )
 
 
@@ -327,7 +328,7 @@ def substituted(form: Any, binding: dict[Any, Any]) -> Any:
     """Return *form* with its type variables replaced by what *binding* says."""
     if isinstance(form, tuple):  # the parameters that stand for a ParamSpec
         return tuple([substituted(one, binding) for one in form])
-    if isinstance(form, typing.TypeVar | te.ParamSpec):
+    if isinstance(form, typing.TypeVar | typing.ParamSpec):
         return binding.get(form, form)
     parameters = getattr(form, "__parameters__", ()) if typing.get_origin(form) is not None else ()
     if not isinstance(parameters, tuple) or not any(one in binding for one in parameters):
@@ -335,10 +336,10 @@ def substituted(form: Any, binding: dict[Any, Any]) -> Any:
     arguments: list[Any] = []
     for one in parameters:
         value = binding.get(one, one)
-        if isinstance(one, te.TypeVarTuple):
+        if isinstance(one, typing.TypeVarTuple):
             many: Any = value if one in binding else (te.Unpack[one],)
             arguments.extend(many)
-        elif isinstance(one, te.ParamSpec) and isinstance(value, tuple):
+        elif isinstance(one, typing.ParamSpec) and isinstance(value, tuple):
             arguments.append(list(value))
         else:
             arguments.append(value)

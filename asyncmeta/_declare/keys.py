@@ -163,6 +163,10 @@ def read_ask(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Ask
     Raises:
         Exception: Whatever evaluating a user's text may raise.
     """
+    if type(annotation) is str:
+        annotation = evaluate(annotation)
+        if type(annotation) is type and annotation is not type(None):  # nearly every text
+            return Ask("value", (annotation,))
     form = read(annotation, evaluate, me)
     hash(form)  # what is no type may refuse it
     return _ask_of(form)

@@ -119,7 +119,9 @@ class Maker:
 
     def misfit(self) -> str:
         """Return why the factory cannot be called with what is known of it, and the way out; "" where it can."""
-        hidden = () if self.cls is None else tuple([one for one in hidden_fields(self.cls) if one not in self.partial[1]])
+        if self.cls is None or not hasattr(self.cls, "__signature__"):
+            return ""
+        hidden = tuple([one for one in hidden_fields(self.cls) if one not in self.partial[1]])
         if not hidden:
             return ""
         name = name_of(self.cls)
@@ -325,6 +327,8 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
+    if type(factory) is type:
+        return Maker(factory, SYNC, None, factory, factory)
     if type(factory) is types.FunctionType and not hasattr(factory, "__wrapped__"):
         return Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
     call = factory

@@ -43,7 +43,7 @@ Binding = dict[Any, Any]
 DEEPEST: Final = 32
 
 
-_VARIABLES = (typing.TypeVar, te.ParamSpec, te.TypeVarTuple)
+_VARIABLES = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
 
 
 def variables_of(form: Any) -> tuple[Any, ...]:
@@ -58,6 +58,8 @@ def variables_of(form: Any) -> tuple[Any, ...]:
 
 def is_open(key: Hashable) -> bool:
     """Tell whether *key*, of a registration, is an open generic: a generic class as it stands, or a form such as ``Repo[T]``."""
+    if type(key) is type:
+        return bool(getattr(key, "__parameters__", ()))
     return bool(variables_of(plain_of(key)))
 
 
@@ -202,14 +204,14 @@ def match_all(patterns: tuple[Any, ...], arguments: tuple[Any, ...], binding: Bi
 
 def _tuple_of(pattern: Any) -> Any:
     """Return the TypeVarTuple that *pattern* stands for, None for other patterns."""
-    if isinstance(pattern, te.TypeVarTuple):
+    if isinstance(pattern, typing.TypeVarTuple):
         return pattern
     inner = typing.get_args(pattern) if typing.get_origin(pattern) is te.Unpack else ()
-    return inner[0] if inner and isinstance(inner[0], te.TypeVarTuple) else None
+    return inner[0] if inner and isinstance(inner[0], typing.TypeVarTuple) else None
 
 
 def _match(pattern: Any, argument: Any, binding: Binding) -> bool:
-    if isinstance(pattern, typing.TypeVar | te.ParamSpec):
+    if isinstance(pattern, typing.TypeVar | typing.ParamSpec):
         if pattern in binding:
             return bool(binding[pattern] == argument)
         if isinstance(pattern, typing.TypeVar) and not isinstance(argument, typing.TypeVar):

@@ -449,7 +449,7 @@ class Lookup:
         node.owner = owner
         if maker.form is not None:
             binding = binding_of(maker.form, binding or {})
-        elif binding is None and maker.cls is not None:
+        elif binding is None and hasattr(maker.cls, "__parameters__"):
             binding = closing(maker.cls, registration.keys)
         node.binding = binding
         node.problems = problems_of(node, self.levels, self.app.__qualname__)
