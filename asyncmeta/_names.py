@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from types import CodeType, FrameType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
 from weakref import ReferenceType, ref
@@ -128,8 +129,11 @@ def name_of(key: Any) -> str:
 def _name_of_form(key: Any) -> str:
     """Return what to call ``Repo[User]`` and ``User | None``: by the names of their classes; nothing for other keys."""
     args = getattr(key, "__args__", ())
-    if type(args) is not tuple or not args or hasattr(key, "__metadata__"):
-        return ""
+    marks = getattr(key, "__metadata__", ())
+    if type(args) is not tuple or not args:
+        return f"{type(key).__qualname__}.{key.name}" if is_a(key, Enum) else ""
+    if type(marks) is tuple and marks:
+        return f"Annotated[{name_of(key.__origin__)}, {', '.join([name_of(mark) for mark in marks])}]"
     names = ["None" if arg is type(None) else "..." if arg is ... else name_of(arg) for arg in args]
     origin = getattr(key, "__origin__", UnionType)
     if origin is UnionType or origin is Union:

@@ -91,6 +91,7 @@ def parameters_of_function(
     owner: type | None = None,
     me: type | None = None,
     bound: tuple[int, frozenset[str]] = (0, frozenset()),
+    seen: Mapping[str, Any] | None = None,
 ) -> tuple[Parameter, ...]:
     """
     Return the parameters of a plain Python function.
@@ -101,6 +102,7 @@ def parameters_of_function(
         owner: The class whose body wrote it, if any.
         me: What ``Self`` means; *owner* where that is nothing else.
         bound: What a ``functools.partial`` has bound already: how many positions after *skip*, and which names.
+        seen: Variables of functions around it, which may be over.
     """
     me = me or owner
     if hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
@@ -110,13 +112,13 @@ def parameters_of_function(
             return parameters_of_signature(signed, Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
         if inner is not function:
             if isinstance(inner, types.FunctionType):
-                return parameters_of_function(inner, skip=skip, owner=owner, me=me, bound=bound)
+                return parameters_of_function(inner, skip=skip, owner=owner, me=me, bound=bound, seen=seen)
             return parameters_of_signature(signature_of(inner), Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
     code = function.__code__
     count = code.co_argcount
     if not count and not code.co_kwonlyargcount:
         return ()
-    evaluate: Evaluate = Evaluator(function, owner)
+    evaluate: Evaluate = Evaluator(function, owner, seen)
     try:
         written = annotations_of(function)
     except Exception as error:  # since CPython 3.14 they are evaluated only here, and one that raises takes all with it
@@ -270,7 +272,9 @@ def class_annotations(cls: type) -> Iterator[tuple[str, Any, Evaluate]]:
         yield name, annotation, evaluate
 
 
-def returned_by(function: types.FunctionType, owner: type | None = None, me: type | None = None) -> Any:
+def returned_by(
+    function: types.FunctionType, owner: type | None = None, me: type | None = None, seen: Mapping[str, Any] | None = None
+) -> Any:
     """
     Return the normal form of the type that *function* says it returns; MISSING where it says nothing.
 
@@ -279,4 +283,4 @@ def returned_by(function: types.FunctionType, owner: type | None = None, me: typ
     written = annotations_of(function).get("return", MISSING)
     if type(written) is type or written is MISSING:
         return written
-    return read(written, Evaluator(function, owner), me or owner)
+    return read(written, Evaluator(function, owner, seen), me or owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._compat import annotations_of, signature_of
@@ -11,7 +12,7 @@ from .annotations import OMITTED, Parameter, parameters_of_function, parameters_
 from .keys import read_ask
 from .texts import evaluator_of_class, names_of_module, why_unreadable
 
-__all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
+__all__ = ["BY_HAND", "annotations_of_class", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
 
 _VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 
@@ -48,8 +49,13 @@ def writes_init(cls: type) -> bool:
     return init is not None and getattr(init, "__name__", "") not in (_OF_PROTOCOLS, BY_HAND)
 
 
-def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
-    """Return the parameters of *cls*'s constructor; none where it is written in C without a signature."""
+def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tuple[Parameter, ...]:
+    """
+    Return the parameters of *cls*'s constructor; none where it is written in C without a signature.
+
+    Args:
+        seen: Variables of functions around it, which may be over.
+    """
     call = constructor_of(cls)
     if call is None:
         return _parameters_of_metaclass(cls)
@@ -63,16 +69,26 @@ def parameters_of_class(cls: type) -> tuple[Parameter, ...]:
     signed = _own_signature(cls) if "__dataclass_fields__" in vars(cls) and _takes_anything(function) else None
     if isinstance(signed, inspect.Signature):
         # A dataclass that hides its fields behind **kwargs (pydantic); they are what its signature shows.
-        found = parameters_of_signature(signed, evaluator_of_class(cls), function, me=cls)
+        found = parameters_of_signature(signed, evaluator_of_class(cls, seen=seen), function, me=cls)
     else:
         owner = next((base for base in cls.__mro__ if _writes(base, call)), cls)
-        found = parameters_of_function(function, skip=1, owner=owner, me=cls)
+        found = parameters_of_function(function, skip=1, owner=owner, me=cls, seen=seen)
         if not is_generated(function) and not any(parameter.unreadable for parameter in found):
             return found
     # A generated __init__ (dataclass, attrs) repeats what base classes, maybe of other modules, wrote.
     for parameter in found:
-        _reread(parameter, function, cls)
+        _reread(parameter, function, cls, seen)
     return found
+
+
+def annotations_of_class(cls: type) -> Iterator[Any]:
+    """Give the annotations, as written, that *cls*'s constructor may repeat or has."""
+    call = constructor_of(cls)
+    if call is not None:
+        yield from annotations_of(inspect.unwrap(call)).values()
+    if hasattr(cls, "__dataclass_fields__") or hasattr(cls, "__attrs_attrs__"):
+        for base in cls.__mro__:
+            yield from annotations_of(base).values()
 
 
 def is_generated(function: Any) -> bool:
@@ -146,7 +162,7 @@ def writer_of(cls: type, name: str) -> tuple[type, Any] | None:
     return None
 
 
-def _reread(parameter: Parameter, function: Any, cls: type) -> None:
+def _reread(parameter: Parameter, function: Any, cls: type, seen: Mapping[str, Any] | None) -> None:
     """Read a generated constructor's parameter where the field of that name was written."""
     found = writer_of(cls, parameter.name)
     if found is None:
@@ -156,8 +172,9 @@ def _reread(parameter: Parameter, function: Any, cls: type) -> None:
         parameter.writer = base
     if isinstance(text, str) and annotations_of(function).get(parameter.name) == text:
         names = names_of_module(base.__module__, function.__globals__)
+        evaluate = evaluator_of_class(base, names, seen)
         try:
-            parameter.ask, parameter.unreadable = read_ask(text, evaluator_of_class(base, names), cls), ""
+            parameter.ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
         except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
             parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")
-            without_type(parameter, text, evaluator_of_class(base, names))
+            without_type(parameter, text, evaluate)

@@ -8,7 +8,8 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from .._compat import annotations_of, signature_of
@@ -16,12 +17,12 @@ from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
 from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
-from .constructors import constructor_of, hidden_fields, parameters_of_class
+from .constructors import annotations_of_class, constructor_of, hidden_fields, parameters_of_class
 from .forms import is_alias, is_union, normal
 from .keys import MISSING, Factory, Lazy, Token, plain_of, read
-from .texts import Evaluator, evaluator_of_module
+from .texts import Evaluator, evaluator_of_module, names_around
 
-__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
+__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "misfit_hooks", "value_maker"]
 
 # Kinds of factories.
 VALUE = "value"  #: no call: the value itself
@@ -67,7 +68,7 @@ _VAGUE = (object, Any, typing.NoReturn, typing.Never)
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "skip", "undecided", "written")
+    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "seen", "skip", "undecided", "written")
 
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
@@ -79,12 +80,14 @@ class Maker:
         self.partial = _NOTHING_BOUND  #: positions and names bound already
         self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
         self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
+        #: names that its texts use, as the functions around it had them when it was handed over; None where it needs none
+        self.seen: Mapping[str, Any] | None = None
         self.undecided = False  #: what it says that it returns could not be read yet
 
     def take(self, other: Maker) -> None:
         """Be called as *other* is."""
         self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
-        self.form = other.form
+        self.form, self.seen = other.form, other.seen
 
     # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
 
@@ -105,7 +108,7 @@ class Maker:
         if self.kind is VALUE:
             return ()
         if self.cls is not None:
-            found = parameters_of_class(self.cls)
+            found = parameters_of_class(self.cls, self.seen)
             return found if self.partial is _NOTHING_BOUND else _around(found, *self.partial)
         if self.function is None:
             try:
@@ -115,7 +118,9 @@ class Maker:
             module = str(getattr(self.written, "__module__", ""))
             return parameters_of_signature(signature, evaluator_of_module(module), self.written)
         owner = owner or self.home
-        return parameters_of_function(self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial)
+        return parameters_of_function(
+            self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial, seen=self.seen
+        )
 
     def misfit(self) -> str:
         """Return why the factory cannot be called with what is known of it, and the way out; "" where it can."""
@@ -170,7 +175,7 @@ class Maker:
 
     def _said(self, owner: type | None) -> Any:
         """Return the normal form of the return annotation."""
-        said = returned_by(self.function, owner or self.home, self.home)
+        said = returned_by(self.function, owner or self.home, self.home, self.seen)
         if isinstance(said, typing.TypeVar) and self.skip:
             # The older way to say Self: def make(cls: type[T]) -> T.
             function = self.function
@@ -312,6 +317,26 @@ def _check_made(maker: Maker, token: Any, made: Any, said: Any) -> None:
     )
 
 
+def misfit_hooks(cls: type, names: Iterable[str]) -> Iterator[str]:
+    """Give what is wrong with methods of *cls* that are awaited without arguments."""
+    for name in names:
+        function = inspect.getattr_static(cls, name, None)
+        taken = 0 if isinstance(function, staticmethod) else 1
+        function = inspect.unwrap(getattr(function, "__func__", function))
+        if not isinstance(function, types.FunctionType):
+            continue
+        called, code = f"{cls.__qualname__}.{name}", function.__code__
+        place = place_of_function(function)
+        maker = Maker(function, _kind_of(function, code), function, None, function)
+        with suppress(Exception):
+            maker = maker.declared((), cls)
+        if maker.kind is not ASYNC:
+            yield f"{called} ({place}) is awaited: write async def {name}(self), without a yield"
+        required = code.co_varnames[taken : code.co_argcount - len(function.__defaults__ or ())]
+        if required:
+            yield f"{called} ({place}) is called with nothing but self, and takes {', '.join(required)} too"
+
+
 # --- reading a factory ------------------------------------------------------------------------------------
 
 
@@ -328,9 +353,15 @@ def maker_of(factory: Any) -> Maker:
         DeclarationError: It cannot be called, or nothing tells how.
     """
     if type(factory) is type:
-        return Maker(factory, SYNC, None, factory, factory)
+        maker = Maker(factory, SYNC, None, factory, factory)
+        if "<locals>" in factory.__qualname__:
+            maker.seen = names_around(factory, annotations_of_class(factory))
+        return maker
     if type(factory) is types.FunctionType and not hasattr(factory, "__wrapped__"):
-        return Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
+        maker = Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
+        if "<locals>" in factory.__qualname__:
+            maker.seen = names_around(factory, annotations_of(factory).values())
+        return maker
     call = factory
     positions, names = 0, frozenset[str]()
     while isinstance(call, functools.partial):
@@ -342,6 +373,8 @@ def maker_of(factory: Any) -> Maker:
     if form is not None or (isinstance(call, type) and call is not Any):
         maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
+        if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
+            maker.seen = names_around(maker.cls, annotations_of_class(maker.cls))
         if form is not None and call is factory:
             maker.call = form
         return maker
@@ -364,6 +397,8 @@ def maker_of(factory: Any) -> Maker:
         own = inner
     maker = Maker(factory, own, function, None, written)
     maker.partial, maker.skip, maker.home = bound, skip, home
+    if function is not None and "<locals>" in function.__qualname__:
+        maker.seen = names_around(function, annotations_of(function).values())
     return maker
 
 

@@ -29,7 +29,7 @@ _MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
 class Taken:
     """One parameter of an injected function."""
 
-    __slots__ = ("annotation", "asked", "default", "kind", "marked", "name", "shown")
+    __slots__ = ("annotation", "asked", "default", "form", "kind", "marked", "name", "shown")
 
     def __init__(self, name: str, kind: Any, default: Any, annotation: Any, marked: bool) -> None:
         self.name = name
@@ -38,6 +38,7 @@ class Taken:
         self.annotation = annotation  #: as written; MISSING where there is none
         self.marked = marked  #: filled where the caller does not pass it
         self.shown: Any = kind  #: how the caller may pass it: a kind, or None where that cannot be
+        self.form: Any = MISSING  #: the annotation of a local function's, read while what stands around it ran
         self.asked: Any = MISSING  #: the token of a marked one, once read
 
 
@@ -74,7 +75,7 @@ class Form:
         """
         one = self.taken[number]
         if one.asked is MISSING:
-            found = _read(function, one)
+            found = _read(function, one) if one.form is MISSING else one.form
             ask = ask_for(found)
             if one.default is MISSING:
                 one.asked = shortened(found)
@@ -187,12 +188,16 @@ def _taken(function: Any) -> Iterator[Taken]:
         default = MISSING if parameter.default is inspect.Parameter.empty or parameter.default is INJECTED else parameter.default
         by_hand = parameter.kind in (_MANY, _MANY_BY_NAME) or parameter.name in passed
         expected = parameter.default is INJECTED
-        marked = not by_hand and annotation is not MISSING and _marks(function, parameter.name, annotation, expected)
+        form = MISSING if by_hand or annotation is MISSING else _form(function, parameter.name, annotation)
+        marked = form is not MISSING and _marks(function, parameter.name, annotation, form, expected)
         if expected and not marked and not by_hand:
             raise _refuse(function, parameter.name, annotation, "From[{}]")
         if type(default) is Inject and not by_hand:
             raise _refuse(function, parameter.name, annotation, f"Annotated[{{}}, {default!r}]")
-        yield Taken(parameter.name, parameter.kind, default, annotation, marked)
+        one = Taken(parameter.name, parameter.kind, default, annotation, marked)
+        if marked and form is not UNREADABLE and below is not None and "<locals>" in below.__qualname__:
+            one.form = form
+        yield one
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
@@ -235,22 +240,31 @@ def _evaluated(function: Any, one: Taken) -> Any:
         return one.annotation
 
 
-def _marks(function: Any, name: str, annotation: Any, expected: bool) -> bool:
+UNREADABLE: Any = object()
+
+
+def _form(function: Any, name: str, annotation: Any) -> Any:
+    """Return the normal form of an annotation, UNREADABLE where it cannot be read yet."""
+    if type(annotation) is type:
+        return annotation
+    try:
+        return read(annotation, _evaluator(function, name))
+    except Exception:  # whatever evaluating a user's text may raise
+        return UNREADABLE
+
+
+def _marks(function: Any, name: str, annotation: Any, form: Any, expected: bool) -> bool:
     """
     Tell whether an annotation marks its parameter, as far as it can be read now: also around names that are defined later.
 
     Args:
+        form: The annotation, read.
         expected: The default says that it does, so that this is believed where the annotation cannot be read yet.
     """
-    if type(annotation) is type:
-        return False
-    evaluate = _evaluator(function, name)
+    if form is not UNREADABLE:
+        return is_marked(form)
     try:
-        return is_marked(read(annotation, evaluate))
-    except Exception:
-        pass
-    try:
-        return is_marked(read(annotation, lenient(evaluate))) or expected
+        return is_marked(read(annotation, lenient(_evaluator(function, name)))) or expected
     except Exception:  # no form at all: it is the caller's
         return expected
 

@@ -85,7 +85,7 @@ class Registry:
 
     __slots__ = (
         "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "listed", "middleware", "name",
-        "place", "replaced", "scopes", "waiting", "watchers",
+        "place", "replaced", "scopes", "seen", "waiting", "watchers",
     )  # fmt: skip
 
     def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place | None = None) -> None:
@@ -97,6 +97,8 @@ class Registry:
         self.context: Mapping[str, tuple[Hashable, ...]] = {}
         self.scopes: tuple[str, ...] = ()
         self.middleware: tuple[Any, ...] = ()
+        #: names that its texts use, as the function around a local class had them
+        self.seen: Mapping[str, Any] | None = None
         #: this class's own descriptors
         self.attributes: dict[str, Attribute] = {}
         #: one registration, or all of a multi key

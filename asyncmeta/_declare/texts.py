@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .._compat import type_parameters_of
@@ -15,7 +17,7 @@ from .tokens import MISSING
 
 __all__ = [
     "Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "lenient",
-    "names_of_module", "why_unreadable",
+    "names_around", "names_of_module", "why_unreadable",
 ]  # fmt: skip
 
 Evaluate = Callable[[str], Any]
@@ -23,7 +25,9 @@ Evaluate = Callable[[str], Any]
 _NO_NAMES: Mapping[str, Any] = {}
 
 
-def evaluator_for(names: Mapping[str, Any], more: Mapping[str, Any] | None = None, inside: str = "") -> Evaluate:
+def evaluator_for(
+    names: Mapping[str, Any], more: Mapping[str, Any] | None = None, inside: str = "", seen: Mapping[str, Any] | None = None
+) -> Evaluate:
     """
     Return a function that evaluates the text of an annotation in the module that wrote it, nowhere else.
 
@@ -33,7 +37,10 @@ def evaluator_for(names: Mapping[str, Any], more: Mapping[str, Any] | None = Non
         names: The module's globals.
         more: Names that come before: type parameters, a class's own names, closed-over variables.
         inside: The qualified name of what has the annotation: functions around it that still run are looked into.
+        seen: What these had when they were looked into before; see `names_around`.
     """
+    if seen is not None:  # it stands nearer than the module
+        more = seen if more is None else {**seen, **more}
 
     def evaluate(text: str) -> Any:
         # Nearly all annotations are one name; `eval` costs ten times this look-up.
@@ -52,7 +59,7 @@ def evaluator_for(names: Mapping[str, Any], more: Mapping[str, Any] | None = Non
             if not isinstance(error, NameError) and not more:
                 raise
             try:
-                return eval(_expression(text), {}, _Wider(names, more or _NO_NAMES, inside, isinstance(error, NameError)))
+                return eval(_expression(text), {}, _Wider(names, more, inside, isinstance(error, NameError)))
             except Exception as again:
                 raise again if isinstance(again, NameError) and again.name != name else error from None
 
@@ -67,9 +74,9 @@ def _expression(text: str) -> str:
 class _Wider(dict[str, Any]):
     """Names for the second reading of a text."""
 
-    def __init__(self, names: Mapping[str, Any], more: Mapping[str, Any], inside: str, own: bool) -> None:
+    def __init__(self, names: Mapping[str, Any], more: Mapping[str, Any] | None, inside: str, own: bool) -> None:
         super().__init__()
-        self._places = [more, names] if own else [names]
+        self._places = [more, names] if own and more is not None else [names]
         self._names, self._inside = names, inside
 
     def __missing__(self, name: str) -> Any:
@@ -205,17 +212,17 @@ def _local_names(function: Any, owner: type | None) -> dict[str, Any] | None:
 class Evaluator:
     """Evaluates texts for one function; what that takes is gathered when the first text comes."""
 
-    __slots__ = ("_evaluate", "function", "owner")
+    __slots__ = ("_evaluate", "function", "owner", "seen")
 
-    def __init__(self, function: types.FunctionType, owner: type | None) -> None:
-        self.function, self.owner = function, owner
+    def __init__(self, function: types.FunctionType, owner: type | None, seen: Mapping[str, Any] | None = None) -> None:
+        self.function, self.owner, self.seen = function, owner, seen
         self._evaluate: Evaluate | None = None
 
     def __call__(self, text: str) -> Any:
         if self._evaluate is None:
             function = self.function
             more = _local_names(function, self.owner)
-            self._evaluate = evaluator_for(function.__globals__, more, _inside(function, self.owner))
+            self._evaluate = evaluator_for(function.__globals__, more, _inside(function, self.owner), self.seen)
         return self._evaluate(text)
 
     def why(self, error: BaseException) -> str:
@@ -238,6 +245,36 @@ def evaluator_of_module(name: str) -> Evaluate:
     return evaluator_for(names_of_module(name))
 
 
-def evaluator_of_class(cls: type, fallback: Mapping[str, Any] = _NO_NAMES) -> Evaluate:
+def evaluator_of_class(
+    cls: type, fallback: Mapping[str, Any] = _NO_NAMES, seen: Mapping[str, Any] | None = None
+) -> Evaluate:
     """Return a function that evaluates the texts of *cls*'s body."""
-    return evaluator_for(names_of_module(cls.__module__, fallback), _names_of_class(cls), f"{cls.__qualname__}.")
+    return evaluator_for(names_of_module(cls.__module__, fallback), _names_of_class(cls), f"{cls.__qualname__}.", seen)
+
+
+def names_around(thing: Any, written: Iterable[Any]) -> Mapping[str, Any] | None:
+    """
+    Return the variables of functions around a local function or class that texts of its annotations use; None where they use none.
+
+    Such a function may be over when the annotations are read, and its variables gone.
+
+    Args:
+        written: The annotations.
+    """
+    wanted: set[str] = set()
+    pending = list(written)
+    while pending:
+        one = pending.pop()
+        text = one if type(one) is str else one.__forward_arg__ if isinstance(one, typing.ForwardRef) else ""
+        if text:
+            with suppress(Exception):  # told when it is read
+                wanted.update([node.id for node in ast.walk(ast.parse(_expression(text))) if isinstance(node, ast.Name)])
+        elif type(one) is not type and type(one) is not typing.TypeVar:
+            pending.extend(typing.get_args(one))
+    if not wanted:
+        return None
+    names: Mapping[str, Any] = getattr(thing, "__globals__", None) or names_of_module(thing.__module__)
+    found: dict[str, Any] = {}
+    for around in _around(names, f"{thing.__qualname__}."):
+        found = {**{name: around[name] for name in wanted if name in around}, **found}
+    return found or None

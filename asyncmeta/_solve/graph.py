@@ -9,13 +9,13 @@ from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
-from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable
+from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable, plain_of
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of
 from .._names import close_to, name_of
-from .generics import bound_parameters, is_open, open_key_of, variables_of
+from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
@@ -353,6 +353,12 @@ class Graph(Lookup):
             return (
                 f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
                 "in a generic service take it as a parameter of the constructor, not as an attribute"
+            )
+        named = [other for layer in self.layers for other in layer.entries if names_of(other) and plain_of(other) == key]
+        if named:
+            return (
+                f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
+                "it is registered (a string in Annotated is a name)"
             )
         if not isinstance(key, type) or typing.get_origin(key) is not None:
             return self._why_not(key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
-from .._declare.makers import SYNC, maker_of, value_maker
+from .._declare.makers import SYNC, maker_of, misfit_hooks, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import Place, is_a
@@ -32,6 +32,7 @@ from .nodes import (
     START,
     Ambiguous,
     Node,
+    Problem,
     Several,
     Site,
     Target,
@@ -315,7 +316,9 @@ class Lookup:
     def _implicit_registration(self, registry: Registry) -> Registration:
         if registry.implicit is None:
             assert registry.cls is not None
-            registry.implicit = Registration(registry.cls, maker_of(registry.cls), registry.lifetime, registry.place)
+            maker = maker_of(registry.cls)
+            maker.seen = maker.seen or registry.seen
+            registry.implicit = Registration(registry.cls, maker, registry.lifetime, registry.place)
         return registry.implicit
 
     def app_node(self) -> Node:
@@ -449,12 +452,14 @@ class Lookup:
         node.owner = owner
         if maker.form is not None:
             binding = binding_of(maker.form, binding or {})
-        elif binding is None and hasattr(maker.cls, "__parameters__"):
+        elif binding is None and maker.cls is not None and hasattr(maker.cls, "__parameters__"):
             binding = closing(maker.cls, registration.keys)
         node.binding = binding
         node.problems = problems_of(node, self.levels, self.app.__qualname__)
         if service is not None:
-            if any(getattr(service, name, nothing) is not nothing for name, nothing in self.hooks.items()):
+            own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
+            node.problems += tuple([Problem("plain", registration.key, hint=why) for why in misfit_hooks(service, own)])
+            if own:
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
                 built.problems, built.binding = node.problems, node.binding
                 self.nodes[registration, view, built] = built  # found through the node that starts it

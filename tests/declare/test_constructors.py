@@ -280,3 +280,74 @@ def test_a_pydantic_dataclass_is_filled_by_its_fields():
     limits = container.get_nowait(Limits)
 
     assert (limits.engine, limits.named, limits.size) == (container.get_nowait(Engine), "x", 3)
+
+
+class Sync(AsyncServiceBase):
+    def on_startup(self): ...
+
+
+class Yields(AsyncServiceBase):
+    async def on_startup(self):
+        yield
+
+
+class Takes(AsyncServiceBase):
+    async def on_startup(self, engine): ...
+
+
+class Stops(AsyncServiceBase):
+    def on_shutdown(self): ...
+
+
+@pytest.mark.parametrize(("cls", "said"), [
+    (Sync, r"Sync\.on_startup \(\S+:\d+\) is awaited: write async def on_startup\(self\)"),
+    (Yields, r"Yields\.on_startup \(\S+:\d+\) is awaited: write async def on_startup\(self\), without a yield"),
+    (Takes, r"Takes\.on_startup \(\S+:\d+\) is called with nothing but self, and takes engine too"),
+    (Stops, r"Stops\.on_shutdown \(\S+:\d+\) is awaited"),
+])  # fmt: skip
+def test_life_cycle_methods_that_cannot_be_awaited_are_told(cls, said):
+    """
+    A synchronous on_startup or on_shutdown, one that yields, or takes arguments, is a problem of the check.
+    """
+    with pytest.raises(GraphErrors, match=said):
+        Container(application(cls))
+
+
+def test_life_cycle_methods_of_other_kinds_are_fine():
+    """
+    One that is decorated, has defaults, or says that it returns an awaitable, is awaited like any other.
+    """
+
+    class Decorated(AsyncServiceBase):
+        @functools.cache  # noqa: B019  # a wrapper like others
+        def on_startup(self): ...
+
+        async def on_shutdown(self, quickly: bool = False): ...
+
+    class Returns(AsyncServiceBase):
+        def on_startup(self) -> te.Awaitable[None]:
+            return super().on_startup()
+
+    Decorated.on_startup = functools.wraps(ServiceBase.on_startup)(lambda self: ServiceBase.on_startup(self))
+
+    Container(application(Decorated, Returns))
+
+
+def test_a_named_value_is_mentioned_to_who_misses_the_plain_one():
+    """
+    Who asks for a type that is only registered with a name is told of that.
+    """
+    from asyncmeta import inject_dependency
+
+    App = fresh_app()
+
+    @inject_dependency(on=App)
+    def make() -> Annotated[Engine, "the current one"]:
+        return Engine()
+
+    def use(engine: Engine): ...
+
+    App.register_dependency("use", use)
+
+    with pytest.raises(GraphErrors, match=r'Annotated\[Engine, "the current one"\] is registered, which is a value with a name'):
+        Container(App)

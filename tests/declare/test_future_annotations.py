@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pytest
 
 from asyncmeta import (
+    INJECTED,
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     Container,
@@ -21,6 +22,7 @@ from asyncmeta import (
     Inject,
     Lazy,
     inject_dependency,
+    injected,
 )
 
 if TYPE_CHECKING:
@@ -226,9 +228,6 @@ async def test_names_for_checkers_only_do_not_matter_beside_a_default():
 def local_app():
     """Return an application with a factory that asks for a local class, and what is made where that can be seen."""
 
-    class Local:
-        pass
-
     class App(AsyncServiceBase):
         pass
 
@@ -239,9 +238,13 @@ def local_app():
         def __init__(self, local: Local):
             self.local = local
 
-    App.register_value(Local, "local")
     App.register_dependency("made", make)
     App.register_dependency("held", Holder)
+
+    class Local:
+        pass
+
+    App.register_value(Local, "local")
     container = Container(App)
     return App, [container.get_nowait("made"), container.get_nowait("held").local]
 
@@ -257,7 +260,7 @@ def test_a_local_name_is_read_while_its_function_runs():
 
 def test_a_local_name_cannot_be_read_when_its_function_is_over():
     """
-    A string annotation that names a local class is a problem where nothing sees it any more, never a guess.
+    One that names a local class which stood further down is a problem where nothing sees it any more, never a guess.
     """
     App, _ = local_app()
 
@@ -320,3 +323,51 @@ async def test_a_decorator_around_what_is_no_function_hides_no_marker(inner):
 
     assert list(inspect.signature(filled).parameters) == ["amount"]
     assert answer == "2 part"
+
+
+def application_of_local_classes():
+    """Return an application whose classes and functions are local to this function, and what it makes."""
+    from dataclasses import dataclass
+
+    class Engine: ...
+
+    class Store:
+        def __init__(self, engine: Engine, maybe: list[Engine] | None):
+            self.engine = engine
+
+    @dataclass
+    class Fields:
+        engine: Engine
+
+    class App(AsyncServiceBase):
+        def __init__(self, store: Store):
+            self.store = store
+
+    class Page: ...
+
+    @inject_dependency(on=App)
+    def make_page(fields: Fields) -> Iterator[Page]:
+        yield Page()
+
+    for cls in (Engine, Store, Fields):
+        App.register_dependency(cls, cls)
+
+    @injected
+    def use(engine: From[Engine] = INJECTED):
+        return engine
+
+    return App, Engine, Store, Page, use
+
+
+def test_local_names_are_those_that_were_seen_when_it_was_registered():
+    """
+    Texts of local classes and functions are read with the variables that stood around them when they were registered.
+    """
+    App, Engine, Store, Page, use = application_of_local_classes()
+
+    with Container(App) as container:
+        engine = container.get_nowait(Engine)
+        assert container.get_nowait(App).store.engine is engine
+        assert container.get_nowait(Store).engine is engine
+        assert use() is engine
+        assert isinstance(container.get_nowait(Page), Page)
