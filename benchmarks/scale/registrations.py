@@ -1,7 +1,7 @@
 """
 What do ten thousand registrations cost, and does it grow straight?
 
-Every size is measured in fresh processes (``python -m benchmarks.scale SIZE [strings]``
+Every size is measured in fresh processes (``python -m benchmarks.scale.registrations SIZE [strings]``
 prints one measurement), so that nothing of one is known to the next.
 """
 
@@ -13,9 +13,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from . import floor, ours
-from .measure import Row, Scenario, in_process, spread
-from .work import Layers
+from .. import floor, ours
+from ..measure import Row, Scenario, in_process, spread
+from ..work import Layers
 
 PROCESSES = 5  #: for each size
 
@@ -71,9 +71,9 @@ def same_work(graph: Layers, last: list[Any]) -> None:
 
 def measure(_: int) -> list[Row]:
     """Measure 1,000 and 10,000; the latter also with annotations in strings."""
-    small = [json.loads(in_process("scale", 1_000)) for _ in range(PROCESSES)]
-    large = [json.loads(in_process("scale", 10_000)) for _ in range(PROCESSES)]
-    strings = [json.loads(in_process("scale", 10_000, "strings")) for _ in range(PROCESSES)]
+    small = [json.loads(in_process("scale.registrations", 1_000)) for _ in range(PROCESSES)]
+    large = [json.loads(in_process("scale.registrations", 10_000)) for _ in range(PROCESSES)]
+    strings = [json.loads(in_process("scale.registrations", 10_000, "strings")) for _ in range(PROCESSES)]
 
     def made(runs: list[dict[str, Any]]) -> list[float]:
         return [each["register"] + each["check"] for each in runs]
