@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 import weakref
@@ -10,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from .. import Container
 
-__all__ = ["KEY", "TESTED", "Lifespan", "begun_again"]
+__all__ = ["KEY", "TESTED", "Lifespan", "begun_again", "need_asyncio", "tell_of_no_lifespan"]
 
 Connection = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +37,31 @@ def begun_again(container: Container) -> None:
     """
     container._enter()  # not by entering it: nobody owns this life, as nobody owned that before the first one
 
+
+
+def need_asyncio() -> None:
+    """
+    Refuse to run elsewhere than on an event loop of asyncio's.
+
+    Raises:
+        RuntimeError: It is one of trio's, or none.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "a container runs on event loops of asyncio only, and none is running here, as under trio: let the server run asyncio, "
+            'and a test client, too: TestClient(app, backend="asyncio"), anyio_backend = "asyncio"'
+        ) from None
+
+
+def tell_of_no_lifespan() -> None:
+    """Tell that a server that speaks no lifespan leaves the life of the container to its user."""
+    _LOGGER.warning(
+        "a request came before any lifespan: the server or test client sends none (daphne, lifespan=off, TestClient without "
+        "with), so singletons are built when they are first needed, and nobody closes the container unless you enter it yourself: "
+        "`async with container:` around the server"
+    )
 
 
 class Living(Protocol):
@@ -72,6 +98,7 @@ class Lifespan:
 
     async def run(self, living: Living, app: Application, scope: Connection) -> None:
         """Live with *app*, from the server's first word to its last one."""
+        need_asyncio()
         await self._receive()  # the start-up message: it is passed on later
         try:
             # Made here: what was raised before a message is received would mean that we do not know this protocol.

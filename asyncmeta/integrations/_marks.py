@@ -13,7 +13,7 @@ from typing_extensions import get_type_hints
 
 from .. import injected
 
-__all__ = ["asynchronous", "by_name", "innermost", "marked", "marked_annotations"]
+__all__ = ["asynchronous", "by_name", "collecting", "innermost", "marked", "marked_annotations"]
 
 
 def innermost(handler: Any) -> Any:
@@ -99,3 +99,31 @@ def _like(handler: Any) -> Any:
             return handler(*args, **named)
 
     return call
+
+
+def collecting(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Return a function with the marked parameters of *handler* alone, which gives their values by name.
+
+    For handlers below decorators that pass some parameters by themselves, so that nobody can tell how they are called.
+    """
+    names = marked(handler)
+    found = marked_annotations(handler, names)
+    given = inspect.signature(handler).parameters
+    parameters = [given[name].replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=found[name]) for name in names]
+    collect: Any
+    if inspect.iscoroutinefunction(innermost(handler)):
+
+        async def acollect(**values: Any) -> dict[str, Any]:
+            return values
+
+        collect = acollect
+    else:
+
+        def collect_now(**values: Any) -> dict[str, Any]:
+            return values
+
+        collect = collect_now
+    collect.__name__, collect.__qualname__ = handler.__name__, handler.__qualname__
+    collect.__signature__, collect.__annotations__ = inspect.Signature(parameters), found
+    return injected(collect)

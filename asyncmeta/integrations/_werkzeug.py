@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from .. import Container, ScopeError
 from ._handlers import Handler, grouped, handler, methods_of, unfilled
 
-__all__ = ["KEY", "container_of", "handlers_of", "refusing", "status_of"]
+__all__ = ["KEY", "container_of", "handlers_of", "refusing", "status_of", "tell"]
 
 #: Under this name the application's extensions hold its container.
 KEY = "asyncmeta"
@@ -57,6 +57,14 @@ def handlers_of(app: Any) -> Iterator[Handler]:
     for command in getattr(getattr(app, "cli", None), "commands", {}).values():
         if command.callback is not None:
             yield handler(command.callback, f"command {command.name}")
+
+
+def tell(error: ScopeError) -> None:
+    """Note at *error*, of a view that was called where no request is on its way, what to do."""
+    error.add_note(
+        "In test_request_context() no request is sent, so none has a scope: ask by app.test_client(), or open one: "
+        "`with container.scope() as scope, scope.ambient():` (`async with` where values have to be awaited)"
+    )
 
 
 def refusing(add: Callable[..., Any], cure: str) -> Callable[..., Any]:

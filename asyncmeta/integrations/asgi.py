@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
-from ._lifespan import KEY, TESTED, Lifespan, begun_again
+from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
 
 __all__ = [
@@ -144,6 +144,7 @@ class ContainerMiddleware:
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
+        self._lives = False  #: a lifespan was heard of, or it was told that none is
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 
@@ -162,6 +163,10 @@ class ContainerMiddleware:
             return
         # In one piece: each request pays for every call in here.
         container = self._container or self.container
+        if not self._lives:
+            need_asyncio()
+            self._lives = True
+            tell_of_no_lifespan()
         if container.closed and container in TESTED:  # asked without a lifespan, after one
             begun_again(container)
         around: dict[str, Any] | None = None
@@ -242,6 +247,7 @@ class ContainerMiddleware:
 
     def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
+        self._lives = True
         if not isinstance(self._source, Container):
             self._container = None
         return self.container

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import click
 
 from .. import Container, From, ScopeError, injected
 from ._handlers import Handler, handler as _handler
+from ._marks import collecting, innermost, marked
 from .commands import Decorator, Run, Source, container_from, noted, of_command, run_in_context
 
 __all__ = ["From", "container_of", "inject", "setup", "with_container"]
@@ -41,7 +43,7 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        filled = injected(function)
+        filled = _around(function) if hasattr(function, "__wrapped__") else injected(function)
 
         @functools.wraps(filled)
         def command(*args: Any, **named: Any) -> Any:
@@ -52,6 +54,32 @@ def with_container(source: Source | None = None, *, run: Run = asyncio.run) -> D
         return command
 
     return decorate
+
+
+def _around(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function below decorators, which may pass some parameters by themselves, with its marked ones filled."""
+    if not marked(function):
+        return function
+    values = collecting(function)
+    if inspect.iscoroutinefunction(innermost(function)):
+
+        @functools.wraps(function)
+        async def afilled(*args: Any, **named: Any) -> Any:
+            return await function(*args, **{**await values(), **named})
+
+        return _hidden(afilled, function)
+
+    @functools.wraps(function)
+    def filled(*args: Any, **named: Any) -> Any:
+        return function(*args, **{**values(), **named})
+
+    return _hidden(filled, function)
+
+
+def _hidden(filled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *filled* with a signature that shows no mark."""
+    filled.__signature__ = inspect.signature(injected(function))
+    return filled  # type: ignore[no-any-return]  # it is, but functions take any attribute only as Any
 
 
 #: `with_container` for commands whose container is that of the program: ``setup(command, container)``.

@@ -112,12 +112,14 @@ def run_command(
     Raises:
         AsyncDependencyError: What a plain function needs has to be awaited.
         TypeError: A plain function returned a coroutine.
+        RuntimeError: A coroutine function is called where a loop is running.
         BaseException: What *function* raised, after all is closed.
 
     .. versionadded:: 0.1.0
     """
     ended: BaseException | None = None
     if inspect.iscoroutinefunction(function):
+        _refuse_running_loop()
         return run(_run(function, container, context, well))
     with container, container.scope(context) as scope, scope.ambient():
         try:
@@ -136,6 +138,18 @@ def run_command(
                 raise
             ended = error
     raise ended
+
+
+def _refuse_running_loop() -> None:
+    """Refuse to begin a loop where one runs: Python's own words for that say nothing of commands."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "this command is a coroutine function and runs in an event loop of its own, but one is running here already: call it in a "
+        "thread, `await asyncio.to_thread(...)`, or let what is below the command be a function of its own and await that"
+    )
 
 
 async def _run(

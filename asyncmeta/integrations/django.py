@@ -22,6 +22,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefuncti
 from django.conf import settings  # type: ignore[import-untyped]
 from django.core import asgi as django_asgi  # type: ignore[import-untyped]
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation  # type: ignore[import-untyped]
+from django.core.handlers.asgi import ASGIRequest  # type: ignore[import-untyped]
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse  # type: ignore[import-untyped]
 from django.http.multipartparser import MultiPartParserError  # type: ignore[import-untyped]
 from django.urls import get_resolver  # type: ignore[import-untyped]
@@ -137,7 +138,8 @@ class ContainerMiddleware:
 
     It is middleware of Django's, for asynchronous and synchronous applications: in the first, what has to be awaited can be
     had; in the second, many threads share the container, and nothing is awaited.  What stands after it in the settings is
-    inside of the scope.
+    inside of the scope.  It may stand above and below synchronous-only middleware, in an asynchronous application too; that
+    runs in threads then, as Django runs it.
 
     The scope ends when the response is made and before it is sent; a finalizer that fails makes Django answer 500 instead,
     or what it answers by itself: ``Http404``, ``PermissionDenied``, ``SuspiciousOperation``.  The scope of a response that
@@ -165,10 +167,14 @@ class ContainerMiddleware:
             begun_again(self.container)
         takes = self.container.takes(HttpRequest)
         border = getattr(settings, "ASYNCMETA_ERROR_STATUS", ERROR_STATUS)
-        life = _Life(self.container.scope({HttpRequest: request} if takes else None), border, awaits=self._awaits)
+        # Below synchronous middleware in an asynchronous application this is called in a thread, and views may await all the same.
+        awaits = self._awaits or isinstance(request, ASGIRequest)
+        life = _Life(self.container.scope({HttpRequest: request} if takes else None), border, awaits=awaits)
         request.asyncmeta = life.scope  # pyright: ignore[reportAttributeAccessIssue]  # requests carry what middleware adds
         request._asyncmeta_life = life  # pyright: ignore[reportAttributeAccessIssue]
-        return self._aanswer(request, life) if self._awaits else self._answer(request, life)
+        if self._awaits:
+            return self._aanswer(request, life)
+        return self._answer_in_thread(request, life) if awaits else self._answer(request, life)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         """Note what a view raised: Django makes a response of it."""
@@ -187,6 +193,22 @@ class ContainerMiddleware:
         else:
             life.note(response)
             life.end(None)
+        return response
+
+    def _answer_in_thread(self, request: HttpRequest, life: _Life) -> HttpResponseBase:
+        """The same, in a thread of an asynchronous application: the scope is one of its loop."""
+        async_to_sync(life.scope.__aenter__)()
+        try:
+            with life.scope.ambient():
+                response: Any = self.get_response(request)
+        except BaseException as error:
+            async_to_sync(life.aend)(error)
+            raise
+        if _streams(response) and response.is_async:
+            response.streaming_content = _AsyncStream(response.streaming_content, life)
+        else:
+            life.note(response)
+            async_to_sync(life.aend)(None)
         return response
 
     async def _aanswer(self, request: HttpRequest, life: _Life) -> HttpResponseBase:

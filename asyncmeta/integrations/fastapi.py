@@ -20,7 +20,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from .. import Container, DeclarationError, FinalizationErrors, Inject, ScopeError
+from .. import INJECTED, Container, DeclarationError, FinalizationErrors, Inject, Scope, ScopeError, injected
 from . import starlette
 from ._endings import ERROR_STATUS, ErrorResponse, is_failure
 from ._handlers import Handler, asking, handler as _handler
@@ -54,6 +54,8 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
         async def provided(connection: HTTPConnection) -> Any:  # async, or FastAPI would run it in a thread
             scope = connection.scope.get(KEY)
             made_here(connection.scope)
+            if scope is None and "type" not in connection.scope:  # a message of FastStream's plugin for FastAPI
+                scope = await _ambient()
             if scope is None:
                 raise ScopeError(
                     "no scope is around: app.add_middleware(ContainerMiddleware, container=...), and without connections=False "
@@ -64,6 +66,12 @@ def dependency(token: Any) -> Callable[..., Awaitable[Any]]:
         provided.asyncmeta_token = token  # type: ignore[attr-defined]  # functions take any attribute
         found = _DEPENDENCIES.setdefault(token, provided)
     return found
+
+
+@injected
+async def _ambient(scope: Annotated[Scope, Inject()] = INJECTED) -> Scope:
+    """Return the scope that is around: what a broker's middleware opens for a message."""
+    return scope
 
 
 if TYPE_CHECKING:
@@ -87,10 +95,15 @@ else:
             return _marked(token)
 
 
+def mark_of(token: Any) -> params.Depends:
+    """Return FastAPI's own mark of what a scope gives for *token*."""
+    # FastAPI keeps nothing for the request: the scope does, as the lifetime says.
+    return Depends(dependency(token), use_cache=False)  # type: ignore[no-any-return]  # typed as what a handler gets
+
+
 def _marked(token: Any) -> Any:
     """Return the annotation that both we and FastAPI know."""
-    # FastAPI keeps nothing for the request: the scope does, as the lifetime says.
-    return Annotated[token, Inject(), Depends(dependency(token), use_cache=False)]
+    return Annotated[token, Inject(), mark_of(token)]
 
 
 def setup(app: FastAPI, container: Source, **options: Any) -> FastAPI:
@@ -190,9 +203,11 @@ class ContainerRoute(APIRoute):
     container: ClassVar[Container | None] = None
     #: From which status on an answer is a failure of such a scope.
     error_status: ClassVar[int] = ERROR_STATUS
+    #: Whether the scope of the request is taken where it has one of the container.
+    shared: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, container: Container, *, error_status: int = ERROR_STATUS) -> type[ContainerRoute]:
+    def of(cls, container: Container, *, error_status: int = ERROR_STATUS, shared: bool = False) -> type[ContainerRoute]:
         """
         Return a route class whose handlers are filled by *container*: ``APIRouter(route_class=ContainerRoute.of(container))``.
 
@@ -202,18 +217,24 @@ class ContainerRoute(APIRoute):
         A scope begins when a handler is called and ends when it has returned: before FastAPI makes a response of what it
         returned, and before a ``StreamingResponse`` is sent.  For a generator, it ends when that is exhausted, or closed with
         its response since the client has gone.  Finalizers see what the handler raised, or that it answers with an error by
-        itself; what they raise is the handler's, and answered as that.  The scope is the handler's alone: dependencies, other
-        middleware and `injected` functions that it calls do not see it, and it knows no request as context.
+        itself; what they raise is the handler's, and answered as that.
+
+        *What that changes.*  The scope is the handler's alone: dependencies, other middleware and `injected` functions that it
+        calls do not see it, and have another session; it knows no request as context.  What the handler returns is made into a
+        response when the session is closed: an object of an ORM that loads its attributes late has to be loaded, or turned
+        into data, before.  With *shared*, a handler takes the scope of its request instead, where there is one: then all of
+        that is as with a plain `ContainerRoute`.
 
         Args:
             container: Fills the handlers.
             error_status: From which status on an answer is a failure, also one that a handler raises.
+            shared: Take the scope of the request where `ContainerMiddleware` has opened one of this container.
 
         Raises:
             GraphErrors: When a route is made: what its handler asks for does not fit together.
         """
-        facts = {"container": container, "error_status": error_status, "__module__": cls.__module__, "__doc__": cls.__doc__}
-        return type(cls.__name__, (cls,), facts)
+        facts = {"container": container, "error_status": error_status, "shared": shared}
+        return type(cls.__name__, (cls,), {**facts, "__module__": cls.__module__, "__doc__": cls.__doc__})
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if isinstance(endpoint, _MethodEndpoint):  # of a class-based view, whose router makes its routes anew
@@ -226,6 +247,8 @@ class ContainerRoute(APIRoute):
             prepared = _remembered(container.inject(_asynchronous(endpoint)))
         else:
             prepared = _in_own_scope(endpoint, container, self.error_status)
+            if self.shared and prepared is not endpoint:
+                prepared = _in_either(filled(by_name(endpoint)), prepared)
         if prepared is not endpoint and _is_method(endpoint):
             prepared = (_MethodStream if generates(endpoint) else _MethodEndpoint)(endpoint, prepared)
         super().__init__(path, prepared, **options)
@@ -239,6 +262,12 @@ class ContainerRoute(APIRoute):
         async def noted(request: Request) -> Response:
             if not own:
                 made_here(request.scope)
+            elif self.shared:
+                scope = request.scope.get(KEY)
+                has_one = scope is not None and scope.container is self.container
+                _HAS_SCOPE.set(has_one)
+                if has_one:
+                    made_here(request.scope)
             try:
                 return await handle(request)
             except FinalizationErrors as error:
@@ -257,6 +286,20 @@ def status_of(error: BaseException) -> int | None:
 
 
 # --- a scope of one's own -------------------------------------------------------------------------------
+
+
+#: Whether the request of this task has a scope that its handler shares.
+_HAS_SCOPE: Final[ContextVar[bool]] = ContextVar("asyncmeta_fastapi_has_scope", default=False)
+
+
+def _in_either(shared: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what runs *shared* where the request has a scope, else *own*."""
+
+    @functools.wraps(own)
+    async def either(*args: Any, **named: Any) -> Any:
+        return await (shared if _HAS_SCOPE.get() else own)(*args, **named)
+
+    return either
 
 
 class _Answered:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from faststream import BaseMiddleware, Context, ContextRepo, Depends, ExceptionMiddleware, FastStream, StreamMessage
@@ -38,7 +40,15 @@ else:
         """
 
         def __class_getitem__(cls, wanted: Any) -> Any:
-            return Annotated[wanted, Inject(), Depends(_fetching(wanted), cast=False)]
+            marks = [Inject(), Depends(_fetching(wanted), cast=False)]
+            if "fastapi" in sys.modules:  # for subscribers of FastStream's plugin, whose parameters FastAPI reads
+                marks.append(_of_fastapi(wanted))
+            return Annotated[(wanted, *marks)]
+
+
+def _of_fastapi(wanted: Any) -> Any:
+    """Return FastAPI's own mark for the same value."""
+    return import_module(f"{__package__}.fastapi").mark_of(wanted)
 
 
 @functools.cache

@@ -6,21 +6,25 @@ Flask is synchronous: a request's scope is one of the kind that needs no loop, a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from flask import Flask, Request, Response, g, has_request_context, request, request_finished, request_started
 
-from .. import Container, FinalizationErrors, From, Scope, injected as inject
+from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected
 from ._applications import check_application
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
 from ._lifespan import TESTED, begun_again
-from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of
+from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of, tell
 
 __all__ = ["From", "container_of", "inject", "setup"]
 
 #: What to do where nobody fills a mark.
 CURE: Final = "put @inject of asyncmeta.integrations.flask, or @injected, below Flask's decorator"
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _ANSWER: Final = "asyncmeta.answer"  #: in a request's environment: the response instead of the one that was made
 _LIVES = "_asyncmeta_lives"  #: in `g`; several where a request is made inside of another one's context
@@ -113,6 +117,24 @@ def setup(app: Flask, container: Container, *, level: str | None = None, error_s
     app.extensions[KEY] = container
     app.add_url_rule = refusing(app.add_url_rule, CURE)  # type: ignore[method-assign]  # so views are refused at their line
     return app
+
+
+def inject(view: Callable[P, R], /) -> Callable[P, R]:
+    """Fill the marked parameters of a view, ``From[T]``, from the scope of its request; below Flask's decorator."""
+    filled = injected(view)
+    if filled is view:
+        return view
+
+    @functools.wraps(filled)
+    def call(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return filled(*args, **named)
+        except ScopeError as error:
+            if has_request_context() and not g.get(_LIVES):
+                tell(error)
+            raise
+
+    return call
 
 
 class _Answering:

@@ -6,6 +6,7 @@ The ASGI wrapper does the work; what a handler raised is known to Quart alone, a
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -13,11 +14,11 @@ from typing import Any, Final, Literal
 from quart import Quart, Response, has_request_context, request, websocket
 from quart.signals import got_request_exception, got_websocket_exception, request_started, websocket_started
 
-from .. import Container, From, injected
+from .. import Container, From, ScopeError, injected
 from ._applications import check_application
 from ._endings import ERROR_STATUS
 from ._marks import asynchronous
-from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of
+from ._werkzeug import KEY, container_of, handlers_of as handlers_of, refusing, status_of, tell
 from .asgi import Connection, ContainerMiddleware, Receive, Send, failed, made_here
 
 __all__ = ["From", "container_of", "inject", "setup"]
@@ -92,7 +93,20 @@ def inject(view: Callable[..., Any], /) -> Callable[..., Any]:
     As `injected`; and a synchronous view becomes an asynchronous one that runs it in a thread, so that it gets values that
     have to be awaited, too.
     """
-    return injected(asynchronous(view))
+    filled: Any = injected(asynchronous(view))
+    if filled is view or inspect.isasyncgenfunction(filled):
+        return filled  # type: ignore[no-any-return]  # as the view is
+
+    @functools.wraps(filled)
+    async def call(*args: Any, **named: Any) -> Any:
+        try:
+            return await filled(*args, **named)
+        except ScopeError as error:
+            if has_request_context() and _REQUEST not in _connection():
+                tell(error)
+            raise
+
+    return call
 
 
 def _connection() -> Connection:

@@ -22,6 +22,7 @@ from strawberry.types import ExecutionContext
 from .. import Container, From, Scope, ScopeError, injected
 from ._endings import going_nowhere
 from ._handlers import Handler, check, handler as _handler
+from .asgi import failed
 
 __all__ = ["KEY", "ContainerExtension", "From", "SyncContainerExtension", "container_of", "inject", "setup"]
 
@@ -112,7 +113,21 @@ class _Extension(SchemaExtension):
         values: dict[Any, object] = {ExecutionContext: execution} if self._container.takes(ExecutionContext) else {}
         if self._context is not None:
             values.update(self._context(execution))
-        scope = self._container.scope(values)
+        return self._found_by_resolvers(self._container.scope(values))
+
+    def _connection(self) -> MutableMapping[str, Any] | None:
+        """Return ASGI's mapping of the request that the operation comes by, where that has a scope of our container."""
+        if self._context is not None or self._container.takes(ExecutionContext):
+            return None  # what a scope that is open cannot be given
+        request = _found(self.execution_context.context, "request")
+        connection = getattr(request, "scope", None)
+        if not isinstance(connection, MutableMapping) or connection.get("type") != "http":
+            return None  # a websocket carries many operations
+        scope = connection.get(KEY)
+        return connection if isinstance(scope, Scope) and scope.container is self._container and not scope.closed else None
+
+    def _found_by_resolvers(self, scope: Scope) -> Scope:
+        execution = self.execution_context
         operation = _Operation(scope, self._sync)
         if execution.context is None:
             execution.context = {}
@@ -163,8 +178,14 @@ class ContainerExtension(_Extension):
 
     *When a scope begins and ends.*  It is open from before the operation is parsed until its result is complete, and closed
     before that is returned; that of a subscription is open until the subscription ends.  Resolvers that run side by side
-    share its values.  It is found in the operation's context under `KEY`, and by resolvers that are decorated with
-    `inject`.  `ExecutionContext` is given to it where the application declares that.
+    share its values.  It is found in the operation's context under `KEY`, by resolvers that are decorated with `inject`,
+    and by `injected` functions that resolvers of any kind call.  `ExecutionContext` is given to it where the application
+    declares that.
+
+    *In a request that has a scope.*  Where `asgi.ContainerMiddleware` of the same container stands around (FastAPI,
+    Starlette, Litestar, Quart), an operation that comes by a request has the scope of that: one session for dependencies,
+    context getters and resolvers.  It ends with the request, and so does what its finalizers raise; an error of a resolver
+    fails the request for them.  Operations of a websocket, and those that are given context values, have scopes of their own.
 
     *Failure.*  An error of any resolver fails the operation, although GraphQL answers with the data of the others: finalizers
     see the first one.  A subscription that its client ends early is seen as what its transport does with it: `GeneratorExit`
@@ -176,10 +197,19 @@ class ContainerExtension(_Extension):
     """
 
     async def on_operation(self) -> AsyncIterator[None]:
+        connection = self._connection()
+        if connection is not None:
+            with self._found_by_resolvers(connection[KEY]).ambient():
+                yield
+            error = self._outcome()
+            if error is not None:
+                failed(connection, error)
+            return
         scope = self._scope()
         await scope.__aenter__()
         try:
-            yield
+            with scope.ambient():
+                yield
         except BaseException as left:
             await scope.__aexit__(type(left), left, None)
             raise
@@ -201,7 +231,8 @@ class SyncContainerExtension(_Extension):
         scope = self._scope()
         scope.__enter__()
         try:
-            yield
+            with scope.ambient():
+                yield
         except BaseException as left:
             scope.__exit__(type(left), left, None)
             raise

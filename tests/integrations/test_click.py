@@ -17,7 +17,7 @@ pytest.importorskip("click", reason="needs click")
 import click
 from click.testing import CliRunner
 
-from asyncmeta.integrations.click import with_container
+from asyncmeta.integrations.click import inject, setup, with_container
 
 
 def commands(source):
@@ -326,7 +326,7 @@ INTERRUPTED = """
 import asyncio, click
 from collections.abc import AsyncIterator
 from asyncmeta import AsyncServiceBase, From, inject_dependency
-from asyncmeta.integrations.click import with_container
+from asyncmeta.integrations.click import inject, setup, with_container
 
 class Session: ...
 class Shop(AsyncServiceBase):
@@ -368,3 +368,59 @@ def test_an_interrupt_rolls_back():
     assert [*journal, output] == ["ready\n", "rollback CancelledError\n"]
     assert errors.strip() == "Aborted!"
     assert program.returncode == 1
+
+
+ORDERS = {
+    "above": lambda ours: lambda function: ours(click.pass_context(function)),
+    "below": lambda ours: lambda function: click.pass_context(ours(function)),
+    "above pass_obj": lambda ours: lambda function: ours(click.pass_obj(function)),
+    "among options": lambda ours: lambda function: click.option("--count", default=1)(
+        click.pass_context(ours(click.option("--size", default=2)(function)))
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["with_container", "inject"])
+@pytest.mark.parametrize("order", ORDERS)
+@both
+def test_any_place_among_the_decorators(kind, order, way):
+    """
+    It stands above or below what passes parameters by itself, and among options.
+    """
+    app, journal = APPS[kind]()
+
+    def body(first, session, more):
+        return f"{type(first).__name__} {type(session).__name__} {sorted(more.items())}"
+
+    if kind == "async":
+
+        async def command(first, session: From[Session], **more):
+            click.echo(body(first, session, more))
+    else:
+
+        def command(first, session: From[Session], **more):
+            click.echo(body(first, session, more))
+
+    decorated = click.command()(ORDERS[order](with_container(app) if way == "with_container" else inject)(command))
+    if way == "inject":
+        setup(decorated, app)
+
+    result = run(decorated)
+
+    first = "Context" if "obj" not in order else "Container" if way == "inject" else "NoneType"
+    more = [("count", 1), ("size", 2)] if order == "among options" else []
+    assert (result.output, result.exit_code) == (f"{first} Session {more}\n", 0), result.exception
+    assert journal == ["+pool", "begin", "commit", "-pool"]
+
+
+async def test_a_command_where_a_loop_is_running():
+    """
+    A coroutine function cannot begin a loop inside of one that runs: the error says what to do, and nothing is left behind.
+    """
+    app, journal = shop()
+
+    result = run(commands(app)["async"], "tea")
+
+    assert isinstance(result.exception, RuntimeError)
+    assert "asyncio.to_thread" in str(result.exception)
+    assert journal == []

@@ -378,3 +378,56 @@ def test_the_container_is_named_in_the_settings(world):
 
 
 CONTAINER = World().container
+
+
+# --- middleware that is synchronous only ---
+
+
+def plain_old(get_response):
+    """Django's documented form of a middleware: a function, synchronous."""
+
+    def middleware(request):
+        request.seen = [*getattr(request, "seen", []), "old"]
+        response = get_response(request)
+        response.headers["X-Old"] = "yes"
+        return response
+
+    return middleware
+
+
+OLD = f"{__name__}.plain_old"
+
+
+@pytest.mark.parametrize("path_", ["order", "now", "unavailable", "stream/async"])
+@pytest.mark.parametrize("middleware", [[OLD, MIDDLEWARE], [MIDDLEWARE, OLD], [OLD, MIDDLEWARE, OLD]])
+@guarded
+async def test_synchronous_middleware_in_an_asynchronous_application(world, middleware, path_):
+    """
+    Middleware that is synchronous only may stand on either side of ours: views of both kinds have their session, with what
+    has to be awaited, which ends as in any other place.
+    """
+    with site(*URLS, middleware=middleware):
+        server = Server(get_asgi_application())
+        async with server.running():
+            exchange = await server.http(f"/{path_}").run()
+
+    assert dict(exchange.got[0]["headers"])[b"X-Old"] == b"yes"
+    status, ends = (503, "rollback ErrorResponse") if path_ == "unavailable" else (200, "commit")
+    assert exchange.got[0]["status"] == status
+    assert world.journal[0] == "+pool" and world.journal[-2:] == [ends, "-pool"]
+
+
+@guarded
+async def test_whitenoise_beside_the_middleware(world):
+    """
+    WhiteNoise, which is synchronous only, serves files without a scope's session, and lets views through.
+    """
+    pytest.importorskip("whitenoise")
+    with site(*URLS, middleware=[MIDDLEWARE, "whitenoise.middleware.WhiteNoiseMiddleware"]):
+        with override_settings(STATIC_URL="/static/", STATIC_ROOT=None):
+            server = Server(get_asgi_application())
+            async with server.running():
+                exchange = await server.http("/order").run()
+
+    assert exchange.got[0]["status"] == 200
+    assert world.journal == ["+pool", "tea", "commit", "-pool"]

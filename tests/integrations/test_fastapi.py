@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import threading
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Annotated
@@ -1017,3 +1018,66 @@ def test_a_websocket_that_an_exception_closes_has_failed(any_app, journal):
             ends.append(journal[-1].split(":")[0])
 
     assert ends == ["rollback", "commit"]
+
+
+def test_trio_is_refused_with_a_sentence(container):
+    """
+    A test client that runs trio is told to run asyncio, at the start and at a request without one.
+    """
+    pytest.importorskip("trio")
+    app = FastAPI()
+    app.add_middleware(ContainerMiddleware, container=container)
+
+    with pytest.raises(BaseException) as started, TestClient(app, backend="trio"):
+        pass
+    with pytest.raises(BaseException) as asked:
+        TestClient(app, backend="trio").get("/")
+
+    for caught in started, asked:
+        assert "event loops of asyncio only" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_that_sends_no_lifespan_is_told_once(container, caplog):
+    """
+    The first request that comes before any lifespan leaves a line that says who closes the container; the others do not.
+    """
+    app, other = FastAPI(), FastAPI()
+    for one in app, other:
+        one.add_middleware(ContainerMiddleware, container=container)
+
+    async def ask():
+        async with container:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+                for _ in range(2):
+                    await client.get("/")
+
+    asyncio.run(ask())
+    with TestClient(other) as client:
+        client.get("/")
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "asyncmeta"]
+    assert len(lines) == 1 and "async with container" in lines[0]
+
+
+@pytest.mark.parametrize("connections", [True, False])
+def test_a_route_class_that_shares_the_scope_of_the_request(container, journal, connections):
+    """
+    With ``shared=True`` a handler and its dependencies have one session, where the middleware opens scopes; else its own.
+    """
+    app = FastAPI()
+    app.router.route_class = ContainerRoute.of(container, shared=True)
+    app.add_middleware(ContainerMiddleware, container=container, connections=connections)
+
+    async def dependency(request: Request):
+        scope = request.scope.get(KEY)
+        return None if scope is None else await scope.get(Session)
+
+    @app.get("/")
+    async def handler(session: From[Session], other: Annotated[object, Depends(dependency)]):
+        return session is other
+
+    with TestClient(app) as client:
+        assert client.get("/").json() is connections
+
+    assert journal == ["+database", "+session", "commit", "-database"]

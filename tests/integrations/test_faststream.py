@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import warnings
 from typing import Annotated
 
 import pytest
@@ -409,3 +410,67 @@ async def test_with_a_real_redis(redis):
     assert journal == ["tea", "commit", "wrong", "rollback", "uncommittable", "milk", "commit"]
     assert pending["pending"] == 2
     assert container.closed
+
+
+@guarded
+async def test_subscribers_of_the_plugin_for_fastapi():
+    """
+    FastStream's router for FastAPI lets FastAPI read parameters: `From` of either integration works in its subscribers.
+    """
+    pytest.importorskip("fastapi")
+    with warnings.catch_warnings():  # it is moving to a package of its own
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from faststream.redis.fastapi import RedisRouter
+
+    from asyncmeta.integrations import fastapi, faststream
+
+    app, journal = shop()
+    container = Container(app)
+    router = RedisRouter(middlewares=[ContainerMiddleware(container)])
+
+    @router.subscriber("one")
+    async def one(name: str, session: fastapi.From[Session]) -> None:
+        journal.append(f"{name} {type(session).__name__}")
+
+    @router.subscriber("two")
+    async def two(name: str, session: faststream.From[Session]) -> None:
+        journal.append(f"{name} {type(session).__name__}")
+        raise LookupError
+
+    async with container, TestRedisBroker(router.broker, connect_only=False) as broker:
+        await broker.publish("tea", "one")
+        with pytest.raises(LookupError):
+            await broker.publish("milk", "two")
+
+    assert journal == ["+pool", "begin", "tea Session", "commit", "begin", "milk Session", "rollback LookupError", "-pool"]
+
+
+@guarded
+async def test_an_exception_middleware_that_would_hide_failures_is_refused():
+    """
+    Where an ExceptionMiddleware stands inside of ours, the application does not start; outside of it both do their work.
+    """
+    from faststream.middlewares import ExceptionMiddleware
+
+    app, journal = shop()
+    container, told = Container(app), ExceptionMiddleware({LookupError: lambda error: None})
+
+    def made(*middlewares):
+        broker = RedisBroker(middlewares=middlewares)
+
+        @broker.subscriber("orders")
+        async def handle(name: str, session: From[Session]) -> None:
+            raise LookupError
+
+        return broker, FastStream(broker, lifespan=lifespan(container))
+
+    broker, program = made(ContainerMiddleware(container), told)
+    async with TestRedisBroker(broker, connect_only=True):
+        with pytest.raises(RuntimeError, match=r"middlewares=\[ExceptionMiddleware"):
+            async with TestApp(program):
+                pass
+    broker, program = made(told, ContainerMiddleware(container))
+    async with TestRedisBroker(broker, connect_only=True), TestApp(program):
+        await broker.publish("tea", "orders")
+
+    assert journal == ["+pool", "begin", "rollback LookupError", "-pool"]

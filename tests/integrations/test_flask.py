@@ -14,13 +14,14 @@ from asyncmeta import (
     From,
     Inject,
     Scope,
+    ScopeError,
     inject_dependency,
     injected,
 )
 
 flask = pytest.importorskip("flask")
 
-from asyncmeta.integrations.flask import setup  # noqa: E402
+from asyncmeta.integrations.flask import inject, setup  # noqa: E402
 
 from .shops import Lines as Session, ending  # noqa: E402
 
@@ -382,3 +383,22 @@ def test_overrides_in_tests():
             world.app.test_client().get("/order")
         world.app.test_client().get("/order")
     assert world.journal == ["fake tea", "+pool", "tea", "commit", "-pool"]
+
+
+def test_a_view_in_a_request_context_of_a_test():
+    """
+    ``test_request_context`` sends no request, so no scope is there: the error says what to do, and that works.
+    """
+    world = World()
+
+    @inject
+    def view(session: From[Session]):
+        return type(session).__name__
+
+    with world.app.test_request_context("/"):
+        with pytest.raises(ScopeError) as caught:
+            view()
+        assert "app.test_client()" in caught.value.__notes__[0]
+        with world.container.scope() as scope, scope.ambient():
+            assert view() == "Lines"
+    world.container.close()

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from helpers import Journal, guarded, outcome
 
-from asyncmeta import AsyncServiceBase, Container, From, inject_dependency, injected
+from asyncmeta import AsyncServiceBase, Container, From, ScopeError, inject_dependency, injected
 from asyncmeta.integrations.asgi import CONNECTION
 
 quart = pytest.importorskip("quart")
 
-from asyncmeta.integrations.quart import setup  # noqa: E402
+from asyncmeta.integrations.quart import inject, setup  # noqa: E402
 
 from .asgi_server import Server  # noqa: E402
 from .shops import Lines as Session, ending  # noqa: E402
@@ -248,3 +248,24 @@ async def test_overrides_in_tests():
         async with world.container.override({Session: Fake()}, everywhere=True):
             await app.test_client().get("/order")
     assert world.journal == ["+pool", "fake tea", "-pool"]
+
+
+@guarded
+async def test_a_view_in_a_request_context_of_a_test():
+    """
+    ``test_request_context`` sends no request, so no scope is there: the error says what to do, and that works.
+    """
+    world = World()
+
+    @inject
+    async def view(session: From[Session]):
+        return type(session).__name__
+
+    async with world.app.test_request_context("/"):
+        with pytest.raises(ScopeError) as caught:
+            await view()
+        assert "app.test_client()" in caught.value.__notes__[0]
+        async with world.container.scope() as scope:
+            with scope.ambient():
+                assert await view() == "Lines"
+    await world.container.aclose()

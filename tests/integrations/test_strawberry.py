@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import functools
+import warnings
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 import pytest
 from helpers import LIMIT, Journal, fresh_app
 
-from asyncmeta import AsyncDependencyError, Container, From, Scope, inject_dependency
+from asyncmeta import INJECTED, AsyncDependencyError, Container, From, Scope, inject_dependency, injected
 
 strawberry = pytest.importorskip("strawberry", reason="needs strawberry-graphql")
 from strawberry.types import ExecutionContext  # noqa: E402
 
+from asyncmeta.integrations import strawberry as ours  # noqa: E402
 from asyncmeta.integrations.strawberry import KEY, ContainerExtension, SyncContainerExtension, inject  # noqa: E402
 
 
@@ -323,3 +325,118 @@ async def test_without_the_extension_a_resolver_says_what_is_missing():
     result = await strawberry.Schema(query=Query).execute("{ cheap }", context_value={})
 
     assert "ContainerExtension" in result.errors[0].message
+
+
+# --- in a request that has a scope ---
+
+
+@pytest.fixture(params=["fastapi", "litestar", "quart"])
+def served(request):
+    """Return what asks a schema behind a framework, and the journal; its container serves the framework, too."""
+    pytest.importorskip(request.param)
+    pytest.importorskip("httpx")
+    app, journal = shop()
+    container = Container(app)
+
+    @injected
+    async def audit(work: From[Work] = INJECTED):
+        journal.append("audited")
+
+    @strawberry.type
+    class Shared:
+        @strawberry.field
+        @inject
+        async def same(self, info: strawberry.Info, work: From[Work]) -> bool:
+            return info.context["mine"] is work if "mine" in info.context else True
+
+        @strawberry.field
+        async def undecorated(self) -> int:
+            await audit()
+            return 1
+
+        @strawberry.field
+        async def fail(self) -> int:
+            await audit()
+            raise LookupError("no")
+
+    schema = strawberry.Schema(Shared)
+    ours.setup(schema, container)
+
+    async def ask(query):
+        import httpx
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://shop") as client, container:
+            return (await client.post("/graphql", json={"query": query})).json()
+
+    if request.param == "fastapi":
+        from fastapi import FastAPI
+        from strawberry.fastapi import GraphQLRouter
+
+        from asyncmeta.integrations import fastapi
+
+        async def context(work: fastapi.From[Work]):
+            return {"mine": work}
+
+        web = fastapi.setup(FastAPI(), container)
+        web.include_router(GraphQLRouter(schema, context_getter=context), prefix="/graphql")
+    elif request.param == "litestar":
+        from litestar import Litestar
+        from strawberry.litestar import make_graphql_controller
+
+        from asyncmeta.integrations import litestar
+
+        controller = make_graphql_controller(schema, path="/graphql")
+        with warnings.catch_warnings():  # the controller is written for an older Litestar
+            warnings.simplefilter("ignore", DeprecationWarning)
+            web = litestar.setup(Litestar([controller], logging_config=None, openapi_config=None), container)
+    else:
+        from quart import Quart
+        from strawberry.quart.views import GraphQLView
+
+        from asyncmeta.integrations import quart
+
+        web = quart.setup(Quart("shop"), container)
+        web.add_url_rule("/graphql", view_func=GraphQLView.as_view("graphql", schema=schema))
+    return ask, journal
+
+
+async def test_one_session_for_each_request(served):
+    """
+    What depends on the request, the context getter, resolvers and their helpers share one session, which commits once.
+    """
+    ask, journal = served
+
+    assert (await ask("{ same undecorated }"))["data"] == {"same": True, "undecorated": 1}
+    assert sorted(journal) == ["audited", "begin", "commit"]
+
+
+async def test_a_resolver_that_fails_fails_its_request(served):
+    """
+    GraphQL answers with 200 and errors; the request's session rolls back all the same.
+    """
+    ask, journal = served
+
+    assert (await ask("{ fail }"))["errors"]
+    assert journal == ["begin", "audited", "rollback LookupError"]
+
+
+async def test_helpers_of_undecorated_resolvers_have_the_scope_of_their_operation():
+    """
+    Without a request, too: an injected function that a plain resolver calls shares the session of its operation.
+    """
+    app, journal = shop()
+
+    @injected
+    async def audit(work: From[Work] = INJECTED):
+        return work
+
+    @strawberry.type
+    class Plain:
+        @strawberry.field
+        async def same(self, info: strawberry.Info) -> bool:
+            return await audit() is await info.context[KEY].get(Work)
+
+    async with Container(app) as container:
+        schema = ours.setup(strawberry.Schema(Plain), container)
+        assert (await schema.execute("{ same }")).data == {"same": True}
+    assert journal == ["begin", "commit"]
