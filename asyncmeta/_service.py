@@ -340,7 +340,8 @@ class AsyncServiceBase(_Service):
 
     - ``lifetime``: "singleton" (one for each container), "scoped", "transient", or a level of the application.
     - ``providers``: a provider list, registered on this class.
-    - ``context``: tokens whose values come with a scope.
+    - ``context``: tokens whose values come with a scope, of the innermost level or by the name of one; of "singleton", with
+      the container.
     - ``scopes``: names of the levels, outer first.
     - ``middleware``: what is run around builds.
     """

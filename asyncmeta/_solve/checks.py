@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Set
+from collections.abc import Container, Hashable, Iterable, Set
 from typing import Any
 
 from .._declare.keys import Ask
@@ -20,12 +20,13 @@ from ..errors import (
     MissingDependencyError,
 )
 from .arguments import asked_plainly, factory_of, is_argument, takes_arguments
+from .found import giving
 from .generics import is_open
 from .graph import Graph
 from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
-    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error",
+    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
     "problem_error", "reached_from",
 ]  # fmt: skip
 
@@ -58,6 +59,17 @@ def check_whole(graph: Graph) -> list[GraphError]:
         errors.extend(check_nodes(graph, starts, plainly=False))
         graph.checked = errors
     return list(graph.checked)
+
+
+def not_given(graph: Graph, given: Container[Hashable]) -> list[GraphError]:
+    """Return the problems of a container that is made with *given*: context of its own that is not among it."""
+    errors: list[GraphError] = []
+    for (key, level), node in graph.context_nodes.items():
+        if level == CONTAINER_LEVEL and key not in given and graph.find(None, key) is node:
+            name = name_of(key)
+            hint = f"{name_of(graph.app)} declares it as context of the container: {giving(key)}"
+            errors.append(MissingDependencyError(name, (name,), str(node.place), (), hint))
+    return errors
 
 
 def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:

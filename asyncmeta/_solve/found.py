@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
@@ -12,9 +13,10 @@ from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from .._names import Place, close_to, name_of
+from ..errors import ScopeError
 from .nodes import CONTEXT, Node, Problem
 
-__all__ = ["context_levels", "context_node", "handing_on", "highest", "overridden", "problems_of"]
+__all__ = ["context_levels", "context_node", "giving", "handing_on", "highest", "overridden", "problems_of"]
 
 
 def context_levels(
@@ -26,7 +28,7 @@ def context_levels(
     for registry in reversed(layers):
         for name, tokens in registry.context.items():
             level = len(levels) - 1 if not name else level_of(name, levels)
-            if level is None or level in (CONTAINER_LEVEL, TRANSIENT_LEVEL):
+            if level is None or level == TRANSIENT_LEVEL:
                 bad.append((name, registry))
                 continue
             for token in tokens:
@@ -38,11 +40,24 @@ def context_levels(
 
 
 def context_node(key: Hashable, level: int, name: str, place: Place) -> Node:
-    """Return the node of a value that comes with the scopes of *level*, which is called *name*."""
-    registration = Registration(key, value_maker(None), name, place)
-    node = Node(registration, registration.maker, CONTEXT, level, None, 0)
+    """Return the node of a value that comes with the scopes of *level*, which is called *name*, or with the container."""
+    if level == CONTAINER_LEVEL:  # kept like what is built there; where it was not given, nothing makes it
+        registration = Registration(key, Maker(partial(_refuse, key), SYNC, None, None, None), name, place)
+        node = Node(registration, registration.maker, SYNC, level, None, 0)
+    else:
+        registration = Registration(key, value_maker(None), name, place)
+        node = Node(registration, registration.maker, CONTEXT, level, None, 0)
     node.edges = ()
     return node
+
+
+def _refuse(key: Hashable) -> Any:
+    raise ScopeError(f"the container was made without {name_of(key)}, which is declared as its context: {giving(key)}")
+
+
+def giving(key: Hashable) -> str:
+    """Return how a container is given the value of *key*."""
+    return f"Container(..., {{{name_of(key)}: ...}})"
 
 
 def _same(value: Any) -> Any:

@@ -315,7 +315,7 @@ class Graph(Lookup):
 
     def expanded_nodes(self) -> list[Node]:
         """Return the nodes whose edges are known."""
-        return [node for node in self.nodes.values() if node.edges is not None]
+        return [node for node in (*self.nodes.values(), *self.context_nodes.values()) if node.edges is not None]
 
     def known(self) -> int:
         """Return a number that grows when more edges are known."""

@@ -195,6 +195,8 @@ def _by_level(graph: Graph) -> Mapping[str, tuple[Hashable, ...]]:
     """Return the context keys of *graph* by the name of their level, as a class declares them."""
     found: dict[str, tuple[Hashable, ...]] = {}
     for key, level in graph.context_nodes:
+        if level == CONTAINER_LEVEL:
+            continue  # the parent's own
         name = graph.levels[level]
         found[name] = (*found.get(name, ()), key)
     return found

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         if app:
             what = "a service class, a container or an application of a framework, as in shop.main:Shop"
             made.add_argument("application", metavar="MODULE:APP", help=what)
+            made.add_argument("--factory", action="store_true", help="APP is a function without arguments that makes it")
         return made
 
     check = add(_check, "check", "Tell every problem with its place; and what is replaced or unused, as warnings.")
@@ -105,7 +106,7 @@ def _above_zero(text: str) -> int:
 def _loaded(options: Any) -> Any:
     """Return the application; a module that raises something of its own is refused with its traceback."""
     try:
-        return application(options.application)
+        return application(options.application, factory=options.factory)
     except (AsyncMetaError, Refusal, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit: a program that was not made to be imported

@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 from collections.abc import Hashable, Iterable
+from inspect import iscoroutinefunction
+from types import FunctionType
 from typing import Any
 
 from .. import Container, ScopeError, Token
@@ -23,11 +25,14 @@ class Refusal(Exception):
     """What is asked for cannot be done; the text says why."""
 
 
-def application(wanted: str) -> Any:
+def application(wanted: str, *, factory: bool = False) -> Any:
     """
     Return the service class or container that *wanted* names, or what serves an application of a framework.
 
     Importing its module runs it.  A module of Django's settings is named alone.
+
+    Args:
+        factory: What is named is a function that makes it.
 
     Raises:
         Refusal: There is no such thing, or it is something else.
@@ -54,14 +59,28 @@ def application(wanted: str) -> Any:
             names = close_to(part, [name for name in dir(found) if not name.startswith("_")])
             meant = f"; did you mean {' or '.join(names)}?" if names else ""
             raise Refusal(f"{module_name} has no {path}{meant}") from None
+    if factory:
+        found = _made_by(found, wanted)
     if isinstance(found, Container) or registry_of(found) is not None:
         return found
     if integration_of(found) is not None:
         return _served(found, wanted)
+    if not factory and isinstance(found, FunctionType):
+        raise Refusal(f"{wanted} is a function; say --factory where it makes the application or its container")
     kind = "class" if isinstance(found, type) else name_of(type(found))
+    wanted = f"what {wanted}() made" if factory else wanted
     raise Refusal(
         f"{wanted} is a {kind}: neither a class derived from AsyncServiceBase nor a Container, nor an application of a framework"
     )
+
+
+def _made_by(factory: Any, wanted: str) -> Any:
+    """Return what *factory* makes, which is called without arguments."""
+    if not callable(factory) or isinstance(factory, Container) or registry_of(factory) is not None:
+        raise Refusal(f"{wanted} is no function that makes an application; leave out --factory")
+    if iscoroutinefunction(factory):
+        raise Refusal(f"{wanted} is async: --factory takes a plain function, which makes the container and does not enter it")
+    return factory()
 
 
 def _served(app: Any, wanted: str) -> Served:

@@ -131,9 +131,11 @@ async def test_an_override_beats_the_value():
     """
     An override of the key itself is what everybody gets, given or not.
     """
-    async with Container(with_session()) as container, container.override({Session: "fake"}):
+    app = fresh_app(context=[Session], providers=[Users])
+    async with Container(app) as container, container.override({Session: "fake"}):
         async with container.scope({Session: "given"}) as scope:
-            assert await scope.get(Session) == "fake"
+            users = await scope.get(Users)
+            assert await scope.get(Session) == users.taken == await users.late == await users.session == "fake"
 
 
 LEVELS = ("connection", "message")

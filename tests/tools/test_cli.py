@@ -917,3 +917,73 @@ def test_settings_of_django_are_an_application(tmp_path):
 
     assert done.returncode == 1
     assert "shop_urls.py:5: error: nothing provides Rates, needed by show_rates.rates" in done.stdout
+
+
+# --- what makes a container ---------------------------------------------------------------------------
+
+MADE = SOUND + """
+    class Settings: ...
+
+    class Site(Shop, context={"singleton": [Settings]}):
+        settings = AsyncDependencyDescriptor(Settings)
+
+    def make(): return Container(Site, {Settings: Settings()})
+    def make_class(): return Shop
+    def make_nothing(): return 3
+    async def make_later(): return make()
+    def make_broken(): return Container(Site)
+    container = make()
+"""
+
+
+@pytest.mark.parametrize("wanted", ["--factory {0}:make", "--factory {0}:make_class", "{0}:container", "{0}:Site"])
+@pytest.mark.parametrize("command", ["check --strict", "graph"])
+def test_what_makes_a_container_is_named(module, capsys, command, wanted):
+    """
+    A function that makes the application or its container is called with --factory; a container stands for itself; a class
+    is checked as if it had been given its context.
+    """
+    code, out, err = run(capsys, *command.split(), *wanted.format(module(MADE)).split())
+
+    assert (code, err) == (0, "")
+    assert "Shop" in out or "Site" in out
+
+
+def test_a_container_that_a_function_makes_is_started(module, capsys):
+    """
+    start enters the container that the function makes.
+    """
+    code, out, _ = run(capsys, "start", "--factory", f"{module(MADE)}:make")
+
+    assert code == 0
+    assert "started" in out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("{0}:make", "is a function; say --factory"),
+        ("--factory {0}:Shop", "is no function that makes an application; leave out --factory"),
+        ("--factory {0}:container", "is no function that makes an application; leave out --factory"),
+        ("--factory {0}:make_later", "is async: --factory takes a plain function"),
+        ("--factory {0}:make_nothing", "make_nothing() made is a int"),
+    ],
+)
+def test_what_makes_no_container_is_refused(module, capsys, wanted, said):
+    """
+    What --factory does not fit is refused with exit code 2 and a sentence that says so.
+    """
+    code, _, err = run(capsys, "check", *wanted.format(module(MADE)).split())
+
+    assert code == 2
+    assert said in err
+
+
+def test_a_function_whose_container_is_wrong(module, capsys):
+    """
+    What the container's own check finds is told as findings.
+    """
+    code, out, _ = run(capsys, "check", "--factory", f"{module(MADE)}:make_broken")
+
+    assert code == 1
+    assert "nothing provides Settings" in out

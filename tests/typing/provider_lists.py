@@ -60,6 +60,15 @@ class App(AsyncServiceBase, providers=[Users, {"provide": "config", "value": {"d
     pass
 
 
+class Given(AsyncServiceBase, context={"singleton": [Dsn, SIZE]}):
+    pass
+
+
+Container(Given, {Dsn: Dsn("x"), SIZE: 3})
+Container(Given, context={SIZE: 3})
+Container(Given, [SIZE])  # E: no mapping
+
+
 class Prepared(AsyncServiceBase, providers=annotated):
     pass
 

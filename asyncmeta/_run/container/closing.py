@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import new_task
@@ -58,6 +58,7 @@ class Ending(Scope):
         "_laid",  # overrides in force, for whomever
         "_loop",  # the one that may build
         "_lost",  # what was built and has been forgotten -> in which era
+        "_made_with",  # context of its own: by key what it was made with
         "_moves",  # how much of graph.moved is caught up with
         "_name",  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of scopes, a fact of containers
         "_observed",
@@ -89,6 +90,7 @@ class Ending(Scope):
     _forked_from: int
     _generations: list[tuple[dict[Any, Any], int]]
     _getters: Getters
+    _made_with: Mapping[Any, object]
     _graph: Graph
     _grounds: list[Ambient]
     _holders: set[asyncio.Task[Any]]

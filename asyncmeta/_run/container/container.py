@@ -12,7 +12,7 @@ from ..._declare.keys import lasting
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.registry import Registry, layers_of, registry_of
 from ..._names import name_of
-from ..._solve.checks import check_whole, grouped
+from ..._solve.checks import check_whole, grouped, not_given
 from ..._solve.graph import Graph
 from ..._solve.nodes import CONTAINER, Node
 from ...errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
@@ -25,7 +25,7 @@ from ..state.getters import Getters
 from ..state.waiting import LOCK
 from .closing import IS_CLOSED, IS_CLOSING, OPEN
 from .forks import know, lives_elsewhere
-from .scopes import SpanningScope, by_level, no_level, scope_class
+from .scopes import NOTHING, SpanningScope, by_level, given_to, no_level, scope_class
 from .tables import Tables
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Container(Tables):
 
     Args:
         root: A service class, an instance of one (which is then the application itself), or None for the shared layer.
+        context: The values of what the application declares with ``context={"singleton": [...]}``, by token.
         providers: More registrations, above the class's own.
         overrides: What beats everything from the beginning, as in `override`: a mapping from tokens to values, or a
             provider list.
@@ -74,6 +75,7 @@ class Container(Tables):
         self,
         root: type[Service] | Service | None = None,
         /,
+        context: Mapping[Any, object] | None = None,
         *,
         providers: Providers = (),
         overrides: Overrides | None = None,
@@ -83,12 +85,14 @@ class Container(Tables):
     ) -> None:
         cls, instance = self._application_of(root)
         watch = self._watch_of(cls, middleware, slow)
-        self._begin(cls, instance, self._graph_for(cls, providers, overrides, instance is not None), check=check)
+        graph = self._graph_for(cls, providers, overrides, instance is not None)
+        self._begin(cls, instance, graph, check=check, given=given_to(graph, context))
         if watch is not None:
             self._heed(watch)
 
-    def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool) -> None:
+    def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool, given: Mapping[Any, object] = NOTHING) -> None:
         """Begin a life on *graph*."""
+        self._made_with = given
         self._root_class, self._instance, self._graph = cls, instance, graph
         self._name = name_of(cls) if cls is not Container._base else "the shared layer"
         self._checks = check
@@ -165,7 +169,7 @@ class Container(Tables):
 
     def _check(self) -> None:
         self._graph.refresh()
-        errors = check_whole(self._graph)
+        errors = check_whole(self._graph) + not_given(self._graph, self._made_with)
         if errors:
             raise grouped(self._graph, errors)
 
@@ -185,6 +189,7 @@ class Container(Tables):
         self._ready_class = None
         self._generations = []
         self._new_tables()
+        self._built.update({graph.from_context(key, CONTAINER_LEVEL): value for key, value in self._made_with.items()})
         if self._instance is not None:
             node = graph.app_node()
             self._built[node.constructed or node] = self._instance

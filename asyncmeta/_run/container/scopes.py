@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from ..._declare.keys import token_key
+from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
 from ...errors import ScopeError
@@ -14,7 +15,7 @@ from ..scope.scope import Scope
 from ..state.waiting import UNSET
 from ..teardown.finalizers import settle_errors
 
-__all__ = ["SpanningScope", "by_level", "no_level", "scope_class"]
+__all__ = ["NOTHING", "SpanningScope", "by_level", "given_to", "no_level", "scope_class"]
 
 
 def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, Any], table_nowait: dict[Any, Any]) -> Any:
@@ -64,6 +65,32 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
             "__module__": Scope.__module__,
         },
     )
+
+
+NOTHING: Mapping[Any, object] = {}
+
+
+def given_to(graph: Graph, context: Any) -> Mapping[Any, object]:
+    """
+    Return what a container is made with, by the keys that its application declares.
+
+    Raises:
+        ScopeError: One is not declared as context of the container.
+    """
+    if not context:
+        return NOTHING
+    if not isinstance(context, Mapping):
+        raise ScopeError(f"the context of a container is a mapping from tokens to values, not a {type(context).__name__}")
+    found: dict[Any, object] = {}
+    for key, value in context.items():
+        known = key if (key, CONTAINER_LEVEL) in graph.context_nodes else token_key(key)
+        if (known, CONTAINER_LEVEL) not in graph.context_nodes:
+            name, app = name_of(key), name_of(graph.app)
+            others = graph.context_levels.get(known)
+            what = f"context of the level {str(graph.levels[others[0]])!r}" if others else "no context of the container"
+            raise ScopeError(f'{name} is {what}; declare it: class {app}(AsyncServiceBase, context={{"singleton": [{name}]}})')
+        found[known] = value
+    return found
 
 
 def by_level(graph: Graph, context: Any, levels: range) -> dict[int, Any]:
