@@ -10,14 +10,15 @@ import typing_extensions as te
 from typing_extensions import TypeForm
 
 from ._declare.annotations import class_annotations
-from ._declare.keys import Ask, Lazy, Token, ask_for, is_hashable, read, read_ask
+from ._declare.keys import Ask, ask_for, read, read_ask
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
+from ._declare.tokens import Lazy, Token, is_hashable
 from ._names import is_a, name_of, place_of_caller
 from ._run.build.handles import TWIN, Cell, fetched, fetched_nowait, home_kept, put
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
-from ._run.state.waiting import UNSET
+from ._run.state.slots import UNSET
 from .errors import ClosedError, DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor", "Given"]
@@ -250,7 +251,7 @@ class Fetching(Cell):
     def _keep(self, value: Any) -> None:
         if self._is_found():
             key = (type(self._instance), self._attribute)
-            put(self._instance, self._attribute.name, self._scope.container._ready(value, self._scope, key))
+            put(self._instance, self._attribute.name, self._scope.container._attributes.ready(value, self._scope, key))
 
 
 _NOTHING: dict[str, Any] = {}

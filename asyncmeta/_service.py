@@ -13,17 +13,20 @@ import typing_extensions as te
 from ._compat import ProtocolMeta, annotations_in_body
 from ._declare.constructors import BY_HAND, annotations_of_class
 from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
-from ._declare.keys import Lazy, Token, token_key
+from ._declare.keys import token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
 from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._declare.texts import names_around
+from ._declare.tokens import Lazy, Token
 from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, place_of_caller
 from ._run.build.handles import HOME, TWIN, home_kept
+from ._run.container.application import install
 from ._run.container.container import Container
-from ._solve.graph import Graph
+from ._run.scope.scope import Scope
+from ._solve.nodes import CONTAINER, SCOPE
 from .errors import DeclarationError, ScopeError
 
 if TYPE_CHECKING:
@@ -394,13 +397,7 @@ def _without_fetched(state: Any, marks: dict[str, object]) -> Any:
     return kept | marks
 
 
-# What overrides need lies in rooms above the container, which are loaded when the first of them is made.
-
-
-def _layer_of(overrides: Any, graph: Graph) -> Registry:
-    from ._run.container.override import layer_of  # late
-
-    return layer_of(overrides, graph)
+# What overrides need lies in a room above the container, which is loaded when the first of them is made.
 
 
 def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
@@ -409,6 +406,9 @@ def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
     return Override(container, overrides, **how)
 
 
-Container._layer_of, Container._overriding = _layer_of, _overriding
-Container._base = AsyncServiceBase
-Container._hooks = {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown}
+install(
+    AsyncServiceBase,
+    {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown},
+    {Container: CONTAINER, Scope: SCOPE},
+    _overriding,
+)

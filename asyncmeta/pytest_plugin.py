@@ -125,7 +125,7 @@ class _Shared:
 
     async def __aexit__(self, *raised: Any) -> None:
         """Close what the test has opened in its own loop; a client that is a fixture may still have it open."""
-        if self._is_left() and self.container._loop in (None, asyncio.get_running_loop()):
+        if self._is_left() and self.container._singletons.origin.loop in (None, asyncio.get_running_loop()):
             await self.container.aclose()
 
     def __enter__(self) -> None: ...
@@ -150,7 +150,7 @@ def _done(plain: Callable[[], Any], awaited: Callable[[], Any], container: Conta
     try:
         plain()
     except AsyncMetaError:
-        loop = container._loop
+        loop = container._singletons.origin.loop
         if loop is None or loop.is_closed():
             # In a thread: a loop of one's own in this one would take the place of the runner's.
             thread = _Thread(awaited)

@@ -307,6 +307,10 @@ class Graph(Lookup):
         bound = user.binding is not None and open_key_of(key) is not None
         return user if bound and self.find(site.view, key) is user else None
 
+    def owns(self, node: Node) -> bool:
+        """Tell whether *node* stands here, and not in a graph below."""
+        return True
+
     def graph_of(self, node: Node) -> Graph:
         """Return the graph that *node* stands in."""
         return self

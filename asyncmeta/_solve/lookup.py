@@ -97,7 +97,7 @@ class Lookup:
         self.behind: dict[Node, Node] = {}
         #: grows when what serves a key changes: the key, the node before, and the one after (None where nothing can follow)
         self.moved: list[tuple[Hashable, Node, Node | None]] = []
-        self.containers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.listeners: weakref.WeakSet[Any] = weakref.WeakSet()
         #: what rooms above keep for as long as the graph lives
         self.kept: dict[str, Any] = {}
         self._stale = False
@@ -111,8 +111,8 @@ class Lookup:
     def declared(self) -> None:
         """Something was registered in one of the layers looked at: forget what was concluded from them."""
         self._stale = True
-        for container in list(self.containers):
-            container._declared()
+        for listener in list(self.listeners):
+            listener.declared()
 
     def refresh(self) -> None:
         """Look everything up anew where something was registered since."""

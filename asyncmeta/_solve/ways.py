@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .graph import Graph
 from .nodes import Node
 from .plan import MANY, TEMP, Plan, Ref, Unit
 
-__all__ = ["way_in", "way_to"]
+__all__ = ["way_down", "way_in", "way_to"]
 
 
 def way_to(goal: Node, starts: Iterable[Node]) -> list[Node]:
@@ -45,3 +46,19 @@ def _given(unit: Unit, ref: Ref) -> list[Node]:
     if ref.how == TEMP:
         return [unit.ops[ref.what].node]
     return [] if ref.node is None else [ref.node]
+
+
+def way_down(graph: Graph, node: Node) -> list[Node]:
+    """Return the nodes from the application to *node*."""
+    users: dict[Node, Node] = {}
+    for user in graph.nodes.values():
+        for edge in (*(user.edges or ()), *user.late):
+            for other in edge.target.each():
+                users.setdefault(other, user)
+    way, here = [node], users.get(node)
+    while here is not None and here not in way:
+        way.append(here)
+        here = users.get(here)
+    way.reverse()
+    halves = {one.constructed for one in way}
+    return [one for one in way if one not in halves]

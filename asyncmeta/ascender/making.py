@@ -13,6 +13,7 @@ from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of
 from .._declare.shapes import shape_of
 from .._names import name_of, place_of_caller
+from .._run.container.application import hooks, shared_base
 from .._run.container.child import UP, Child, Provided
 from .._solve.graph import Graph
 from .._solve.inherited import InheritedGraph
@@ -68,7 +69,7 @@ def _graph_of(own: Registry, below: Registry | None, parent: Graph | None) -> Gr
         return InheritedGraph(own, parent, app=Injector, up=UP)
     extra = (own,) if below is None else (own, below)
     builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: SCOPE}
-    return Graph(layers_of(Container._base), builtin, app=Container._base, hooks=Container._hooks, extra=extra)
+    return Graph(layers_of(shared_base()), builtin, app=shared_base(), hooks=hooks(), extra=extra)
 
 
 def _made(providers: Any, parent: Container | None, below: Registry | None = None) -> Injector:

@@ -80,7 +80,8 @@ def _injector_for(scope: Any) -> Injector | None:
         return ROOT.injector_of(scope)
     if ambient is not None and issubclass(ambient.container._root_class, scope):
         return Injector(ambient)
-    living = [one for graph in registry.graphs.values() for one in graph.containers if not one.closed]
+    tables = [table for graph in registry.graphs.values() for table in graph.listeners]
+    living = [table.singletons.scope for table in tables if not table.singletons.scope.closed]
     if len(living) > 1:
         raise ContainerError(f"{name_of(scope)} has {len(living)} open containers; ask one of them")
     return door_of(living[0]) if living else None

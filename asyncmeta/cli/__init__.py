@@ -15,9 +15,10 @@ from typing import Any
 
 from .. import AsyncMetaError, Container, GraphErrors, __version__
 from .._names import name_of
-from .._run.container.findings import check_report
+from .._solve.whole import findings as worth_knowing
 from ..diagrams import changes, diagram
 from ..integrations._handlers import unfilled
+from ..report import CheckReport
 from .application import Refusal, application, container_for, graph_of, items_named, key_named
 from .explaining import explanation, source_of
 from .findings import FORMATS, failed, problems_of, told, warnings_of
@@ -157,7 +158,7 @@ def _check(options: Any) -> int:
         findings += problems_of(error)
     else:
         findings += [finding for problem in picture.problems for finding in problems_of(problem)]
-        findings += warnings_of(check_report(graph, ()), "error" if options.strict else "warning")
+        findings += warnings_of(CheckReport(*worth_knowing(graph, ())), "error" if options.strict else "warning")
     text = told(options.format, name, findings)
     if text:
         print(text)

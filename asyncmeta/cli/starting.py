@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .. import Container, StartReport, Timing
-from .._run.container.start import nodes_to_start
+from .._run.container.start import asked_to_start
 from ..report.page import printable
 
 __all__ = ["started"]
@@ -31,7 +31,7 @@ def _display(container: Container) -> tuple[AbstractContextManager[Any], Progres
         from rich import progress as bars
     except ImportError:  # the extra "cli" is not installed
         return nullcontext(), None
-    total = len(nodes_to_start(container, ()))
+    total = len(asked_to_start(container, ()))
     # markup=False: a key is text, and "[bold]" in it no style.
     last = bars.TextColumn("{task.fields[last]}", markup=False)
     display = bars.Progress(

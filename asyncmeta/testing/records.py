@@ -11,6 +11,7 @@ from typing import Any
 from .._declare.registry import registry_of
 from .._run.container.container import Container
 from .._run.observe.watch import Event, Observation, Observer
+from .._run.state.slots import NOWHERE
 from .._service import AsyncServiceBase
 
 __all__ = ["Recording", "containers", "observing_all", "recording", "registrations"]
@@ -133,7 +134,8 @@ def containers() -> list[Container]:
     assert shared is not None
     # Every graph has the shared layer, and knows the containers that live on it.
     graphs = list(shared.watchers)
-    return [one for graph in graphs for one in list(graph.containers) if one._parent is None]
+    tables = [table for graph in graphs for table in list(graph.listeners)]
+    return [table.singletons.scope for table in tables if table.singletons.scope._parent is NOWHERE]
 
 
 # --- registering -----------------------------------------------------------------------------------

@@ -457,7 +457,7 @@ def test_blocks_need_not_nest(steps):
         colours.end(which, 0)
     colours.look()
     container = colours.container
-    assert (container._overridden, container._everywhere) == (0, [])
+    assert (container._singletons.overridden, container._root_table.everywhere) == (0, [])
     colours.scope.close()
     assert container._children == set()
     container.close()

@@ -87,7 +87,7 @@ async def test_nothing_is_built_by_asking():
         await container.get("x")
         report = await container.health()
         again = await container.health()
-        built = [node.name for node in container._built]
+        built = [node.name for node in container._singletons.built]
 
     assert states(report) == states(again) == {'"x"': "ok", '"y"': "not started"}
     assert report.ok

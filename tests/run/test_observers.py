@@ -511,7 +511,7 @@ async def test_an_open_overlay_is_heard_from_now_on():
     async with Container(app) as container, container.overlay({"x": 10}) as overlay:
         with container.observe(hearing):
             assert await overlay.get("y") == 11
-        assert overlay._watch is None
+        assert overlay._singletons.watch is None
 
     assert hearing.of("build_end") == ['"y"']
 
@@ -561,21 +561,21 @@ async def test_generated_code_is_the_same_byte_for_byte():
             async with container.scope() as scope:
                 for _ in range(3):
                     await scope.get(Session)
-                plan = container._root_for(scope, Session).plan
+                plan = container._root_table.find(scope, Session).plan
                 return plan, emit_root(plan, 1).text
 
         plan, before = await text()
         code = plan.code
         with container.observe(Hearing()):
             _, during = await text()
-            assert not container._tables[1]  # nothing is bound
+            assert not container._root_table.tables[1]  # nothing is bound
         plan, after = await text()
-        assert container._tables[1]  # it is again
+        assert container._root_table.tables[1]  # it is again
 
     assert before == during == after == GOLDEN_ROOT
     assert plan.code is code
     assert not container._observed
-    assert container._watch is None
+    assert container._singletons.watch is None
 
 
 def test_nothing_is_called_when_nothing_is_installed(monkeypatch):

@@ -308,7 +308,7 @@ async def test_everywhere_inside_of_an_override_of_ones_own():
         assert during.clock == "everybody's"
         assert isinstance(during.config, Config)
         assert after.clock.name == "real"
-        assert not container._overridden
+        assert not container._singletons.overridden
 
 
 async def test_a_block_that_its_container_outlives_not():
@@ -323,7 +323,7 @@ async def test_a_block_that_its_container_outlives_not():
                 await container.aclose()
     async with container:
         assert (await container.get(Clock)).name == "real"
-        assert (container._overridden, container._everywhere) == (0, [])
+        assert (container._singletons.overridden, container._root_table.everywhere) == (0, [])
 
 
 async def test_open_scopes_follow():
@@ -651,10 +651,10 @@ async def test_the_quick_ways_come_back():
     """
     async with Container(application()) as container:
         await container.get(Clock)
-        before = container._tables[0][Clock]
+        before = container._root_table.tables[0][Clock]
         async with container.override({Clock: "fake"}):
-            assert Clock not in container._tables[0]
-        assert container._tables[0][Clock] is before
+            assert Clock not in container._root_table.tables[0]
+        assert container._root_table.tables[0][Clock] is before
 
 
 async def test_a_quick_get_sees_the_override_that_begins():
@@ -1098,7 +1098,7 @@ async def test_blocks_need_not_nest(order, tasks, everywhere):
         else:
             await act("a")
         await look("", [])
-        assert (container._overridden, container._everywhere, container._children) == (0, [], set())
+        assert (container._singletons.overridden, container._root_table.everywhere, container._children) == (0, [], set())
 
 
 async def test_what_lies_on_a_block_that_ends_stays_in_force_without_it():
@@ -1199,7 +1199,7 @@ async def test_a_container_closed_below_blocks_that_do_not_nest():
         for block in blocks:
             await block.__aexit__(None, None, None)
         assert (await container.get(Store)).clock.name == "real"
-        assert (container._overridden, container._everywhere) == (0, [])
+        assert (container._singletons.overridden, container._root_table.everywhere) == (0, [])
 
 
 async def test_a_get_in_flight_lands_when_the_block_below_ends():
@@ -1391,7 +1391,7 @@ async def test_a_block_before_the_container_is_entered_is_in_force_for_its_start
     assert steps == []
     async with container:
         assert (await container.get(Repository)).database is not fake
-    assert (steps, container._overridden, container._laid) == (["connected", "closed"], 0, [])
+    assert (steps, container._singletons.overridden, container._laid) == (["connected", "closed"], 0, [])
 
 
 async def test_what_a_block_before_the_start_has_built_is_closed_with_the_container():
@@ -1434,7 +1434,7 @@ async def test_blocks_before_the_start_need_not_nest():
         assert (store.clock.name, store.config) == ("real", "config")
     await second.__aexit__(None, None, None)
 
-    assert (container._overridden, container._laid) == (0, [])
+    assert (container._singletons.overridden, container._laid) == (0, [])
 
 
 async def test_a_closed_container_gives_nothing_for_a_block_that_lies_on_it():

@@ -209,7 +209,7 @@ def test_debug_mode_ends_with_its_loop(warnings):
     async def run():
         async with container:
             await container.get("x")
-            return container._watch is not None, container._observed
+            return container._singletons.watch is not None, container._observed
 
     assert asyncio.run(run(), debug=True) == (True, False)
     assert asyncio.run(run(), debug=False) == (False, False)

@@ -6,12 +6,13 @@ import asyncio
 import contextvars
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from ..._compat import new_task
 from ..._solve.nodes import Node
 from ..._solve.plan import Unit
 from ...errors import ClosedError
+from ..state.slots import ScopeState
 from ..teardown.owner_task import OwnerTask
 from .interpreter import scoped_value
 
@@ -26,7 +27,7 @@ class ConcurrentTask(OwnerTask):
 
     __slots__ = ("done", "leaving", "unit")
 
-    def __init__(self, unit: Unit, scope: Any) -> None:
+    def __init__(self, unit: Unit, scope: ScopeState) -> None:
         assert unit.node is not None
         super().__init__(scope, unit.node.name, stays=unit.async_generators)
         self.unit = unit
@@ -44,7 +45,7 @@ class ConcurrentTask(OwnerTask):
             await scoped_value(self.unit, self.owner, node, self.push)
         except BaseException as error:
             self.leaving = True
-            self.owner.container._owed.extend(await self.leave_all(error))
+            self.owner._singletons.owed.extend(await self.leave_all(error))
             if not self.done.done():
                 if isinstance(error, asyncio.CancelledError):
                     self.done.cancel()
@@ -81,10 +82,10 @@ class ConcurrentTask(OwnerTask):
         failed = ClosedError(f"{scope._name} was still open when its event loop ended")
         await scope._close(failed)
         if failed.__context__ is not None:
-            scope.container._owed.append(failed.__context__)
+            scope._singletons.owed.append(failed.__context__)
 
 
-async def build_concurrent(units: Iterable[Unit], scope: Any) -> None:
+async def build_concurrent(units: Iterable[Unit], scope: ScopeState) -> None:
     """
     Build scoped units, dependencies first; those registered with ``concurrent=True`` beside the others.
 
@@ -121,7 +122,7 @@ async def _there(needed: Sequence[ConcurrentTask], all_of_them: Iterable[Concurr
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _begin_ready(waiting: list[Unit], tasks: dict[Node, ConcurrentTask], scope: Any) -> bool:
+def _begin_ready(waiting: list[Unit], tasks: dict[Node, ConcurrentTask], scope: ScopeState) -> bool:
     """Start each concurrent unit whose dependencies are there or have tasks of their own."""
     begun = False
     missing = {unit.node for unit in waiting}

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from ..._compat import get_running_loop, new_task
@@ -18,9 +17,12 @@ from ..._solve.plan import Unit
 from ...errors import AsyncDependencyError, ClosedError
 from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
-from ..state.waiting import CHAIN, LOCK, Flight, Outcome, Wait, holdings, wake
+from ..state.singletons import Singletons
+from ..state.slots import ScopeState
+from ..state.waiting import CHAIN, LOCK, Flight, Outcome, Wait, holdings, scopes_above, wake
 from ..teardown.finalizers import push_locked, settle_errors
 from ..teardown.owner_task import OwnerTask
+from ..teardown.scope_exit import FLIGHT_CODES, MAKES_FOR
 from .interpreter import carry_out, made_nowait
 
 __all__ = ["Driver", "BuildTask", "build_missing", "build_missing_nowait", "wait_for"]
@@ -36,7 +38,6 @@ class Driver:
     __slots__ = (
         "again",
         "asked",
-        "container",
         "ended",
         "future",
         "joined",
@@ -46,18 +47,19 @@ class Driver:
         "on_built",
         "open",
         "ready",
+        "singletons",
         "wait",
     )
 
     def __init__(
         self,
-        container: Any,
+        singletons: Singletons,
         nodes: Iterable[Node],
         limit: int | None = None,
-        on_built: Any = None,
+        on_built: Callable[[Flight], object] | None = None,
         asked: Causes | None = None,
     ) -> None:
-        self.container = container
+        self.singletons = singletons
         self.limit = limit  #: how many builds of its own may run at once
         self.on_built = on_built  #: told of each value that has come to be
         self.needed_by: dict[Node, list[Node]] = {}
@@ -71,20 +73,20 @@ class Driver:
         self.wait: Wait | None = None
         self._walk(nodes)
         #: why each is built, where somebody watches
-        self.asked = None if container._watch is None else Causes(self.needed_by, asked)
+        self.asked = None if singletons.watch is None else Causes(self.needed_by, asked)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Find the closure of what is missing, with counts; iterative."""
-        container = self.container
-        pending = [node for node in nodes if not container._has(node)]
+        singletons = self.singletons
+        pending = [node for node in nodes if not singletons.has(node)]
         pending.reverse()
         while pending:
             node = pending.pop()
             if node in self.open:
                 continue
             missing = 0
-            for other in container._unit(node).shared:
-                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not container._has(other):
+            for other in singletons.unit(node).shared:
+                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not singletons.has(other):
                     missing += 1
                     self.needed_by.setdefault(other, []).append(node)
                     pending.append(other)
@@ -121,7 +123,7 @@ class Driver:
             if self.wait is not None:
                 self.wait.targets.pop(flight, None)
             assert flight.outcome is not None
-            if self.container._has(flight.node):
+            if self.singletons.has(flight.node):
                 self.came(flight.node)
                 if self.on_built is not None:
                     self.on_built(flight)
@@ -169,26 +171,26 @@ class Driver:
 
     def claim(self, node: Node) -> Flight | None:
         """Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own."""
-        container = self.container
+        singletons = self.singletons
         with LOCK:
-            if container._has(node):
+            if singletons.has(node):
                 self.came(node)
                 return None
-            holder = container._holder(node)
-            flight = holder._flights.get(node)
+            owner = singletons.owner_of(node)
+            flight = owner.flights.get(node)
             if flight is not None and not flight.done:
                 if flight.loop is not None and flight.loop.is_closed():
-                    del holder._flights[node]  # it died with its loop
+                    del owner.flights[node]  # it died with its loop
                 else:
                     self.join(flight)
                     return None
-            holder._check_open()
-            flight = holder._flights[node] = Flight(holder, node, self.loop)
+            owner.check_open()
+            flight = owner.flights[node] = Flight(owner, node, self.loop)
             return flight
 
 
 async def build_missing(
-    container: Any,
+    singletons: Singletons,
     nodes: Iterable[Node],
     limit: int | None = None,
     on_built: Callable[[Flight], object] | None = None,
@@ -200,7 +202,7 @@ async def build_missing(
     Independent values are built side by side, each in a task that the container owns; sync ones in place.  Cancelling
     this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.
     """
-    driver = Driver(container, nodes, limit, on_built, asked)
+    driver = Driver(singletons, nodes, limit, on_built, asked)
     loop = driver.loop
     assert loop is not None
     running = 0
@@ -210,12 +212,12 @@ async def build_missing(
                 if limit is not None and len(driver.joined) >= limit:
                     break
                 node = driver.ready.popleft()
-                unit = container._unit(node)
-                container._holder(node)._check_loop(loop, node)
+                unit = singletons.unit(node)
+                singletons.owner_of(node).check_loop(loop, node)
                 flight = driver.claim(node)
                 if flight is None:
                     continue
-                watch = flight.container._watch
+                watch = flight.owner.watch
                 if unit.awaits or (watch is not None and watch.awaits_for(unit)):
                     _begin(flight, unit, loop, driver)
                 else:
@@ -239,31 +241,31 @@ async def build_missing(
         driver.leave()
 
 
-def build_missing_nowait(container: Any, nodes: Iterable[Node], asked: Causes | None = None) -> None:
+def build_missing_nowait(singletons: Singletons, nodes: Iterable[Node], asked: Causes | None = None) -> None:
     """
     Build *nodes* and what they need without awaiting; from any thread.
 
     Raises:
         AsyncDependencyError: One of them has to be awaited.
     """
-    driver = Driver(container, nodes, asked=asked)
+    driver = Driver(singletons, nodes, asked=asked)
     for node in driver.open:
         # A thread is there to keep the loop free: where one runs, its value is awaited.
-        if container._unit(node).awaits and not (container._unit(node).threaded and driver.loop is None):
+        if singletons.unit(node).awaits and not (singletons.unit(node).threaded and driver.loop is None):
             raise AsyncDependencyError(node.name, (*driver.way_of(node), node.name), str(node.place))
     try:
         while True:
             while driver.ready:
                 node = driver.ready.popleft()
-                container._holder(node)._check_loop(driver.loop, node)
+                singletons.owner_of(node).check_loop(driver.loop, node)
                 flight = driver.claim(node)
                 if flight is None:
                     continue
-                if flight.container._watch is None:
-                    in_place(flight, container._unit(node))
+                if flight.owner.watch is None:
+                    in_place(flight, singletons.unit(node))
                 else:
                     with driver.asking():
-                        in_place(flight, container._unit(node))
+                        in_place(flight, singletons.unit(node))
                 driver.came(node)
             if not driver.joined and not driver.ended:
                 return
@@ -276,6 +278,16 @@ def build_missing_nowait(container: Any, nodes: Iterable[Node], asked: Causes | 
             driver.take_ended()
     finally:
         driver.leave()
+
+
+def may_just_wait(flight: Flight, container: ScopeState) -> bool:
+    """Tell whether a caller may wait for *flight* without more ado: in its loop, and no part of any other build."""
+    return (
+        flight.task is not None
+        and flight.loop is get_running_loop()
+        and not CHAIN.get()
+        and not ((container._children or container._in_flight) and scopes_above(FLIGHT_CODES, MAKES_FOR))
+    )
 
 
 async def wait_for(flight: Flight) -> None:
@@ -297,17 +309,17 @@ async def wait_for(flight: Flight) -> None:
 
 def in_place(flight: Flight, unit: Unit) -> None:
     """Build a value that needs no awaiting, here and now."""
-    container = flight.container
+    owner = flight.owner
     token = CHAIN.set((*CHAIN.get(), flight))
-    ambient = AMBIENT.set(ambient_while_building(container))
+    ambient = AMBIENT.set(ambient_while_building(owner))
     flight.began = time.perf_counter()
     try:
-        clean = container._building_context()
-        make = made_nowait
-        if clean is not None:
+        clean = owner.building_context()
+        if clean is None:
+            value = made_nowait(unit, owner.scope, push_locked)
+        else:
             context, flight.seen = clean
-            make = partial(context.run, made_nowait)
-        value = make(unit, container, push_locked)
+            value = context.run(made_nowait, unit, owner.scope, push_locked)
     except BaseException as error:
         _settle_failed(flight, error)
         raise
@@ -318,42 +330,42 @@ def in_place(flight: Flight, unit: Unit) -> None:
     # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
     settled = _settle(flight, value)
     if not settled:
-        raise ClosedError(f"{container._name} is closed")
+        raise ClosedError(f"{owner.name} is closed")
 
 
 def _settle(flight: Flight, value: Any) -> bool:
     """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
-    container = flight.container
+    owner = flight.owner
     with LOCK:
-        mine = container._flights.get(flight.node) is flight
-        if not mine or flight.abandoned or container._refuses(flight):
+        mine = owner.flights.get(flight.node) is flight
+        if not mine or flight.abandoned or owner.refuses(flight):
             # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
             if flight.task is None:
                 if mine:
-                    del container._flights[flight.node]
-                flight.end(Outcome(ClosedError(f"{container._name} is closed")))
+                    del owner.flights[flight.node]
+                flight.end(Outcome(ClosedError(f"{owner.name} is closed")))
             return False
-        del container._flights[flight.node]
+        del owner.flights[flight.node]
         # Invariant: finalizers were pushed before; from here on the value can be seen by others.
-        container._built[flight.node] = value
+        owner.built[flight.node] = value
         flight.end(Outcome())
         return True
 
 
 def _settle_failed(flight: Flight, error: BaseException | None) -> None:
-    container = flight.container
+    owner = flight.owner
     half = flight.node.constructed
-    if half is not None and container._instance is None and container._has(half):
-        container._drop_half(half)  # a service that did not start is made anew by the next try
-    if isinstance(error, asyncio.CancelledError) and container._refuses(flight):
-        closed = ClosedError(f"{container._name} was closed while {flight.node.name} was being built")
+    if half is not None and not owner.graph.given and owner.has(half):
+        owner.drop_half(half)  # a service that did not start is made anew by the next try
+    if isinstance(error, asyncio.CancelledError) and owner.refuses(flight):
+        closed = ClosedError(f"{owner.name} was closed while {flight.node.name} was being built")
         closed.__context__ = error.__context__  # what finalizers raised meanwhile
         error = closed
     elif flight.abandoned:
         error = None
     with LOCK:
-        if container._flights.get(flight.node) is flight:
-            del container._flights[flight.node]
+        if owner.flights.get(flight.node) is flight:
+            del owner.flights[flight.node]
         flight.end(Outcome(error))
 
 
@@ -361,15 +373,15 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
     """Start the task that builds, in a copy of the caller's context without what is the caller's alone."""
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), flight))
-    context.run(AMBIENT.set, ambient_while_building(flight.container))
-    flight.seen = flight.container._clean_context(context)
-    if flight.container._watch is not None:
+    context.run(AMBIENT.set, ambient_while_building(flight.owner))
+    flight.seen = flight.owner.clean_context(context)
+    if flight.owner.watch is not None:
         context.run(driver.asking().__enter__)
     holder = BuildTask(flight, unit)
     task = new_task(holder.live(), loop, context, f"asyncmeta: {flight.node.name}")
     flight.task = task
     with LOCK:
-        flight.container._tasks.add(task)
+        flight.owner.tasks.add(task)
         # Its own starter waits for it like everybody else; a circle cannot begin here.
         flight.waiters[driver] = None
         driver.joined[flight] = None
@@ -392,7 +404,7 @@ class BuildTask(OwnerTask):
     tells_cancellation = False
 
     def __init__(self, flight: Flight, unit: Unit) -> None:
-        super().__init__(flight.container, flight.node.name, stays=unit.async_generators)
+        super().__init__(flight.owner.scope, flight.node.name, stays=unit.async_generators)
         self.flight = flight
         self.unit = unit
         self.retiring = False
@@ -400,11 +412,12 @@ class BuildTask(OwnerTask):
     async def live(self) -> None:
         """Build, settle, and where something has to be left here, wait for the commands to leave it."""
         flight = self.flight
-        container = flight.container
-        self.task = asyncio.current_task()
+        owner = flight.owner
+        self.task = task = asyncio.current_task()
+        assert task is not None
         flight.began = time.perf_counter()
         try:
-            value = await carry_out(self.unit, container, self.push)
+            value = await carry_out(self.unit, owner.scope, self.push)
         except BaseException as error:
             # What was entered here is left here and now: nobody has seen it.
             flight.stopped = True
@@ -415,36 +428,36 @@ class BuildTask(OwnerTask):
         settled = _settle(flight, value)
         del value
         if not settled:
-            closed = ClosedError(f"the container of {container._name} is closed")
+            closed = ClosedError(f"the container of {owner.name} is closed")
             flight.stopped = True
             self._tell(await self.leave_all(None), closed)
             _settle_failed(flight, closed)
             return
         if self.parts:
             with LOCK:
-                container._tasks.discard(self.task)
-                container._holders.add(self.task)
+                owner.tasks.discard(task)
+                owner.owner_tasks.add(task)
             await self.obey()
 
     def _tell(self, raised: list[BaseException], error: BaseException) -> None:
         """See to it that what a tear-down raised is told: with the error that caused it, or when the container closes."""
         flight = self.flight
-        if not flight.waiters or flight.abandoned or flight.container._refuses(flight):
-            flight.container._owed.extend(raised)
+        if not flight.waiters or flight.abandoned or flight.owner.refuses(flight):
+            flight.owner.owed.extend(raised)
         else:
             settle_errors(raised, error)
 
     async def loop_ends(self) -> None:
         # Everything of the container retires, in order, led by whoever is told first.
         if not self.retiring:
-            await self.flight.container._retire(self)
+            await self.flight.owner.hands.retire()
 
     def over(self, task: asyncio.Task[Any]) -> None:
         """Settle a build whose task was cancelled before its first step: its coroutine never ran a line."""
-        container = self.flight.container
+        owner = self.flight.owner
         with LOCK:
-            container._tasks.discard(task)
-            container._holders.discard(task)
+            owner.tasks.discard(task)
+            owner.owner_tasks.discard(task)
         if not task.cancelled():
             task.exception()
         if not self.flight.done:

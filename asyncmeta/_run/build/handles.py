@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..._declare.keys import Factory
+from ..._declare.tokens import Factory
 from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Unit, unit_with_arguments
 from ..state.context import building
-from ..state.waiting import FLIGHT, FRAME_READERS, UNSET, Outcome, Wait, holdings
+from ..state.singletons import Singletons
+from ..state.slots import FLIGHT, UNSET, ScopeState
+from ..state.waiting import FRAME_READERS, Outcome, Wait, holdings
 from .unawaited import Unawaited
 
 __all__ = [
     "HOME",
+    "Attributes",
+    "Await",
     "Cell",
     "LazyHandle",
     "Ready",
@@ -32,6 +36,9 @@ __all__ = [
     "renewing",
     "renewing_nowait",
 ]
+
+#: How a fetched attribute is awaited.
+Await: TypeAlias = Callable[[Any], Generator[Any, None, Any]]
 
 #: Where an instance keeps the scope that made it.
 HOME = "_asyncmeta_scope"
@@ -61,15 +68,15 @@ def put(instance: Any, name: str, value: Any) -> bool:
     return True
 
 
-async def fetched(scope: Any, key: Any) -> Any:
+async def fetched(scope: ScopeState, key: Any) -> Any:
     """Return what is fetched late to be kept, where no override answers: it is made as what is shared is."""
-    with building(scope.container):
+    with building(scope._singletons):
         return await scope.get(key)
 
 
-def fetched_nowait(scope: Any, key: Any) -> Any:
+def fetched_nowait(scope: ScopeState, key: Any) -> Any:
     """Return the same without awaiting."""
-    with building(scope.container):
+    with building(scope._singletons):
         return scope.get_nowait(key)
 
 
@@ -145,7 +152,7 @@ class LazyHandle(Cell):
 
     __slots__ = ("_scope", "_site")
 
-    def __init__(self, scope: Any, site: Site) -> None:
+    def __init__(self, scope: ScopeState, site: Site) -> None:
         super().__init__()
         self._scope, self._site = scope, site
 
@@ -185,7 +192,7 @@ class LazyHandle(Cell):
         return self._value
 
 
-def lazy_handle(scope: Any, site: Site) -> LazyHandle:
+def lazy_handle(scope: ScopeState, site: Site) -> LazyHandle:
     """Return the handle for a ``Lazy[T]`` parameter of something that *scope* makes."""
     return LazyHandle(scope, site)
 
@@ -195,7 +202,7 @@ class FactoryHandle(Factory[Any]):
 
     __slots__ = ("_node", "_scope")
 
-    def __init__(self, scope: Any, node: Node) -> None:
+    def __init__(self, scope: ScopeState, node: Node) -> None:
         self._scope, self._node = scope, node
 
     def __repr__(self) -> str:
@@ -211,16 +218,15 @@ class FactoryHandle(Factory[Any]):
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
 
 
-def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
+def made_unit(scope: ScopeState, node: Node, arguments: dict[str, Any]) -> Unit:
     """
     Return the unit that makes *node* anew with the arguments of one call.
 
     Raises:
         TypeError: One is unknown, or one is missing.
     """
-    container = scope.container
     scope._check_open()
-    edges = container._graph.expand(node.constructed or node)
+    edges = scope._singletons.graph.expand(node.constructed or node)
     needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
     takes = needed | {edge.name for edge in edges if edge.target.how == DEFAULT}
     unknown = [name for name in arguments if name not in takes]
@@ -234,10 +240,10 @@ def made_unit(scope: Any, node: Node, arguments: dict[str, Any]) -> Unit:
             said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
         known = ", ".join(sorted(takes)) or "none"
         raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
-    return unit_with_arguments(container._graph, node, arguments)
+    return unit_with_arguments(scope._singletons.graph, node, arguments)
 
 
-def factory_handle(scope: Any, node: Node | None) -> FactoryHandle:
+def factory_handle(scope: ScopeState, node: Node | None) -> FactoryHandle:
     """Return the handle for a ``Factory[T]`` parameter of something that *scope* makes."""
     assert node is not None
     return FactoryHandle(scope, node)
@@ -247,14 +253,16 @@ class Ready(Unawaited):
     """
     A fetched attribute: stands in the instance's own dictionary, under the descriptor's name, so that it is found first.
 
-    Each container has a subclass of its own; closing gives that one another ``__await__``.
+    Each container has subclasses of its own, see `Attributes`; closing gives them another ``__await__``.
     """
 
     __slots__ = ("_key", "_scope", "_value")
 
-    _era = 0  #: of the container's: how often it had forgotten something that it had built
+    # Facts of the class that a container makes.
+    _era = 0  #: how often it had forgotten something that it had built
+    _attributes: Attributes
 
-    def __init__(self, value: Any, scope: Any, key: Any) -> None:
+    def __init__(self, value: Any, scope: ScopeState, key: Any) -> None:
         self._value = value
         self._scope, self._key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
 
@@ -307,19 +315,18 @@ class Renewal(Cell):
 
     def _keep(self, value: Any) -> None:
         super()._keep(value)
-        self._ready._scope.container._keep_ready(self._ready, value)
+        self._ready._attributes.keep(self._ready, value)
 
 
-def _is_lost(ready: Any) -> bool:
+def _is_lost(ready: Ready) -> bool:
     """Tell whether what *ready* holds, or anything that it was made of, has been forgotten since; where not, it stays."""
     if type(ready._value) is Renewal:
         return True
-    container = ready._scope.container
-    singletons = ready._scope._root(ready._key).plan.singletons
-    if any(container._lost.get(node, 0) > ready._era for node in singletons):
+    lost = ready._scope._singletons.lost
+    if any(lost.get(node, 0) > ready._era for node in ready._scope._find(ready._key).plan.singletons):
         ready._value = Renewal(ready)
         return True
-    container._keep_ready(ready, ready._value)
+    ready._attributes.keep(ready, ready._value)
     return False
 
 
@@ -339,7 +346,7 @@ def renewing_nowait(self: Any) -> Any:
     if view is not None:
         return view._attribute_nowait(id(self), self, self._key)
     if _is_lost(self):
-        self._scope.container._keep_ready(self, fetched_nowait(self._scope, self._key))
+        self._attributes.keep(self, fetched_nowait(self._scope, self._key))
     return self._value
 
 
@@ -350,7 +357,74 @@ def forget_fetched(instance: Any) -> None:
         del kept[name]
 
 
-def refusing(refuse: Callable[[], BaseException]) -> Callable[[Any], Generator[Any, None, Any]]:
+class Attributes:
+    """
+    How the fetched attributes of one container answer: with what was fetched, by what is in force, or with an error.
+
+    They are of a class of the container's own, so that one store changes all of them.
+    """
+
+    __slots__ = ("_by_context", "_class", "_singletons")
+
+    def __init__(self, singletons: Singletons) -> None:
+        self._singletons = singletons
+        self._class: type[Ready] | None = None
+        self._by_context = False
+
+    def ready(self, value: object, scope: ScopeState, key: Any) -> Ready:
+        """Return what a fetched attribute leaves on its instance."""
+        return self._current()(value, scope, key)
+
+    def keep(self, ready: Ready, value: object) -> None:
+        """Let *ready*, of before something was forgotten, hold *value* from here on, as quickly as ever."""
+        ready._value = value
+        # It lies in a dictionary of an instance's that it does not know, so that it cannot be replaced there.
+        ready.__class__ = self._current()
+
+    def _current(self) -> type[Ready]:
+        if self._class is None:
+            names: dict[str, Any] = {"__slots__": (), "_era": self._singletons.era, "_attributes": self}
+            if self._by_context:
+                names["__await__"] = answering_by_context
+            self._class = type("Unawaited", (Ready,), names)
+        return self._class
+
+    # --- what happens to the container ---
+
+    def cool(self) -> None:
+        """What was fetched stays fetched, whatever is registered."""
+
+    def set_aside(self) -> None:
+        """An override is in force somewhere."""
+        self._by_context = True
+        self._answer(answering_by_context)
+
+    def give_back(self) -> None:
+        """None is any more."""
+        self._by_context = False
+        self._answer(Ready.__await__)
+
+    def renew(self) -> None:
+        """Something that was built has been forgotten: who holds it, or what was made of it, fetches anew."""
+        if self._class is not None:
+            type.__setattr__(self._class, "_fetch_nowait", renewing_nowait)
+        self.end(renewing)
+
+    def begin(self) -> None:
+        """The container begins anew."""
+        self._class = None
+
+    def end(self, how: Await) -> None:
+        """What was fetched so far is awaited by *how* from here on; what comes is of another class."""
+        self._answer(how)
+        self._class = None
+
+    def _answer(self, how: Await) -> None:
+        if self._class is not None:
+            type.__setattr__(self._class, "__await__", how)
+
+
+def refusing(refuse: Callable[[], BaseException]) -> Await:
     """Return an ``__await__`` that raises what *refuse* makes."""
 
     def __await__(self: Any) -> Generator[Any, None, Any]:

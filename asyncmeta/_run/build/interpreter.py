@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
 from ..._declare.registry import registry_of
 from ..._names import Place, arrow
+from ..._solve.emit import Lines
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
-from ..._solve.ways import way_in
+from ..._solve.ways import way_down, way_in
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from ..observe.cause import builds_of
 from ..state.context import building
 from ..state.getting import GETTING
-from ..state.waiting import FLIGHT, FRAME_READERS, LOCK, UNSET, Outcome, Wait, holdings
+from ..state.singletons import Watcher
+from ..state.slots import FLIGHT, UNSET, Push, ScopeState
+from ..state.waiting import FRAME_READERS, LOCK, Outcome, Wait, holdings
 from ..teardown.finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
-
-if TYPE_CHECKING:
-    from ..observe.watch import Watch
 
 __all__ = [
     "absent",
@@ -44,15 +44,12 @@ __all__ = [
     "undone",
 ]
 
-Push = Callable[[Any, Any], None]
-
-
 def function_of(node: Node) -> Any:
     """Return what is called to make *node*; a factory method's first argument is its service."""
     return node.maker.call
 
 
-def bind(instance: Any, scope: Any) -> None:
+def bind(instance: object, scope: ScopeState) -> None:
     """Tell an instance which scope made it."""
     if not put(instance, HOME, scope):
         raise DeclarationError(keeps_nothing(type(instance)))
@@ -69,17 +66,26 @@ def adopts(node: Node) -> bool:
     return node.maker.cls is None and node.maker.function is not None and registry_of(node.key) is not None
 
 
-def adopt_made(made: Any, scope: Any) -> None:
+def adopt_made(made: object, scope: ScopeState) -> None:
     """Bind a service that a factory function made, where it belongs to nobody yet."""
     if registry_of(type(made)) is not None and home_kept(made) is None:
         bind(made, scope)
 
 
-def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
+def bind_made(node: Node, made: object, scope: ScopeState) -> None:
+    """Tell what *node* made which scope made it, where it wants to know."""
+    if binds(node):
+        bind(made, scope)
+    elif adopts(node):
+        adopt_made(made, scope)
+
+
+def argument(ref: Ref, scope: ScopeState, temps: Sequence[Any]) -> Any:
     """Return the value of a reference."""
     how = ref.how
-    if how is VALUE_OF and ref.node.level == CONTAINER_LEVEL:  # type: ignore[union-attr]  # it refers to a node
-        return scope.container._built_value(ref.node)
+    node = ref.node
+    if how is VALUE_OF and node is not None and node.level == CONTAINER_LEVEL:
+        return scope._singletons.value(node)
     if how == TEMP:
         return temps[ref.what]
     if how == CONST:
@@ -94,17 +100,16 @@ def argument(ref: Ref, scope: Any, temps: Sequence[Any]) -> Any:
         return factory_handle(scope, ref.node)
     if how == MANY:
         return [argument(inner, scope, temps) for inner in ref.refs]
-    node = ref.node
     assert node is not None
     if node.level == CONTAINER_LEVEL:
-        return scope.container._built_value(node)
+        return scope._singletons.value(node)
     value = scope._home(node)._values[node.slot]
     if how == PERHAPS and value is UNSET:
         return ref.what
     return value
 
 
-async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
+async def carry_out(unit: Unit, scope: ScopeState, push: Push = push_locked) -> Any:
     """
     Make everything of *unit* for *scope* and return its value.  What it takes from elsewhere is built already.
 
@@ -112,7 +117,7 @@ async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
         push: Where finalizers go, as ``push(scope, finalizer)``.
     """
     temps: list[Any] = []
-    watch = scope.container._watch
+    watch = scope._singletons.watch
     builds = () if watch is None else builds_of(unit)
     for op in unit.ops:
         node = op.node
@@ -130,22 +135,22 @@ async def carry_out(unit: Unit, scope: Any, push: Push = push_locked) -> Any:
     return argument(unit.result, scope, temps)
 
 
-def made_nowait(unit: Unit, container: Any, push: Push) -> Any:
+def made_nowait(unit: Unit, scope: ScopeState, push: Push) -> Any:
     """Return a container value that needs no awaiting; the short way where its factory is called and that is all."""
     op = unit.ops[-1]
     node = op.node
-    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and container._watch is None:
+    if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and scope._singletons.watch is None:
         try:
-            value = function_of(node)(*[argument(ref, container, ()) for ref in op.args])
+            value = function_of(node)(*[argument(ref, scope, ()) for ref in op.args])
         except Exception as error:
-            noted(error, node, container)
+            noted(error, node, scope)
             raise
         if node.maker.cls is not None and binds(node):
-            bind(value, container)
+            bind(value, scope)
         elif adopts(node):
-            adopt_made(value, container)
+            adopt_made(value, scope)
         return value
-    work = carry_out(unit, container, push)
+    work = carry_out(unit, scope, push)
     try:
         work.send(None)
     except StopIteration as stop:
@@ -154,7 +159,7 @@ def made_nowait(unit: Unit, container: Any, push: Push) -> Any:
     raise AsyncDependencyError(node.name, (), str(node.place))
 
 
-async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
+async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push) -> Any:
     """Call one factory and return what it made; its finalizer is pushed first."""
     node = op.node
     kind = node.kind
@@ -196,14 +201,19 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: Any, pu
     return value
 
 
-def special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Coroutine[Any, Any, Any]:
+async def special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push) -> Any:
     """Call a factory that is no plain call: in a thread, within a time."""
     from .threads import carry_out_special  # late
 
-    return carry_out_special(node, call, args, named, scope, push)
+    value = await carry_out_special(node, call, args, named, scope, push)
+    if node.kind != START:
+        bind_made(node, value, scope)
+    return value
 
 
-async def perform_watched(watch: Watch, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
+async def perform_watched(
+    watch: Watcher, build: Any, op: Op, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push
+) -> Any:
     """The same, told to observers and run through middleware."""
 
     def make(push: Push) -> Any:
@@ -218,7 +228,7 @@ async def perform_watched(watch: Watch, build: Any, op: Op, args: list[Any], nam
 # --- scoped values ----------------------------------------------------------------------------------
 
 
-async def run_plan(plan: Plan, scope: Any) -> Any:
+async def run_plan(plan: Plan, scope: ScopeState) -> Any:
     """Build what *plan* needs in *scope* and the scopes around it, and return the root's value."""
     for unit in plan.units:
         node = unit.node
@@ -227,7 +237,7 @@ async def run_plan(plan: Plan, scope: Any) -> Any:
     return await carry_out(plan.unit, scope)
 
 
-async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_locked) -> Any:
+async def scoped_value(unit: Unit, scope: ScopeState, node: Node, push: Push = push_locked) -> Any:
     """Return the value of a scoped node, building it on first use."""
     slot = node.slot
     value = claim(scope, slot)
@@ -241,7 +251,7 @@ async def scoped_value(unit: Unit, scope: Any, node: Node, push: Push = push_loc
         raise absent(node, scope)
     ours = True
     try:
-        with building(scope.container):
+        with building(scope._singletons):
             if node.constructed is not None:
                 await half_again(scope, node)
             value = await carry_out(unit, scope, push)
@@ -266,7 +276,7 @@ def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
 FRAME_READERS[id(scoped_value.__code__)] = _read_frame
 
 
-def claim(scope: Any, slot: int) -> Any:
+def claim(scope: ScopeState, slot: int) -> Any:
     """Return the value; UNSET where the caller is now the one to build it; FLIGHT where another one does."""
     with LOCK:
         value = scope._values[slot]
@@ -275,7 +285,7 @@ def claim(scope: Any, slot: int) -> Any:
         return value
 
 
-def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None) -> None:
+def settle(scope: ScopeState, slot: int, value: object, error: BaseException | None = None) -> None:
     """Publish a value, or with UNSET that there is none, and wake who waits for it."""
     with LOCK:
         scope._values[slot] = value
@@ -287,20 +297,20 @@ def settle(scope: Any, slot: int, value: Any, error: BaseException | None = None
             told(outcome)
 
 
-async def half_again(scope: Any, node: Node) -> None:
+async def half_again(scope: ScopeState, node: Node) -> None:
     """Construct a service anew whose start another task has given up while this one waited for it."""
     half = node.constructed
     if half is not None and half.slot >= 0 and scope._values[half.slot] is UNSET:
-        await scoped_value(scope.container._unit(half), scope, half)
+        await scoped_value(scope._singletons.unit(half), scope, half)
 
 
-def forget_half(scope: Any, node: Node) -> None:
+def forget_half(scope: ScopeState, node: Node) -> None:
     """A service that did not start is made anew by the next try: forget the instance."""
     if node.constructed is not None and node.constructed.slot >= 0:
         scope._values[node.constructed.slot] = UNSET
 
 
-async def join(scope: Any, slot: int, node: Node) -> None:
+async def join(scope: ScopeState, slot: int, node: Node) -> None:
     """
     Wait for another task's build of a scoped value; then look again.
 
@@ -329,7 +339,7 @@ async def join(scope: Any, slot: int, node: Node) -> None:
         _leave(scope, slot, told)
 
 
-def _join_thread(scope: Any, slot: int, node: Node, wait: Wait) -> None:
+def _join_thread(scope: ScopeState, slot: int, node: Node, wait: Wait) -> None:
     if not scope._by_threads and (scope, slot) not in wait.held:
         raise AsyncDependencyError(node.name, (), "", "is being built by a task")
     event = threading.Event()
@@ -349,7 +359,7 @@ def _join_thread(scope: Any, slot: int, node: Node, wait: Wait) -> None:
         _leave(scope, slot, told)
 
 
-def _enter(scope: Any, slot: int, told: Callable[[Outcome], None]) -> bool:
+def _enter(scope: ScopeState, slot: int, told: Callable[[Outcome], None]) -> bool:
     with LOCK:
         if scope._values[slot] is not FLIGHT:
             told(Outcome())
@@ -360,17 +370,17 @@ def _enter(scope: Any, slot: int, told: Callable[[Outcome], None]) -> bool:
         return True
 
 
-def _leave(scope: Any, slot: int, told: Callable[[Outcome], None]) -> None:
+def _leave(scope: ScopeState, slot: int, told: Callable[[Outcome], None]) -> None:
     with LOCK:
         waiting = scope._waiters.get(slot) if scope._waiters else None
         if waiting and told in waiting:
             waiting.remove(told)
 
 
-def absent(node: Node, scope: Any) -> ScopeError:
+def absent(node: Node, scope: ScopeState) -> ScopeError:
     """Return the error of a context value that its scope was not opened with."""
     return ScopeError(
-        f"the {scope.level} scope was opened without {node.name}, which {scope.container._name} declares as context: "
+        f"the {scope.level} scope was opened without {node.name}, which {scope._singletons.name} declares as context: "
         f"scope({{{node.name}: ...}})"
     )
 
@@ -378,7 +388,7 @@ def absent(node: Node, scope: Any) -> ScopeError:
 # --- words on the user's own errors -------------------------------------------------------------------
 
 
-def noted(error: BaseException, node: Node, scope: Any, plans: tuple[Plan, ...] = ()) -> None:
+def noted(error: BaseException, node: Node, scope: ScopeState, plans: tuple[Plan, ...] = ()) -> None:
     """
     Note on a factory's exception what was being built, each step with its place, once.
 
@@ -392,7 +402,7 @@ def noted(error: BaseException, node: Node, scope: Any, plans: tuple[Plan, ...] 
         there = getattr(error, "__notes__", ())
         if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
             ways = [way_in(plan, node) for plan in plans or GETTING.get()]
-            way = next(filter(None, ways), None) or scope.container._way_to(node)
+            way = next(filter(None, ways), None) or way_down(scope._singletons.graph, node)
             if len(way) > 1:
                 note += f"\n  {arrow([step(one) for one in way])}"
             error.add_note(note)
@@ -403,7 +413,7 @@ def step(node: Node) -> str:
     return f"{node.name} ({place})" if str(place) else node.name
 
 
-def undone(container: Any, error: BaseException, lines: Any) -> tuple[BaseException, Node | None]:
+def undone(scope: ScopeState, error: BaseException, lines: Lines) -> tuple[BaseException, Node | None]:
     """Find by the line which step of generated code failed; return what to raise, and the scoped value it was part of."""
     traceback = error.__traceback__
     assert traceback is not None
@@ -417,11 +427,11 @@ def undone(container: Any, error: BaseException, lines: Any) -> tuple[BaseExcept
             "a factory yields its value once, and what follows is its finalizer"
         ), builds
     if isinstance(error, Exception) and traceback.tb_next is not None:
-        noted(error, node, container, lines.plans)
+        noted(error, node, scope, lines.plans)
     return error, builds
 
 
-def undo(scope: Any, error: BaseException, lines: Any) -> None:
+def undo(scope: ScopeState, error: BaseException, lines: Lines) -> None:
     """
     Settle what generated code was building when it raised.
 

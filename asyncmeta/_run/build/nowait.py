@@ -9,12 +9,13 @@ from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.plan import Plan
 from ...errors import AsyncDependencyError, CircularDependencyError, WrongLoopError
-from ..state.waiting import UNSET, holdings
+from ..state.slots import UNSET, ScopeState
+from ..state.waiting import holdings
 
 __all__ = ["check_nowait", "run_nowait", "refuse_itself"]
 
 
-def check_nowait(scope: Any, plan: Plan) -> None:
+def check_nowait(scope: ScopeState, plan: Plan) -> None:
     """
     Refuse what has to be awaited, or belongs to another thread, before anything of it is begun.
 
@@ -34,7 +35,7 @@ def check_nowait(scope: Any, plan: Plan) -> None:
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place), why, advice)
             raise AsyncDependencyError(awaited.name, (), str(awaited.place))
     if builds and not scope._by_threads:
-        loop, here = scope.container._loop, get_running_loop()
+        loop, here = scope._singletons.origin.loop, get_running_loop()
         if loop is not None and loop is not here and loop.is_running():
             raise WrongLoopError(
                 f"{scope._name} builds in the thread of its event loop only; in another thread open a scope of its own: "
@@ -42,7 +43,7 @@ def check_nowait(scope: Any, plan: Plan) -> None:
             )
 
 
-def refuse_itself(scope: Any, plan: Plan) -> None:
+def refuse_itself(scope: ScopeState, plan: Plan) -> None:
     """
     Refuse a factory that runs in place and asks for what it is just making: generated code marks only what awaits.
 

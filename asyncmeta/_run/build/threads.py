@@ -13,14 +13,12 @@ from ..._compat import get_running_loop
 from ..._declare.makers import ASYNC_GENERATOR, GENERATOR
 from ..._solve.nodes import START, Node
 from ...errors import BuildTimeoutError, FactoryError
-from ..teardown.finalizers import Held, ThreadGenerator, as_list, exit_nowait, never_yields, raise_first, withdraw
+from ..state.slots import Held, Push, ScopeState
+from ..teardown.finalizers import ThreadGenerator, as_list, exit_nowait, never_yields, raise_first, withdraw
 
 __all__ = ["carry_out_special"]
 
-Push = Callable[[Any, Any], None]
-
-
-async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: Any, push: Push) -> Any:
+async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push) -> Any:
     """Make *node*'s value as its options say; its finalizer is pushed first."""
     if node.kind == START:
         service = args[0]
@@ -31,14 +29,13 @@ async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[
         value = await _in_thread(node, lambda: call(*args, **named), scope, push)
     else:
         value = await _in_time(node, call(*args, **named), scope, push)
-    scope._bind(node, value)
     return value
 
 
 # --- within a time --------------------------------------------------------------------------------
 
 
-async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
+async def _in_time(node: Node, made: Any, scope: ScopeState, push: Push) -> Any:
     """Await an async factory or a start, or enter an async generator, for as long as its ``timeout=`` allows."""
     seconds = node.registration.options.timeout
     assert seconds is not None
@@ -69,7 +66,7 @@ async def _in_time(node: Node, made: Any, scope: Any, push: Push) -> Any:
 # --- in a thread ----------------------------------------------------------------------------------
 
 
-async def _in_thread(node: Node, call: Callable[[], Any], scope: Any, push: Push) -> Any:
+async def _in_thread(node: Node, call: Callable[[], Any], scope: ScopeState, push: Push) -> Any:
     seconds = node.registration.options.timeout
     run = Run(node, call)
     former = _former(node, scope)
@@ -86,7 +83,7 @@ async def _in_thread(node: Node, call: Callable[[], Any], scope: Any, push: Push
     return run.take()
 
 
-def _former(node: Node, scope: Any) -> AbandonedRun | None:
+def _former(node: Node, scope: ScopeState) -> AbandonedRun | None:
     """
     Return the run of the same value that was left alone and goes on in its thread.
 
@@ -183,7 +180,7 @@ class Run:
 
     # --- for the caller ---
 
-    async def awaited(self, seconds: float | None, scope: Any, push: Push) -> None:
+    async def awaited(self, seconds: float | None, scope: ScopeState, push: Push) -> None:
         """
         Run in a thread and wait; cancelled, or when *seconds* are over, leave it alone.
 
@@ -210,7 +207,7 @@ class Run:
         if self.clock is not None:
             limit.reschedule(until)
 
-    def in_place(self, seconds: float | None, scope: Any, push: Push) -> None:
+    def in_place(self, seconds: float | None, scope: ScopeState, push: Push) -> None:
         """
         Run where no loop has to be kept free: in the caller's thread, in one of its own only to be left alone in time.
 
@@ -228,7 +225,7 @@ class Run:
                 push(scope, AbandonedRun(self, scope))
                 raise BuildTimeoutError(self.node.name, seconds)
 
-    def _leave(self, loop: asyncio.AbstractEventLoop, scope: Any, push: Push) -> None:
+    def _leave(self, loop: asyncio.AbstractEventLoop, scope: ScopeState, push: Push) -> None:
         """Stop waiting: what comes is undone, and closing waits for it."""
         future = self.future
         if future is None:  # the pool of threads refused it
@@ -264,11 +261,13 @@ class AbandonedRun(Held):
     """A run that was left alone: closing waits for its end."""
 
     __slots__ = ("run", "scope")
-    sync = True
     anywhere = True
 
-    def __init__(self, run: Run, scope: Any) -> None:
+    def __init__(self, run: Run, scope: ScopeState) -> None:
         self.run, self.scope = run, scope
+
+    def needs_await(self) -> bool:
+        return False
 
     @property
     def over(self) -> threading.Event:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..._declare.keys import Lazy
+from ..._declare.tokens import Lazy
 
 __all__ = ["Unawaited"]
 

@@ -12,9 +12,9 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from ..._compat import annotations_of
-from ..._declare.keys import MISSING
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR
 from ..._declare.marked import Form, without_marked
+from ..._declare.tokens import MISSING
 from ..._solve.emit import wants_scope
 from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, shape_of, wrapper_order
 from ..._solve.nodes import Node
@@ -22,6 +22,7 @@ from ..._solve.plan import LARGEST
 from ...errors import FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
+from ..state.slots import ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
 from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
@@ -61,7 +62,7 @@ class Bound:
 
     __slots__ = ("container", "names", "serial", "source", "space")
 
-    def __init__(self, container: Any, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
+    def __init__(self, container: ScopeState, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
         self.container = container
         self.space = space
         self.serial = next(_SERIAL)
@@ -160,7 +161,7 @@ class InjectedFunction:
 
     __slots__ = ("__weakref__", "bound", "cold", "form", "function", "home", "others", "wrapper")
 
-    def __init__(self, function: Any, form: Form, home: Any) -> None:
+    def __init__(self, function: Any, form: Form, home: ScopeState | None) -> None:
         self.function = function
         self.form = form
         self.home = home  #: a container or scope; None for the ambient one
@@ -169,7 +170,7 @@ class InjectedFunction:
         self.cold = _cold_code(form)  #: what it runs where it has no code for a container
         self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
 
-    def fill_of(self, container: Any, number: int) -> Fill:
+    def fill_of(self, container: ScopeState, number: int) -> Fill:
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         raise NotImplementedError
 
@@ -225,13 +226,13 @@ class InjectedFunction:
             if self.bound is None:
                 wrapper.__code__ = self.cold
 
-    def heat(self, container: Any) -> None:
+    def heat(self, container: ScopeState) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""
         with LOCK:
-            if container.closed or container._observed or container._overridden or container._interpreted:
+            if container.closed or container._observed or container._singletons.overridden or container._interpreted:
                 return
             written = self.written(container)
-            if written is None or not container._has_all(written.singletons):
+            if written is None or not container._singletons.has_all(written.singletons):
                 return
             wrapper = self.wrapper()
             if wrapper is None:
@@ -240,23 +241,23 @@ class InjectedFunction:
             names: dict[str, Any] = {}
             for name in source.bound:
                 if name in source.singletons:
-                    names[name] = container._built_value(source.singletons[name])
+                    names[name] = container._singletons.value(source.singletons[name])
                 elif name == "open_scope":
                     names[name] = container.scope
                 else:
                     names[name] = container if name in ("container", "home") else written.loaded.names[name]
-            defaults = {**source.constants_at, **{at: container._built_value(node) for at, node in source.held_at.items()}}
+            defaults = {**source.constants_at, **{at: container._singletons.value(node) for at, node in source.held_at.items()}}
             self.cool()
             self.bound = Bound(container, wrapper.__globals__, names, source)
             self.others = 0
             # In this order: with the old code a default counts as passed by hand, and is the right value.
             self.give_defaults(wrapper, defaults)
             wrapper.__code__ = self.bound.code(written.code)
-            container._injections.add(self)
+            container._root_table.hot.add(self)
 
-    def written(self, container: Any) -> CompiledForm | None:
+    def written(self, container: ScopeState) -> CompiledForm | None:
         """Return the code for the containers of an application; None where it has to be done step by step."""
-        graph = container._graph
+        graph = container._singletons.graph
         fills: list[Fill] = []
         try:
             for number in self.form.marked:
@@ -268,7 +269,7 @@ class InjectedFunction:
         codes = self.form.codes.setdefault(graph, {})
         ambient = self.home is None
         found: CompiledForm | None = codes.get(ambient)
-        if found is not None and found.stamp is graph.roots and not container._pins:
+        if found is not None and found.stamp is graph.roots and not container._root_table.pins:
             return found
         plans = [fill.plan for fill in fills if fill.plan is not None]
         waits = self.form.kind in (ASYNC, ASYNC_GENERATOR)
@@ -283,7 +284,7 @@ class InjectedFunction:
         nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
         needed = tuple(nodes) if not scoped else (*source.singletons.values(), *source.held_at.values())
         written = CompiledForm(graph.roots, _renamed(made.code, self.form), made, source, needed)
-        if not container._pins:
+        if not container._root_table.pins:
             codes[ambient] = written
         return written
 

@@ -16,9 +16,9 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ..build.handles import factory_handle, lazy_handle
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
-from ..state.waiting import FLIGHT, UNSET
+from ..state.slots import CLOSING, FLIGHT, UNSET, ScopeState
 from ..teardown.finalizers import push
-from ..teardown.scope_exit import CLOSING, MAKES_FOR, landed, live
+from ..teardown.scope_exit import MAKES_FOR, landed, live
 
 __all__ = ["Loaded", "bound", "legend", "loaded", "root_function"]
 
@@ -74,7 +74,7 @@ def loaded(source: Source) -> Loaded:
     return Loaded(source)
 
 
-def bound(code: Loaded, container: Any, more: Mapping[str, Any]) -> Any:
+def bound(code: Loaded, scope: ScopeState, more: Mapping[str, Any]) -> Any:
     """
     Return the function of *code* with a container's values in its namespace.
 
@@ -83,19 +83,19 @@ def bound(code: Loaded, container: Any, more: Mapping[str, Any]) -> Any:
     """
     names = code.names.copy()
     names.update(more)
-    names["container"] = container.container
+    names["container"] = scope.container
     for name, node in code.source.singletons.items():
-        names[name] = container._built_value(node)
+        names[name] = scope._singletons.value(node)
     return types.FunctionType(code.code, names)
 
 
-def root_function(plan: Plan, scope: Any) -> Any:
+def root_function(plan: Plan, scope: ScopeState) -> Any:
     """Return the generated function of *plan* for scopes like *scope*, compiled when the first container asks."""
     if plan.code is None:
         plan.code = loaded(emit_root(plan, scope._level))
-    container = scope.container
-    counts_in = container._children.add if scope._level == 1 else live
-    return bound(plan.code, container, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
+    children = scope.container._children
+    counts_in = children.add if scope._level == 1 and children is not None else live
+    return bound(plan.code, scope, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
 
 
 def legend(source: Source) -> list[tuple[str, str]]:

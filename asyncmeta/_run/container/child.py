@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
@@ -14,8 +14,9 @@ from ..._solve.graph import Graph
 from ..._solve.inherited import InheritedGraph
 from ..._solve.nodes import Node, Site
 from ...errors import ContainerError
-from ..teardown.scope_exit import Closing
-from .closing import OPEN
+from ..state.singletons import OPEN
+from ..state.slots import Finalizer, ScopeState
+from .application import Application, shared_base
 from .container import Container
 
 __all__ = ["UP", "Child", "Provided"]
@@ -39,26 +40,30 @@ class Provided(Container):
         self._given = given
         self._door: Any = None  #: weak reference to how it shows itself, None where it never did
         self._heirs: weakref.WeakSet[Child] | None = None  #: children that are in use
-        self._begin(Container._base, None, graph, check=False)
-        self._name = "an injector"
+        self._begin(Application(shared_base(), None), graph, "an injector", self._shares_with(), check=False)
+
+    def _shares_with(self) -> Container | None:
+        """Return the container that has what this one lacks."""
+        return None
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
-        self._built.update(zip(*self._given, strict=True))
+        self._singletons.built.update(zip(*self._given, strict=True))
 
-    def _begin_closing(self) -> None:
-        super()._begin_closing()
+    def _close_first(self) -> None:
         # No value is closed before anything that uses it: children go first, those that have nothing to close at once.
         for heir in list(self._heirs or ()):
-            busy = heir._finalizers is not None or heir._tasks or heir._flights or heir._in_flight or heir._children
-            if heir._state == OPEN and busy:
-                self._children.add(heir)
-            elif heir._state == OPEN:
+            there = heir._singletons
+            if there.state != OPEN:
+                continue
+            if heir._finalizers is not None or there.tasks or there.flights or heir._in_flight or heir._children:
+                self._inner.add(heir)
+            else:
                 heir._close_nowait(None)
 
 
-#: Closing's own slot, which a property of children stands before.
-_FINALIZERS = Closing.__dict__["_finalizers"]
+#: The slot itself, which a property of children stands before.
+_FINALIZERS = ScopeState.__dict__["_finalizers"]
 
 
 class Child(Provided):
@@ -70,7 +75,7 @@ class Child(Provided):
 
     __slots__ = ("_below",)
 
-    _graph: InheritedGraph
+    _below: Container  #: the parent
 
     def __init__(self, graph: InheritedGraph, parent: Container, given: tuple[Sequence[Node], Sequence[Any]] = ((), ())) -> None:
         self._below = parent
@@ -80,69 +85,46 @@ class Child(Provided):
                 parent._heirs = weakref.WeakSet()
             parent._heirs.add(self)
 
-    def _catch_up(self) -> None:
-        self._below._catch_up()
-        super()._catch_up()
-
     @property
-    def _finalizers(self) -> Any:
+    def _finalizers(self) -> Finalizer | list[Finalizer] | None:
         """The finalizers."""
-        return _FINALIZERS.__get__(self, Child)
+        return _FINALIZERS.__get__(self, Child)  # type: ignore[no-any-return]  # what a slot holds
 
     @_finalizers.setter
-    def _finalizers(self, finalizers: Any) -> None:
+    def _finalizers(self, finalizers: Finalizer | list[Finalizer] | None) -> None:
         _FINALIZERS.__set__(self, finalizers)
         if finalizers is not None:
-            self._below._children.add(self)
+            self._below._inner.add(self)
 
-    def _end(self) -> None:
-        super()._end()
-        self._below._children.discard(self)
+    def _shares_with(self) -> Container:
+        return self._below
 
-    def _check_open(self) -> None:
-        super()._check_open()
-        self._below._check_open()
-
-    # --- whose is what ---
-
-    def _has(self, node: Node) -> bool:
-        return node in self._built or (not self._graph.owns(node) and self._below._has(node))
-
-    def _has_all(self, nodes: Iterable[Node]) -> bool:
-        return all(map(self._has, nodes))
-
-    def _built_value(self, node: Node) -> Any:
-        try:
-            return self._built[node]
-        except KeyError:
-            return self._below._built_value(node)
-
-    def _holder(self, node: Node) -> Container:
-        return self if self._graph.owns(node) else self._below._holder(node)
+    def _ended(self) -> None:
+        self._below._inner.discard(self)
 
     # --- asking ---
 
     def _is_left(self, token: Any) -> bool:
         """Tell whether *token* is the parent's affair, and leave it to it from now on."""
-        node = self._root(token).node
+        node = self._find(token).node
         if node is None or node.level != CONTAINER_LEVEL or self._graph.owns(node) or type(token) is Site:
             return False
         parent = self._below
-        self._keep_root(self, token, lambda scope: parent.get(token), lambda scope: parent.get_nowait(token))
+        self._root_table.keep(self, token, lambda scope: parent.get(token), lambda scope: parent.get_nowait(token))
         return True
 
     async def _get_cold(self, token: Any) -> Any:
-        if not self._overridden and self._is_left(token):
+        if not self._singletons.overridden and self._is_left(token):
             return await self._below.get(token)
         return await super()._get_cold(token)
 
     def _get_nowait_cold(self, token: Any) -> Any:
-        if not self._overridden and self._is_left(token):
+        if not self._singletons.overridden and self._is_left(token):
             return self._below.get_nowait(token)
         return super()._get_nowait_cold(token)
 
     def getter(self, token: Any, /) -> Any:
-        self._root(token)
+        self._find(token)
 
         def getter() -> Coroutine[Any, Any, Any]:
             return self.get(token)

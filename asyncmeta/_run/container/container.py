@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from ..._declare.keys import lasting
+from typing_extensions import TypeForm
+
 from ..._declare.lifetimes import CONTAINER_LEVEL
-from ..._declare.registry import Registry, layers_of, registry_of
-from ..._names import name_of
+from ..._declare.registry import layers_of
+from ..._declare.tokens import Token
 from ..._solve.checks import check_whole, grouped, not_given
 from ..._solve.graph import Graph
-from ..._solve.nodes import CONTAINER, Node
-from ...errors import ClosedError, ContainerError, DeclarationError, GraphError, ScopeError
-from ..build.handles import forget_fetched, home_kept
+from ...errors import ClosedError
+from ..build.handles import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
-from ..scope.injections import Injections
-from ..scope.scope import Scope
-from ..state.context import EXITING, Ambient
-from ..state.getters import Getters
+from ..scope.scope import Scope, T
+from ..state.context import Ambient
+from ..state.roots import Getters, RootTable
+from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
+from ..state.slots import NOWHERE, RootNowait, ScopeState
 from ..state.waiting import LOCK
-from .closing import IS_CLOSED, IS_CLOSING, OPEN
-from .forks import know, lives_elsewhere
-from .scopes import NOTHING, SpanningScope, by_level, given_to, no_level, scope_class
-from .tables import Tables
+from .application import Application, hooks, what_overrides
+from .closing import Closing
+from .forks import know
+from .in_force import active_for
+from .scopes import NOTHING, Opener, given_to
 
 if TYPE_CHECKING:
     from ..._declare.providers import Overrides, Providers
-    from ...report import CheckReport, StartReport, Timing
+    from ...report import CheckReport, HealthReport, StartReport, Timing
     from ..observe.middleware import Middleware
-    from ..scope.scope import OneShot as Opens, Service
+    from ..observe.watch import Observation, Observer, Watch
+    from ..scope.scope import Entered, Service
+    from .in_force import InForce
+    from .overlay import Overlay
 
 __all__ = ["Container"]
 
 
-class Container(Tables):
+class Container(Scope):
     """
     Holds the singletons of an application class, and opens scopes.
 
@@ -61,15 +66,44 @@ class Container(Tables):
         MissingDependencyError: Nothing provides a key of *overrides*.
     """
 
-    __slots__ = ()
+    # No dictionary: `container.get` is looked up on the class at once.
+    __slots__ = (
+        "_attributes",
+        "_checks",
+        "_closing",
+        "_enters",
+        "_getters",
+        "_grounds",
+        "_instance",
+        "_laid",
+        "_made_with",
+        "_observed",
+        "_opener",
+        "_root_class",
+        "_root_table",
+        "_roots_nowait",
+        "_singletons",
+        "_watcher",
+        "scope",
+    )
     _level = CONTAINER_LEVEL
 
-    #: Handed over by the room above: the base of all services, and what its life-cycle methods are called.
-    _base: ClassVar[type]
-    _hooks: ClassVar[Mapping[str, Any]]
-    #: What overrides are as a layer, and what opens an overlay for a block.
-    _layer_of: ClassVar[Callable[..., Registry]]
-    _overriding: ClassVar[Callable[..., Any]]
+    _attributes: Attributes  #: how fetched attributes answer
+    _checks: bool  #: the graph is checked on entering
+    _closing: Closing
+    _enters: dict[Hashable, Callable[[], Any]]  #: what is asked for -> the code that enters a one-shot scope for it
+    _getters: Getters
+    _grounds: list[Ambient]  #: what it has made ambient, by entering
+    _instance: Any  #: the application itself, where the user made it
+    _laid: list[InForce]  #: overrides in force
+    _made_with: Mapping[Any, object]  #: context of its own: by key what it was made with
+    _observed: bool  #: every build has to be seen
+    _opener: Opener  #: opens scopes; `scope` is the quickest way to
+    _root_class: type
+    _root_table: RootTable
+    _roots_nowait: dict[Hashable, RootNowait]
+    _singletons: Singletons
+    _watcher: Watch | None  #: who is told, kept when there is nobody any more
 
     def __init__(
         self,
@@ -83,89 +117,55 @@ class Container(Tables):
         check: bool = True,
         slow: float | None = None,
     ) -> None:
-        cls, instance = self._application_of(root)
-        watch = self._watch_of(cls, middleware, slow)
-        graph = self._graph_for(cls, providers, overrides, instance is not None)
-        self._begin(cls, instance, graph, check=check, given=given_to(graph, context))
+        application = Application.of(root)
+        graph = application.graph(providers, overrides)
+        self._begin(application, graph, application.name, check=check, given=given_to(graph, context))
+        watch = self._watch_of(application.cls, middleware, slow)
         if watch is not None:
             self._heed(watch)
 
-    def _begin(self, cls: type, instance: Any, graph: Graph, *, check: bool, given: Mapping[Any, object] = NOTHING) -> None:
-        """Begin a life on *graph*."""
+    def _begin(
+        self,
+        application: Application,
+        graph: Graph,
+        name: str,
+        below: Container | None = None,
+        *,
+        check: bool,
+        overlaid: bool = False,
+        given: Mapping[Any, object] = NOTHING,
+    ) -> None:
+        """
+        Begin a life on *graph*.
+
+        Args:
+            below: What it shares with; *overlaid* where that is of the same application.
+            given: Context of its own.
+        """
         self._made_with = given
-        self._root_class, self._instance, self._graph = cls, instance, graph
-        self._name = name_of(cls) if cls is not Container._base else "the shared layer"
+        self._root_class, self._instance = application
         self._checks = check
+        self._parent = NOWHERE
+        self._watcher, self._observed = None, False
+        self._grounds, self._laid = [], []
+        self._children = set()
+        self._closing = Closing(self, self._mind_loop)
+        self._getters = Getters()
+        self._enters = {}
+        self._opener = Opener(self)
+        self._singletons = Singletons(
+            self, self._closing, graph, name, None if below is None else below._singletons, overlaid=overlaid
+        )
+        self._attributes = Attributes(self._singletons)
         if check:
             self._check()
-        self._parent = None
-        self._loop = None
-        self._state = IS_CLOSED
-        self._observed = False
-        self._watch = self._watcher = None
-        self._overridden = 0
-        self._owed = []
-        self._everywhere, self._laid = [], []
-        self._retiring = False
-        self._built = {}  #: container values
-        self._lost, self._era = {}, 0
-        self._flights = {}
-        self._tasks = set()  #: builds in flight
-        self._holders = set()  #: wait to leave what they have entered
-        self._closing_task = None
-        self._getters = Getters()
-        self._injections = Injections()
-        self._grounds = []
-        self._children = set()
-        self._tables, self._tables_nowait, self._generations = [], [], []
+        subscribers = (self._opener, self._getters, self._attributes)
+        self._root_table = RootTable(
+            self._singletons, subscribers, None if below is None else below._root_table, views=overlaid
+        )
         self._begin_anew()
-        self._graph.containers.add(self)
+        graph.listeners.add(self._root_table)
         know(self)
-
-    @classmethod
-    def _application_of(cls, root: Any) -> tuple[type, Any]:
-        if root is None:
-            return cls._base, None
-        registry = registry_of(root)
-        if registry is not None:
-            return root, None
-        registry = registry_of(type(root))
-        if registry is None:
-            raise DeclarationError(
-                f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}"
-            )
-        if registry.lifetime != "singleton":
-            raise ScopeError(
-                f"{registry.name} is {registry.lifetime} and cannot be its own root; "
-                "open a scope and bind the instance: scope.adopt(instance)"
-            )
-        there = home_kept(root)
-        if there is not None and not there.closed:
-            raise ContainerError(f"this {registry.name} belongs to {there._title} already")
-        return type(root), root
-
-    @classmethod
-    def _graph_for(cls, root: type, providers: Sequence[Any], overrides: Any, given: bool) -> Graph:
-        builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: "scope"}
-        layers = layers_of(root)
-        extra: tuple[Registry, ...] = ()
-        if providers:
-            from ..._declare.providers import read_listed  # late
-
-            extra = (Registry(None),)
-            extra[0].add_all(read_listed(providers), layers)
-        if overrides is not None:
-            plain = Graph(layers, builtin, app=root, hooks=cls._hooks, extra=extra, given=given)
-            return Graph(
-                layers, builtin, app=root, hooks=cls._hooks, extra=extra, over=(cls._layer_of(overrides, plain),), given=given
-            )
-        if providers:
-            return Graph(layers, builtin, app=root, hooks=cls._hooks, extra=extra, given=given)
-        own = layers[0]
-        graph = own.graphs.get(given)
-        if graph is None:
-            graph = own.graphs[given] = Graph(layers, builtin, app=root, hooks=cls._hooks, given=given)
-        return graph
 
     def _check(self) -> None:
         self._graph.refresh()
@@ -174,25 +174,22 @@ class Container(Tables):
             raise grouped(self._graph, errors)
 
     def _begin_anew(self) -> None:
-        graph = self._graph
-        self._state = OPEN
-        self._forked_from = 0
-        self._built.clear()
-        self._flights.clear()
+        """Begin, or begin anew, with nothing built."""
+        singletons = self._singletons
+        singletons.turn(OPEN)
+        singletons.built.clear()
+        singletons.flights.clear()
         self._finalizers = self._waiters = None
         self._in_flight = 0
-        self._children.clear()
-        self._values = ()
-        self._moves = len(graph.moved)
-        self._pins = {}
-        self._closing_task = None
-        self._ready_class = None
-        self._generations = []
-        self._new_tables()
-        self._built.update({graph.from_context(key, CONTAINER_LEVEL): value for key, value in self._made_with.items()})
+        self._inner.clear()
+        self._values = []
+        self._closing.task = None
+        self._attributes.begin()
+        self._root_table.begin()
+        singletons.built.update({self._graph.from_context(key, CONTAINER_LEVEL): value for key, value in self._made_with.items()})
         if self._instance is not None:
-            node = graph.app_node()
-            self._built[node.constructed or node] = self._instance
+            node = self._graph.app_node()
+            singletons.built[node.constructed or node] = self._instance
             forget_fetched(self._instance)
             bind(self._instance, self)
 
@@ -204,25 +201,60 @@ class Container(Tables):
                 return self._root_class
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
+    # --- what rooms of this wing do for one kind of container ---
+
+    def _cooled(self) -> None:
+        """What tokens lead to may have changed."""
+
+    def _close_first(self) -> None:
+        """Closing begins: what uses this is closed with it."""
+
+    def _ended(self) -> None:
+        """It is closed."""
+
+    def _await_when_closed(self) -> Await:
+        """Return what awaiting an attribute does that was fetched here, from here on."""
+        name = self._name
+        return refusing(lambda: ClosedError(f"the container of {name} is closed"))
+
+    def _end_force(self) -> None:
+        """What is in force by this, an override's, is so for nobody any more."""
+
     def __repr__(self) -> str:
-        return f"<{self._state} container of {self._name}>"
+        return f"<{self._singletons.state} container of {self._name}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_state", IS_CLOSED) == OPEN and self._finalizers is not None:
+        singletons = getattr(self, "_singletons", None)
+        if singletons is not None and singletons.state == OPEN and self._finalizers is not None:
             warnings.warn(
-                f"the container of {self._name} was dropped with finalizers pending; close it: async with",
+                f"the container of {singletons.name} was dropped with finalizers pending; close it: async with",
                 ResourceWarning,
                 stacklevel=1,
                 # Made where the container was made, as tracemalloc tells; it leads to nothing.  The container itself,
                 # kept by whoever records warnings, would live on with tasks whose coroutines are gone.
-                source=self._owed,
+                source=singletons.owed,
             )
 
     # --- what it is ---
 
     @property
+    def _name(self) -> str:
+        return self._singletons.name
+
+    @property
     def _title(self) -> str:
-        return f"the container of {self._name}"
+        return self._singletons.title
+
+    @property
+    def _graph(self) -> Graph:
+        """What its application means."""
+        return self._singletons.graph
+
+    @property
+    def _inner(self) -> set[ScopeState]:
+        """Scopes and overlays that have something to close."""
+        assert self._children is not None
+        return self._children
 
     @property
     def container(self) -> Container:
@@ -237,13 +269,13 @@ class Container(Tables):
     @property
     def closed(self) -> bool:
         """Whether it is closed, or closing."""
-        return self._state != OPEN
+        return self._singletons.state != OPEN
 
     def _check_open(self) -> None:
-        if self._state != OPEN and not self._reads_while_closing():
-            if self._forked_from:
-                raise lives_elsewhere(self)
-            raise ClosedError(f"the container of {self._name} is {self._state}")
+        self._singletons.check_open()
+
+    def _active(self) -> Overlay | None:
+        return active_for(self) if self._singletons.overridden else None
 
     def _check_overridable(self) -> None:
         """
@@ -252,16 +284,12 @@ class Container(Tables):
         Raises:
             ClosedError: It is closing.
         """
-        if self._state == IS_CLOSING:
+        if self._singletons.state == IS_CLOSING:
             self._check_open()
-
-    def _reads_while_closing(self) -> bool:
-        """A finalizer may still read what is built: it is closed after it."""
-        return self._state == IS_CLOSING and self in EXITING.get()
 
     # --- overriding ---
 
-    def overlay(self, overrides: Overrides, /, *, new: bool = False) -> Opens[Container]:
+    def overlay(self, overrides: Overrides, /, *, new: bool = False) -> Entered[Container]:
         """
         Return a context manager that gives a container which shares everything that *overrides* do not reach.
 
@@ -276,9 +304,9 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self._overriding(overrides, in_force=False, everywhere=False, new=new)  # type: ignore[no-any-return]
+        return what_overrides(self, overrides, in_force=False, everywhere=False, new=new)
 
-    def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Opens[Container]:
+    def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Entered[Container]:
         """
         Return a context manager that puts an overlay in force for its block: for this task and its children.
 
@@ -299,21 +327,26 @@ class Container(Tables):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return self._overriding(overrides, in_force=True, everywhere=everywhere, new=new)  # type: ignore[no-any-return]
+        return what_overrides(self, overrides, in_force=True, everywhere=everywhere, new=new)
 
     # --- asking ---
 
+    @overload
+    def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
+    @overload
+    def getter(self, token: Token[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
+    @overload
+    def getter(self, token: TypeForm[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
     def getter(self, token: Any, /) -> Callable[[], Coroutine[Any, Any, Any]]:
-        root = self._root(token)
+        self._find(token)
 
         async def fetch() -> tuple[Any, bool]:
             value = await self.get(token)
-            if self._overridden:
+            if self._singletons.overridden:
                 return value, False  # another context may mean another one
-            node = self._root(token).node
+            node = self._find(token).node
             return value, node is not None and node.level == CONTAINER_LEVEL
 
-        del root
         return self._getters.add(fetch)
 
     async def start(
@@ -357,65 +390,91 @@ class Container(Tables):
         Raises:
             GraphErrors: The problems, all at once.
         """
-        from ..scope.injection import check_askers  # late
-        from .findings import check_report
+        from .check import check  # late
 
-        asked: set[Node] = set()
-        if functions:
-            errors, asked = check_askers(functions, self._active() or self)
-            if errors:
-                raise grouped(self._graph, errors)
-        else:
-            self._check()
-        return check_report(self._graph, self._built, asked)
+        return check(self, functions)
+
+    # --- watching ---
+
+    def observe(self, observer: Observer, /) -> Observation:
+        """
+        Tell *observer* what happens from now on: builds, teardowns, scopes, overrides.
+
+        While anybody observes, nothing is built by generated code, so that building, not reading, is slower.
+
+        Args:
+            observer: An instance of a subclass of `Observer`.
+
+        Returns:
+            What ends it: ``remove()``, or the end of a ``with`` block.
+
+        Raises:
+            DeclarationError: *observer* is none.
+        """
+        from ..observe.watch import Watch  # late
+
+        return (self._watcher or Watch(self._heed, hooks(), (), None)).observe(observer)
+
+    async def health(self, *, timeout: float = 5.0) -> HealthReport:
+        """
+        Ask every built singleton that says how (``health=``) whether it is well, side by side; build nothing.
+
+        Args:
+            timeout: Seconds that each probe may take.
+
+        Returns:
+            How each did; what is not built yet is "not started".
+
+        Raises:
+            ClosedError: This container is closed.
+            WrongLoopError: Another living loop owns what would be asked.
+        """
+        from .health import health  # late
+
+        return await health(self, timeout)
+
+    def _watch_of(self, cls: type, middleware: object, slow: object) -> Watch | None:
+        """Return what is to be run and timed around builds of the application *cls*; None where that is nothing."""
+        given = [middleware, *(layer.middleware for layer in layers_of(cls))]
+        if slow is None and all(one == () for one in given):
+            return None
+        from ..observe.middleware import checked_middleware  # late
+        from ..observe.slow import checked_slow
+        from ..observe.watch import Watch
+
+        around = tuple(one for some in given for one in checked_middleware(some))
+        seconds = checked_slow(slow)
+        return Watch(self._heed, hooks(), around, seconds) if around or seconds is not None else None
+
+    def _heed(self, watch: Watch) -> None:
+        """Take what is to be told, run and timed around builds, or that nothing is any more; for overlays, too."""
+        with LOCK:
+            self._watcher = watch
+            self._singletons.watch = None if watch.idle else watch
+            if watch.observed != self._observed:
+                self._observed = watch.observed
+                if self._singletons.state == OPEN:
+                    self._root_table.clear()
+            overlays = [child for child in self._inner if isinstance(child, Container)]
+        for overlay in overlays:
+            overlay._heed(watch)
+
+    def _mind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Mind how long builds take where asyncio's debug mode wants to know."""
+        debug, watch = loop.get_debug(), self._watcher
+        if debug or (watch is not None and watch.debug is not None):
+            from ..observe.slow import DEBUG_FACTOR
+            from ..observe.watch import Watch  # late
+
+            watch = watch or Watch(self._heed, hooks(), (), None)
+            watch.debug = loop.slow_callback_duration * DEBUG_FACTOR if debug else None
+            self._heed(watch)
 
     # --- scopes ---
 
-    def _first_scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Any:
-        # With one level the class of its scopes takes this place.
-        self._check_open()
-        return self._open_scope(self, context, level)
-
-    def _open_scope(self, around: Any, context: Mapping[Any, object] | None, level: str | None) -> Any:
+    def _open_scope(self, around: ScopeState, context: Mapping[Any, object] | None, level: str | None) -> Scope:
         """Return a new scope inside of *around*."""
-        graph = self._graph
-        if around is not self and around._roots is not self._tables[around._level]:
-            with LOCK:
-                self._upgrade(around)
-        innermost = len(graph.levels) - 1
-        wanted = innermost
-        if level is not None and level != "scoped":
-            wanted = graph.levels.index(level) if level in graph.levels else 0
-        if wanted <= around._level:
-            raise no_level(self, level or "scoped")
-        if wanted == 1:
-            if innermost == 1 and self._state == OPEN:
-                self.scope = self._class_of(1)  # type: ignore[method-assign]  # see new_tables
-            return self._class_of(1)(context)
-        outermost = around._level + 1
-        if outermost == wanted:
-            return self._inside(around, self._class_of(wanted)(context))
-        given = by_level(graph, context, range(outermost, wanted + 1))
-        inner = around
-        for between in range(outermost, wanted):
-            inner = self._inside(inner, self._class_of(between)(given.get(between)))
-        return self._inside(inner, self._class_of(wanted, SpanningScope)(given.get(wanted)))._spanning(around)
-
-    @staticmethod
-    def _inside(around: Any, scope: Any) -> Any:
-        scope._parent = around
-        return scope
-
-    def _class_of(self, level: int, base: type[Scope] = Scope) -> Any:
-        found = self._classes.get((level, base))
-        if found is None:
-            found = scope_class(base, self, level, self._tables[level], self._tables_nowait[level])
-            if self._observed:
-                from ..observe.watch import observed_class  # late
-
-                found = observed_class(found)
-            self._classes[level, base] = found
-        return found
+        return self._opener.open(around, context, level)
 
     if TYPE_CHECKING:
         scope = Scope.scope  # a slot, but typed as what scopes have
@@ -428,34 +487,14 @@ class Container(Tables):
                 except (KeyError, TypeError):
                     pass
             self._check_open()
-            return self._opening(self, token, context)
-
-    def _opening(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> Any:
-        """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
-        from ..compiled.one_shot import OneShot, quick_enter  # late
-
-        if around is self and context is None and not self._observed and not self._overridden and len(self._graph.levels) == 2:
-            try:
-                root = self._root_at(1, token)
-            except (GraphError, ScopeError):
-                return OneShot(around, token, context)
-            plan = root.plan
-            if plan.openings and self._has_all(plan.singletons):
-                enter = quick_enter(self, token, plan)
-                if enter is not None and lasting(token) is token:
-                    with LOCK:
-                        if self._state == OPEN:
-                            self._enters[token] = enter
-                    return enter()
-            plan.openings += 1
-        return OneShot(around, token, context)
+            return self._opener.for_one(self, token, context)
 
     # --- entering and closing ---
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._enter()
-        self._check_loop(loop, self._graph.app_node())
+        self._singletons.check_loop(loop, self._graph.app_node())
         self._begin_ambient()
         return self
 
@@ -475,19 +514,20 @@ class Container(Tables):
             self._grounds.pop().__exit__()
 
     def _enter(self) -> None:
-        if self._state == IS_CLOSING:
-            raise ClosedError(f"the container of {self._name} is closing")
+        singletons = self._singletons
+        if singletons.state == IS_CLOSING:
+            raise ClosedError(f"{singletons.title} is closing")
         if self._checks:
             self._check()
-        if self._state == IS_CLOSED:
+        if singletons.state == IS_CLOSED:
             with LOCK:
                 self._graph.refresh()
                 self._begin_anew()
                 for force in sorted((one for one in self._laid if not one.ended), key=lambda one: one.top._number):
                     force.top._open_again()
-            self._loop = None
-        if self._watch is not None:
-            self._watch.entered(self._name)
+            singletons.loop = None
+        if singletons.watch is not None:
+            singletons.watch.entered(singletons.name)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end_ambient()
@@ -496,3 +536,9 @@ class Container(Tables):
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end_ambient()
         self._close_nowait(exc)
+
+    async def _close(self, error: BaseException | None) -> None:
+        await self._closing.close(error)
+
+    def _close_nowait(self, error: BaseException | None) -> None:
+        self._closing.close_nowait(error)

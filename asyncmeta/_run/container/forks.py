@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError
 from ..build.handles import refusing
+from ..state.singletons import IS_CLOSED, OPEN
+from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
 from ..state.waiting import LOCK, Outcome, forget_waits
-from ..teardown.scope_exit import CLOSED, GONE
-from .closing import IS_CLOSED, OPEN, Ending
 
-__all__ = ["know", "lives_elsewhere"]
+if TYPE_CHECKING:
+    from .container import Container
+
+__all__ = ["know"]
 
 #: Seconds that a fork waits for another thread to leave the lock, which is held for moments only.
 PATIENCE: Final = 5.0
 
 #: Every container that may be told of a fork.
-_KNOWN: Final[weakref.WeakSet[Ending]] = weakref.WeakSet()
+_KNOWN: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
 
 #: The threads that fork just now and hold the lock for it.
 _FORKING: Final[set[int]] = set()
@@ -31,18 +35,10 @@ _here = os.getpid()
 _THE_PARENTS: Final[list[Any]] = []
 
 
-def know(container: Ending) -> None:
+def know(container: Container) -> None:
     """Let *container* be told of forks, for as long as it lives."""
     with LOCK:
         _KNOWN.add(container)
-
-
-def lives_elsewhere(container: Ending) -> ClosedError:
-    """Return the error for who uses, in a child, what was open in its parent."""
-    return ClosedError(
-        f"{container._title} was open in process {container._forked_from} when this one, {os.getpid()}, was forked from it, "
-        "and lives there: open a container of this process's own, or enter this one here, which begins anew"
-    )
 
 
 def _before() -> None:
@@ -67,57 +63,60 @@ def _in_child() -> None:
         LOCK._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does it; typeshed does not list it
     parent, _here = _here, os.getpid()
     forget_waits()
-    for container in sorted((one for one in _KNOWN if one._state != IS_CLOSED), key=_depth):
+    for container in sorted((one for one in _KNOWN if one._singletons.state != IS_CLOSED), key=_depth):
         _settle(container, parent)
     if held:
         LOCK.release()
 
 
-def _depth(container: Ending) -> int:
+def _depth(container: ScopeState) -> int:
     """Overlays come after what they lie on."""
-    return 0 if container._parent is None else 1 + _depth(container._parent)
+    return 0 if container._parent is NOWHERE else 1 + _depth(container._parent)
 
 
-def _settle(container: Ending, parent: int) -> None:
+def _settle(container: Container, parent: int) -> None:
     """Make of the copy of a parent's container one that is closed, where that was entered, else one with nothing built."""
-    around = container._parent
-    entered = bool(container._grounds) or container._state != OPEN or (around is not None and around._state == IS_CLOSED)
-    _THE_PARENTS.append((container._finalizers, list(container._built.values()), list(container._tasks), list(container._holders)))
-    for flight in container._flights.values():
+    around, singletons = container._parent, container._singletons
+    entered = bool(container._grounds) or singletons.state != OPEN or (around is not NOWHERE and around.closed)
+    _THE_PARENTS.append(
+        (container._finalizers, list(singletons.built.values()), list(singletons.tasks), list(singletons.owner_tasks))
+    )
+    for flight in singletons.flights.values():
         # Nobody carries it out here, and who waits for it does so in the parent.
         flight.waiters.clear()
         flight.end(Outcome())
-    for kid in container._children:
-        if not isinstance(kid, Ending):
-            _leave_to_the_parent(kid)
-    if container._ready_class is not None:
-        name = container._name
-        container._ready_class.__await__ = refusing(  # type: ignore[method-assign, assignment]  # this container's own class
+    for child in container._inner:
+        if child._level != CONTAINER_LEVEL:
+            _leave_to_the_parent(child)
+    name = singletons.name
+    container._attributes.end(
+        refusing(
             lambda: ClosedError(f"this was fetched in process {parent}, from which this one was forked: ask {name} for it here")
         )
-    container._loop = None
-    container._retiring = False
-    container._owed = []
-    container._tasks.clear()
-    container._holders.clear()
-    container._new_tables()  # clears those that the parent's scopes look into
+    )
+    singletons.loop = None
+    singletons.retiring = False
+    singletons.owed = []
+    singletons.tasks.clear()
+    singletons.owner_tasks.clear()
+    container._root_table.clear()  # clears those that the parent's scopes look into
     container._begin_anew()
     if entered:
         container._end_force()
-        container._state = IS_CLOSED
-        container._forked_from = parent
+        singletons.turn(IS_CLOSED)
+        singletons.forked_from = parent
         container._roots = container._roots_nowait = CLOSED
-        container._built.clear()
+        singletons.built.clear()
         container._values = GONE
-    elif around is not None:
+    elif around._children is not None:
         around._children.add(container)
 
 
-def _leave_to_the_parent(scope: Any) -> None:
+def _leave_to_the_parent(scope: ScopeState) -> None:
     """Close a scope of the parent's without tearing down what it holds."""
     _THE_PARENTS.append((scope._finalizers, scope._values))
-    for kid in scope._children or ():
-        _leave_to_the_parent(kid)
+    for child in scope._children or ():
+        _leave_to_the_parent(child)
     scope._finalizers = scope._waiters = scope._children = None
     scope._in_flight = 0
     scope._roots, scope._values = CLOSED, GONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..state.context import IN_FORCE, Shield
 
@@ -13,6 +13,11 @@ __all__ = [
     "active_for",
 ]
 
+if TYPE_CHECKING:
+    from .container import Container
+    from .overlay import Overlay
+
+__all__ = ["InForce", "active_for"]
 
 class InForce:
     """
@@ -21,56 +26,95 @@ class InForce:
     The overlay that answers for it is another one from when a block ends that it lies on: blocks need not nest.
     """
 
-    __slots__ = ("ended", "held", "outlives", "over", "target", "top")
+    __slots__ = ("_top", "ended", "held", "outlives", "over", "target")
 
-    def __init__(self, target: Any) -> None:
+    def __init__(self, target: Container) -> None:
         self.target = target  #: the container that is overridden
         #: it was there before the container was entered, and is in force each time that this happens
         self.outlives = not target._origin._grounds
-        self.top: Any = None  #: the overlay that answers; None when it has ended
-        self.held: list[Any] = []  #: overlays to be closed with it
-        self.over: tuple[Any, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
+        self._top: Overlay | None = None
+        self.held: list[Overlay] = []  #: overlays to be closed with it
+        self.over: tuple[Container, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
         self.ended = False
 
-    def lay(self, overlay: Any) -> None:
+    @property
+    def top(self) -> Overlay:
+        """The overlay that answers."""
+        assert self._top is not None, "it has not begun, or is over"
+        return self._top
+
+    def is_answered_by(self, overlay: Overlay) -> bool:
+        return self._top is overlay
+
+    def release(self) -> None:
+        """
+        Keep no overlay.
+
+        A task that was started in the block has this in its context for as long as it lives, and shall keep no fake.
+        """
+        self.held, self._top = [], None
+
+    def lay(self, overlay: Overlay) -> None:
         """Let *overlay* answer from here on."""
         before = self.over
-        if self.top is None:
+        if self._top is None:
             self.target._laid.append(self)
-        self.top = overlay
-        overlay._force, overlay._everywhere = self, self.target._everywhere
-        over = list(self.held)
-        one = overlay
+        self._top = overlay
+        overlay._force, overlay._root_table.everywhere = self, self.target._root_table.everywhere
+        overlay._singletons.pinned = Pinned(overlay)
+        over: list[Container] = list(self.held)
+        one: Container = overlay
         while one is not self.target:
+            assert isinstance(one, type(overlay))
             one = one._below
             over.append(one)
         self.held.append(overlay)
         self.over = tuple(over)
         for one in over:
-            one._begin_override()
+            one._root_table.begin_override()
         for one in before:
-            one._end_override()
+            one._root_table.end_override()
 
     def end(self) -> None:
         """Answer for nobody any more."""
         self.ended = True
         if self in self.target._laid:
             self.target._laid.remove(self)
-        if self in self.target._everywhere:
-            self.target._everywhere.remove(self)
+        if self in self.target._root_table.everywhere:
+            self.target._root_table.everywhere.remove(self)
         over, self.over = self.over, ()
         for one in over:
-            one._end_override()
+            one._root_table.end_override()
 
 
-def active_for(container: Any) -> Any:
+class Pinned:
+    """Stands for an overlay in what its builds see: it stays that one."""
+
+    __slots__ = ("top",)
+
+    @property
+    def ended(self) -> bool:
+        """Closed, it is passed over."""
+        return self.top.closed
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.top = overlay
+
+    @property
+    def over(self) -> tuple[Container, ...]:
+        """For whom it answers."""
+        force = self.top._force
+        return () if force is None else force.over
+
+
+def active_for(container: Container) -> Overlay | None:
     """Return the overlay that is in force for *container* here, or None."""
-    for one in chain(reversed(IN_FORCE.get()), reversed(container._everywhere)):
-        if one.top is container:
+    for one in chain(reversed(IN_FORCE.get()), reversed(container._root_table.everywhere)):
+        if one.ended:
+            continue
+        if one.top is container or type(one) is Shield:
             return None
-        if not one.ended:
-            if type(one) is Shield:
-                return None
-            if container in one.over:
-                return one.top
+        if container in one.over:
+            overlay: Overlay = one.top
+            return overlay
     return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import itertools
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
@@ -15,15 +13,19 @@ from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.overlaid import OverlaidGraph
-from ..._solve.plan import Unit, unit_of
 from ...errors import ClosedError
+from ..build.handles import Await
 from ..scope.scope import Scope
-from ..state.context import IN_FORCE, Shield
-from ..state.waiting import LOCK, UNSET
-from ..teardown.finalizers import Held, as_list, needs_await, push
-from .closing import IS_CLOSED, OPEN
+from ..state.singletons import IS_CLOSED, OPEN
+from ..state.slots import UNSET, Held, ScopeState
+from ..state.waiting import LOCK
+from ..teardown.finalizers import as_list, needs_await, push
+from .application import Application
 from .container import Container
 from .in_force import InForce
+
+if TYPE_CHECKING:
+    from ..state.slots import Answers
 
 __all__ = ["Overlay"]
 
@@ -109,16 +111,15 @@ class Overlay(Answering, Container):
         self._number = next(_NUMBERS)
         self._force = None
         self._views, self._fetched = {}, {}
-        self._begin(below._root_class, None, graph, check=False)
-        self._name = f"an overlay of {self._origin._name}"
-        self._loop = below._loop
+        name = f"an overlay of {self._origin._name}"
+        self._begin(Application(below._root_class, None), graph, name, below, check=False, overlaid=True)
         self._parent = below
         if below._watcher is not None:
             self._heed(below._watcher)
         errors = graph.check_overrides() if check else ()
         if errors:
             raise grouped(graph, errors)
-        below._children.add(self)
+        below._inner.add(self)
 
     def _laid_on(self, below: Container, gone: Overlay) -> Overlay:
         """
@@ -131,80 +132,28 @@ class Overlay(Answering, Container):
         # What no longer fits is told by the get that meets it.
         found = Overlay(below, graph.over[0], new=True, check=False)
         layers, layers_there = graph.layers, found._graph.layers
-        overrides = set(gone._graph.overrides())  # type: ignore[attr-defined]  # an overlay's graph
+        there = gone._graph
+        assert isinstance(there, OverlaidGraph)
+        overrides = set(there.overrides())
+        built, found_built = self._singletons.built, found._singletons.built
 
         def ended(node: Node) -> bool:
-            return gone._owns(node) or node.registration in overrides
+            return gone._graph.owns(node) or node.registration in overrides
 
         for identity, node in list(graph.nodes.items()):
-            if node not in self._built or any(map(ended, reached_from(graph, (node,)))):
+            if node not in built or any(map(ended, reached_from(graph, (node,)))):
                 continue
             registration, view, key = identity if isinstance(identity, tuple) else (identity, None, None)
             if isinstance(key, Node):  # the instance of a service that starts: comes with it
                 continue
             rank = len(layers_there) - 1 - layers_there.index(layers[len(layers) - 1 - node.rank]) if node.rank >= 0 else -1
             twin = found._graph.node(registration, view, rank, key, node.binding)
-            found._built[twin] = self._built[node]
+            found_built[twin] = built[node]
             if node.constructed is not None and twin.constructed is not None:
-                found._built[twin.constructed] = self._built[node]
+                found_built[twin.constructed] = built[node]
         return found
 
     _interpreted = True
-
-    def _catch_up(self) -> None:
-        self._below._catch_up()
-        super()._catch_up()
-
-    def _upgrade(self, scope: Any) -> None:
-        # A view has all its slots when it needs them, see `OverlayScope._home`; what it shows stays built, too.
-        if scope is not self:
-            self._below._catch_up_scope(scope._below)
-
-    # --- whose is what ---
-
-    def _owns(self, node: Node) -> bool:
-        """Tell whether *node* belongs here and not below."""
-        return self._graph.owns(node)  # type: ignore[attr-defined, no-any-return]  # an overlay's graph
-
-    def _has(self, node: Node) -> bool:
-        return node in self._built or (not self._owns(node) and self._below._has(node))
-
-    def _has_all(self, nodes: Any) -> bool:
-        return all(map(self._has, nodes))
-
-    def _built_value(self, node: Node) -> Any:
-        try:
-            return self._built[node]
-        except KeyError:
-            return self._below._built_value(node)
-
-    def _holder(self, node: Node) -> Container:
-        return self if self._owns(node) else self._below._holder(node)
-
-    def _unit(self, node: Node) -> Unit:
-        return unit_of(self._graph, node)
-
-    @property
-    def _seen_by_builds(self) -> tuple[Any, ...]:
-        # What is built here may look for its like without a handle.
-        return (Shield(),) if self._force is None else (Pinned(self),)
-
-    def _clean_context(self, context: contextvars.Context) -> tuple[Any, ...]:
-        seen = self._seen_by_builds
-        context.run(IN_FORCE.set, seen)
-        return seen
-
-    def _building_context(self) -> tuple[contextvars.Context, tuple[Any, ...]] | None:
-        context = contextvars.copy_context()
-        return context, self._clean_context(context)
-
-    def _check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
-        self._origin._check_loop(loop, node)
-        self._loop = self._origin._loop
-
-    def _check_open(self) -> None:
-        super()._check_open()
-        self._below._check_open()
 
     def _check_overridable(self) -> None:
         if not self._rests():
@@ -213,7 +162,7 @@ class Overlay(Answering, Container):
 
     def _rests(self) -> bool:
         """Tell whether this is closed with its container, and opens with it again: its block goes on."""
-        return self._force is not None and not self._force.ended and self._origin._state == IS_CLOSED
+        return self._force is not None and not self._force.ended and self._origin._singletons.state == IS_CLOSED
 
     @property
     def _warns_open(self) -> bool:  # type: ignore[override]  # of others a fact of their class
@@ -222,7 +171,7 @@ class Overlay(Answering, Container):
     def _open_again(self) -> None:
         """Begin anew, with a container that is entered again in the block of the override."""
         below = self._below
-        while below._state != OPEN and isinstance(below, Overlay):  # its block has ended while all was closed
+        while below._singletons.state != OPEN and isinstance(below, Overlay):  # its block has ended while all was closed
             below = below._below
         force = self._force
         assert force is not None
@@ -230,24 +179,27 @@ class Overlay(Answering, Container):
             force.lay(Overlay(below, self._graph.over[0], new=True, check=False))
             return
         self._graph.refresh()
-        self._graph.containers.add(self)
+        self._graph.listeners.add(self._root_table)
         self._views.clear()
         self._fetched.clear()
         self._begin_anew()
-        self._loop = None
-        below._children.add(self)
+        below._inner.add(self)
 
-    def _new_tables(self) -> None:
-        super()._new_tables()
+    def _cooled(self) -> None:
         self._answers = {}
 
     def _affects(self, level: int, token: Any) -> bool:
         """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
-        nodes = self._root_at(level, token).nodes
+        nodes = self._root_table.at(level, token).nodes
         # Nothing at all may stand in the place of a list's members.
-        return any(map(self._owns, nodes)) or (not nodes and bool(self._below._root_at(level, token).nodes))
+        return any(map(self._graph.owns, nodes)) or (not nodes and bool(self._below._root_table.at(level, token).nodes))
 
-    def _answering_for(self, container: Container, scope: Any, token: Any) -> Overlay | None:
+    def _answering(self, scope: Scope, token: Any) -> Answers | None:
+        """Return the view of *scope* that answers for *token*, in this overlay or one below; None where it does itself."""
+        overlay = self._answering_for(scope.container, scope, token)
+        return None if overlay is None else overlay._view_of(scope)
+
+    def _answering_for(self, container: Container, scope: Scope, token: Any) -> Overlay | None:
         """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
         token = lasting(token)
         which = (container, scope._level, token)
@@ -280,7 +232,7 @@ class Overlay(Answering, Container):
             for level in graph.context_levels.get(token_key(key), ()):
                 if around < level <= view._level:
                     node = graph.from_context(token_key(key), level)
-                    if self._owns(node):
+                    if graph.owns(node):
                         view._home(node)._values[node.slot] = value
 
     def _view_of(self, scope: Any) -> Any:
@@ -301,18 +253,17 @@ class Overlay(Answering, Container):
 
     def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
         self._check_open()
-        return self._opening(self, token, context)
+        return self._opener.for_one(self, token, context)
 
     # --- ending ---
 
-    def _await_when_closed(self) -> Callable[[Any], Generator[Any, None, Any]]:
+    def _await_when_closed(self) -> Await:
         return super()._await_when_closed() if self._force is None else asking_beneath
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
         self._views.clear()
         self._fetched.clear()
-        self.scope = self._first_scope  # type: ignore[method-assign]  # never a class: see open_scope
 
     async def _close(self, error: BaseException | None) -> None:
         self._end_force()
@@ -326,41 +277,30 @@ class Overlay(Answering, Container):
 
     def _end_force(self) -> None:
         # Closed before its block has ended it is in force for nobody any more; with its container, until that opens again.
-        if self._force is not None and self._force.top is self and not (self._force.outlives and self._origin._state != OPEN):
-            self._force.ended = True
+        force = self._force
+        if force is not None and force.is_answered_by(self) and not (force.outlives and self._origin.closed):
+            force.ended = True
 
     def _leave(self) -> None:
-        if self._state == IS_CLOSED:
+        if self._singletons.state == IS_CLOSED:
             self._views.clear()
-            self._below._children.discard(self)
-            self._graph.containers.discard(self)
-
-
-class Pinned:
-    """Stands for an overlay in what its builds see: it stays that one."""
-
-    __slots__ = ("over", "top")
-
-    @property
-    def ended(self) -> bool:
-        """Closed, it is passed over."""
-        return self.top.closed
-
-    def __init__(self, overlay: Overlay) -> None:
-        self.top = overlay
-        self.over = () if overlay._force is None else overlay._force.over
+            self._below._inner.discard(self)
+            self._graph.listeners.discard(self._root_table)
 
 
 class OverlayScope(Answering, Scope):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_own_level")
+    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_overlay", "_own_level", "_root_table", "_singletons")
 
     _warns_open = False
     _interpreted = True
 
-    def __init__(self, overlay: Overlay, around: Any, below: Any) -> None:
+    _below: Scope  #: what this is a view of
+
+    def __init__(self, overlay: Overlay, around: ScopeState, below: Scope) -> None:
         self._parent = around
+        self._overlay, self._singletons, self._root_table = overlay, overlay._singletons, overlay._root_table
         self._below = below
         self._own_level = below._level
         self._closes_below = False
@@ -376,11 +316,11 @@ class OverlayScope(Answering, Scope):
 
     @property
     def _level(self) -> int:  # type: ignore[override]  # of scopes a fact of their class
-        return self._own_level  # type: ignore[no-any-return]
+        return self._own_level
 
     @property
     def _by_threads(self) -> bool:  # type: ignore[override]  # of scopes a fact of their class
-        return self._below._by_threads  # type: ignore[no-any-return]
+        return self._below._by_threads
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -389,10 +329,14 @@ class OverlayScope(Answering, Scope):
 
     def _home(self, node: Node) -> Any:
         view = self._at(node.level)
-        overlay = self.container
-        if overlay._owns(node):
-            return with_slots(view, overlay._graph, node)
-        return with_slots(view._below._home(node), overlay._graph.graph_of(node), node)
+        assert isinstance(view, OverlayScope)
+        graph = self._singletons.graph
+        if graph.owns(node):
+            return with_slots(view, graph, node)
+        return with_slots(view._below._home(node), graph.graph_of(node), node)
+
+    def _shown(self) -> ScopeState:
+        return self._below
 
     def _enter_flight(self) -> None:
         # What it builds of the scope's own counts there, too.
@@ -431,7 +375,7 @@ class OverlayScope(Answering, Scope):
 
     def _gone(self) -> None:
         super()._gone()
-        self.container._views.pop(self._below, None)
+        self._overlay._views.pop(self._below, None)
 
 
 def with_slots(scope: Any, graph: Graph, node: Node) -> Any:
@@ -451,9 +395,8 @@ class ViewEnd(Held):
     def __init__(self, view: OverlayScope) -> None:
         self.view = view
 
-    @property
-    def sync(self) -> bool:  # type: ignore[override]  # known only when it is asked
-        return needs_await(as_list(self.view._finalizers)) is None
+    def needs_await(self) -> bool:
+        return needs_await(as_list(self.view._finalizers)) is not None
 
     async def leave(self, error: BaseException | None) -> None:
         await Scope._close(self.view, error)

@@ -1,24 +1,141 @@
-"""Of which class are a container's scopes?  One for each level, with everything at hand that making one needs."""
+"""How are a container's scopes opened, and of which class are they?  One for each level, with everything at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from ..._declare.keys import token_key
+from ..._declare.keys import lasting, token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
-from ...errors import ScopeError
+from ...errors import GraphError, ScopeError
 from ..scope.scope import Scope
-from ..state.waiting import UNSET
+from ..state.singletons import OPEN
+from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
+from ..state.waiting import LOCK
 from ..teardown.finalizers import settle_errors
 
-__all__ = ["NOTHING", "SpanningScope", "by_level", "given_to", "no_level", "scope_class"]
+if TYPE_CHECKING:
+    from .container import Container
+
+__all__ = ["Opener", "SpanningScope"]
 
 
-def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, Any], table_nowait: dict[Any, Any]) -> Any:
+class Opener:
+    """
+    How scopes of one container are opened, and kept at hand how to.
+
+    With a single level ``container.scope`` becomes the class of its scopes; a token that is asked for again and again
+    in scopes of its own gets code that needs none.
+    """
+
+    __slots__ = ("classes", "container")
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.classes: dict[tuple[int, type[Scope]], type[Scope]] = {}  #: by level and kind
+
+    # --- what is at hand is forgotten with the tables of roots that it stands on ---
+
+    def cool(self) -> None:
+        self.classes = {}
+        self.container._cooled()
+        self.container._enters = {}
+        self.container._roots_nowait = self.container._root_table.tables_nowait[0]
+        self.container.scope = self.first  # type: ignore[method-assign]  # a slot of containers, which is the quicker way
+
+    def set_aside(self) -> None:
+        self.container._enters.clear()
+
+    def give_back(self) -> None:
+        """What enters for a token is found again by being asked for."""
+
+    # --- opening ---
+
+    def first(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Scope:
+        """Open a scope where no quicker way to do it stands in ``container.scope`` yet."""
+        self.container._check_open()
+        return self.container._open_scope(self.container, context, level)
+
+    def open(self, around: ScopeState, context: Mapping[Any, object] | None, level: str | None) -> Scope:
+        """Return a new scope inside of *around*, of the innermost level or the named one."""
+        container = self.container
+        graph = container._graph
+        table = container._root_table
+        if around is not container:
+            table.catch_up_scope(around)
+        innermost = len(graph.levels) - 1
+        wanted = innermost
+        if level is not None and level != "scoped":
+            wanted = graph.levels.index(level) if level in graph.levels else 0
+        if wanted <= around._level:
+            raise no_level(container, level or "scoped")
+        if wanted == 1:
+            cls: Callable[..., Scope] = self.class_of(1)
+            if innermost == 1 and container._singletons.state == OPEN:
+                container.scope = cls  # type: ignore[method-assign]  # see `cool`
+            return cls(context)
+        outermost = around._level + 1
+        if outermost == wanted:
+            return _inside(around, self.class_of(wanted)(context))
+        given = by_level(graph, context, range(outermost, wanted + 1))
+        inner = around
+        for between in range(outermost, wanted):
+            inner = _inside(inner, self.class_of(between)(given.get(between)))
+        scope = self.class_of(wanted, SpanningScope)(given.get(wanted))
+        assert isinstance(scope, SpanningScope)
+        return _inside(inner, scope._spanning(around))
+
+    def class_of(self, level: int, base: type[Scope] = Scope) -> Any:
+        """Return the class of scopes of *level*."""
+        found = self.classes.get((level, base))
+        if found is None:
+            container = self.container
+            table = container._root_table
+            found = scope_class(base, container, level, table.tables[level], table.tables_nowait[level])
+            if container._observed:
+                from ..observe.watch import observed_class  # late
+
+                found = observed_class(found)
+            self.classes[level, base] = found
+        return found
+
+    def for_one(self, around: Scope, token: Any, context: Mapping[Any, object] | None) -> Any:
+        """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
+        from ..compiled.one_shot import OneShot, quick_enter  # late
+
+        container = self.container
+        singletons = container._singletons
+        plain = around is container and context is None and len(container._graph.levels) == 2
+        if plain and not container._observed and not singletons.overridden:
+            try:
+                root = container._root_table.at(1, token)
+            except (GraphError, ScopeError):
+                return OneShot(around, token, context)
+            plan = root.plan
+            if plan.openings and singletons.has_all(plan.singletons):
+                enter = quick_enter(container, token, plan)
+                if enter is not None and lasting(token) is token:
+                    with LOCK:
+                        if singletons.state == OPEN:
+                            container._enters[token] = enter
+                    return enter()
+            plan.openings += 1
+        return OneShot(around, token, context)
+
+
+def _inside(around: ScopeState, scope: Scope) -> Scope:
+    scope._parent = around
+    return scope
+
+
+def scope_class(
+    base: type[Scope], container: Container, level: int,
+    table: dict[Hashable, RootFunction],
+    table_nowait: dict[Hashable, RootNowait]
+) -> Any:
     """
     Return the class of a container's scopes of one level.
 
@@ -61,6 +178,8 @@ def scope_class(base: type[Scope], container: Any, level: int, table: dict[Any, 
             "__init__": __init__,
             "_level": level,
             "_roots_nowait": table_nowait,
+            "_singletons": container._singletons,
+            "_root_table": container._root_table,
             "_innermost": level == len(graph.levels) - 1,
             "__module__": Scope.__module__,
         },
@@ -105,7 +224,7 @@ def by_level(graph: Graph, context: Any, levels: range) -> dict[int, Any]:
     return given
 
 
-def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
+def undeclared(container: Container, key: Hashable, level: str) -> ScopeError:
     """Return the error of a context value that the application does not declare."""
     known = tuple(name_of(other) for other in container._graph.context)
     near = close_to(name_of(key), known)
@@ -120,7 +239,7 @@ def undeclared(container: Any, key: Hashable, level: str) -> ScopeError:
     )
 
 
-def no_level(container: Any, level: str) -> ScopeError:
+def no_level(container: Container, level: str) -> ScopeError:
     """Return the error of a level that is not there, or not below the scope that was asked."""
     return ScopeError(
         f"{container._name} has no level {level!r} to open here; its levels are {', '.join(container._graph.levels[1:])}"
@@ -132,7 +251,7 @@ class SpanningScope(Scope):
 
     __slots__ = ("_around",)
 
-    def _spanning(self, around: Any) -> Any:
+    def _spanning(self, around: ScopeState) -> Self:
         self._around = around
         return self
 
@@ -141,11 +260,11 @@ class SpanningScope(Scope):
 
     async def _close(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
-        scope: Any = self
+        scope: ScopeState = self
         while scope is not self._around:
             around = scope._parent
             try:
-                await Scope._close(scope, error)
+                await (super()._close(error) if scope is self else scope._close(error))
             except BaseException as met:
                 raised.append(met)
             scope = around
@@ -153,11 +272,11 @@ class SpanningScope(Scope):
 
     def _close_nowait(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
-        scope: Any = self
+        scope: ScopeState = self
         while scope is not self._around:
             around = scope._parent
             try:
-                Scope._close_nowait(scope, error)
+                super()._close_nowait(error) if scope is self else scope._close_nowait(error)
             except BaseException as met:
                 raised.append(met)
             scope = around

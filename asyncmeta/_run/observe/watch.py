@@ -17,8 +17,9 @@ from ..._names import name_of, name_of_callable
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
+from ..state.slots import Held, ScopeState
 from ..state.waiting import LOCK
-from ..teardown.finalizers import Held, ThreadGenerator, leave, leave_nowait, needs_await
+from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
 from .cause import Build, asking
 from .middleware import is_async, linked
 from .slow import Clock
@@ -115,10 +116,17 @@ Make = Callable[[Any], Coroutine[Any, Any, Any]]
 class Watch:
     """What is to be told, run and timed around the builds of one container, and its overlays."""
 
-    __slots__ = ("_container", "awaits", "debug", "hears", "hooks", "middleware", "observations", "opened", "slow")
+    __slots__ = ("_heed", "awaits", "debug", "hears", "hooks", "middleware", "observations", "opened", "slow")
 
-    def __init__(self, container: Any, middleware: Sequence[Any], slow: float | None) -> None:
-        self._container = weakref.ref(container)
+    def __init__(
+        self, heed: Callable[[Watch], None], hooks: Mapping[str, Any], middleware: Sequence[Any], slow: float | None
+    ) -> None:
+        """
+        Args:
+            heed: A method of the container, called when there is more, or less, to be told; it is not kept alive.
+            hooks: The life-cycle methods of services, each with the one that does nothing.
+        """
+        self._heed = weakref.WeakMethod(heed)
         #: outermost first, and whether each is asynchronous
         self.middleware = tuple((one, is_async(one)) for one in middleware)
         self.awaits = any(awaits for _, awaits in self.middleware)
@@ -126,7 +134,7 @@ class Watch:
         self.debug: float | None = None  #: the same, as asyncio's debug mode wants it
         self.observations: tuple[Observation, ...] = ()
         self.hears = _NOBODY
-        self.hooks: Mapping[str, Any] = container._hooks
+        self.hooks = hooks
         self.opened: float | None = None
 
     @property
@@ -169,9 +177,9 @@ class Watch:
             methods = [(one._observer, getattr(one._observer, word)) for one in observations]
             hears[word] = tuple((who, call) for who, call in methods if getattr(call, "__func__", call) is not nothing)
         self.hears = hears
-        container = self._container()
-        if container is not None:
-            container._heed(self)
+        heed = self._heed()
+        if heed is not None:
+            heed(self)
 
     def tell(self, word: str, key: str, seconds: float | None = None, parent: Build | None = None) -> None:
         """Tell the observers that want to hear it."""
@@ -298,9 +306,8 @@ class Watched(Held):
     def __init__(self, finalizer: Any, name: str, watch: Watch) -> None:
         self.finalizer, self.name, self.watch = finalizer, name, watch
 
-    @property
-    def sync(self) -> bool:  # type: ignore[override]  # as what it stands for
-        return needs_await([self.finalizer]) is None
+    def needs_await(self) -> bool:
+        return needs_await([self.finalizer]) is not None
 
     async def leave(self, error: BaseException | None) -> None:
         began = self._begin()
@@ -355,7 +362,7 @@ def observed_class(cls: Any) -> Any:
     def __init__(self: Any, *args: Any, **named: Any) -> None:
         cls.__init__(self, *args, **named)
         self._opened = time.perf_counter()
-        watch = self.container._watch
+        watch = self._singletons.watch
         if watch is not None:
             watch.tell("scope_opened", str(self.level))
 
@@ -364,7 +371,7 @@ def observed_class(cls: Any) -> Any:
 
     def _gone(self: Any) -> None:
         cls._gone(self)
-        watch = self.container._watch
+        watch = self._singletons.watch
         if watch is not None:
             watch.tell("scope_closed", str(self.level), time.perf_counter() - self._opened)
 
@@ -375,13 +382,13 @@ def observed_class(cls: Any) -> Any:
 # --- overrides ---------------------------------------------------------------------------------------------
 
 
-def override_began(container: Any, keys: Iterable[Any]) -> None:
+def override_began(container: ScopeState, keys: Iterable[Any]) -> None:
     """Tell that an override or overlay of *keys* begins."""
-    if container._watch is not None:
-        container._watch.tell("override_begin", ", ".join(map(name_of, keys)))
+    if container._singletons.watch is not None:
+        container._singletons.watch.tell("override_begin", ", ".join(map(name_of, keys)))
 
 
-def override_ended(container: Any, keys: Iterable[Any], seconds: float | None = None) -> None:
+def override_ended(container: ScopeState, keys: Iterable[Any], seconds: float | None = None) -> None:
     """Tell that an override or overlay of *keys* has ended, *seconds* after its begin."""
-    if container._watch is not None:
-        container._watch.tell("override_end", ", ".join(map(name_of, keys)), seconds)
+    if container._singletons.watch is not None:
+        container._singletons.watch.tell("override_end", ", ".join(map(name_of, keys)), seconds)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ClosedError
+
+if TYPE_CHECKING:
+    from .scope import Scope
 
 __all__ = ["NOTHING", "answered", "answered_nowait"]
 
@@ -12,15 +15,15 @@ __all__ = ["NOTHING", "answered", "answered_nowait"]
 NOTHING: Final = object()
 
 
-async def answered(scope: Any, token: Any) -> Any:
+async def answered(scope: Scope, token: Any) -> Any:
     """Return what *scope* gives for *token* where an override answers, or what was found before it came into force."""
     container, before = scope.container, None
-    while container._overridden:
+    while scope._singletons.overridden:
         scope._check_open()
         active = container._active()
         overlay = None if active is None else active._answering_for(container, scope, token)
         if overlay is None:
-            aside = container._root_aside(scope, token, builds=active is None)
+            aside = scope._root_table.from_aside(scope, token, builds=active is None)
             return NOTHING if aside is None else await aside(scope)
         try:
             return await overlay._view_of(scope).get(token)
@@ -31,12 +34,13 @@ async def answered(scope: Any, token: Any) -> Any:
     return NOTHING
 
 
-def answered_nowait(scope: Any, token: Any) -> Any:
+def answered_nowait(scope: Scope, token: Any) -> Any:
     """Return the same without awaiting."""
     container, before = scope.container, None
-    while container._overridden:
+    while scope._singletons.overridden:
         scope._check_open()
-        overlay = container._answering(scope, token)
+        active = container._active()
+        overlay = None if active is None else active._answering_for(container, scope, token)
         if overlay is None:
             break
         try:

@@ -6,12 +6,12 @@ import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..._declare.keys import MISSING
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import _MANAGERS as MANAGERS, ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from ..._declare.marked import Form, form_of
+from ..._declare.tokens import MISSING
 from ..._names import name_of
 from ..._solve.checks import check_nodes, grouped
 from ..._solve.emit import wants_scope
@@ -21,6 +21,10 @@ from ..._solve.plan import Plan
 from ...errors import DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
+from ..state.slots import ScopeState
+
+if TYPE_CHECKING:
+    from .scope import Scope
 
 __all__ = ["check_askers", "inject"]
 
@@ -42,7 +46,7 @@ class Injection(InjectedFunction):
 
     __slots__ = ("in_scopes", "runs")
 
-    def __init__(self, function: Any, form: Form, home: Any) -> None:
+    def __init__(self, function: Any, form: Form, home: Scope | None) -> None:
         super().__init__(function, form, home)
         self.runs = 0
         self.in_scopes = form.kind == ASYNC and home is None  #: worth code that fetches in ambient scopes
@@ -142,22 +146,22 @@ class Injection(InjectedFunction):
     def asker(self, number: int) -> str:
         return f"{self.form.name}.{self.form.taken[number].name}"
 
-    def opens(self, home: Any, missing: Sequence[int]) -> bool:
+    def opens(self, home: Scope, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
         container = home.container
         container = container._active() or container
-        innermost = len(container._graph.levels) - 1
+        innermost = len(container._singletons.graph.levels) - 1
         if home._level == innermost:
             return False
         for number in missing:
             try:
-                plan = container._root_at(innermost, self.token(number)).plan
+                plan = container._root_table.at(innermost, self.token(number)).plan
             except (GraphError, ScopeError):
                 continue  # told by the get
             if home._level == CONTAINER_LEVEL:
                 if plan.units or plan.unit.ops or wants_scope(plan):
                     return True
-            elif any(unit.node.level > home._level for unit in plan.units):
+            elif any(unit.node is not None and unit.node.level > home._level for unit in plan.units):
                 return True
         return False
 
@@ -188,7 +192,7 @@ class Injection(InjectedFunction):
 
     # --- with code of its own ---
 
-    def ran(self, home: Any) -> None:
+    def ran(self, home: Scope) -> None:
         """A call was filled by *home*: the second one for a container gives the function code for it."""
         self.runs += 1
         if home._innermost and self.in_scopes:
@@ -203,18 +207,18 @@ class Injection(InjectedFunction):
                 return
         self.heat(home)
 
-    def fill_of(self, container: Any, number: int) -> Fill:
+    def fill_of(self, container: ScopeState, number: int) -> Fill:
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         token = self.token(number)
         try:
-            plan: Plan = container._root_at(len(container._graph.levels) - 1, token).plan
+            plan: Plan = container._root_table.at(len(container._singletons.graph.levels) - 1, token).plan
         except MissingDependencyError as error:
             return Fill(number, None, self.instead(error, number))
         return Fill(number, plan, asked=token)
 
     # --- checking ---
 
-    def check(self, home: Any) -> None:
+    def check(self, home: Scope) -> None:
         """
         Check what the marked parameters need of *home*, or of a scope that it would open.
 
@@ -222,7 +226,7 @@ class Injection(InjectedFunction):
             GraphErrors: All problems at once.
         """
         container = home.container
-        graph = container._graph
+        graph = container._singletons.graph
         errors: dict[str, GraphError] = {}
         for number in self.form.marked:
             found: list[GraphError] = []
@@ -232,7 +236,7 @@ class Injection(InjectedFunction):
                 errors[str(error)] = error
                 continue
             try:
-                container._root_at(len(graph.levels) - 1, token)
+                container._root_table.at(len(graph.levels) - 1, token)
             except MissingDependencyError as error:
                 if self.unprovided(error, (number,)) is None:
                     found = self.problems(graph, token) or [error]
@@ -262,7 +266,7 @@ class _Filling:
         self.injection = injection
         self.values = list(values)
         self.missing = injection.missing(values)
-        self.home: Any = None
+        self.home: Scope  #: who fills it, where something is missing
         self.scope: Any = None
         if self.missing:
             self.home = injection.around()
@@ -329,14 +333,14 @@ class _Filling:
             await self.scope.__aexit__(exc_type, exc, tb)
 
 
-def check_askers(functions: Iterable[Any], home: Any) -> tuple[list[GraphError], set[Node]]:
+def check_askers(functions: Iterable[Any], home: Scope) -> tuple[list[GraphError], set[Node]]:
     """
     Check what the marked parameters of *functions* need of the container *home*, or of scopes in it.
 
     Returns:
         What is wrong, each problem once with a note of who asks; and the nodes of what they ask for.
     """
-    graph = home._graph
+    graph = home._singletons.graph
     found: dict[str, GraphError] = {}
     askers: dict[str, dict[str, None]] = {}
     asked: set[Node] = set()
@@ -362,7 +366,7 @@ def check_askers(functions: Iterable[Any], home: Any) -> tuple[list[GraphError],
     return list(found.values()), asked
 
 
-def inject(function: Any, home: Any = None) -> Any:
+def inject(function: Any, home: Scope | None = None) -> Any:
     """
     Return *function* with its marked parameters filled by *home*, a container or scope; by the ambient one without it.
 

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from ..._declare.keys import Token, token_key
+from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
+from ..._declare.tokens import Token
 from ..._solve.nodes import Node
-from ..._solve.plan import LARGEST, Plan
+from ..._solve.plan import LARGEST, Plan, plan_of_unit
 from ..._solve.resolve import Root
 from ...errors import ContainerError, ScopeError
-from ..build.driver import build_missing, wait_for
+from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
 from ..build.handles import home_kept, made_unit
-from ..build.interpreter import adopt_made, adopts, bind, binds, run_plan
+from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
-from ..observe.cause import Causes, asking
+from ..observe.cause import Causes, asking, causes_in
+from ..state.context import Ambient
 from ..state.getting import getting
 from ..state.roots import constant_root
-from ..teardown.scope_exit import CLOSED, CLOSING, FLIGHT_CODES, landed, live
+from ..state.slots import CLOSED, CLOSING, ScopeState
+from ..teardown.scope_exit import FLIGHT_CODES, ScopeExit, landed, live
 from .answering import NOTHING, answered, answered_nowait
-from .injections import Injecting
 
 __all__ = ["Scope"]
 
 T = te.TypeVar("T")
+P = te.ParamSpec("P")
+R = te.TypeVar("R")
 T_co = te.TypeVar("T_co", covariant=True, default=Any)
 T1 = te.TypeVar("T1", default=Any)
 T2 = te.TypeVar("T2", default=Any)
@@ -40,6 +44,10 @@ T6 = te.TypeVar("T6", default=Any)
 
 
 if TYPE_CHECKING:
+    # The one arrow up: what scope.container is, for whoever reads its type.
+    from ..container.container import Container
+    from ..container.overlay import Overlay
+    from ..state.slots import Answers
 
     class Service(Protocol):
         """What checkers see of a service: the class itself lies in a room above."""
@@ -49,7 +57,7 @@ if TYPE_CHECKING:
 
     S = te.TypeVar("S", bound=Service)
 
-    class OneShot(Generic[T_co]):
+    class Entered(Generic[T_co]):
         """What opens something for a block, in either way of entering."""
 
         async def __aenter__(self) -> T_co: ...
@@ -62,7 +70,7 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-class Scope(Injecting):
+class Scope(ScopeExit):
     """
     Holds scoped values for a while; made by ``container.scope()``.
 
@@ -73,20 +81,27 @@ class Scope(Injecting):
 
     __slots__ = ()
 
-    #: carried out call by call, always
-    _interpreted = False
-
     # --- what it is ---
+
+    @property
+    def container(self) -> Container:
+        """The container that it belongs to."""
+        return self._parent.container  # type: ignore[return-value]  # what lies outermost is one
 
     @property
     def level(self) -> Lifetime:
         """The name of its level: "scoped", or as the application says."""
-        return Lifetime(self.container._graph.levels[self._level])
+        return Lifetime(self._singletons.graph.levels[self._level])
 
     @property
     def _name(self) -> str:
         """What to call it in text."""
         return f"the {self.level} scope of {self.container._name}"
+
+    @property
+    def _title(self) -> str:
+        """The same with what it is."""
+        return self._name
 
     def __repr__(self) -> str:
         return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container._name}>"
@@ -150,38 +165,41 @@ class Scope(Injecting):
         .. versionadded:: 0.1.0
         """
         try:
-            return self._roots[token](self)  # type: ignore[no-any-return]
+            return self._roots[token](self)
         except (KeyError, TypeError):
             return self._get_cold(token)
 
     async def _get_cold(self, token: Any) -> Any:
-        container = self.container
-        if container._overridden:
+        singletons = self._singletons
+        if singletons.overridden:
             value = await answered(self, token)
             if value is not NOTHING:
                 return value
-        root = self._root(token)
+        root = self._find(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            flight = container._holder(node)._flights.get(node)
-            if flight is not None and container._may_just_wait(flight):
+            flight = singletons.owner_of(node).flights.get(node)
+            if flight is not None and may_just_wait(flight, self.container):
                 await wait_for(flight)
-                if container._has(node):
-                    return container._built_value(node)
+                if singletons.has(node):
+                    return singletons.value(node)
                 # It died, or the container was closed: see below.
-        asked = container._asked_by(root.plan)
-        while not container._has_all(root.plan.singletons):
+        asked = causes_in(singletons.watch, root.plan)
+        while not singletons.has_all(root.plan.singletons):
             self._check_open()
             with getting(root.plan):
-                await build_missing(container, root.plan.singletons, asked=asked)
+                await build_missing(singletons, root.plan.singletons, asked=asked)
             # Much may have happened while we waited.
-            root = self._root(token)
+            root = self._find(token)
         node = root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            value = container._built_value(node)
-            container._keep_root(self, token, constant_root(value), lambda scope: value)
-            return value
+            return self._keep_value(token, singletons.value(node))
         return await self._run(token, root, asked)
+
+    def _keep_value(self, token: Any, value: Any) -> Any:
+        """Let the next get of *token* find a built container value at once; return that."""
+        self._root_table.keep(self, token, constant_root(value), lambda scope: value)
+        return value
 
     def _run(self, token: Any, root: Root, asked: Causes | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
@@ -190,7 +208,7 @@ class Scope(Injecting):
             check_nowait(self, plan)
         if container._observed or self._interpreted or plan.concurrent or plan.size > LARGEST or self._by_threads:
             return self._run_plan(plan, asked)
-        if container._overridden and container._active() is not None:
+        if self._active() is not None:
             return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1
@@ -199,7 +217,7 @@ class Scope(Injecting):
         from ..compiled.load import root_function  # late
 
         function = root_function(plan, self)
-        container._keep_root(self, token, function, None)
+        self._root_table.keep(self, token, function, None)
         return function(self)  # type: ignore[no-any-return]
 
     async def _run_plan(self, plan: Plan, asked: Causes | None = None) -> Any:
@@ -254,26 +272,23 @@ class Scope(Injecting):
         return self._get_nowait_cold(token) if root is None or self._roots is CLOSED else root(self)
 
     def _get_nowait_cold(self, token: Any) -> Any:
-        if self.container._overridden:
+        singletons = self._singletons
+        if singletons.overridden:
             value = answered_nowait(self, token)
             if value is not NOTHING:
                 return value
-        root = self._root(token)
-        container = self.container
-        plan = root.plan
-        while not container._has_all(plan.singletons):
-            with getting(plan):
-                container._build_nowait(plan.singletons, container._asked_by(plan))
-            root = self._root(token)
-            plan = root.plan
-        node = root.node
+        root = self._find(token)
+        while not singletons.has_all(root.plan.singletons):
+            self._check_open()
+            with getting(root.plan):
+                build_missing_nowait(singletons, root.plan.singletons, causes_in(singletons.watch, root.plan))
+            root = self._find(token)
+        plan, node = root.plan, root.node
         if node is not None and node.level == CONTAINER_LEVEL:
-            value = container._built_value(node)
-            container._keep_root(self, token, constant_root(value), lambda scope: value)
-            return value
+            return self._keep_value(token, singletons.value(node))
         check_nowait(self, plan)
         refuse_itself(self, plan)
-        return run_nowait(self._run_plan(plan, container._asked_by(plan)), token)
+        return run_nowait(self._run_plan(plan, causes_in(singletons.watch, plan)), token)
 
     @overload
     def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
@@ -287,7 +302,7 @@ class Scope(Injecting):
 
         The quickest way to a value that is asked for often.
         """
-        self._root(token)
+        self._find(token)
         return lambda: self.get(token)
 
     @overload
@@ -337,15 +352,15 @@ class Scope(Injecting):
         Raises:
             BaseException: What the first failing one raised.
         """
-        container = self.container
-        if container._overridden and container._active() is not None:
+        singletons = self._singletons
+        if self._active() is not None:
             return tuple([await self.get(token) for token in tokens])
-        plans = [self._root(token).plan for token in tokens]
+        plans = [self._find(token).plan for token in tokens]
         needed = [node for plan in plans for node in plan.singletons]
-        if not container._has_all(needed):
+        if not singletons.has_all(needed):
             with getting(*plans):
-                await build_missing(container, needed)
-        units = {unit: None for token in tokens for unit in self._root(token).plan.units}
+                await build_missing(singletons, needed)
+        units = {unit: None for token in tokens for unit in self._find(token).plan.units}
         if any(unit.concurrent for unit in units) and not self._by_threads:
             from ..build.concurrent import build_concurrent  # late
 
@@ -358,71 +373,99 @@ class Scope(Injecting):
 
     async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
-        container = self.container
-        plan = container._plan_of_unit(made_unit(self, node, arguments))
-        asked = container._asked_by(plan)
-        if not container._has_all(plan.singletons):
+        singletons = self._singletons
+        plan = plan_of_unit(singletons.graph, made_unit(self, node, arguments))
+        asked = causes_in(singletons.watch, plan)
+        if not singletons.has_all(plan.singletons):
             with getting(plan):
-                await build_missing(container, plan.singletons, asked=asked)
+                await build_missing(singletons, plan.singletons, asked=asked)
         if self._by_threads:
             check_nowait(self, plan)
         return await self._run_plan(plan, asked)
 
     def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
-        plan = self.container._plan_of_unit(made_unit(self, node, arguments))
-        asked = self.container._asked_by(plan)
-        with getting(plan):
-            self.container._build_nowait(plan.singletons, asked)
+        singletons = self._singletons
+        plan = plan_of_unit(singletons.graph, made_unit(self, node, arguments))
+        asked = causes_in(singletons.watch, plan)
+        if not singletons.has_all(plan.singletons):
+            self._check_open()
+            with getting(plan):
+                build_missing_nowait(singletons, plan.singletons, asked)
         check_nowait(self, plan)
         refuse_itself(self, plan)
         return run_nowait(self._run_plan(plan, asked), node.key)
 
+    # --- filling functions ---
+
+    def inject(self, fn: Callable[P, R], /) -> Callable[P, R]:
+        """
+        Return *fn* with its marked parameters, ``From[T]`` or ``Annotated[T, Inject(...)]``, filled at each call.
+
+        The caller passes the others, by position or name; a marked one that is passed by hand wins.  A container opens a
+        scope for each call where something scoped is needed, and closes it when the call, or the generator, ends; a scope
+        gives its own values.  What is registered or overridden later counts from the next call on.
+
+        Args:
+            fn: A function of any kind, sync or async, also a generator; a method, a class.  A sync one gets what needs no
+                awaiting, see `get_nowait`.
+
+        Raises:
+            GraphErrors: What it asks for does not fit together; all problems at once.
+            ClosedError: This container or scope is closed.
+
+        .. versionadded:: 0.1.0
+        """
+        from .injection import inject  # late
+
+        self._check_open()
+        return inject(fn, self)  # type: ignore[no-any-return]
+
+    def ambient(self) -> AbstractContextManager[Self, None]:
+        """
+        Return a context manager inside of which injected functions are filled by this scope, or container.
+
+        It counts for the task that enters it and for the tasks and threads that are started inside with its context;
+        blocks may lie inside of each other.  It closes nothing.  A container's ``async with`` does this by itself; a
+        scope's does not, for it may be open in one task for many others.
+
+        .. versionadded:: 0.1.0
+        """
+        if self._roots is CLOSED:
+            self._check_open()
+        return Ambient(self)
+
     # --- what the cold paths ask ---
 
-    def _root(self, token: Any) -> Root:
+    def _find(self, token: Any) -> Root:
+        """Return what *token* leads to here."""
         self._check_open()
-        return self.container._root_for(self, token)  # type: ignore[no-any-return]
-
-    def _at(self, level: int) -> Any:
-        """Return the scope of *level* that this is, or lies in."""
-        scope: Any = self
-        while scope._level > level:
-            scope = scope._parent
-        return scope
-
-    def _home(self, node: Node) -> Any:
-        """Return the scope that holds the value of a scoped node."""
-        return self._at(node.level)
+        return self._root_table.find(self, token)
 
     def _shares(self, site: Any) -> bool:
         """Tell whether what *site* asks for has a single flight of its own."""
-        container = self.container
-        verdict = container._sharing.get((self._level, site))
+        sharing = self._root_table.sharing
+        verdict = sharing.get((self._level, site))
         if verdict is None:
             try:
-                node = self._root(site).node
+                node = self._find(site).node
             except ContainerError:
                 return True
-            verdict = container._sharing[self._level, site] = node is not None and not node.transient
-        return verdict  # type: ignore[no-any-return]
+            verdict = self._root_table.sharing[self._level, site] = node is not None and not node.transient
+        return verdict
 
-    def _standing(self) -> Any:
+    def _standing(self) -> ScopeState:
         """Return the scope that answers for what this has made: itself, but of an override that has ended."""
         return self
 
-    def _elsewhere(self, site: Any) -> Any:
-        """Return the view of this in which an override in force here answers for what *site* asks for, or None."""
-        container = self.container
-        overlay = container._answering(self, site) if container._overridden else None
-        return None if overlay is None else overlay._view_of(self)
+    def _active(self) -> Overlay | None:
+        """Return the overlay that is in force here, or None."""
+        return self.container._active() if self._singletons.overridden else None
 
-    def _bind(self, node: Node, made: Any) -> None:
-        """Tell what *node* made who made it, where it wants to know."""
-        if binds(node):
-            bind(made, self)
-        elif adopts(node):
-            adopt_made(made, self)
+    def _elsewhere(self, site: Any) -> Answers | None:
+        """Return the view of this in which an override in force here answers for what *site* asks for, or None."""
+        active = self._active()
+        return None if active is None else active._answering(self, site)
 
     # --- living inside of it ---
 
@@ -441,7 +484,7 @@ class Scope(Injecting):
             ClosedError: This container or scope is closed.
         """
         self._check_open()
-        return self.container._open_scope(self, context, level)  # type: ignore[no-any-return]
+        return self.container._open_scope(self, context, level)
 
     def takes(self, token: Hashable, /, *, level: str | None = None) -> bool:
         """
@@ -451,7 +494,7 @@ class Scope(Injecting):
 
         .. versionadded:: 0.1.0
         """
-        graph = self.container._graph
+        graph = self._singletons.graph
         levels = graph.context_levels.get(token_key(token), ())
         wanted = len(graph.levels) - 1
         if level is not None and level != "scoped":
@@ -459,17 +502,17 @@ class Scope(Injecting):
         return any(self._level < one <= wanted for one in levels)
 
     @overload
-    def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> OneShot[Any]: ...
+    def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Entered[Any]: ...
     @overload
-    def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> OneShot[T]: ...
+    def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
     @overload
-    def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> OneShot[T]: ...
+    def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
     def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
         """
         Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
         """
         self._check_open()
-        return self.container._opening(self, token, context)
+        return self.container._opener.for_one(self, token, context)
 
     def adopt(self, service: S, /) -> S:
         """

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextvars
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .singletons import Singletons
 
 __all__ = ["AMBIENT", "Ambient", "current", "ambient_while_building"]
 
@@ -17,9 +20,9 @@ def current() -> Any:
     return AMBIENT.get()
 
 
-def ambient_while_building(container: Any) -> Any:
+def ambient_while_building(singletons: Singletons) -> Any:
     """
-    Return what is ambient while *container* builds what it keeps: no scope, which would end before that does.
+    Return what is ambient while a container builds what it keeps: no scope, which would end before that does.
 
     It is the container itself, unless what is ambient here is of quite another one: then it is that.
     """
@@ -27,7 +30,7 @@ def ambient_while_building(container: Any) -> Any:
     if here is None:
         return None
     around = here.container
-    return container if around._origin is container._origin else around
+    return singletons.scope if around._singletons.origin is singletons.origin else around
 
 
 class Ambient:
@@ -108,9 +111,9 @@ class Seeing(AbstractContextManager[None]):
             pass
 
 
-def building(container: Any) -> AbstractContextManager[None]:
-    """Return the context manager in which what *container* shares is built, or fetched for good: it keeps no fake."""
-    return Seeing(container._seen_by_builds) if container._overridden else nullcontext()
+def building(singletons: Singletons) -> AbstractContextManager[None]:
+    """Return the context manager in which what a container shares is built, or fetched for good: it keeps no fake."""
+    return Seeing(singletons.seen_by_builds()) if singletons.overridden else nullcontext()
 
 
 # --- finalizers ------------------------------------------------------------

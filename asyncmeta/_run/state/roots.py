@@ -1,49 +1,368 @@
-"""What does a token lead to, for now?"""
+"""What does a token lead to, for now?  Roots by level, thrown away whenever that may have changed."""
 
 from __future__ import annotations
 
-from typing import Any
+import types
+import weakref
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any, Protocol
 
+from ..._declare.keys import lasting
+from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._declare.tokens import is_hashable
+from ..._solve.nodes import Node
+from ..._solve.plan import plan_of
+from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
+from .singletons import OPEN, Singletons
+from .slots import UNSET, RootFunction, RootNowait, ScopeState
+from .waiting import LOCK
 
-__all__ = ["constant_root", "is_constant", "looking_first", "looking_first_for"]
+__all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
 
 
-def constant_root(value: Any) -> Any:
+class Coolable(Protocol):
+    """What has code that stands on roots as they are."""
+
+    def cool(self) -> None:
+        """Look everything up anew."""
+
+
+class Subscriber(Protocol):
+    """What holds on to what roots gave, and lets go of it when it may have changed."""
+
+    def cool(self) -> None:
+        """Look everything up anew."""
+
+    def set_aside(self) -> None:
+        """An override is in force somewhere: ask by the cold way."""
+
+    def give_back(self) -> None:
+        """None is any more."""
+
+
+class RootTable:
+    """
+    What a container has found out about tokens: by level and token, the root that gives the value.
+
+    A scope has the table of its level as its own slot, so that a get is one look-up.  New tables, when something was
+    registered or forgotten, are found by open scopes at their next cold get; the old ones are emptied.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "aside",
+        "below",
+        "everywhere",
+        "generations",
+        "hot",
+        "moves",
+        "pins",
+        "sharing",
+        "singletons",
+        "sizes",
+        "subscribers",
+        "tables",
+        "tables_nowait",
+        "views",
+    )
+
+    def __init__(
+        self, singletons: Singletons, subscribers: Sequence[Subscriber], below: RootTable | None = None, *, views: bool = False
+    ) -> None:
+        """
+        Args:
+            below: That of the container below.
+            views: Scopes are an overlay's views, which have all their slots when they need them.
+        """
+        self.singletons = singletons
+        self.subscribers = tuple(subscribers)
+        self.below, self.views = below, views
+        #: what has code of its own for this, for as long as roots are what they are
+        self.hot: weakref.WeakSet[Coolable] = weakref.WeakSet()
+        self.everywhere: list[Any] = []  #: overrides in force for everybody
+        self.tables: list[dict[Hashable, RootFunction]] = []  #: roots by level
+        self.tables_nowait: list[dict[Hashable, RootNowait]] = []
+        #: all tables since it was opened, with how much of graph.moved each one knows
+        self.generations: list[tuple[dict[Hashable, RootFunction], int]] = []
+        self.aside: list[dict[Hashable, RootFunction]] = []  #: the tables while an override is in force
+        self.sizes: list[int] = []  #: slots by level, as the scopes being made now have them
+        self.sharing: dict[Any, bool] = {}  #: by level and site: whether what is asked for is shared
+        self.pins: dict[Hashable, Node] = {}  #: keys that are built and that nothing serves any more -> what is built
+        self.moves = 0  #: how much of graph.moved is caught up with
+
+    def begin(self) -> None:
+        """Begin anew, with nothing known; first of all before anything is asked."""
+        self.moves = len(self.singletons.graph.moved)
+        self.pins = {}
+        self.generations = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Give every level a new table of roots; scopes that are open find out at their next cold get."""
+        graph = self.singletons.graph
+        count = len(graph.levels)
+        for table, _ in self.generations[-count:]:
+            table.clear()
+        for nowait in self.tables_nowait:
+            nowait.clear()
+        self.tables = [{} for _ in range(count)]
+        self.tables_nowait = [{} for _ in range(count)]
+        self.generations.extend((table, len(graph.moved)) for table in self.tables)
+        self.sharing = {}
+        self.aside = [{} for _ in range(count)]
+        self.sizes = list(graph.slots)
+        self.singletons.scope._roots = self.tables[0]
+        for subscriber in self.subscribers:
+            subscriber.cool()
+        self._cool_hot()
+
+    def _cool_hot(self) -> None:
+        for one in list(self.hot):
+            one.cool()
+        self.hot.clear()
+
+    def declared(self) -> None:
+        """Something was registered: what is not built is looked up anew."""
+        with LOCK:
+            if self.singletons.state == OPEN:
+                self.clear()
+
+    # --- finding ---
+
+    def find(self, scope: ScopeState, token: Any) -> Root:
+        """Return what *token* leads to in *scope*, which is brought up to date."""
+        root = self.at(scope._level, token)
+        self.catch_up_scope(scope)
+        return root
+
+    def at(self, level: int, token: Any) -> Root:
+        """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
+        singletons = self.singletons
+        graph = singletons.graph
+        token = lasting(token)
+        with LOCK:
+            graph.refresh()
+            self._catch_up()
+            hashable = is_hashable(token)
+            if hashable and self.pins and token in self.pins:
+                return Root(plan_of(graph, self.pins[token].target), self.pins[token], (self.pins[token],))
+            root: Root | None = graph.roots.get((level, token)) if hashable else None
+            if root is None:
+                root = root_of(graph, level, token)
+                graph.roots[level, token] = root
+            if self.sizes != graph.slots:
+                self.clear()
+        return root
+
+    def _catch_up(self) -> None:
+        """What is built stays what it is, under whatever serves its key now.  The lock is held."""
+        if self.below is not None:
+            self.below._catch_up()
+        moved, built = self.singletons.graph.moved, self.singletons.built
+        if self.moves == len(moved):
+            return
+        for key, old, new in moved[self.moves :]:
+            if old not in built:
+                continue
+            if new is None:
+                self.pins[key] = old
+            elif new not in built:
+                built[new] = built[old]
+        self.moves = len(moved)
+
+    def catch_up_scope(self, scope: ScopeState) -> None:
+        """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
+        if scope._roots is self.tables[scope._level] or self.singletons.state != OPEN or scope.closed:
+            return
+        if self.views:
+            # A view has all its slots when it needs them; what it shows stays built, too.
+            if self.below is not None and scope is not self.singletons.scope:
+                self.below.catch_up_scope(scope._shown())
+            return
+        graph = self.singletons.graph
+        with LOCK:
+            while scope is not self.singletons.scope:
+                level = scope._level
+                values = scope._values
+                since = next((moved for table, moved in self.generations if table is scope._roots), 0)
+                values.extend([UNSET] * (graph.slots[level] - len(values)))
+                for _, old, new in graph.moved[since:]:
+                    if new is not None and old.level == level and values[new.slot] is UNSET:
+                        values[new.slot] = values[old.slot]
+                scope._roots = self.tables[level]
+                scope = scope._parent
+
+    # --- keeping ---
+
+    def keep(self, scope: ScopeState, token: Any, root: RootFunction, nowait: RootNowait | None) -> None:
+        """Let the next ``get`` of *token* find its root at once."""
+        level = scope._level
+        if lasting(token) is not token:  # a table would take it for another one, or not at all
+            return
+        overridden = self.singletons.overridden
+        with LOCK:
+            if self.singletons.state == OPEN and scope._roots is self.tables[level]:
+                (self.aside[level] if overridden else scope._roots)[token] = root
+                if nowait is not None and not overridden:
+                    self.tables_nowait[level][token] = nowait
+
+    def from_aside(self, scope: ScopeState, token: Any, *, builds: bool) -> RootFunction | None:
+        """
+        Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker.
+
+        Args:
+            builds: Take also one that builds: none is in force here, which that would see.
+        """
+        with LOCK:
+            if not self.singletons.overridden or scope._roots is not self.tables[scope._level]:
+                return None
+            try:
+                root = self.aside[scope._level].get(token)
+            except TypeError:  # unhashable: told by the ordinary way
+                return None
+            if root is not None and not builds and not is_constant(root):
+                return None
+            if root is not None and token not in scope._roots:
+                node = self.at(scope._level, token).node
+                if node is not None and node.level == CONTAINER_LEVEL:
+                    scope._roots[token] = self._looking_first_for(token, self.singletons.value(node))
+                else:
+                    scope._roots[token] = self._looking_first(token, root)
+            return root
+
+    def _looking_first(self, token: Any, root: RootFunction) -> RootFunction:
+        """Return *root* so that it first looks whether some override may be in force here; then the cold path knows more."""
+        everywhere = self.everywhere
+
+        def look(scope: ScopeState) -> Coroutine[Any, Any, Any]:
+            if IN_FORCE.get() or everywhere:
+                return scope._get_cold(token)
+            return root(scope)
+
+        return look
+
+    def _looking_first_for(self, token: Any, value: object) -> RootFunction:
+        """Return the same for a built container value: in one coroutine."""
+        in_force, everywhere = IN_FORCE.get, self.everywhere
+
+        async def look(scope: ScopeState) -> Any:
+            if in_force() or everywhere:
+                return await scope._get_cold(token)
+            return value
+
+        return look
+
+    # --- overrides in force ---
+
+    def begin_override(self) -> None:
+        """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""
+        with LOCK:
+            self.singletons.overridden += 1
+            if self.singletons.overridden == 1:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    aside.update(table)
+                    table.clear()
+                for nowait in self.tables_nowait:
+                    nowait.clear()
+                for subscriber in self.subscribers:
+                    subscriber.set_aside()
+                self._cool_hot()
+
+    def end_override(self) -> None:
+        """The last one gives them back."""
+        with LOCK:
+            self.singletons.overridden -= 1
+            if not self.singletons.overridden:
+                for table, aside in zip(self.tables, self.aside, strict=True):
+                    if self.singletons.state == OPEN:
+                        table.update(aside)
+                    aside.clear()
+                for subscriber in self.subscribers:
+                    subscriber.give_back()
+
+
+# --- roots of built values -----------------------------------------------------------------------------
+
+
+def constant_root(value: object) -> RootFunction:
     """Return the root of a built container value."""
 
-    async def root(s: Any) -> Any:
+    async def root(scope: ScopeState) -> Any:
         return value
 
     return root
 
 
-def is_constant(root: Any) -> bool:
+def is_constant(root: RootFunction) -> bool:
     """Tell whether *root* gives a built container value and does nothing else."""
-    return root.__code__ is _CONSTANT
+    return getattr(root, "__code__", None) is _CONSTANT
 
 
 _CONSTANT = constant_root(None).__code__
 
 
-def looking_first(container: Any, token: Any, root: Any) -> Any:
-    """Return *root* so that it first looks whether some override may be in force here; then the cold path knows more."""
+# --- getters -------------------------------------------------------------------------------------------
 
-    def look(scope: Any) -> Any:
-        if IN_FORCE.get() or container._everywhere:
-            return scope._get_cold(token)
-        return root(scope)
-
-    return look
+# Two codes over one namespace.  Swapping ``__code__`` is one store, so that no caller sees a half.
+find: Any = None
+value: Any = None
 
 
-def looking_first_for(container: Any, token: Any, value: Any) -> Any:
-    """Return the same for a built container value: in one coroutine."""
-    in_force, everywhere = IN_FORCE.get, container._everywhere
+async def _cold() -> Any:
+    return await find()
 
-    async def look(scope: Any) -> Any:
-        if in_force() or everywhere:
-            return await scope._get_cold(token)
+
+async def _hot() -> Any:
+    try:
         return value
+    except NameError:  # called before something changed, and run after it
+        return await find()
 
-    return look
+
+class Getters:
+    """The getters of one container: callables that give one value, as quick as a function that returns a constant."""
+
+    __slots__ = ("_cooled", "_made")
+
+    def __init__(self) -> None:
+        self._cooled = 0  #: how often they have been told to look again
+        self._made: weakref.WeakSet[types.FunctionType] = weakref.WeakSet()
+
+    def add(self, fetch: Callable[[], Coroutine[Any, Any, tuple[Any, bool]]]) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """
+        Return a getter.
+
+        Args:
+            fetch: Gives the value, and whether it stays the same until `cool` is called.
+        """
+        names: dict[str, Any] = {}
+        getter = types.FunctionType(_cold.__code__, names, "getter")
+        made = weakref.ref(getter)
+
+        async def find() -> Any:
+            cooled = self._cooled
+            found, stays = await fetch()
+            getter = made()
+            if stays and getter is not None:
+                with LOCK:
+                    if cooled == self._cooled:
+                        names["value"] = found
+                        getter.__code__ = _hot.__code__
+            return found
+
+        names["find"] = find
+        self._made.add(getter)
+        return getter
+
+    def cool(self) -> None:
+        """Let every getter look again."""
+        self._cooled += 1
+        for getter in list(self._made):
+            getter.__code__ = _cold.__code__
+            getter.__globals__.pop("value", None)
+
+    set_aside = cool
+
+    def give_back(self) -> None:
+        """The next call of each finds out by itself."""

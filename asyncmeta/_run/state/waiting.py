@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Set
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._compat import get_running_loop
 from ..._names import name_of
@@ -16,29 +16,16 @@ from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
 from .context import unshield
 
-__all__ = ["CHAIN", "FLIGHT", "LOCK", "UNSET", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
+if TYPE_CHECKING:
+    from .singletons import Singletons
+
+__all__ = ["CHAIN", "LOCK", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
 
 #: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
 LOCK: Final = threading.RLock()
 
 #: The container values that the running code is part of building, outermost first; child tasks inherit it.
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
-
-
-class _Mark:
-    """A state of a scope's slot that is no value."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-UNSET: Final = _Mark("UNSET")  #: not built
-FLIGHT: Final = _Mark("FLIGHT")  #: being built
 
 
 class Outcome:
@@ -61,12 +48,12 @@ class Flight:
     """The building of one container value, by a task or in place, for any number of callers."""
 
     __slots__ = (
-        "__weakref__", "abandoned", "began", "container", "done", "finished", "loop", "node", "outcome", "seen", "stopped",
-        "task", "waiters",
+        "__weakref__", "abandoned", "began", "done", "finished", "loop", "node", "outcome", "owner", "seen", "stopped", "task",
+        "waiters",
     )  # fmt: skip
 
-    def __init__(self, container: Any, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.container = container
+    def __init__(self, owner: Singletons, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.owner = owner  #: whose the value is
         self.node = node
         self.loop = loop  #: where it runs; None for a build in place in a thread without a loop
         self.task: asyncio.Task[Any] | None = None  #: None for a build in place

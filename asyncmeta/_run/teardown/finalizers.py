@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
+from ..state.slots import Finalizer, Held, ScopeState
 from ..state.waiting import LOCK
 
 __all__ = [
@@ -30,54 +31,32 @@ __all__ = [
 ]
 
 
-class Held:
-    """Something torn down by whoever set it up: a task that holds a generator, a thread."""
 
-    __slots__ = ()
-
-    #: its teardown can run without a loop
-    sync = False
-    #: its teardown may run in any task, also beside a failing build that has not been told yet
-    anywhere = False
-
-    async def leave(self, error: BaseException | None) -> None:
-        """Tear it down; *error* is what the body raised."""
-        raise NotImplementedError
-
-    def leave_nowait(self, error: BaseException | None) -> None:
-        """Tear it down without a loop, where `sync` says so."""
-        raise NotImplementedError
-
-
-#: A generator, an on_shutdown method, or something Held.
-Finalizer = Any
-
-
-def push(scope: Any, finalizer: Finalizer) -> None:
+def push(scope: ScopeState, finalizer: Finalizer) -> None:
     """Add a finalizer to a scope: none, a single one, or a list of them."""
     # Invariant: pushed before its value can be seen by anyone else, so a value that was handed out is always also closed.
     there = scope._finalizers
     if there is None:
         scope._finalizers = finalizer
-    elif type(there) is list:
+    elif isinstance(there, list):
         there.append(finalizer)
     else:
         scope._finalizers = [there, finalizer]
 
 
-def push_locked(scope: Any, finalizer: Finalizer) -> None:
+def push_locked(scope: ScopeState, finalizer: Finalizer) -> None:
     """Add a finalizer to a scope for which several threads may build at once."""
     with LOCK:
         push(scope, finalizer)
 
 
-def withdraw(scope: Any, finalizer: Finalizer) -> None:
+def withdraw(scope: ScopeState, finalizer: Finalizer) -> None:
     """Take back a finalizer that has run before its turn."""
     with LOCK:
         there = scope._finalizers
         if there is finalizer:
             scope._finalizers = None
-        elif type(there) is list and finalizer in there:
+        elif isinstance(there, list) and finalizer in there:
             there.remove(finalizer)
 
 
@@ -85,13 +64,13 @@ def as_list(finalizers: Finalizer | list[Finalizer] | None) -> list[Finalizer]:
     """Return what `push` has made, as a list in order of completion."""
     if finalizers is None:
         return []
-    return finalizers if type(finalizers) is list else [finalizers]
+    return finalizers if isinstance(finalizers, list) else [finalizers]
 
 
 def needs_await(finalizers: list[Finalizer]) -> Finalizer | None:
     """Return a finalizer that cannot run without a loop, or None."""
     for finalizer in finalizers:
-        if type(finalizer) is not GeneratorType and not (isinstance(finalizer, Held) and finalizer.sync):
+        if type(finalizer) is not GeneratorType and not (isinstance(finalizer, Held) and not finalizer.needs_await()):
             return finalizer
     return None
 
@@ -179,12 +158,11 @@ def never_yields(generator: Any) -> str:
 
 async def leave(finalizer: Finalizer, error: BaseException | None) -> None:
     """Run one finalizer."""
-    kind = type(finalizer)
-    if kind is AsyncGeneratorType:
+    if isinstance(finalizer, AsyncGeneratorType):
         await exit_async(finalizer, error)
-    elif kind is GeneratorType:
+    elif isinstance(finalizer, GeneratorType):
         exit_nowait(finalizer, error)
-    elif kind is MethodType:
+    elif isinstance(finalizer, MethodType):
         await finalizer()
     else:
         await finalizer.leave(error)
@@ -192,9 +170,10 @@ async def leave(finalizer: Finalizer, error: BaseException | None) -> None:
 
 def leave_nowait(finalizer: Finalizer, error: BaseException | None) -> None:
     """Run one finalizer that needs no loop."""
-    if type(finalizer) is GeneratorType:
+    if isinstance(finalizer, GeneratorType):
         exit_nowait(finalizer, error)
     else:
+        assert isinstance(finalizer, Held), "see refuse_async"
         finalizer.leave_nowait(error)
 
 
@@ -335,7 +314,9 @@ class ThreadGenerator(Held):
     """A sync generator factory whose exit runs in a thread, as its entry did."""
 
     __slots__ = ("context", "generator")
-    sync = True
+    def needs_await(self) -> bool:
+        return False
+
 
     def __init__(self, generator: GeneratorType[Any, Any, Any], context: contextvars.Context) -> None:
         self.generator, self.context = generator, context

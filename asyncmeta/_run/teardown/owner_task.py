@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from ..state.context import EXITING
-from .finalizers import Held, leave, push_locked, raise_first, withdraw
+from ..state.slots import Finalizer, Held
+from .finalizers import leave, push_locked, raise_first, withdraw
 
 __all__ = ["OwnerTask", "Part"]
 
@@ -25,7 +26,7 @@ class OwnerTask:
         self.poke: asyncio.Future[None] | None = None
         self.task: asyncio.Task[Any] | None = None
 
-    def push(self, owner: Any, finalizer: Any) -> None:
+    def push(self, owner: Any, finalizer: Finalizer) -> None:
         """Take a finalizer: its turn comes by the order of completion, whoever runs it."""
         if self.stays and not (isinstance(finalizer, Held) and finalizer.anywhere):
             part = Part(self, finalizer)
@@ -73,7 +74,7 @@ class Part(Held):
 
     __slots__ = ("error", "finalizer", "left", "owner_task", "raised")
 
-    def __init__(self, owner_task: OwnerTask, finalizer: Any) -> None:
+    def __init__(self, owner_task: OwnerTask, finalizer: Finalizer) -> None:
         self.owner_task = owner_task
         self.finalizer = finalizer
         self.error: BaseException | None = None  #: the body's, to be thrown in

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
+from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, ScopeState
 from ..state.waiting import LOCK, scopes_above, wake
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 
@@ -19,7 +20,7 @@ __all__ = [
     "CLOSED",
     "CLOSING",
     "CLOSING_CODES",
-    "Closing",
+    "ScopeExit",
     "FLIGHT_CODES",
     "GONE",
     "LEAVES_FOR",
@@ -29,80 +30,19 @@ __all__ = [
     "warn_open",
 ]
 
-#: Added to a scope's count of gets in flight when it begins to close.
-CLOSING: Final = 1 << 40
-
-#: The table of roots of a closed scope: every look-up misses, and the cold path refuses.
-CLOSED: Final[dict[Any, Any]] = {}
-
 # Keys beside slots among a scope's waiters.
 _CLOSERS, _LANDING = -1, -2
 
 
-class _Gone:
-    """Stands where a closed scope's values were."""
-
-    __slots__ = ()
-
-    def __getitem__(self, slot: int) -> Any:
-        raise ClosedError("the scope is closed")
-
-    def __setitem__(self, slot: int, value: Any) -> None:
-        raise ClosedError("the scope is closed")
-
-
-GONE: Final = _Gone()
-
-
-class Closing:
+class ScopeExit(ScopeState):
     """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
 
-    #: whoever leaves it open is told
-    _warns_open = True
-
-    # On the scope itself: generated code reads these on every request.
-    __slots__ = (
-        "__weakref__",
-        "_children",  # set | None: scopes inside of this one that have something to close
-        "_finalizers",  # finalizers, see `push`
-        "_in_flight",  # int: gets in flight that await, plus CLOSING
-        "_parent",  # the scope or container around this one
-        "_roots",  # dict: what is asked for -> its root
-        "_values",  # list: values by slot, UNSET or FLIGHT where there is none
-        "_waiters",  # dict | None: who waits, by slot
-    )
-
-    _children: Any
-    _in_flight: int
-    _parent: Any
-    _roots: dict[Any, Any]
-    _values: Any
-    _waiters: Any
-    _finalizers: Any
-
-    #: set on the class that a container makes of this one
-    _level: int = -1
-    _roots_nowait: dict[Any, Any] = CLOSED  # what is asked for -> its root for get_nowait
-
-    @property
-    def container(self) -> Any:
-        """The container that it belongs to."""
-        return self._parent.container
+    __slots__ = ()
 
     @property
     def closed(self) -> bool:
         """Whether it is closed, or closing."""
         return self._roots is CLOSED
-
-    @property
-    def _name(self) -> str:
-        """What to call it in text."""
-        raise NotImplementedError
-
-    @property
-    def _title(self) -> str:
-        """The same with what it is."""
-        return self._name
 
     def _check_open(self) -> None:
         """
@@ -114,9 +54,6 @@ class Closing:
         if self._roots is CLOSED:
             raise ClosedError(f"{self._name} is closed")
         self._parent._check_open()
-
-    #: Whether several threads may claim its values; see `ByThreads`.
-    _by_threads = False
 
     # --- entering and closing ---
 
@@ -296,7 +233,7 @@ class Closing:
                     return
                 if self._waiters is None:
                     self._waiters = {}
-                self._waiters.setdefault(_LANDING, []).append(lambda _, event=event: event.set())
+                self._waiters.setdefault(_LANDING, []).append(_setter(event))
             event.wait()
 
     def _wake_closers(self) -> None:
@@ -306,7 +243,7 @@ class Closing:
 
     def _tell(self, key: int) -> None:
         with LOCK:
-            waiting = self._waiters.pop(key, ())
+            waiting = self._waiters.pop(key, ()) if self._waiters else ()
         for told in waiting:
             told(None)
 
@@ -349,6 +286,10 @@ def class_by_threads(cls: Any) -> Any:
     return found
 
 
+def _setter(event: threading.Event) -> Callable[[Any], None]:
+    return lambda _: event.set()
+
+
 def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
     """Return a function that ends the waiting on *future*, from any thread."""
     loop = future.get_loop()
@@ -362,7 +303,7 @@ def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
     return told
 
 
-def warn_open(scope: Any, raised: list[BaseException]) -> None:
+def warn_open(scope: ScopeState, raised: list[BaseException]) -> None:
     """Warn that a scope is closed by its container because nobody else did; where warnings are errors it is closed, too."""
     if not scope._warns_open:
         return
@@ -372,10 +313,10 @@ def warn_open(scope: Any, raised: list[BaseException]) -> None:
         raised.append(told)
 
 
-def live(scope: Any) -> None:
+def live(scope: ScopeState) -> None:
     """Make a scope known to the one around it: it has something to close, or something in flight."""
     around = scope._parent
-    if around is None:
+    if around is NOWHERE:
         return
     if around._children is None:
         around._children = {scope}
@@ -385,14 +326,16 @@ def live(scope: Any) -> None:
         live(around)
 
 
-def landed(scope: Any) -> None:
+def landed(scope: ScopeState) -> None:
     """A get lands while its scope closes: wake who closes it, and hand nothing out."""
     scope._wake_closers()
     raise ClosedError(f"{scope._name} was closed meanwhile")
 
 
 #: The codes that tear down, and those that carry out a get in flight; each room adds its own.
-CLOSING_CODES: Final[set[int]] = set(map(id, (Closing.__aexit__.__code__, Closing._close.__code__, Closing._close_nowait.__code__)))
+CLOSING_CODES: Final[set[int]] = {
+    id(method.__code__) for method in (ScopeExit.__aexit__, ScopeExit._close, ScopeExit._close_nowait)
+}
 FLIGHT_CODES: Final[set[int]] = set()
 
 #: The names under which generated code has what tells for whom it does the same, see `scopes_above`.

@@ -1,0 +1,121 @@
+"""What is brought to life?  A service class, an instance of one, or the shared layer; and the graph of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..._declare.registry import Registry, layers_of, registry_of
+from ..._names import name_of, place_of_caller
+from ..._solve.graph import Graph
+from ...errors import ContainerError, DeclarationError, ScopeError
+from ..build.handles import home_kept
+
+if TYPE_CHECKING:
+    from ..._declare.providers import Overrides, Providers
+    from ..scope.scope import Entered
+    from .container import Container
+
+__all__ = ["Application", "install"]
+
+
+class Installed(NamedTuple):
+    """What the rooms above hand down: a lower one never imports them."""
+
+    base: type  #: of all services
+    hooks: Mapping[str, Any]  #: what their life-cycle methods are called, with those that do nothing
+    builtin: Mapping[Hashable, str]  #: what a parameter may ask for that nobody registers: the container, the scope
+    override: Callable[..., Any]  #: opens an overlay for a block
+
+
+_installed: list[Installed] = []
+
+
+def install(base: type, hooks: Mapping[str, Any], builtin: Mapping[Hashable, str], override: Callable[..., Any]) -> None:
+    """Hand over what stands above: called once, when the package is imported."""
+    _installed[:] = [Installed(base, hooks, builtin, override)]
+
+
+def shared_base() -> type:
+    """Return the base of all services, which is the shared layer."""
+    return _installed[0].base
+
+
+def hooks() -> Mapping[str, Any]:
+    """Return the life-cycle methods of services: each with the one that does nothing."""
+    return _installed[0].hooks
+
+
+def what_overrides(
+    container: Container, overrides: Overrides, *, in_force: bool, everywhere: bool, new: bool
+) -> Entered[Container]:
+    """Return what opens an overlay of *container* for a block."""
+    found: Entered[Container] = _installed[0].override(container, overrides, in_force=in_force, everywhere=everywhere, new=new)
+    return found
+
+
+class Application(NamedTuple):
+    """A class, and where the user made it the instance."""
+
+    cls: type
+    instance: Any
+
+    @classmethod
+    def of(cls, root: Any) -> Application:
+        """
+        Return what *root* is brought to life as.
+
+        Raises:
+            DeclarationError: It is no service class, and no instance of one.
+            ScopeError: It is an instance of a class that lives shorter than a container.
+            ContainerError: It belongs to another container already.
+        """
+        if root is None:
+            return cls(shared_base(), None)
+        registry = registry_of(root)
+        if registry is not None:
+            return cls(root, None)
+        registry = registry_of(type(root))
+        if registry is None:
+            raise DeclarationError(
+                f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}"
+            )
+        if registry.lifetime != "singleton":
+            raise ScopeError(
+                f"{registry.name} is {registry.lifetime} and cannot be its own root; "
+                "open a scope and bind the instance: scope.adopt(instance)"
+            )
+        there = home_kept(root)
+        if there is not None and not there.closed:
+            raise ContainerError(f"this {registry.name} belongs to {there._title} already")
+        return cls(type(root), root)
+
+    @property
+    def name(self) -> str:
+        """What to call it in text."""
+        return "the shared layer" if self.cls is shared_base() else name_of(self.cls)
+
+    def graph(self, providers: Providers = (), overrides: Overrides | None = None) -> Graph:
+        """Return the graph: that of the class, or one with *providers* and *overrides* above it."""
+        builtin = _installed[0].builtin
+        given = self.instance is not None
+        layers = layers_of(self.cls)
+        extra: tuple[Registry, ...] = ()
+        if providers:
+            from ..._declare.providers import read_listed  # late
+
+            extra = (Registry(None),)
+            extra[0].add_all(read_listed(providers), layers)
+        if overrides is not None:
+            from ..._solve.overrides import layer_of  # late
+
+            plain = Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
+            over = (layer_of(overrides, plain, place_of_caller()),)
+            return Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, over=over, given=given)
+        if providers:
+            return Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
+        own = layers[0]
+        graph = own.graphs.get(given)
+        if graph is None:
+            graph = own.graphs[given] = Graph(layers, builtin, app=self.cls, hooks=hooks(), given=given)
+        return graph

@@ -1,0 +1,29 @@
+"""Does what was declared fit together, and what is worth knowing where it does?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..._solve.checks import grouped
+from ..._solve.nodes import Node
+from ..._solve.whole import findings
+from ...report import CheckReport
+from ..scope.injection import check_askers
+
+if TYPE_CHECKING:
+    from .container import Container
+
+__all__ = ["check"]
+
+
+def check(container: Container, functions: Sequence[Callable[..., Any]]) -> CheckReport:
+    """Check everything, or what *functions* ask for; see `Container.check`."""
+    asked: set[Node] = set()
+    if functions:
+        errors, asked = check_askers(functions, container._active() or container)
+        if errors:
+            raise grouped(container._graph, errors)
+    else:
+        container._check()
+    return CheckReport(*findings(container._graph, container._singletons.built, asked))

@@ -1,0 +1,258 @@
+"""Which container values are there, or on their way, and whose are they?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..._solve.graph import Graph
+from ..._solve.nodes import Node
+from ..._solve.plan import Op, Unit, unit_of
+from ...errors import ClosedError, WrongLoopError
+from .context import EXITING, IN_FORCE, Shield
+from .slots import Finalizer, Push, ScopeState
+from .waiting import LOCK
+
+if TYPE_CHECKING:
+    from .waiting import Flight
+
+__all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Singletons", "Watcher"]
+
+OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
+
+
+class Watcher(Protocol):
+    """What is told, run and timed around builds, as the rooms that build and close know it."""
+
+    @property
+    def middleware(self) -> tuple[tuple[Any, bool], ...]: ...
+    def awaits_for(self, unit: Unit, /) -> bool: ...
+    async def build(self, build: Any, op: Op, make: Callable[[Push], Coroutine[Any, Any, Any]], push: Push, /) -> Any: ...
+    def all_watched(self, finalizers: list[Finalizer], graph: Graph, /) -> list[Finalizer]: ...
+    def tell(self, word: str, key: str, seconds: float | None = None, /) -> None: ...
+    def entered(self, name: str, /) -> None: ...
+    def closed(self, name: str, /) -> None: ...
+
+
+class Hands(Protocol):
+    """What a container does for its values, handed down to them."""
+
+    def lose_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
+        """Forget what died with *loop*."""
+
+    def mind_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
+        """Another loop builds from here on."""
+
+    async def retire(self) -> None:
+        """The loop ends: run all finalizers."""
+
+    def forgotten(self) -> None:
+        """Values were dropped: whoever holds on to one looks anew."""
+
+    def dropped(self) -> None:
+        """A value was dropped that nobody can hold."""
+
+
+class Singletons:
+    """
+    The values of one container: those that are there, those on their way, and whose they are.
+
+    Those of an overlay or a child lie above others; what does not belong here is had from below.  Changed under the
+    lock; whether a value is built may be read without it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "below",
+        "built",
+        "era",
+        "flights",
+        "forked_from",
+        "graph",
+        "hands",
+        "loop",
+        "lost",
+        "name",
+        "origin",
+        "overlaid",
+        "overridden",
+        "owed",
+        "owner_tasks",
+        "pinned",
+        "retiring",
+        "scope",
+        "state",
+        "tasks",
+        "watch",
+    )
+
+    def __init__(
+        self, scope: ScopeState, hands: Hands, graph: Graph, name: str, below: Singletons | None = None, *, overlaid: bool = False
+    ) -> None:
+        """
+        Args:
+            scope: The container, which holds the finalizers, and which services are bound to.
+            below: Whose is what does not belong here.
+            overlaid: Those below are of the same application: they share its loop.
+        """
+        self.scope = scope
+        self.hands = hands
+        self.graph = graph
+        self.name = name
+        self.below = below
+        self.overlaid = overlaid
+        self.origin: Singletons = below.origin if below is not None and overlaid else self  #: whose loop counts
+        self.built: dict[Node, Any] = {}
+        self.flights: dict[Node, Flight] = {}  #: what is being built
+        self.tasks: set[asyncio.Task[Any]] = set()  #: builds in flight
+        self.owner_tasks: set[asyncio.Task[Any]] = set()  #: wait to leave what they have entered
+        self.loop: asyncio.AbstractEventLoop | None = None  #: the one that may build; of an overlay see `origin`
+        self.state = IS_CLOSED
+        self.forked_from = 0  #: the process in which it was open when this one was forked
+        self.retiring = False
+        self.owed: list[BaseException] = []  #: what tear-downs raised that nobody could be told of: told at closing
+        self.watch: Watcher | None = None  #: what cold paths tell, run and time; None where there is nothing of the kind
+        self.overridden = 0  #: how many overrides are in force
+        #: of an override, which is seen without a handle: it stands for itself in what its builds see
+        self.pinned: object | None = None
+        self.lost: dict[Node, int] = {}  #: what was built and has been forgotten -> in which era
+        self.era = 0  #: how often something that was built has been forgotten
+
+    # --- values ---
+
+    def has(self, node: Node) -> bool:
+        """Tell whether a container value is built."""
+        if node in self.built:
+            return True
+        below = self.below
+        return below is not None and not self.graph.owns(node) and below.has(node)
+
+    def has_all(self, nodes: Iterable[Node]) -> bool:
+        if self.below is not None:
+            return all(map(self.has, nodes))
+        built = self.built
+        return all(node in built for node in nodes)
+
+    def value(self, node: Node) -> Any:
+        """Return a container value that is built."""
+        try:
+            return self.built[node]
+        except KeyError:
+            if self.below is None:  # it was there a moment ago, and another thread has closed this since
+                raise ClosedError(f"{self.title} was closed meanwhile") from None
+        return self.below.value(node)
+
+    def owner_of(self, node: Node) -> Singletons:
+        """Return those that a container value belongs to."""
+        if self.below is None or self.graph.owns(node):
+            return self
+        return self.below.owner_of(node)
+
+    def unit(self, node: Node) -> Unit:
+        """Return what makes a container value."""
+        return unit_of(self.graph, node)
+
+    def forget(self, nodes: Iterable[Node]) -> None:
+        """Drop built values, and every built value that stands on them."""
+        gone = set(nodes)
+        grows = True
+        while grows:
+            grows = False
+            for node in self.built:
+                if node not in gone and any(other in gone for edge in node.edges or () for other in edge.target.each()):
+                    gone.add(node)
+                    grows = True
+        for node in gone:
+            self.built.pop(node, None)
+        self.lose(gone)
+        self.hands.forgotten()
+
+    def lose(self, gone: Iterable[Node]) -> None:
+        """Note what is forgotten: attributes that hold such fetch anew."""
+        self.era += 1
+        self.lost.update(dict.fromkeys(gone, self.era))
+
+    def drop_half(self, half: Node) -> None:
+        """Drop the instance of a service that did not start: nobody holds it, and nothing stands on it."""
+        self.built.pop(half, None)
+        self.hands.dropped()
+
+    # --- who may ask, who may build ---
+
+    @property
+    def title(self) -> str:
+        return f"the container of {self.name}"
+
+    def turn(self, state: str) -> None:
+        """Be open, closing or closed from here on: the one place where this changes.  The lock is held."""
+        self.state = state
+        if state == OPEN:
+            self.forked_from = 0
+
+    def check_open(self) -> None:
+        """
+        Refuse where nothing is handed out any more.
+
+        Raises:
+            ClosedError: Closed, or closing; a finalizer may still read what is built, which is closed after it.
+        """
+        if self.state != OPEN and not (self.state == IS_CLOSING and self.scope in EXITING.get()):
+            if self.forked_from:
+                raise ClosedError(
+                    f"{self.title} was open in process {self.forked_from} when this one, {os.getpid()}, was forked from it, "
+                    "and lives there: open a container of this process's own, or enter this one here, which begins anew"
+                )
+            raise ClosedError(f"{self.title} is {self.state}")
+        if self.below is not None:
+            self.below.check_open()
+
+    def refuses(self, flight: Flight) -> bool:
+        """Tell whether a finished build comes too late to be taken."""
+        return self.state != OPEN
+
+    def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
+        """
+        See to it that *loop* may build here: the owner, or its successor where that is closed.
+
+        Raises:
+            WrongLoopError: Another living loop owns the container.
+        """
+        origin = self.origin
+        if loop is None or loop is origin.loop:
+            return
+        with LOCK:
+            owner = origin.loop
+            if owner is not None and not owner.is_closed():
+                raise WrongLoopError(
+                    f"{node.name} would have to be built in a second event loop, while the one of {origin.name} is alive; "
+                    "build it beforehand there (await container.start()), or give each loop a container of its own"
+                )
+            origin.loop = loop
+            if owner is not None:
+                origin.hands.lose_loop(owner)
+        origin.hands.mind_loop(loop)
+
+    # --- overrides in force ---
+
+    def seen_by_builds(self) -> tuple[Any, ...]:
+        """Return what is in force while one value of this is built."""
+        # What an override builds may look for its like without a handle.
+        return (Shield(),) if self.pinned is None else (self.pinned,)
+
+    def clean_context(self, context: contextvars.Context) -> tuple[Any, ...]:
+        """Take out of a build's context what must not reach a shared value: overrides in force; return what is seen instead."""
+        if not (self.overlaid or self.overridden):
+            return ()
+        seen = self.seen_by_builds()
+        context.run(IN_FORCE.set, seen)
+        return seen
+
+    def building_context(self) -> tuple[contextvars.Context, tuple[Any, ...]] | None:
+        """Return the context for a build in place, and what is seen in it; None where the caller's will do."""
+        if not (self.overlaid or self.overridden):
+            return None
+        context = contextvars.copy_context()
+        return context, self.clean_context(context)
