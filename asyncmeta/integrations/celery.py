@@ -48,6 +48,8 @@ def setup(
     commit that fails is a failure of the task, and Celery's retries see it.  Each try has a scope of its own.  ``self.request``
     of a bound task is its own in both kinds; ``celery.current_task``, which Celery keeps by thread, is so in plain ones only.
 
+    A message cannot fill a marked parameter.
+
     *Failure.*  Finalizers see what the task raised; ``Retry``, ``Ignore`` and ``Reject`` are failures, too.  A soft time
     limit cancels an async task and waits for its finalizers; a hard one kills the process, and nothing is run.
 
@@ -127,11 +129,17 @@ def _task_class(base: Any, worker: WorkerContainer, level: str | None) -> Any:
         run = inspect.getattr_static(cls, "run")
         function, bound = (run.__func__, False) if isinstance(run, staticmethod) else (run, True)
 
+        # What a message may give; the marked parameters are not among it.
+        given = inspect.signature(injected(function))
+
         # Not __call__: what tries again wraps this, and has to see the failure of an async task.
         @functools.wraps(function)
         def carry_out(task: Any, *args: Any, **named: Any) -> Any:
             context = {Task: task, Context: task.request}
-            return worker.call(function, (task, *args) if bound else args, named, context=context, level=level)
+            if bound:
+                args = (task, *args)
+            given.bind(*args, **named)
+            return worker.call(function, args, named, context=context, level=level)
 
         cls.request_stack = _Requests()
         setattr(cls, _GIVEN, staticmethod(function))

@@ -229,8 +229,9 @@ class WorkerContainer:
         Call *function* in a scope of its own, its marked parameters filled, and return what it returns.
 
         A coroutine function runs in the container's loop, and this thread waits.  A plain one runs in this thread, with
-        values that were made in that loop.  The scope is ambient for injected functions, and is closed before this returns;
-        what closing raises is raised.  Interrupted, by Ctrl-C or a time limit that raises, it cancels the function
+        values that were made in that loop.  The scope is ambient for injected functions, which find in a plain one what its
+        parameters have brought: nothing is built for them outside of the loop.  It is closed before this returns; what
+        closing raises is raised.  Interrupted, by Ctrl-C or a time limit that raises, it cancels the function
         and waits until that has ended.
 
         Raises:

@@ -113,6 +113,26 @@ def test_marked_parameters_are_filled_in_tasks_of_both_kinds(app, journal):
         work.delay(1, 2)
 
 
+def test_message_cannot_fill_what_is_marked(app, journal):
+    """
+    Neither by name nor by position, whatever the sender checks.
+    """
+
+    @app.task(typing=False)
+    def work(number: int, session: From[Session]):
+        raise AssertionError("it was called")
+
+    @app.task(typing=False, bind=True)
+    async def bound(self, number: int, session: From[Session]):
+        raise AssertionError("it was called")
+
+    for task in (work, bound):
+        for args, named in (((1, "theirs"), {}), ((1,), {"session": "theirs"})):
+            with pytest.raises(TypeError):
+                task.apply_async(args, named).get()
+    assert journal == []
+
+
 def test_bound_task_has_itself_and_its_request(app):
     """
     Services may ask for the task and for its request, where the application declares them.

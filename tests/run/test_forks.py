@@ -215,6 +215,144 @@ def test_who_holds_the_lock_too_long_does_not_keep_a_parent_from_forking(monkeyp
     assert container.get_nowait("one") is not None
 
 
+# --- what is going on elsewhere at the fork --------------------------------------------------------------
+
+
+class Gate:
+    """A factory that waits, in the parent, until it is let go."""
+
+    def __init__(self):
+        self.begun, self.go, self.parent = threading.Event(), threading.Event(), os.getpid()
+
+    def __call__(self):
+        self.begun.set()
+        if os.getpid() == self.parent:
+            assert self.go.wait(LIMIT)
+        return os.getpid()
+
+    def during(self, work, child):
+        """Return what *child* says, forked while a thread does *work*."""
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert self.begun.wait(LIMIT)
+        try:
+            return in_child(child)
+        finally:
+            self.go.set()
+            thread.join(LIMIT)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_scope_of_the_parent_is_closed_in_the_child(entered):
+    """
+    A claim in a scope would be waited for for ever: what was open in the parent is used there only.
+    """
+    App, gate = fresh_app(), Gate()
+    App.register_dependency("slow", gate, lifetime="scoped")
+    container = Container(App)
+    scope = container.scope()
+    if entered:
+        scope.__enter__()
+
+    def child():
+        closed = refusal(lambda: scope.get_nowait("slow"))
+        with container.scope() as own:
+            return own.get_nowait("slow") == os.getpid(), "closed" in closed
+
+    answer = gate.during(lambda: scope.get_nowait("slow"), child)
+    scope.close()
+
+    assert answer == "(True, True)"
+
+
+@pytest.mark.parametrize("way", ["overlay", "override"])
+def test_claims_of_overlays_are_not_inherited(way):
+    """
+    What an overlay was building, seen by a handle or in force for everybody, is built anew.
+    """
+    App, gate = fresh_app(), Gate()
+    App.register_dependency("one", lambda: 1)
+    App.register_dependency("slow", lambda one: (one, gate()))
+    container = Container(App)
+
+    block = container.overlay({"one": 2}) if way == "overlay" else container.override({"one": 2}, everywhere=True)
+    with block as overlay:
+        asked = overlay if way == "overlay" else container
+        answer = gate.during(lambda: asked.get_nowait("slow"), lambda: asked.get_nowait("slow") == (2, os.getpid()))
+
+    assert answer == "True"
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_child_of_a_parent_that_closes_can_begin_anew(entered):
+    """
+    A container that a thread of the parent is closing refuses in the child, is closed there at once, and can be entered.
+    """
+    App, gate = fresh_app(), Gate()
+
+    def open_pool():
+        yield os.getpid()
+        gate()
+
+    App.register_dependency("pool", open_pool)
+    container = Container(App)
+    if entered:
+        container.__enter__()
+    container.get_nowait("pool")
+
+    def child():
+        told = refusal(lambda: container.get_nowait("pool"))
+        container.close()
+        with container:
+            return container.get_nowait("pool") == os.getpid(), "lives there" in told
+
+    work = (lambda: container.__exit__(None, None, None)) if entered else container.close
+    answer = gate.during(work, child)
+
+    assert answer == "(True, True)"
+
+
+async def test_value_that_a_worker_thread_makes_is_not_waited_for():
+    """
+    Threads do not live on in a child; a container of its own makes the value anew.
+    """
+    App, gate = fresh_app(), Gate()
+    App.register_dependency("slow", gate, in_thread=True)
+
+    async def begin_anew():
+        async with Container(App) as own:
+            return await own.get("slow") == os.getpid()
+
+    async with Container(App) as container:
+        task = asyncio.create_task(container.get("slow"))
+        assert await asyncio.to_thread(gate.begun.wait, LIMIT)
+        try:
+            answer = in_child(lambda: ("lives there" in refusal(lambda: container.get_nowait("slow")), asyncio.run(begin_anew())))
+        finally:
+            gate.go.set()
+        await task
+
+    assert answer == "(True, True)"
+
+
+def test_factory_that_forks():
+    """
+    A factory may start processes: they are no part of its build.
+    """
+    App = fresh_app()
+    answers = []
+
+    def forks():
+        answers.append(in_child(lambda: (container.get_nowait("process") == os.getpid(), container.close())))
+
+    App.register_dependency("forks", forks)
+    App.register_dependency("process", os.getpid)
+    container = Container(App)
+    container.get_nowait("forks")
+
+    assert answers == ["(True, None)"]
+
 # --- what was open, and what was not ------------------------------------------------------------------
 
 
@@ -509,7 +647,7 @@ def test_gunicorn_with_preload(tmp_path):
         server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
         answers, end = [], time.monotonic() + LIMIT * 3
-        while len({process for process, *_ in answers}) < 3 and len(answers) < 300:
+        while len({process for process, *_ in answers}) < 2 or len(answers) < 50:  # who answers is the system's choice
             assert time.monotonic() < end, (tmp_path / "log").read_text()
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LIMIT) as answer:
@@ -521,7 +659,7 @@ def test_gunicorn_with_preload(tmp_path):
         server.wait(LIMIT)
 
     processes, parents, own, told = map(set, zip(*answers, strict=True))
-    assert len(processes) == 3
+    assert len(processes) >= 2
     assert parents == {str(server.pid)}
     assert own == {"True"}
     assert all(text.startswith("ClosedError: ") and "lives there" in text for text in told)

@@ -3,6 +3,8 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import functools
+import multiprocessing
 import os
 import pickle
 import signal
@@ -446,6 +448,10 @@ def process_of(database: From[Database]):
     return database.process
 
 
+def numbered(number: int, database: From[Database]):
+    return database.process
+
+
 async def process_of_async(database: From[Database]):
     return database.process, database.process == os.getpid()
 
@@ -475,8 +481,6 @@ def test_process_pool_has_a_container_for_each_process(tmp_path, method):
     """
     Functions run in the container of their process, which is opened once and closed when the process ends.
     """
-    import multiprocessing
-
     journal = tmp_path / "journal"
     worker = WorkerContainer(HERE, concurrency=2).open()  # open here, too: the children have their own
     context = multiprocessing.get_context(method)
@@ -491,6 +495,24 @@ def test_process_pool_has_a_container_for_each_process(tmp_path, method):
     assert os.getpid() not in {*processes, process}
     closed = journal.read_text().split("\n")
     assert all(closed.count(f"closed {process}") == 1 for process in {*processes, process})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_pool_of_multiprocessing_has_a_container_for_each_process(tmp_path, method):
+    """
+    The same with the older kind of pool, whose processes end without running what ``atexit`` knows.
+    """
+    journal = tmp_path / "journal"
+    worker = WorkerContainer(HERE)
+    with multiprocessing.get_context(method).Pool(2, shop.begin, (worker, str(journal))) as pool:
+        processes = set(pool.map_async(functools.partial(worker.run, numbered), range(20)).get(LIMIT * 3))
+        pool.close()
+        pool.join()
+
+    closed = journal.read_text().split("\n")
+    assert os.getpid() not in processes
+    assert all(closed.count(f"closed {process}") == 1 for process in processes)
 
 
 @pytest.mark.slow
