@@ -294,9 +294,9 @@ async def test_a_scope_that_is_just_closing_is_waited_for():
     assert journal.closed == ["session", "database"]
 
 
-async def test_a_request_in_flight_ends_by_itself():
+async def test_a_request_in_flight_has_failed():
     """
-    A request block that is open when the container closes closes what it holds, before the singletons are closed.
+    A request block that is open when the container closes is closed before the singletons are, and told at its end.
     """
     App, journal, inside, go_on = fresh_app(), Journal(), asyncio.Event(), asyncio.Event()
 
@@ -324,8 +324,10 @@ async def test_a_request_in_flight_ends_by_itself():
         closer = asyncio.create_task(container.aclose())
         await settled()
         go_on.set()
-        await asyncio.gather(user, closer)
+        await closer
+    end = await outcome(user)
 
+    assert isinstance(end, ClosedError)
     assert journal.closed == ["session", "database"]
 
 

@@ -705,8 +705,10 @@ async def test_no_singleton_is_closed_before_an_open_scope():
     @inject_dependency("short", on=App, lifetime="scoped")
     async def make(long):
         steps.append("open short")
-        yield
-        steps.append("close short")
+        try:
+            yield
+        finally:
+            steps.append("close short")
 
     container = Container(App)
     scope = container.scope()

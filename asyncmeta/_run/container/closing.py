@@ -7,7 +7,7 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._compat import new_task
 from ...errors import ContainerError, WrongLoopError
@@ -16,9 +16,9 @@ from ..state.context import EXITING
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN, LOCK, Flight, scopes_above
-from ..teardown.finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait
+from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
-from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR, warn_open
+from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR, me
 
 if TYPE_CHECKING:
     from .container import Container
@@ -29,12 +29,13 @@ __all__ = ["Closing"]
 class Closing:
     """The part of a container that ends it; also what it does when a loop ends under its values."""
 
-    __slots__ = ("container", "mind_loop", "task")
+    __slots__ = ("closers", "container", "mind_loop", "task")
 
     def __init__(self, container: Container, mind_loop: Callable[[asyncio.AbstractEventLoop], None]) -> None:
         self.container = container
         self.mind_loop = mind_loop  #: see `Hands`
         self.task: asyncio.Task[list[BaseException]] | None = None  #: closes it
+        self.closers: list[Any] = []  #: who waits for that, see `me`
 
     # --- loops ---
 
@@ -80,7 +81,7 @@ class Closing:
                     break
                 await asyncio.sleep(0)
             raised: list[BaseException] = []
-            await container._close_kids(raised)
+            await container._close_kids(raised, None, ())
             finalizers, container._finalizers = as_list(container._finalizers), None
             for one in finalizers:
                 if isinstance(one, Part) and isinstance(one.owner_task, BuildTask):
@@ -113,9 +114,11 @@ class Closing:
                     raise WrongLoopError(f"{singletons.title} belongs to another event loop, and is closed there")
                 self.lose_loop(owner)
             self._begin()
+            self.closers = []
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self.container))
             self._go_on(error, loop, context)
+        self.closers.append(me())
         cancelled = None
         while True:
             closing = self.task
@@ -179,7 +182,7 @@ class Closing:
             if waiting:
                 await _swallowing(asyncio.wait(waiting))
         await _swallowing(container._until(-2, lambda: container._in_flight == CLOSING))
-        await container._close_kids(raised)
+        await container._close_kids(raised, None, self.closers)
         finalizers, container._finalizers = as_list(container._finalizers), None
         raised[:0] = await unwind(self._watched(finalizers), error)
         raised[:0], singletons.owed = singletons.owed, []
@@ -212,23 +215,14 @@ class Closing:
             return
         if singletons.state == IS_CLOSING:
             raise ContainerError(f"{singletons.title} is closing already")
-        refuse_async(as_list(container._finalizers), singletons.title)
-        for child in container._inner:
-            refuse_async(as_list(child._finalizers), child._name)
+        container._refuse_awaiting()
         self._refuse_inside()
-        if singletons.tasks or container._in_flight:
-            raise ContainerError(f"{singletons.title} has builds in flight: close it with `await container.aclose()`")
         self._begin()
         token = EXITING.set((*EXITING.get(), container))
         raised: list[BaseException] = []
         try:
             self._wait_for_threads()
-            for child in list(container._inner):
-                warn_open(child, raised)
-                try:
-                    child._close_nowait(None)
-                except BaseException as met:
-                    raised.append(met)
+            container._close_kids_nowait(raised, None, (me(),))
             finalizers, container._finalizers = as_list(container._finalizers), None
             raised[:0] = unwind_nowait(self._watched(finalizers), error)
             raised[:0], singletons.owed = singletons.owed, []

@@ -15,14 +15,14 @@ from ..._declare.registry import layers_of
 from ..._declare.tokens import Token
 from ..._solve.checks import check_whole, grouped, not_given
 from ..._solve.graph import Graph
-from ...errors import ClosedError
+from ...errors import ClosedError, ContainerError
 from ..build.handles import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
 from ..scope.scope import Scope, T
 from ..state.context import Ambient
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
-from ..state.slots import NOWHERE, RootNowait, ScopeState
+from ..state.slots import CLOSING, NOWHERE, RootNowait, ScopeState
 from ..state.waiting import LOCK
 from .application import Application, hooks, what_overrides
 from .closing import Closing
@@ -160,9 +160,7 @@ class Container(Scope):
         if check:
             self._check()
         subscribers = (self._opener, self._getters, self._attributes)
-        self._root_table = RootTable(
-            self._singletons, subscribers, None if below is None else below._root_table, views=overlaid
-        )
+        self._root_table = RootTable(self._singletons, subscribers, None if below is None else below._root_table, views=overlaid)
         self._begin_anew()
         graph.listeners.add(self._root_table)
         know(self)
@@ -542,3 +540,8 @@ class Container(Scope):
 
     def _close_nowait(self, error: BaseException | None) -> None:
         self._closing.close_nowait(error)
+
+    def _refuse_awaiting(self) -> None:
+        if self._singletons.tasks or self._in_flight & (CLOSING - 1):
+            raise ContainerError(f"{self._title} has builds in flight: close it with `await container.aclose()`")
+        super()._refuse_awaiting()

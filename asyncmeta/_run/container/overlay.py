@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import UNSET, Held, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, needs_await, push
+from ..teardown.scope_exit import Undone
 from .application import Application
 from .container import Container
 from .in_force import InForce
@@ -361,20 +362,30 @@ class OverlayScope(Answering, Scope):
 
     async def _close(self, error: BaseException | None) -> None:
         if self._closes_below:
-            self._closes_below = False
             await self._below._close(error)  # which closes this in its turn
-            return
-        await super()._close(error)
+        else:
+            await super()._close(error)
 
     def _close_nowait(self, error: BaseException | None) -> None:
         if self._closes_below:
-            self._closes_below = False
             self._below._close_nowait(error)
-            return
-        super()._close_nowait(error)
+        else:
+            super()._close_nowait(error)
 
-    def _gone(self) -> None:
-        super()._gone()
+    async def _fail(self, error: BaseException | None, closers: Collection[Any]) -> None:
+        if self._closes_below:
+            await self._below._fail(error, closers)
+        else:  # its scope goes on
+            await super()._close(error)
+
+    def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None:
+        if self._closes_below:
+            self._below._fail_nowait(error, closers)
+        else:
+            super()._close_nowait(error)
+
+    def _gone(self, undone: Undone | None = None) -> None:
+        super()._gone(undone)
         self._overlay._views.pop(self._below, None)
 
 

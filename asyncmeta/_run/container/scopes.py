@@ -10,7 +10,7 @@ from ..._declare.keys import lasting, token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
-from ...errors import GraphError, ScopeError
+from ...errors import ClosedError, GraphError, ScopeError
 from ..scope.scope import Scope
 from ..state.singletons import OPEN
 from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
@@ -132,9 +132,11 @@ def _inside(around: ScopeState, scope: Scope) -> Scope:
 
 
 def scope_class(
-    base: type[Scope], container: Container, level: int,
+    base: type[Scope],
+    container: Container,
+    level: int,
     table: dict[Hashable, RootFunction],
-    table_nowait: dict[Hashable, RootNowait]
+    table_nowait: dict[Hashable, RootNowait],
 ) -> Any:
     """
     Return the class of a container's scopes of one level.
@@ -260,24 +262,34 @@ class SpanningScope(Scope):
 
     async def _close(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
+        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
         scope: ScopeState = self
         while scope is not self._around:
             around = scope._parent
             try:
                 await (super()._close(error) if scope is self else scope._close(error))
+            except ClosedError as met:
+                told = met
             except BaseException as met:
                 raised.append(met)
             scope = around
         settle_errors(raised, error)
+        if told is not None:
+            raise told
 
     def _close_nowait(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
+        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
         scope: ScopeState = self
         while scope is not self._around:
             around = scope._parent
             try:
                 super()._close_nowait(error) if scope is self else scope._close_nowait(error)
+            except ClosedError as met:
+                told = met
             except BaseException as met:
                 raised.append(met)
             scope = around
         settle_errors(raised, error)
+        if told is not None:
+            raise told

@@ -369,8 +369,8 @@ def observed_class(cls: Any) -> Any:
     async def __aexit__(self: Any, exc_type: Any, exc: BaseException | None, tb: Any, /) -> None:
         await self._close(exc)  # never the short way, which tells nobody
 
-    def _gone(self: Any) -> None:
-        cls._gone(self)
+    def _gone(self: Any, undone: Any = None) -> None:
+        cls._gone(self, undone)
         watch = self._singletons.watch
         if watch is not None:
             watch.tell("scope_closed", str(self.level), time.perf_counter() - self._opened)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Collection, Coroutine, Hashable
 from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -19,6 +19,7 @@ __all__ = [
     "CLOSING",
     "FLIGHT",
     "GONE",
+    "Gone",
     "NOWHERE",
     "UNSET",
     "Finalizer",
@@ -52,7 +53,7 @@ CLOSING: Final = 1 << 40
 CLOSED: Final[dict[Any, Any]] = {}
 
 
-class _Gone:
+class Gone:
     """Stands where a closed scope's values were."""
 
     __slots__ = ()
@@ -64,7 +65,7 @@ class _Gone:
         raise ClosedError("the scope is closed")
 
 
-GONE: Final = cast("list[Any]", _Gone())
+GONE: Final = cast("list[Any]", Gone())
 
 
 class Held:
@@ -172,6 +173,9 @@ class ScopeState:
         def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any: ...
         async def _close(self, error: BaseException | None) -> None: ...
         def _close_nowait(self, error: BaseException | None) -> None: ...
+        async def _fail(self, error: BaseException | None, closers: Collection[Any]) -> None: ...
+        def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None: ...
+        def _refuse_awaiting(self) -> None: ...
         def _enter_flight(self) -> None: ...
         def _leave_flight(self) -> None: ...
         def _wake_closers(self) -> None: ...

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import AsyncGeneratorType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
-from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, ScopeState
+from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState
 from ..state.waiting import LOCK, scopes_above, wake
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
+from .unwinding import let_unwind
 
 __all__ = [
     "CLOSED",
@@ -32,6 +33,36 @@ __all__ = [
 
 # Keys beside slots among a scope's waiters.
 _CLOSERS, _LANDING = -1, -2
+
+
+class Undone(Gone):
+    """The same where what was open has failed: what it held was undone, and whoever ends its block is told."""
+
+    __slots__ = ("closers", "error")
+
+    def __init__(self, error: BaseException, closers: Collection[Any]) -> None:
+        self.error = error  #: what was thrown in
+        self.closers = closers  #: who have closed it themselves, see `me`
+
+    def check(self, name: str) -> None:
+        """
+        Tell who ends the block as if it had succeeded.
+
+        Raises:
+            ClosedError: It has not.
+        """
+        if me() not in self.closers:
+            raise ClosedError(f"{name} was closed before its block had ended: what was begun in it is undone") from self.error
+
+
+def me() -> Any:
+    """Return who runs here: the task, or the thread where there is none."""
+    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
+
+
+def failed(scope: ScopeState) -> ClosedError:
+    """Return what ends a scope that is still open when its container closes."""
+    return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
 
 
 class ScopeExit(ScopeState):
@@ -126,9 +157,10 @@ class ScopeExit(ScopeState):
         """
         self._close_nowait(None)
 
-    def _gone(self) -> None:
+    def _gone(self, undone: Undone | None = None) -> None:
         """The last step of closing."""
-        self._values = GONE
+        with LOCK:
+            self._values = GONE if undone is None else cast("list[Any]", undone)
         around = self._parent._children
         if around is not None:
             around.discard(self)
@@ -137,63 +169,152 @@ class ScopeExit(ScopeState):
 
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
-        if self._roots is CLOSED:
-            if self._values is not GONE and self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
-                await self._until(_CLOSERS, lambda: self._values is GONE)
+        if not self._begin_to_close():
+            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                await self._until(_CLOSERS, self._is_gone)
+                if error is None and isinstance(self._values, Undone):
+                    self._values.check(self._name)
             return
-        self._roots = CLOSED
-        self._in_flight += CLOSING
+        settle_errors(await self._tear_down(error, (me(),)), error)
+
+    async def _fail(self, error: BaseException | None, closers: Collection[Any]) -> None:
+        """
+        Close what is still open when what is around it closes.
+
+        Args:
+            error: With which that ends; None where it ends well, and this, being open, has failed all the same.
+            closers: Who waits for that, see `me`.
+
+        Raises:
+            FinalizationErrors: What finalizers raised; nothing of it is what was thrown into them.
+        """
+        if not self._begin_to_close():
+            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                await self._until(_CLOSERS, self._is_gone)
+            return
+        error = failed(self) if error is None else error
+        settle_errors(await self._tear_down(error, closers, Undone(error, closers)), None)
+
+    def _begin_to_close(self) -> bool:
+        """Hand nothing out from here on; tell whether the caller is the one to close it."""
+        with LOCK:
+            if self._roots is CLOSED:
+                return False
+            self._roots = CLOSED
+            self._in_flight += CLOSING
+            return True
+
+    def _is_gone(self) -> bool:
+        return isinstance(self._values, Gone)
+
+    async def _tear_down(
+        self, error: BaseException | None, closers: Collection[Any], undone: Undone | None = None
+    ) -> list[BaseException]:
+        """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
-        await self._close_kids(raised)
+        await self._close_kids(raised, error, closers)
         try:
             await self._until(_LANDING, lambda: self._in_flight == CLOSING)
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
         finalizers, self._finalizers = as_list(self._finalizers), None
+        holds = bool(finalizers)
         raised[:0] = await unwind(finalizers, error)
-        self._gone()
-        settle_errors(raised, error)
+        self._gone(undone if holds else None)
+        return raised
 
-    async def _close_kids(self, raised: list[BaseException]) -> None:
-        """Wait for the scopes inside that are closing, and close those that nobody closes."""
+    def _open_kids(self) -> list[ScopeState]:
+        """Return the scopes inside that nobody has begun to close."""
+        return [kid for kid in self._children or () if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
+
+    async def _close_kids(self, raised: list[BaseException], error: BaseException | None, closers: Collection[Any]) -> None:
+        """
+        Let the scopes inside end: those that nobody closes have failed.
+
+        Those that are closing are waited for, and for a while those whose tasks are on their way out, which end with
+        what these raise.  The others end with *error*, with which the one around them ends, or with a ClosedError.
+        """
+        if not self._children:
+            return
+        cancelled = await let_unwind(self._open_kids, closers)
+        if cancelled is not None:
+            raised.append(cancelled)
         while self._children:
             kid = next(iter(self._children))
             if kid._in_flight < CLOSING:
                 warn_open(kid, raised)
             try:
-                await kid._close(None)
-            except asyncio.CancelledError as cancelled:
-                if cancelled not in raised:
-                    raised.append(cancelled)
+                if kid._level == CONTAINER_LEVEL:  # an overlay: what is open in it fails as it closes
+                    await kid._close(None)
+                else:
+                    await kid._fail(error, closers)
+            except asyncio.CancelledError as met:
+                if met not in raised:
+                    raised.append(met)
             except BaseException as met:
                 raised.append(met)
-            if kid._values is GONE:
-                self._children.discard(kid)
+            self._children.discard(kid)
 
     def _close_nowait(self, error: BaseException | None) -> None:
-        if self._roots is CLOSED:
+        if self._roots is not CLOSED:
+            self._refuse_awaiting()
+            self._refuse_inside()
+        if not self._begin_to_close():
+            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                self._until_nowait(_CLOSERS, self._is_gone)
+                if error is None and isinstance(self._values, Undone):
+                    self._values.check(self._name)
             return
-        finalizers = as_list(self._finalizers)
-        refuse_async(finalizers, self._name)
-        for kid in self._children or ():
-            refuse_async(as_list(kid._finalizers), kid._name)
-        self._refuse_inside()
-        if self._in_flight and not self._by_threads:
-            raise ContainerError(f"{self._name} has gets in flight: close it with `await scope.aclose()`")
-        self._roots = CLOSED
-        self._in_flight += CLOSING
+        settle_errors(self._tear_down_nowait(error, (me(),)), error)
+
+    def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None:
+        """Close it without a loop; see `_fail`."""
+        if not self._begin_to_close():
+            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+                self._until_nowait(_CLOSERS, self._is_gone)
+            return
+        error = failed(self) if error is None else error
+        settle_errors(self._tear_down_nowait(error, closers, Undone(error, closers)), None)
+
+    def _tear_down_nowait(
+        self, error: BaseException | None, closers: Collection[Any], undone: Undone | None = None
+    ) -> list[BaseException]:
+        """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
+        self._close_kids_nowait(raised, error, closers)
+        self._until_nowait(_LANDING, lambda: self._in_flight == CLOSING)
+        finalizers, self._finalizers = as_list(self._finalizers), None
+        holds = bool(finalizers)
+        raised[:0] = unwind_nowait(finalizers, error)
+        self._gone(undone if holds else None)
+        return raised
+
+    def _close_kids_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Collection[Any]) -> None:
+        """Let the scopes inside end without a loop; see `_close_kids`."""
         for kid in list(self._children or ()):
-            warn_open(kid, raised)
+            if kid._in_flight < CLOSING:
+                warn_open(kid, raised)
             try:
-                kid._close_nowait(None)
+                if kid._level == CONTAINER_LEVEL:
+                    kid._close_nowait(None)
+                else:
+                    kid._fail_nowait(error, closers)
             except BaseException as met:
                 raised.append(met)
-        self._until_nowait(lambda: self._in_flight == CLOSING)
-        finalizers, self._finalizers = as_list(self._finalizers), None
-        raised[:0] = unwind_nowait(finalizers, error)
-        self._gone()
-        settle_errors(raised, error)
+
+    def _refuse_awaiting(self) -> None:
+        """
+        Refuse to be closed without a loop where something in it needs one.
+
+        Raises:
+            AsyncDependencyError: A finalizer has to be awaited.
+            ContainerError: A get is in flight, in a task.
+        """
+        refuse_async(as_list(self._finalizers), self._title)
+        if self._in_flight & (CLOSING - 1) and not self._by_threads:
+            raise ContainerError(f"{self._title} has gets in flight: close it with `await scope.aclose()`")
+        for kid in list(self._children or ()):
+            kid._refuse_awaiting()
 
     def _refuse_inside(self) -> None:
         """
@@ -211,9 +332,12 @@ class ScopeExit(ScopeState):
         while not over():
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             told = waker(future)
-            if self._waiters is None:
-                self._waiters = {}
-            self._waiters.setdefault(key, []).append(told)
+            with LOCK:
+                if over():  # meanwhile, in another thread
+                    break
+                if self._waiters is None:
+                    self._waiters = {}
+                self._waiters.setdefault(key, []).append(told)
             try:
                 await future
             except asyncio.CancelledError as error:
@@ -225,7 +349,7 @@ class ScopeExit(ScopeState):
         if cancelled is not None:
             raise cancelled
 
-    def _until_nowait(self, over: Callable[[], bool]) -> None:
+    def _until_nowait(self, key: int, over: Callable[[], bool]) -> None:
         while not over():
             event = threading.Event()
             with LOCK:
@@ -233,7 +357,7 @@ class ScopeExit(ScopeState):
                     return
                 if self._waiters is None:
                     self._waiters = {}
-                self._waiters.setdefault(_LANDING, []).append(_setter(event))
+                self._waiters.setdefault(key, []).append(_setter(event))
             event.wait()
 
     def _wake_closers(self) -> None:
@@ -334,7 +458,16 @@ def landed(scope: ScopeState) -> None:
 
 #: The codes that tear down, and those that carry out a get in flight; each room adds its own.
 CLOSING_CODES: Final[set[int]] = {
-    id(method.__code__) for method in (ScopeExit.__aexit__, ScopeExit._close, ScopeExit._close_nowait)
+    id(method.__code__)
+    for method in (
+        ScopeExit.__aexit__,
+        ScopeExit._close,
+        ScopeExit._fail,
+        ScopeExit._tear_down,
+        ScopeExit._close_nowait,
+        ScopeExit._fail_nowait,
+        ScopeExit._tear_down_nowait,
+    )
 }
 FLIGHT_CODES: Final[set[int]] = set()
 
