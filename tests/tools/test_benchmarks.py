@@ -1,10 +1,11 @@
-"""The figures that the whole check compares: what is worse is told, what is better is said, what is not kept is no failure."""
+"""The figures that the whole check compares, and what is shown of other libraries."""
 
+import asyncio
 import json
 
 import pytest
 
-from benchmarks import check, cold
+from benchmarks import check, cold, peers
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,43 @@ def test_figures_of_another_interpreter_are_not_compared(compare):
     check.FIGURES.write_text('{"PyPy 1": {"calls, first get": 1}}', encoding="utf-8")
 
     assert check.main(["--calls"]) == 0
+
+
+RATIOS = {
+    "get": {"by hand": 1.0, "asyncmeta": 1.5, "wireup": 2.6},
+    "request": {"by hand": 1.0, "asyncmeta": 1.75, "wireup": 5.8, "svcs": 7.9},
+    "chain": {"by hand": 1.0, "asyncmeta": 1.04, "wireup": 2.5},
+}
+
+
+def test_the_table_of_peers_begins_with_whoever_takes_least():
+    """
+    Each library has a line in the order of its request, a dash where it does not do a work, and what it does less.
+    """
+    lines = peers.table(RATIOS).splitlines()[1:]
+
+    assert [line.split("  ")[0] for line in lines] == ["by hand", "asyncmeta", "wireup", "svcs"]
+    assert lines[1].split() == ["asyncmeta", "1.50", "1.75", "1.04"]
+    assert lines[3].split()[:4] == ["svcs", "-", "7.90", "-"]
+    assert lines[3].endswith("no transients")
+
+
+def test_the_page_of_peers_is_of_its_own():
+    """
+    The page shows every figure and asks nobody for anything.
+    """
+    text = peers.page({"unit": "instructions", "ratios": RATIOS, "circumstances": {"python": "CPython <3>"}})
+
+    assert all(f"<td>{figure:.2f}" in text for figures in RATIOS.values() for figure in figures.values())
+    assert "CPython &lt;3&gt;" in text
+    assert not any(word in text for word in ("http", "src=", "href=", "<script"))
+
+
+def test_peers_do_the_work_that_is_counted():
+    """
+    Ours is compared as the others are: on classes that count, the request makes, shares and closes what is expected.
+    """
+    for work, contestants in peers.works(["nobody"]).items():
+        assert [who for who, _ in contestants] == ["by hand", "asyncmeta"]
+        for who, contestant in contestants:
+            asyncio.run(peers.same_work(work, who, contestant))
