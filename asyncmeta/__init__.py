@@ -35,7 +35,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:  # loaded when they are asked for, see below
-    from ._declare.providers import Overrides, Provider, Providers
+    from ._declare.providers import Overrides, Provider, ProviderGroup, Providers
     from ._run.observe.middleware import Middleware, Next
     from ._run.observe.watch import Event, Observation, Observer
     from .report import CheckReport, HealthReport, StartReport, Timing
@@ -78,6 +78,7 @@ __all__ = [  # in the plain order of text
     "Observer",
     "Overrides",
     "Provider",
+    "ProviderGroup",
     "Providers",
     "Scope",
     "ScopeError",
@@ -91,7 +92,7 @@ __all__ = [  # in the plain order of text
 
 # Names of wings that many programs never enter; the wing is loaded when the name is first asked for.  See _run/__init__.
 _LATE: Final = {
-    "_declare.providers": ("Overrides", "Provider", "Providers"),
+    "_declare.providers": ("Overrides", "Provider", "ProviderGroup", "Providers"),
     "_run.observe.middleware": ("Middleware", "Next"),
     "_run.observe.watch": ("Event", "Observation", "Observer"),
     "report": ("CheckReport", "HealthReport", "StartReport", "Timing"),

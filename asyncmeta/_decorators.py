@@ -149,7 +149,7 @@ def inject_dependency(
     *,
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
-    also: Sequence[Hashable] = (),
+    also: Sequence[Hashable] | Literal["bases"] = (),
     multi: bool = False,
     replace: bool = False,
     timeout: float | None = None,
@@ -163,7 +163,7 @@ def inject_dependency(
     *,
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
-    also: Sequence[Hashable] = (),
+    also: Sequence[Hashable] | Literal["bases"] = (),
     multi: bool = False,
     replace: bool = False,
     timeout: float | None = None,
@@ -177,7 +177,7 @@ def inject_dependency(
     *,
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
-    also: Sequence[Hashable] = (),
+    also: Sequence[Hashable] | Literal["bases"] = (),
     multi: bool = False,
     replace: bool = False,
     timeout: float | None = None,
@@ -202,7 +202,8 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
         token: What to ask for; without it, the class itself or the function's return annotation.
         lifetime: "singleton" unless said otherwise; in a class body, the class's.
         on: The service class to register on.
-        also: More tokens for the same value.
+        also: More tokens for the same value; "bases" of the class that is made, all but ``object``, ``ABC``, ``Protocol`` and
+            ``Generic``, a generic one with its argument.
         multi: One of several values of this token: ask for ``All[token]``.
         replace: Win over another module's registration in the same layer.
         timeout: Seconds for the factory's own run, of a service for its ``on_startup``; None waits for ever.

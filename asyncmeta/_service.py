@@ -130,7 +130,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         factory: Callable[..., Any],
         *,
         lifetime: _Lifetime | None = None,
-        also: Sequence[Hashable] = (),
+        also: Sequence[Hashable] | Literal["bases"] = (),
         multi: bool = False,
         timeout: float | None = None,
         in_thread: bool = False,
@@ -169,9 +169,14 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         """Register a value that is there already; it is handed over as it is, and never closed."""
         _registry(cls).add(value_registration(token, value, place_of_caller()), replace=True)
 
-    def register_providers(cls, providers: Providers) -> None:
-        """Register the entries of a provider list, or none of them where one is wrong."""
-        _registry(cls).add_all(_read_listed(providers, place_of_caller()), layers_of(cls))
+    def register_providers(cls, providers: Providers, *, lifetime: _Lifetime | None = None) -> None:
+        """
+        Register the entries of a provider list, or none of them where one is wrong.
+
+        Args:
+            lifetime: Of the plain classes and functions in the list.
+        """
+        _registry(cls).add_all(_read_listed(providers, place_of_caller(), lifetime), layers_of(cls))
 
 
 class _ByHand:
@@ -215,10 +220,10 @@ def _has_attributes(cls: type) -> bool:
     return any(isinstance(thing, AsyncDependencyDescriptor) for thing in list(vars(cls).values()))
 
 
-def _read_listed(providers: Any, place: Place) -> list[Registration | Entry | Later]:
+def _read_listed(providers: Any, place: Place, lifetime: str | None = None) -> list[Registration | Entry | Later]:
     from ._declare.providers import read_listed  # late
 
-    return read_listed(providers, place)
+    return read_listed(providers, place, lifetime)
 
 
 def _registry(cls: Any) -> Registry:
@@ -313,7 +318,7 @@ if TYPE_CHECKING:
             factory: Callable[..., Any],
             *,
             lifetime: _Lifetime = "singleton",
-            also: Sequence[Hashable] = (),
+            also: Sequence[Hashable] | Literal["bases"] = (),
             multi: bool = False,
             timeout: float | None = None,
             in_thread: bool = False,
@@ -325,7 +330,7 @@ if TYPE_CHECKING:
         @classmethod
         def register_value(cls, token: Hashable, value: object) -> None: ...
         @classmethod
-        def register_providers(cls, providers: Providers) -> None: ...
+        def register_providers(cls, providers: Providers, *, lifetime: _Lifetime | None = None) -> None: ...
 
 else:
     _Service = AsyncMeta("_Service", (), {"__module__": __name__, "_is_protocol": False, "__slots__": ()})

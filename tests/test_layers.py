@@ -79,7 +79,7 @@ FACE = """
     AsyncServiceBase Build BuildTimeoutError CaptiveDependencyError CheckReport CircularDependencyError ClosedError
     Container ContainerError DeclarationError Event Factory FactoryError FinalizationErrors From GraphError
     GraphErrors HealthReport INJECTED Inject Lazy Lifetime Middleware MissingDependencyError Next Observation
-    Observer Overrides Provider Providers Scope ScopeError StartReport Timing Token WrongLoopError inject_dependency
+    Observer Overrides Provider ProviderGroup Providers Scope ScopeError StartReport Timing Token WrongLoopError inject_dependency
     injected
 """.split()
 #: Promised for a later version; each name leaves this line when it is there.

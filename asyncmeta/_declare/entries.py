@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+import typing_extensions as te
 
 from .._compat import annotations_of
 from .._names import Place, is_a, name_of, place_of_caller
@@ -16,7 +19,7 @@ from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
 from .yields import refuse_used_yield
 
-__all__ = ["BODY", "Written", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
+__all__ = ["BODY", "Written", "also_keys", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
 
 #: In the namespace of a service class's body: what its decorators have written so far.
 BODY = "__asyncmeta_body__"
@@ -82,11 +85,7 @@ def registration_of(
         else:
             token = maker.cls if written.token is None else written.token
         key = _key(token, any_token)
-        also: tuple[Hashable, ...] = ()
-        if (others := given.get("also", ())) != ():
-            if is_a(others, str) or is_a(others, type) or not isinstance(others, Sequence):
-                raise DeclarationError("also is a sequence of tokens")
-            also = tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
+        also = also_keys(given.get("also", ()), key, maker.cls, any_token=any_token)
         if maker.function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
         multi = given.get("multi", False)
@@ -107,6 +106,40 @@ def registration_of(
     return Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
+
+
+def also_keys(others: Any, key: Hashable, cls: type | None, *, any_token: bool = True) -> tuple[Hashable, ...]:
+    """
+    Return what ``also=`` means beside *key*: the tokens of a sequence, or with "bases" all that the class derives from.
+
+    Args:
+        cls: The class that is made, None where a function makes what its key says.
+
+    Raises:
+        DeclarationError: It is neither, or there is no class whose bases could be meant.
+    """
+    if is_a(others, str):
+        of = cls if cls is not None else key
+        if others != "bases" or not is_a(of, type):
+            raise DeclarationError('also is a sequence of tokens, or "bases" of a class')
+        others = _bases_of(of)
+    elif is_a(others, type) or not isinstance(others, Sequence):
+        raise DeclarationError('also is a sequence of tokens, or "bases"')
+    return tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
+
+
+def _bases_of(cls: Any) -> list[Any]:
+    """Return what *cls* is, too: its bases but those that say nothing of it, a generic one with its argument."""
+    closed = [
+        base for one in cls.__mro__ for base in vars(one).get("__orig_bases__", ()) if not getattr(base, "__parameters__", ())
+    ]
+    found = [base for base in closed if typing.get_origin(base) not in (None, typing.Generic, typing.Protocol, te.Protocol)]
+    for base in cls.__mro__[1:]:
+        # The class of all services, and what Python gives, are no names of anything; an open generic would serve every argument.
+        plain = base.__module__ not in ("builtins", "abc", "typing", "typing_extensions")
+        if plain and not getattr(base, "__parameters__", ()) and not base.__module__.startswith("asyncmeta."):
+            found.append(base)
+    return found
 
 
 def _check_arity(maker: Maker, method: bool) -> None:

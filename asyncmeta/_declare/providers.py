@@ -6,9 +6,9 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Required, TypeAlias
+from typing import Annotated, Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -17,15 +17,15 @@ from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
-from .entries import refuse_class
+from .entries import also_keys, refuse_class
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
-from .lifetimes import Lifetime
+from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
 from .registrations import Entry, Later, Registration
-from .registry import NotYet, inferred_token, registry_of
+from .registry import NotYet, checked_options, inferred_token, registry_of
 from .yields import refuse_used_yield
 
-__all__ = ["Overrides", "Provider", "Providers", "read_listed", "read_providers"]
+__all__ = ["Overrides", "Provider", "ProviderGroup", "Providers", "read_listed", "read_providers"]
 
 
 class Provider(TypedDict, total=False):
@@ -47,14 +47,26 @@ class Provider(TypedDict, total=False):
     multi: bool
     scope: str
     lifetime: str
+    also: Sequence[Hashable] | Literal["bases"]
+    timeout: float | None
+    in_thread: bool
+    concurrent: bool
+    health: Callable[[Any], object] | str | None
     useClass: type[Any]
     useValue: Any
     useFactory: Callable[..., Any]
     useExisting: Hashable
 
 
-Providers: TypeAlias = Sequence["type[Any] | Callable[..., Any] | Token[Any] | str | Provider | Providers"]
-"""Classes, functions, `Provider` dictionaries, keys that are asked for from outside, and lists of them nested to any depth."""
+class ProviderGroup(TypedDict):
+    """A list whose plain classes and functions have one lifetime, where they name none themselves."""
+
+    providers: Required[Providers]
+    lifetime: Required[str]
+
+
+Providers: TypeAlias = Sequence["type[Any] | Callable[..., Any] | Token[Any] | str | Provider | ProviderGroup | Providers"]
+"""Classes, functions, dictionaries, groups, keys that are asked for from outside, and lists of them nested to any depth."""
 
 Overrides: TypeAlias = Mapping[Any, object] | Providers
 """A mapping from tokens to values, or a provider list."""
@@ -75,13 +87,18 @@ WORDS = {
     "multi": "multi",
     "scope": "lifetime",
     "lifetime": "lifetime",
+    "also": "also",
+    "timeout": "timeout",
+    "in_thread": "in_thread",
+    "concurrent": "concurrent",
+    "health": "health",
     "useClass": CLASS,
     "useValue": VALUE,
     "useFactory": FACTORY,
     "useExisting": EXISTING,
 }
 
-_LIFETIMES = {"singleton": "singleton", "scoped": "scoped", "transient": "transient", "request": "scoped"}
+_OPTIONS = ("timeout", "in_thread", "concurrent", "health")
 
 
 class ProviderMaker(Maker):
@@ -177,7 +194,7 @@ def _same(existing: Any) -> Any:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def read_listed(providers: Any, place: Place | None = None) -> list[Registration | Entry | Later]:
+def read_listed(providers: Any, place: Place | None = None, lifetime: Any = None) -> list[Registration | Entry | Later]:
     """
     Return what the list of an application says: what it registers, and what it only names as asked for from outside.
 
@@ -186,7 +203,12 @@ def read_listed(providers: Any, place: Place | None = None) -> list[Registration
     Raises:
         DeclarationError: An entry is nothing that can be registered or asked for.
     """
-    return _read(providers, place, injector=False, listed=True)
+    place = place or place_of_caller()
+    try:
+        given = None if lifetime is None else lifetime_of("lifetime", lifetime)
+    except DeclarationError as error:
+        raise DeclarationError(error.message, str(place)) from None
+    return _read(providers, place, given, injector=False, listed=True)
 
 
 def read_providers(providers: Any, place: Place | None = None, *, injector: bool = False) -> list[Registration]:
@@ -205,22 +227,25 @@ def read_providers(providers: Any, place: Place | None = None, *, injector: bool
     return [one for one in _read(providers, place, injector=injector, listed=False) if isinstance(one, Registration)]
 
 
-def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) -> list[Registration | Entry | Later]:
+def _read(
+    providers: Any, place: Place | None, lifetime: str | None = None, *, injector: bool, listed: bool
+) -> list[Registration | Entry | Later]:
     if not isinstance(providers, Sequence) or isinstance(providers, str | bytes):
-        raise DeclarationError(f"providers is a list, not {_called(providers)}")
+        raise DeclarationError(f"providers is a list, not {called(providers)}")
     place = place or place_of_caller()
     found: list[Registration | Entry | Later] = []
     first: dict[Hashable, tuple[bool, str]] = {}
-    for spot, entry in _flat(providers, place, asked=listed):
+    for spot, entry, of_group in flat(providers, place, lifetime, is_entry=_is_listed if listed else _is_provider):
         try:
             made = class_of(entry)
             if made is not None:
-                registration = _class_registration(made, made, None, None, place, named=not injector)
+                given = of_group if registry_of(made) is None else None  # a service says it itself
+                registration = _class_registration(made, made, None, given, place, named=not injector)
                 registration.bare = listed
             elif isinstance(entry, Mapping):
                 registration = _registration(entry, place)
             elif isinstance(entry, _FUNCTIONS):
-                registration = _function_registration(entry, place)
+                registration = _function_registration(entry, place, of_group)
             else:
                 found.append(Entry(entry, place))
                 continue
@@ -229,7 +254,7 @@ def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) 
         except NotYet as error:
             if not listed:
                 raise DeclarationError(f"{_spot(spot, entry)}: {error}", str(place)) from None
-            found.append(Later(partial(_function_registration, entry, place), place))
+            found.append(Later(partial(_function_registration, entry, place, of_group), place))
             continue
         if registration.key in first:  # what this very list says before is not registered elsewhere
             registration.bare = False
@@ -247,7 +272,7 @@ def _read(providers: Any, place: Place | None, *, injector: bool, listed: bool) 
 _FUNCTIONS = (types.FunctionType, types.MethodType)
 
 
-def _function_registration(function: Any, place: Place) -> Registration:
+def _function_registration(function: Any, place: Place, lifetime: str | None) -> Registration:
     """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
     maker = _maker_of(function)
 
@@ -256,7 +281,7 @@ def _function_registration(function: Any, place: Place) -> Registration:
         return DeclarationError(f'{why}; annotate what it returns, or write {{"provide": ..., "use_factory": {maker.name}}}')
 
     key = _key(inferred_token(maker, None, wrong))
-    registration = Registration(key, maker.declared((key,), inferred=True), "singleton", place)
+    registration = Registration(key, maker.declared((key,), inferred=True), lifetime or "singleton", place)
     registration.entry = True
     return registration
 
@@ -267,58 +292,19 @@ def _maker_of(factory: Any) -> Maker:
     return maker
 
 
+def _is_provider(entry: Any) -> bool:
+    return isinstance(entry, (type, Mapping, *_FUNCTIONS))
+
+
+def _is_listed(entry: Any) -> bool:
+    return _is_provider(entry) or _is_asked_for(entry)
+
+
 def _is_asked_for(entry: Any) -> bool:
     """Tell whether an entry that registers nothing can be asked for: a key, or a typing form."""
     return isinstance(entry, Token | typing.NewType | enum.Enum) or (
         bool(entry) if type(entry) is str else typing.get_origin(entry) is not None and is_hashable(entry)
     )
-
-
-def _flat(providers: Sequence[Any], place: Place, *, asked: bool) -> Iterator[tuple[str, Any]]:
-    """
-    Give each entry with its position, "2" or "2[0][1]"; iterative, so that no depth is too deep.
-
-    Args:
-        asked: The list may also name what is only asked for.
-    """
-    lists: list[Sequence[Any]] = [providers]
-    positions = [-1]
-    inside = {id(providers)}
-    while lists:
-        positions[-1] += 1
-        here = lists[-1]
-        if positions[-1] >= len(here):
-            inside.discard(id(lists.pop()))
-            positions.pop()
-            continue
-        entry = here[positions[-1]]
-        if isinstance(entry, (type, Mapping, *_FUNCTIONS)) or (asked and _is_asked_for(entry)):
-            yield _position(positions), entry
-        elif isinstance(entry, list | tuple):
-            if id(entry) in inside:
-                raise DeclarationError(f"provider {_position(positions)} is a list that contains itself", str(place))
-            inside.add(id(entry))
-            lists.append(entry)
-            positions.append(-1)
-        else:
-            raise DeclarationError(f"provider {_position(positions)} is {_called(entry)}{_meant(entry)}", str(place))
-
-
-def _position(positions: list[int]) -> str:
-    return str(positions[0]) + "".join([f"[{position}]" for position in positions[1:]])
-
-
-def _called(thing: object) -> str:
-    return "None" if thing is None else f"a {type(thing).__name__}"
-
-
-def _meant(entry: object) -> str:
-    """Return what may have been meant by something that is no provider."""
-    if entry is None:
-        return ": did a helper forget to return its providers?"
-    if isinstance(entry, str | set | frozenset | Iterator) or typing.get_origin(entry) is not None:
-        return "; a provider is a class, a function, a dictionary, or a list of them"
-    return '; a value is written {"provide": ..., "value": ...}'
 
 
 def _spot(spot: str, entry: Any) -> str:
@@ -357,33 +343,48 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     word, thing = given.get(kind, ("provide", plain_of(key)))
     multi = given.get("multi", ("", False))[1]
     if type(multi) is not bool:
-        raise DeclarationError(f"multi is True or False, not {_called(multi)}")
+        raise DeclarationError(f"multi is True or False, not {called(multi)}")
     for other in ("deps", "lifetime"):
         if other in given and kind in (VALUE, EXISTING) and not (other == "deps" and not given[other][1]):
             what = "a value is there already" if kind is VALUE else "what exists is made elsewhere"
             raise DeclarationError(f"{given[other][0]} has nothing to do beside {word}: {what}")
     deps = _deps(*given["deps"]) if "deps" in given else None
-    lifetime = _lifetime(*given["lifetime"]) if "lifetime" in given else None
+    lifetime = lifetime_of(*given["lifetime"]) if "lifetime" in given else None
+    chosen = {option: given[option][1] for option in _OPTIONS if option in given}
+    also = given.get("also", ("", ()))[1]
     if kind is VALUE:
         if thing is not key:  # a class that is its own key may well be meant
             refuse_class(key, thing)
-        return Registration(key, value_maker(thing), "singleton", place, multi=multi)
+        maker = value_maker(thing)
+        of = type(thing) if also == "bases" else None
+        return _with_options(Registration(key, maker, "singleton", place, multi=multi), also, of, chosen)
     if kind is EXISTING:
         if not is_hashable(thing):
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
+        if chosen:
+            raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
         alias = ProviderMaker(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
-        return Registration(key, alias, "transient", place, multi=multi)
+        return _with_options(Registration(key, alias, "transient", place, multi=multi), also, None, {})
     if kind is CLASS:
         cls = class_of(thing)
         if cls is None:
             meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
-            raise DeclarationError(f"{word} takes a class, not {_called(thing)}; did you mean {meant}?")
-        return _class_registration(key, cls, deps, lifetime, place, multi)
+            raise DeclarationError(f"{word} takes a class, not {called(thing)}; did you mean {meant}?")
+        return _with_options(_class_registration(key, cls, deps, lifetime, place, multi), also, cls, chosen)
     if not callable(thing):
         meant = "use_existing" if isinstance(thing, str) else VALUE
-        raise DeclarationError(f"{word} takes something to call, not {_called(thing)}; did you mean {meant}?")
+        raise DeclarationError(f"{word} takes something to call, not {called(thing)}; did you mean {meant}?")
     maker = _maker_of(thing).declared((key,))
-    return Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
+    registration = Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
+    return _with_options(registration, also, None, chosen)
+
+
+def _with_options(registration: Registration, also: Any, cls: Any, chosen: Mapping[str, Any]) -> Registration:
+    """Return *registration* with the options of a dictionary, which mean what those of the decorator mean."""
+    registration.also = also_keys(also, registration.key, cls)
+    if chosen:
+        registration.options = checked_options(registration.maker, registration.lifetime, chosen)
+    return registration
 
 
 def _class_registration(
@@ -420,23 +421,9 @@ def _deps(word: str, deps: Any) -> tuple[Any, ...] | None:
     if deps is None:
         return None
     if not isinstance(deps, Sequence) or isinstance(deps, str | bytes):
-        raise DeclarationError(f"{word} is a list of tokens, not {_called(deps)}")
+        raise DeclarationError(f"{word} is a list of tokens, not {called(deps)}")
     for position, dep in enumerate(deps):
         if not is_hashable(dep):
             raise DeclarationError(f"{word}[{position}] is no token: a token has to be hashable; {name_of(type(dep))} is not")
     # An empty list counts as none, as it does in Ascender: the parameters are read.
     return tuple(deps) or None
-
-
-def _lifetime(word: str, lifetime: Any) -> str:
-    if isinstance(lifetime, Lifetime):  # also a level of the application's own
-        return lifetime
-    found = _LIFETIMES.get(lifetime) if isinstance(lifetime, str) else None
-    if found is None:
-        near = close_to(lifetime, _LIFETIMES) if isinstance(lifetime, str) else ()
-        raise DeclarationError(
-            f"{word} is singleton, scoped (request) or transient, not "
-            + (name_of(lifetime) if isinstance(lifetime, str) else _called(lifetime))
-            + (f"; did you mean {near[0]}?" if near else '; a level of your own is written Lifetime("name")')
-        )
-    return found

@@ -245,9 +245,7 @@ def evaluator_of_module(name: str) -> Evaluate:
     return evaluator_for(names_of_module(name))
 
 
-def evaluator_of_class(
-    cls: type, fallback: Mapping[str, Any] = _NO_NAMES, seen: Mapping[str, Any] | None = None
-) -> Evaluate:
+def evaluator_of_class(cls: type, fallback: Mapping[str, Any] = _NO_NAMES, seen: Mapping[str, Any] | None = None) -> Evaluate:
     """Return a function that evaluates the texts of *cls*'s body."""
     return evaluator_for(names_of_module(cls.__module__, fallback), _names_of_class(cls), f"{cls.__qualname__}.", seen)
 

@@ -3,7 +3,7 @@
 
 from typing import Annotated, NewType, Protocol
 
-from asyncmeta import AsyncServiceBase, Container, Inject, Provider, Providers, Token
+from asyncmeta import AsyncServiceBase, Container, Inject, Provider, ProviderGroup, Providers, Token, inject_dependency
 
 
 class Database:
@@ -45,7 +45,15 @@ annotated: Providers = [
     make_database,
     SIZE,
     "config",
+    {"lifetime": "scoped", "providers": [Pooled, make_database]},
+    {"provide": Database, "also": [Pooled], "timeout": 5.0, "in_thread": True, "health": "is_well"},
+    {"provide": Pooled, "also": "bases", "concurrent": True},
 ]
+group: ProviderGroup = {"lifetime": "scoped", "providers": [Pooled]}
+Users.register_providers([Pooled, group], lifetime="scoped")
+Users.register_providers([Pooled], lifetime="scopd")  # E: no such lifetime
+no_lifetime: ProviderGroup = {"providers": [Pooled]}  # E: lifetime is missing
+inject_dependency(also="bases")(Pooled)
 one: Provider = {"provide": "camel", "useClass": Pooled}
 classes: list[type[object]] = [Users, Database]
 
