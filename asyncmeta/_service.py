@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import typing_extensions as te
 
 from ._compat import ProtocolMeta, annotations_in_body
-from ._declare.constructors import BY_HAND, annotations_of_class
+from ._declare.constructors import BY_HAND, seen_around
 from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
 from ._declare.keys import token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
 from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
-from ._declare.texts import names_around
 from ._declare.tokens import Lazy, Token
 from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, place_of_caller
@@ -115,7 +114,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         enter_body(registry, body, namespace)
         registry.add_all(listed, layers_of(cls))
         if "<locals>" in cls.__qualname__:
-            registry.seen = names_around(cls, annotations_of_class(cls))
+            registry.seen = seen_around(cls)
         type.__setattr__(cls, "__asyncmeta__", registry)
         if _ByHand in cls.__mro__:
             type.__setattr__(cls, "_asyncmeta_attributes", frozenset(attributes_of(cls)))

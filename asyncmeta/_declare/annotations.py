@@ -12,8 +12,8 @@ from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import is_union, token_of
-from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, read, read_ask
-from .texts import Evaluate, Evaluator, evaluator_of_class, lenient
+from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, read, read_ask, read_leniently
+from .texts import Evaluate, Evaluator, evaluator_of_class
 
 __all__ = [
     "Parameter", "class_annotations", "parameters_of_function", "parameters_of_signature", "plain_parameters", "returned_by",
@@ -67,14 +67,14 @@ def _ask(annotation: Any, evaluate: Evaluate, me: type | None) -> tuple[Ask | No
 def without_type(parameter: Parameter, annotation: Any, evaluate: Evaluate) -> None:
     """See what a mark says whose type cannot be read: a token is enough, and any mark forbids to take the default."""
     try:
-        form = read(annotation, lenient(evaluate))
+        form = read_leniently(annotation, evaluate)
     except Exception:  # not even the mark can be read
         return
     while is_union(form):
         form = next((one for one in typing.get_args(form) if typing.get_origin(one) is Annotated), None)
     if typing.get_origin(form) is Annotated:
         token = next((found for found in map(token_of, form.__metadata__) if found is not MISSING), MISSING)
-        if token is MISSING:
+        if token is MISSING or isinstance(token, typing.ForwardRef):
             parameter.marked = True
         else:
             parameter.ask, parameter.unreadable = ask_for(Annotated[Any, *form.__metadata__]), ""

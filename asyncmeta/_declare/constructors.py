@@ -10,9 +10,9 @@ from typing import Any
 from .._compat import annotations_of, signature_of
 from .annotations import OMITTED, Parameter, parameters_of_function, parameters_of_signature, without_type
 from .keys import read_ask
-from .texts import evaluator_of_class, names_of_module, why_unreadable
+from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
 
-__all__ = ["BY_HAND", "annotations_of_class", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "writer_of"]
+__all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "seen_around", "writer_of"]
 
 _VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 
@@ -81,7 +81,16 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
     return found
 
 
-def annotations_of_class(cls: type) -> Iterator[Any]:
+def seen_around(thing: Any) -> Mapping[str, Any] | None:
+    """Return the variables around a local function or class that the texts of its parameters use; see `names_around`."""
+    try:
+        written = _annotations_of_class(thing) if isinstance(thing, type) else annotations_of(thing).values()
+        return names_around(thing, written)
+    except Exception:  # annotations that cannot be had are told when they are read
+        return None
+
+
+def _annotations_of_class(cls: type) -> Iterator[Any]:
     """Give the annotations, as written, that *cls*'s constructor may repeat or has."""
     call = constructor_of(cls)
     if call is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from .._names import is_a, name_of
 from ..errors import DeclarationError
 from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of
-from .texts import Evaluate
+from .texts import Evaluate, lenient
 from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Token, _Collect, is_hashable
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "plain_of",
     "read",
     "read_ask",
+    "read_leniently",
     "token_key",
 ]
 
@@ -177,6 +178,18 @@ def read(annotation: Any, evaluate: Evaluate, me: type | None = None) -> Any:
     while is_a(annotation, str):
         annotation = evaluate(annotation)
     return normal(type(None) if annotation is None else annotation, evaluate, me)
+
+
+def read_leniently(annotation: Any, evaluate: Evaluate) -> Any:
+    """
+    Return the normal form of an annotation as far as it can be read: its marks are seen also around what is not defined.
+
+    Raises:
+        Exception: Not even the marks can be read.
+    """
+    if is_a(annotation, str) or is_a(annotation, typing.ForwardRef):
+        return read(annotation, lenient(evaluate))
+    return normal(annotation)  # what is not defined stands in it as a reference
 
 
 def _ask_of(form: Any) -> Ask:

@@ -17,10 +17,10 @@ from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
 from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
-from .constructors import annotations_of_class, constructor_of, hidden_fields, parameters_of_class
+from .constructors import constructor_of, hidden_fields, parameters_of_class, seen_around
 from .forms import is_alias, is_union, normal
 from .keys import MISSING, Factory, Lazy, Token, plain_of, read
-from .texts import Evaluator, evaluator_of_module, names_around
+from .texts import Evaluator, evaluator_of_module
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "misfit_hooks", "value_maker"]
 
@@ -206,10 +206,10 @@ class Maker:
         """
         if self.function is None:
             return self
-        said = annotations_of(self.function).get("return", MISSING)
-        if said is MISSING or (type(said) is type and self.kind in (SYNC, ASYNC)):
-            return self
         try:
+            said = annotations_of(self.function).get("return", MISSING)
+            if said is MISSING or (type(said) is type and self.kind in (SYNC, ASYNC)):
+                return self
             said = self._said(owner)
         except Exception as error:  # told where the annotation is needed
             self.undecided = isinstance(error, NameError)
@@ -355,12 +355,12 @@ def maker_of(factory: Any) -> Maker:
     if type(factory) is type:
         maker = Maker(factory, SYNC, None, factory, factory)
         if "<locals>" in factory.__qualname__:
-            maker.seen = names_around(factory, annotations_of_class(factory))
+            maker.seen = seen_around(factory)
         return maker
     if type(factory) is types.FunctionType and not hasattr(factory, "__wrapped__"):
         maker = Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
         if "<locals>" in factory.__qualname__:
-            maker.seen = names_around(factory, annotations_of(factory).values())
+            maker.seen = seen_around(factory)
         return maker
     call = factory
     positions, names = 0, frozenset[str]()
@@ -374,7 +374,7 @@ def maker_of(factory: Any) -> Maker:
         maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
-            maker.seen = names_around(maker.cls, annotations_of_class(maker.cls))
+            maker.seen = seen_around(maker.cls)
         if form is not None and call is factory:
             maker.call = form
         return maker
@@ -398,7 +398,7 @@ def maker_of(factory: Any) -> Maker:
     maker = Maker(factory, own, function, None, written)
     maker.partial, maker.skip, maker.home = bound, skip, home
     if function is not None and "<locals>" in function.__qualname__:
-        maker.seen = names_around(function, annotations_of(function).values())
+        maker.seen = seen_around(function)
     return maker
 
 

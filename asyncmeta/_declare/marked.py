@@ -13,9 +13,9 @@ from .._compat import annotations_of, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .constructors import constructor_of, is_generated, writer_of
-from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, shortened
+from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, read_leniently, shortened
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
-from .texts import Evaluator, evaluator_for, evaluator_of_class, lenient
+from .texts import Evaluator, evaluator_for, evaluator_of_class
 
 __all__ = ["Form", "Taken", "form_of"]
 
@@ -264,7 +264,7 @@ def _marks(function: Any, name: str, annotation: Any, form: Any, expected: bool)
     if form is not UNREADABLE:
         return is_marked(form)
     try:
-        return is_marked(read(annotation, lenient(_evaluator(function, name)))) or expected
+        return is_marked(read_leniently(annotation, _evaluator(function, name))) or expected
     except Exception:  # no form at all: it is the caller's
         return expected
 
