@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import anyio
@@ -140,9 +141,10 @@ class _Serving:
 class _Life:
     """A task's scope, from before its dependencies are resolved until its function is done."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    def __init__(self, scope: Scope, message: TaskiqMessage) -> None:
+        self.scope, self.message = scope, message
         self.failure: BaseException | None = None
+        self.values: dict[str, Any] | None = None  #: of the marked parameters; None where taskiq was not asked to prepare them
         self.called = False  #: its function was
         self._open = True
 
@@ -168,6 +170,10 @@ class _Life:
                     await self.scope.__aexit__(type(error), error, error.__traceback__)
 
 
+#: That of the task which taskiq is about to call.  A function learns of it here: a message may give any argument.
+_LIFE: Final[ContextVar[_Life | None]] = ContextVar("asyncmeta_taskiq_life", default=None)
+
+
 # No plain generator: into such a one taskiq throws in a way that CPython warns of, and where warnings are errors it would
 # never hear of its end.
 @asynccontextmanager
@@ -175,13 +181,16 @@ async def _live(context: Annotated[Context, TaskiqDepends()]) -> AsyncIterator[_
     serving: _Serving | None = context.state.get(_SERVING)
     if serving is None:
         raise ContainerError("no container is open here: setup(broker, application), and the start of a worker, come first")
-    life = _Life(serving.scope(context))
+    life = _Life(serving.scope(context), context.message)
     await life.scope.__aenter__()
+    token = _LIFE.set(life)
     try:
         with life.scope.ambient():
             yield life
     except BaseException as error:
         life.failure = life.failure or error  # not raised: it is the task's, which has raised it
+    finally:
+        _LIFE.reset(token)
     if life.failure is None and not life.called:
         life.failure = ContainerError("the task was not called, because one of its dependencies has failed")
     await life.close()
@@ -221,18 +230,19 @@ def _wrap(task: AsyncTaskiqDecoratedTask[Any, Any]) -> None:
     function = task.original_func
     if isinstance(function, _Scoped) or hasattr(function, _WRAPPED):
         return
-    task.original_func = _scoped(function) if inspect.iscoroutinefunction(function) else _Scoped(function)
+    scoped = _scoped if inspect.iscoroutinefunction(function) else _Scoped
+    task.original_func = scoped(function, task.task_name)
 
 
 class _Prepared:
-    """What a task gets beside what its message says."""
+    """What a plain task gets in a process of a pool, beside what its message says."""
 
     def __init__(self, life: _Life | None, values: dict[str, Any]) -> None:
-        self.life, self.values = life, values
+        self._life, self.values = life, values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.life is not None:
-            self.life.called = True  # in a process of a pool: how it ends is heard by the dependency
+        if self._life is not None:
+            self._life.called = True  # how it ends there is heard by the dependency
         return _Prepared, (None, self.values)
 
 
@@ -261,24 +271,37 @@ class _Marks:
         self._others = [None for one in left.values() if one.kind is one.POSITIONAL_ONLY]
         self._named = {name: None for name, one in left.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
 
-    async def prepare(self, life: Annotated[_Life, TaskiqDepends(_live)]) -> _Prepared:
-        if not self.names:
-            return _Prepared(life, {})
-        with life.failing():
-            return _Prepared(life, await self._values(*self._others, **self._named))
+    async def fill(self, life: _Life) -> dict[str, Any]:
+        """Return the values of the marked parameters."""
+        if life.values is None:
+            with life.failing():
+                life.values = await self._values(*self._others, **self._named) if self.names else {}
+        return life.values
 
-    def arguments(self, args: tuple[Any, ...], named: dict[str, Any], prepared: _Prepared) -> inspect.BoundArguments:
+    async def prepare(self, life: Annotated[_Life, TaskiqDepends(_live)]) -> _Prepared:
+        """Do the same as one of taskiq's dependencies: in the loop, before a plain function is called in its thread."""
+        return _Prepared(life, await self.fill(life))
+
+    def refuse(self, message: TaskiqMessage) -> None:
+        """
+        Refuse a message that would fill a marked parameter.
+
+        Raises:
+            TypeError: It does.
+        """
+        for name in self.names:
+            if name in message.kwargs:
+                raise TypeError(f"the message has an argument for {name!r}, which the container fills")
+
+    def arguments(self, args: tuple[Any, ...], named: dict[str, Any], values: dict[str, Any]) -> inspect.BoundArguments:
         """
         Return what to call the function with: what the message gives has the places of the other parameters.
 
         Raises:
-            TypeError: The message does not fit, or would fill a marked parameter.
+            TypeError: The message does not fit.
         """
-        for name in self.names:
-            if name in named:
-                raise TypeError(f"the message has an argument for {name!r}, which the container fills")
-        given = self._left.bind(*args, **named).arguments
-        both = {**given, **prepared.values}
+        named = {name: value for name, value in named.items() if name not in self.names}
+        both = {**self._left.bind(*args, **named).arguments, **values}
         return inspect.BoundArguments(self._whole, {name: both[name] for name in self._whole.parameters if name in both})
 
 
@@ -296,20 +319,28 @@ _WRAPPED: Final = "__asyncmeta_marks__"
 _RENAMED: Final = "__taskiq_original"
 
 
-def _scoped(function: Callable[..., Any]) -> Callable[..., Any]:
+def _called(name: str) -> _Life | None:
+    """Return the life of the task of this name, where taskiq calls its function now; None where somebody does by hand."""
+    life = _LIFE.get()
+    if life is None or life.called or life.message.task_name != name:
+        return None
+    life.called = True
+    return life
+
+
+def _scoped(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return what taskiq calls for an async task."""
     marks = _Marks(function)
 
     @functools.wraps(function)
     async def call(*args: Any, **named: Any) -> Any:
-        prepared: _Prepared | None = named.pop(_HIDDEN, None)
-        if prepared is None:  # called by hand
+        life = _called(name)
+        if life is None:
             return await function(*args, **named)
-        life = prepared.life
-        assert life is not None
-        life.called = True
+        named.pop(_HIDDEN, None)
         with life.failing():
-            given = marks.arguments(args, named, prepared)
+            marks.refuse(life.message)
+            given = marks.arguments(args, named, await marks.fill(life))
             value = await function(*given.args, **given.kwargs)
         with life.failing():
             await life.close()
@@ -323,29 +354,42 @@ def _scoped(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Scoped:
     """What taskiq calls for a plain task: in a thread, or in a process of a pool."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
         functools.update_wrapper(self, function)
-        self._function = function
+        self._function, self._name = function, name
         self.__asyncmeta_marks__ = marks = _Marks(function)
         self.__signature__ = marks.shown
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Scoped, (self._function,)
+        return _Pooled, (self._function,)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        prepared: _Prepared | None = named.pop(_HIDDEN, None)
-        if prepared is None:  # called by hand
+        life = _called(self._name)
+        if life is None:
             return self._function(*args, **named)
-        life = prepared.life
-        if life is None:  # in a process of a pool
-            return self._call(args, named, prepared)
-        life.called = True
+        named.pop(_HIDDEN, None)
+        marks = self.__asyncmeta_marks__
         with life.failing():
-            value = self._call(args, named, prepared)
+            marks.refuse(life.message)
+            if life.values is None:  # taskiq has read the function before we did: what is marked is among its dependencies
+                value = self._function(*args, **named)
+            else:
+                given = marks.arguments(args, named, life.values)
+                value = self._function(*given.args, **given.kwargs)
         return _closing(life, value)  # taskiq awaits it in the loop, in the task that opened the scope
 
-    def _call(self, args: tuple[Any, ...], named: dict[str, Any], prepared: _Prepared) -> Any:
-        given = self.__asyncmeta_marks__.arguments(args, named, prepared)
+
+class _Pooled:
+    """The same in a process of a pool."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        prepared = named.pop(_HIDDEN, None)
+        if not isinstance(prepared, _Prepared):
+            raise TypeError(f"the message has an argument for {_HIDDEN!r}, which is not for messages")
+        given = _Marks(self._function).arguments(args, named, prepared.values)
         return self._function(*given.args, **given.kwargs)
 
 

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import pytest
 from helpers import LIMIT, Journal
-from taskiq import Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqEvents, TaskiqMessage, TaskiqMiddleware
+from taskiq import (
+    AsyncBroker,
+    Context,
+    InMemoryBroker,
+    SimpleRetryMiddleware,
+    TaskiqDepends,
+    TaskiqEvents,
+    TaskiqMessage,
+    TaskiqMiddleware,
+    async_shared_broker,
+)
 from taskiq.receiver import Receiver
 
 from asyncmeta import (
@@ -242,6 +252,51 @@ async def test_task_can_be_called_by_hand(run):
     assert plain(session="fake") == "fake"
 
 
+async def test_task_that_calls_another_one_by_hand(run, of_kind, journal):
+    """
+    That is a call like any other: in the scope of the caller's task, with what the caller passes.
+    """
+    broker = InMemoryBroker(await_inplace=True)
+
+    @broker.task
+    async def inner(number: int, session: From[Session]):
+        return [number, session.end]
+
+    async def helper(session: From[Session]):
+        return await inner(1, session)
+
+    @broker.task
+    async def outer(session: From[Session], before: Annotated[list, TaskiqDepends(helper)]):
+        return [before, await inner(2, session), session.end]
+
+    result = await run(lambda broker: outer, broker=broker)
+
+    assert result.return_value == [[1, "open"], [2, "open"], "open"]
+    assert journal.count("committed") == 1
+
+
+async def test_task_for_every_broker(run, of_kind, journal):
+    """
+    One that taskiq had read before the broker was set up.
+    """
+
+    def work(number: int, session: From[Session]):
+        return [number, session.end]
+
+    shared = AsyncBroker.global_task_registry
+    task = async_shared_broker.register_task(of_kind(work), task_name="for every broker")
+    try:
+        broker = InMemoryBroker(await_inplace=True)
+        result = await run(lambda broker: task.kicker().with_broker(broker), 7, broker=broker)
+        theirs = await (await task.kicker().with_broker(broker).kiq(8, session="theirs")).wait_result(timeout=LIMIT)
+    finally:
+        shared.pop("for every broker")
+
+    assert result.return_value == [7, "open"]
+    assert theirs.is_err
+    assert [line for line in journal if "session" not in line and "pool" not in line] == ["committed", "rolled back: TypeError"]
+
+
 async def test_message_cannot_fill_what_is_marked(run, of_kind, journal):
     """
     Who may send tasks may not choose the session.
@@ -252,10 +307,12 @@ async def test_message_cannot_fill_what_is_marked(run, of_kind, journal):
 
     by_name = await run(lambda broker: broker.task(of_kind(work)), number=1, session="theirs")
     by_position = await run(lambda broker: broker.task(of_kind(work)), 1, "theirs")
+    by_our_own_door = await run(lambda broker: broker.task(of_kind(work)), number=1, session="theirs", asyncmeta_task=None)
 
     assert by_name.is_err and "session" in str(by_name.error)
     assert by_position.is_err
-    assert [line for line in journal if "back" in line] == ["rolled back: TypeError"] * 2
+    assert by_our_own_door.is_err
+    assert [line for line in journal if "back" in line] == ["rolled back: TypeError"] * 3
 
 
 def test_token_that_is_a_string_is_refused_with_what_to_write():
@@ -562,12 +619,16 @@ async def test_plain_task_in_a_pool_of_processes_gets_what_can_be_pickled(journa
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         await POOLED.startup()
         POOLED.receiver = Receiver(POOLED, executor=pool, max_async_tasks=10)
-        kicked = await in_another_process.kiq(7), await failing_in_another_process.kiq(8)
-        done, failed = [await one.wait_result(timeout=LIMIT * 3) for one in kicked]
+        kicked = (
+            await in_another_process.kiq(7), await failing_in_another_process.kiq(8),
+            await in_another_process.kiq(number=9, asyncmeta_task={}),
+        )  # fmt: skip
+        done, failed, refused = [await one.wait_result(timeout=LIMIT * 3) for one in kicked]
         await POOLED.shutdown()
 
     number, name, process = done.return_value
     assert (number, name) == (7, "pool")
+    assert isinstance(refused.error, TypeError)
     assert process != os.getpid()
     assert isinstance(failed.error, LookupError)
     assert journal == ["+pool", "-pool"]
