@@ -9,9 +9,9 @@ import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
-from .. import Container
+from .. import Container, StartReport
 
-__all__ = ["KEY", "TESTED", "Lifespan", "begun_again", "need_asyncio", "tell_of_no_lifespan"]
+__all__ = ["KEY", "REPORTS", "TESTED", "Lifespan", "begun_again", "need_asyncio", "tell_of_no_lifespan"]
 
 Connection = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,6 +26,10 @@ _LOGGER: Final = logging.getLogger("asyncmeta")
 
 #: Containers of applications under test, which may be asked after a life of theirs as before it.
 TESTED: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
+
+
+#: What the last start-up of a container has built, and how long it took.
+REPORTS: Final[weakref.WeakKeyDictionary[Container, StartReport]] = weakref.WeakKeyDictionary()
 
 
 def begun_again(container: Container) -> None:
@@ -108,7 +112,7 @@ class Lifespan:
             async with container:
                 living.begun(scope, container)
                 if living.start:
-                    await container.start()
+                    REPORTS[container] = await container.start()
                 await self._live(app, scope)
         except Exception as error:
             if self._answer is None or not self._answer["type"].endswith(".failed"):

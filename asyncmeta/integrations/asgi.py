@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
+from ._health import answer_health
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
 
@@ -113,6 +114,8 @@ class ContainerMiddleware:
         context: Gives more context values for a connection.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
         error_status: From which status on a response is a failure, also one that a handler raises.
+        health: A path, such as "/health", below which "/live" and "/ready" are answered in the application's place: 200, or
+            503 where the container is closed, or not all is well, with what is degraded by that.
     """
 
     #: The context values for each kind of connection: token, and what makes its value of the connection.
@@ -133,6 +136,7 @@ class ContainerMiddleware:
         context: Callable[[Connection], Mapping[Any, object]] | None = None,
         ends: Literal["before", "after"] = "before",
         error_status: int = ERROR_STATUS,
+        health: str | None = None,
     ) -> None:
         if ends not in ("before", "after"):
             raise ValueError(f'ends={ends!r}: a request\'s scope ends "before" its response is sent, or "after"')
@@ -144,6 +148,7 @@ class ContainerMiddleware:
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
+        self._health = {} if health is None else {f"{health.rstrip('/')}/{word}": word for word in ("live", "ready")}
         self._lives = False  #: a lifespan was heard of, or it was told that none is
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
@@ -167,6 +172,9 @@ class ContainerMiddleware:
             need_asyncio()
             self._lives = True
             tell_of_no_lifespan()
+        if self._health and (question := self._health.get(scope.get("path", ""))) and kind == "http":
+            await answer_health(container, question, scope["method"], send)
+            return
         if container.closed and container in TESTED:  # asked without a lifespan, after one
             begun_again(container)
         around: dict[str, Any] | None = None

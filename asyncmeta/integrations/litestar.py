@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, Literal
 
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
@@ -25,6 +25,7 @@ from .. import Container, From, Scope as OpenScope, ScopeError, injected
 from ._applications import check_application
 from ._endings import ERROR_STATUS
 from ._handlers import Handler, asking, handler as _handler
+from ._lifespan import REPORTS
 from ._marks import asynchronous
 from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
 
@@ -67,6 +68,7 @@ class ContainerPlugin(InitPlugin):
         websocket_level: The level of a websocket's scope; *level* if not given.
         ends: Whether a request's scope ends "before" its response is sent, or "after", with its background tasks.
         error_status: From which status on a response is a failure, also one that a handler raises.
+        health: A path below which "/live" and "/ready" are answered, see `asgi.ContainerMiddleware`.
 
     .. versionadded:: 0.1.0
     """
@@ -80,6 +82,7 @@ class ContainerPlugin(InitPlugin):
         websocket_level: str | None = None,
         ends: Literal["before", "after"] = "before",
         error_status: int = ERROR_STATUS,
+        health: str | None = None,
     ) -> None:
         self.container = container
         self._start = start
@@ -88,6 +91,7 @@ class ContainerPlugin(InitPlugin):
             "websocket_level": websocket_level,
             "ends": ends,
             "error_status": error_status,
+            "health": health,
         }
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
@@ -96,6 +100,10 @@ class ContainerPlugin(InitPlugin):
         app_config.on_shutdown = [*app_config.on_shutdown, self._close]
         app_config.middleware = [self._wrap, *app_config.middleware]
         app_config.after_exception = [*app_config.after_exception, self._note]
+        if self._options["health"] is not None:
+            # Middleware is not asked where no route matches; where one does, it answers in the place of that.
+            paths = [f"{self._options['health'].rstrip('/')}/{word}" for word in ("live", "ready")]
+            app_config.route_handlers = [*app_config.route_handlers, asgi(paths, copy_scope=False)(_nobody)]
         return app_config
 
     @asynccontextmanager
@@ -103,7 +111,7 @@ class ContainerPlugin(InitPlugin):
         await self.container.__aenter__()
         check_application(app, self.container)
         if self._start:
-            await self.container.start()
+            REPORTS[self.container] = await self.container.start()
         yield
 
     async def _close(self) -> None:
@@ -115,6 +123,10 @@ class ContainerPlugin(InitPlugin):
     async def _note(self, error: Exception, scope: Scope) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
         failed(scope, error, status)  # type: ignore[arg-type]  # Litestar types the connection
+
+
+async def _nobody(scope: Scope, receive: Any, send: Any) -> None:  # Litestar types the messages of ASGI
+    """Stand where the middleware answers."""
 
 
 def setup(app: Litestar, container: Container, **options: Any) -> Litestar:

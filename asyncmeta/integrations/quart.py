@@ -38,6 +38,7 @@ def setup(
     websocket_level: str | None = None,
     ends: Literal["before", "after"] = "before",
     error_status: int = ERROR_STATUS,
+    health: str | None = None,
 ) -> Quart:
     """
     Open *container* with *app*, and a scope for each request and each websocket; `injected` handlers are filled by it.
@@ -55,6 +56,7 @@ def setup(
         websocket_level: The level of a websocket's scope; *level* if not given.
         ends: Whether a request's scope ends "before" its response is sent, or "after".
         error_status: From which status on a response is a failure, also one that a handler raises.
+        health: A path below which "/live" and "/ready" are answered, see `asgi.ContainerMiddleware`.
 
     Returns:
         The application.
@@ -69,6 +71,7 @@ def setup(
         websocket_level=websocket_level,
         ends=ends,
         error_status=error_status,
+        health=health,
     ).of(app)
     handle: Any = app.handle_user_exception
 

@@ -1,0 +1,46 @@
+"""Is the application alive, and is it ready?  For whoever watches over its process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .. import Container
+
+__all__ = ["answer_health"]
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+async def answer_health(container: Container, question: str, method: str, send: Send) -> None:
+    """
+    Answer a request about the health of *container*.
+
+    Names and states only: an error's text may say more than strangers should know.
+
+    Args:
+        container: The container.
+        question: "live": the process answers; "ready": every value that says how to ask it is well.
+        method: The request's; others than GET and HEAD are refused.
+        send: Takes the response.
+    """
+    if method not in ("GET", "HEAD"):
+        await _send(send, 405, {"ok": False}, method, (b"allow", b"GET, HEAD"))
+        return
+    told: dict[str, Any] = {"ok": not container.closed}
+    if question == "ready" and told["ok"]:
+        report = await container.health()
+        told = {
+            "ok": report.ok,
+            "entries": [{"key": one.key, "state": one.state, "degraded": list(one.degraded)} for one in report.entries],
+            "degraded": list(report.degraded),
+        }
+    await _send(send, 200 if told["ok"] else 503, told, method)
+
+
+async def _send(send: Send, status: int, told: dict[str, Any], method: str, *headers: tuple[bytes, bytes]) -> None:
+    body = json.dumps(told).encode()
+    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": [*fields, *headers]})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
