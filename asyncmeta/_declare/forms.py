@@ -16,7 +16,10 @@ from .guarded import alias_text
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Token, _Collect
 
-__all__ = ["default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of"]
+__all__ = [
+    "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of",
+    "without_names",
+]  # fmt: skip
 
 #: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
 _ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasType", te.TypeAliasType)})
@@ -71,6 +74,11 @@ def normal(form: Any, evaluate: Evaluate | None = None, me: type | None = None) 
     return _Reading(evaluate, me, ()).of(form)
 
 
+def without_names(form: Any) -> Any:
+    """Return *form*, a normal one, without the names that stand inside of it: of ``list[Annotated[int, "a"]]`` list[int]."""
+    return _Reading(None, None, (), named=False).of(form)
+
+
 def is_alias(form: Any) -> bool:
     """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
     return isinstance(form, _ALIASES)
@@ -118,10 +126,11 @@ class _Recursive(Exception):
 class _Reading:
     """One reading of a form, with what its texts are read by, and the aliases that are being followed."""
 
-    __slots__ = ("evaluate", "following", "me")
+    __slots__ = ("evaluate", "following", "me", "named")
 
-    def __init__(self, evaluate: Evaluate | None, me: type | None, following: tuple[Any, ...]) -> None:
+    def __init__(self, evaluate: Evaluate | None, me: type | None, following: tuple[Any, ...], named: bool = True) -> None:
         self.evaluate, self.me, self.following = evaluate, me, following
+        self.named = named  #: keep names, and marks
 
     def of(self, form: Any) -> Any:
         origin = typing.get_origin(form)
@@ -177,6 +186,8 @@ class _Reading:
 
     def _annotated(self, form: Any) -> Any:
         inner = self.argument(form.__origin__)
+        if not self.named:
+            return inner
         marks = tuple([self._mark(mark) for mark in form.__metadata__ if counts(mark)])
         if inner is form.__origin__ and len(marks) == len(form.__metadata__) and all(map(_is, marks, form.__metadata__)):
             return form

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from .._names import is_a, name_of
 from ..errors import DeclarationError
-from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of
+from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of, without_names
 from .texts import Evaluate, lenient
 from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Token, _Collect, is_hashable
 
@@ -207,7 +207,8 @@ def _ask_of(form: Any) -> Ask:
         return inner.but(keys=(form, *inner.keys), optional=True)
     if origin is Lazy or origin is Factory:
         return Ask("lazy" if origin is Lazy else "factory", (), inner=_ask_of(typing.get_args(form)[0]))
-    return Ask("value", (form,))
+    plain = form if origin is None else without_names(form)
+    return Ask("value", (form,)) if plain is form or plain == form else Ask("value", (form, plain), about=form)
 
 
 def _ask_annotated(form: Any) -> Ask:

@@ -11,7 +11,7 @@ from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from ..errors import GraphError
 from .checks import check_nodes, reached_from
-from .generics import Binding
+from .generics import Binding, names_of
 from .graph import Graph
 from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Edge, Node
 
@@ -198,11 +198,12 @@ class OverlaidGraph(Graph):
         self._affected, self._affected_of = found, below.known()
 
     def _asks(self, node: Node) -> bool:
-        """Tell whether a parameter of *node* that takes its default asks for an overridden key."""
-        if not any(edge.target.how in (CONSTANT, DEFAULT, ARGUMENT) for edge in node.edges or ()):
+        """Tell whether a parameter of *node* asks for an overridden key, and has its default or a later candidate instead."""
+        named = any(names_of(key) for key in self.keys)
+        if not named and not any(edge.target.how in (CONSTANT, DEFAULT, ARGUMENT) for edge in node.edges or ()):
             return False
         asks = (parameter.ask for parameter in self.below._parameters(node))
-        return any(ask is not None and not self.keys.isdisjoint(ask.keys) for ask in asks)
+        return any(ask is not None and not self.keys.isdisjoint((ask.inner or ask).keys) for ask in asks)
 
 
 class _Sound(set[Node]):
