@@ -297,6 +297,8 @@ def _unknown_keyword(name: str, keyword: str, place: Place) -> DeclarationError:
 
 
 if TYPE_CHECKING:
+    from ._run.observe.middleware import Middleware
+
     # Checkers see no metaclass: with one, mypy, pyrefly and zuban do not check class keywords.
     class _Service:
         # Of a class without a constructor of its own: its dependencies, by hand.
@@ -308,7 +310,7 @@ if TYPE_CHECKING:
             providers: Sequence[type[Any] | Callable[..., Any] | Token[Any] | Mapping[str, Any] | Sequence[Any]] = (),
             context: Iterable[Hashable] | Mapping[str, Iterable[Hashable]] = (),
             scopes: Sequence[str] = (),
-            middleware: Iterable[Any] = (),
+            middleware: Iterable[Middleware] = (),
         ) -> None: ...
         @classmethod
         def register_dependency(

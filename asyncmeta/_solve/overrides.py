@@ -11,7 +11,7 @@ from .._declare.keys import token_key
 from .._declare.providers import Overrides, read_providers
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
-from .._names import Place, close_to, name_of
+from .._names import Place, close_to, is_a, name_of
 from ..errors import DeclarationError, GraphError
 from .checks import grouped, missing_error
 from .graph import Graph
@@ -101,7 +101,7 @@ def refuse_unknown(graph: Graph, registry: Registry) -> None:
 
 def _stands_for(graph: Graph, key: Any) -> Hashable | None:
     """Return the registered key that a class which nothing registers is made to stand for: the nearest of its bases."""
-    if not isinstance(key, type):
+    if not is_a(key, type):
         return None
     for base in key.__mro__[1:-1]:
         with suppress(Ambiguous):

@@ -6,7 +6,7 @@ What nobody flags here is found at run time: when the decorator is used, the cla
 
 from typing_extensions import assert_type
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, From, Scope, inject_dependency
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, From, Scope, inject_dependency
 
 
 class Database:
@@ -41,11 +41,6 @@ class NeitherClassVarNorValue(AsyncServiceBase):
 
 async def gather(scope: Scope) -> None:
     assert_type(await scope.gather(Users, Database | None), tuple[Users, Database | None])  # E[mypy zuban]: tuple[Any, ...]
-
-
-async def container_of_a_scope(scope: Scope) -> None:
-    # A Container, but typed Any: the room of scopes lies below that of containers and does not import it.
-    assert_type(scope.container, Container)  # E: received Any
 
 
 async def needless(scope: Scope) -> None:

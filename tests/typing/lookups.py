@@ -83,6 +83,17 @@ async def getter(scope: Scope) -> None:
     assert_type(await scope.getter(Mail)(), Mail)
 
 
+async def getter_of_a_container(container: Container, token: Token[str]) -> None:
+    assert_type(container.getter(Database), Callable[[], Coroutine[Any, Any, Database]])
+    assert_type(container.getter(token), Callable[[], Coroutine[Any, Any, str]])
+    assert_type(container.getter("database"), Callable[[], Coroutine[Any, Any, Any]])
+
+
+async def container_of_a_scope(scope: Scope, container: Container) -> None:
+    assert_type(scope.container, Container)
+    assert_type(container.container, Container)
+
+
 async def request(scope: Scope) -> None:
     async with scope.request(Database) as database:
         assert_type(database, Database)

@@ -86,6 +86,9 @@ async def mistakes(container: Container, event: Event, build: Build) -> None:
     container.observe(3)  # E: no observer
     container.observe(Log)  # E: an instance
     Container(Shop, middleware=[3])  # E: cannot be called
+
+    class K(AsyncServiceBase, middleware=[3]):  # E: cannot be called
+        pass
     Container(Shop, slow="1")  # E: seconds
     await container.health(timeout="1")  # E: seconds
     print(event.value)  # E: values are not shown

@@ -292,7 +292,8 @@ def may_just_wait(flight: Flight, container: ScopeState) -> bool:
 
 async def wait_for(flight: Flight) -> None:
     """Wait for a build in flight in this loop, from outside of any build: the short way that thousands may take."""
-    future = flight.loop.create_future()  # type: ignore[union-attr]  # the caller has compared it with its own
+    assert flight.loop is not None, "the caller has compared it with its own"
+    future = flight.loop.create_future()
     flight.waiters[future] = None
     try:
         await future
@@ -333,7 +334,7 @@ def in_place(flight: Flight, unit: Unit) -> None:
         raise ClosedError(f"{owner.name} is closed")
 
 
-def _settle(flight: Flight, value: Any) -> bool:
+def _settle(flight: Flight, value: object) -> bool:
     """Publish a value; False where the container no longer takes it, so that the caller tears it down."""
     owner = flight.owner
     with LOCK:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._declare.tokens import Factory
 from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Unit, unit_with_arguments
 from ..state.context import building
-from ..state.singletons import Singletons
+from ..state.singletons import OPEN, Singletons
 from ..state.slots import FLIGHT, UNSET, ScopeState
 from ..state.waiting import FRAME_READERS, Outcome, Wait, holdings
 from .unawaited import Unawaited
@@ -37,6 +37,9 @@ __all__ = [
     "renewing_nowait",
 ]
 
+#: What an attribute asks for: the class that is asked, and the descriptor.
+AttributeKey: TypeAlias = tuple[type, Any]
+
 #: How a fetched attribute is awaited.
 Await: TypeAlias = Callable[[Any], Generator[Any, None, Any]]
 
@@ -47,7 +50,7 @@ HOME = "_asyncmeta_scope"
 TWIN = "_asyncmeta_twin"
 
 
-def home_kept(instance: Any) -> Any:
+def home_kept(instance: object) -> Any:
     """Return the scope that an instance keeps, or None; the instance's own ``__getattr__`` is not asked."""
     try:
         return object.__getattribute__(instance, HOME)
@@ -55,7 +58,7 @@ def home_kept(instance: Any) -> Any:
         return None
 
 
-def put(instance: Any, name: str, value: Any) -> bool:
+def put(instance: object, name: str, value: object) -> bool:
     """Keep *value* in an instance, whatever its own ``__setattr__`` says; False where it has no place for it."""
     try:
         object.__setattr__(instance, name, value)
@@ -68,13 +71,13 @@ def put(instance: Any, name: str, value: Any) -> bool:
     return True
 
 
-async def fetched(scope: ScopeState, key: Any) -> Any:
+async def fetched(scope: ScopeState, key: object) -> Any:
     """Return what is fetched late to be kept, where no override answers: it is made as what is shared is."""
     with building(scope._singletons):
         return await scope.get(key)
 
 
-def fetched_nowait(scope: ScopeState, key: Any) -> Any:
+def fetched_nowait(scope: ScopeState, key: object) -> Any:
     """Return the same without awaiting."""
     with building(scope._singletons):
         return scope.get_nowait(key)
@@ -89,11 +92,12 @@ class Cell(Unawaited):
         self._value: Any = UNSET
         self._waiting: list[asyncio.Future[tuple[Outcome, Any]]] | None = None
 
-    def _get(self) -> Any:
-        """Return the coroutine that fetches."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # each kind has its own
 
-    def _keep(self, value: Any) -> None:
+        def _get(self) -> Any:
+            """Return the coroutine that fetches."""
+
+    def _keep(self, value: object) -> None:
         self._value = value
 
     async def _fetch_once(self) -> Any:
@@ -132,7 +136,7 @@ class Cell(Unawaited):
         finally:
             wait.end()
 
-    def _wake(self, outcome: Outcome, value: Any) -> None:
+    def _wake(self, outcome: Outcome, value: object) -> None:
         waiting, self._waiting = self._waiting, None
         for future in waiting or ():
             if not future.done():
@@ -256,14 +260,13 @@ class Ready(Unawaited):
     Each container has subclasses of its own, see `Attributes`; closing gives them another ``__await__``.
     """
 
-    __slots__ = ("_key", "_scope", "_value")
+    __slots__ = ("_era", "_key", "_scope", "_value")
 
-    # Facts of the class that a container makes.
-    _era = 0  #: how often it had forgotten something that it had built
-    _attributes: Attributes
+    _attributes: Attributes  #: a fact of the class that a container makes
 
-    def __init__(self, value: Any, scope: ScopeState, key: Any) -> None:
+    def __init__(self, value: object, scope: ScopeState, key: AttributeKey) -> None:
         self._value = value
+        self._era = scope._singletons.era  #: how often its container had forgotten something that it had built
         self._scope, self._key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
 
     # A generator that ends at once: CPython inlines sending to it, which no object of another kind has.
@@ -313,7 +316,7 @@ class Renewal(Cell):
     def _written(self) -> str:
         return self._ready._written()
 
-    def _keep(self, value: Any) -> None:
+    def _keep(self, value: object) -> None:
         super()._keep(value)
         self._ready._attributes.keep(self._ready, value)
 
@@ -322,7 +325,10 @@ def _is_lost(ready: Ready) -> bool:
     """Tell whether what *ready* holds, or anything that it was made of, has been forgotten since; where not, it stays."""
     if type(ready._value) is Renewal:
         return True
-    lost = ready._scope._singletons.lost
+    singletons = ready._scope._singletons
+    if ready._era == singletons.era and singletons.state == OPEN:
+        return False
+    lost = singletons.lost
     if any(lost.get(node, 0) > ready._era for node in ready._scope._find(ready._key).plan.singletons):
         ready._value = Renewal(ready)
         return True
@@ -350,7 +356,7 @@ def renewing_nowait(self: Any) -> Any:
     return self._value
 
 
-def forget_fetched(instance: Any) -> None:
+def forget_fetched(instance: object) -> None:
     """Take what was fetched from an instance: its container begins anew."""
     kept = getattr(instance, "__dict__", {})
     for name in [name for name, handle in kept.items() if isinstance(handle, Ready)]:
@@ -371,19 +377,17 @@ class Attributes:
         self._class: type[Ready] | None = None
         self._by_context = False
 
-    def ready(self, value: object, scope: ScopeState, key: Any) -> Ready:
+    def ready(self, value: object, scope: ScopeState, key: AttributeKey) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
         return self._current()(value, scope, key)
 
     def keep(self, ready: Ready, value: object) -> None:
-        """Let *ready*, of before something was forgotten, hold *value* from here on, as quickly as ever."""
-        ready._value = value
-        # It lies in a dictionary of an instance's that it does not know, so that it cannot be replaced there.
-        ready.__class__ = self._current()
+        """Let *ready*, of before something was forgotten, hold *value* from here on."""
+        ready._value, ready._era = value, self._singletons.era
 
     def _current(self) -> type[Ready]:
         if self._class is None:
-            names: dict[str, Any] = {"__slots__": (), "_era": self._singletons.era, "_attributes": self}
+            names: dict[str, Any] = {"__slots__": (), "_attributes": self}
             if self._by_context:
                 names["__await__"] = answering_by_context
             self._class = type("Unawaited", (Ready,), names)

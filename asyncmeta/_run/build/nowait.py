@@ -62,7 +62,7 @@ def refuse_itself(scope: ScopeState, plan: Plan) -> None:
             raise CircularDependencyError(node.name, (*inner, node.name), str(node.place))
 
 
-def run_nowait(work: Coroutine[Any, Any, Any], token: Any) -> Any:
+def run_nowait(work: Coroutine[Any, Any, Any], token: object) -> Any:
     """Run a coroutine that has nothing to wait for."""
     try:
         work.send(None)

@@ -20,13 +20,13 @@ class Unawaited(Lazy[Any]):
 
     __slots__ = ()
 
-    def _label(self) -> str:
-        """Return what to call the value in an error."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # each kind has its own
 
-    def _written(self) -> str:
-        """Return how the code that uses it writes it."""
-        raise NotImplementedError
+        def _label(self) -> str:
+            """Return what to call the value in an error."""
+
+        def _written(self) -> str:
+            """Return how the code that uses it writes it."""
 
     def _forgotten(self, use: str) -> str:
         return f"{self._label()} is awaited: {use.format(f'await {self._written()}')}"

@@ -9,7 +9,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._compat import annotations_of
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR
@@ -22,7 +22,7 @@ from ..._solve.plan import LARGEST
 from ...errors import FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
-from ..state.slots import ScopeState
+from ..state.slots import Finalizer, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
 from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
@@ -119,7 +119,7 @@ def _renamed(code: CodeType, form: Form) -> CodeType:
                 own += "'"
         local.append(own)
 
-    def const(value: Any) -> Any:
+    def const(value: object) -> Any:
         if type(value) is str:
             return by_name.get(value, value)
         return tuple(map(const, value)) if type(value) is tuple else value
@@ -170,9 +170,10 @@ class InjectedFunction:
         self.cold = _cold_code(form)  #: what it runs where it has no code for a container
         self.wrapper: Callable[[], Any] = lambda: None  #: weak: it holds this
 
-    def fill_of(self, container: ScopeState, number: int) -> Fill:
-        """Return what fills a marked parameter in calls for which a scope may be opened."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # the room above, which knows what scopes give, has it
+
+        def fill_of(self, container: ScopeState, number: int) -> Fill:
+            """Return what fills a marked parameter in calls for which a scope may be opened."""
 
     def make(self, run: Any) -> Any:
         """Return the wrapper; *run* does everything for it, and it keeps that, and with it this, alive."""
@@ -326,7 +327,7 @@ def _failed(bound: Bound, error: BaseException) -> None:
         raise raised from None
 
 
-async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
+async def _undo(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     """Tear down what was set up, before the error of a step or of the function goes on."""
     raised = undone(bound.container, error, bound.source.lines)[0]
     settle_errors(await unwind(as_list(finalizers), raised), raised)
@@ -334,7 +335,7 @@ async def _undo(bound: Bound, finalizers: Any, error: BaseException) -> None:
         raise raised from None
 
 
-def _undo_nowait(bound: Bound, finalizers: Any, error: BaseException) -> None:
+def _undo_nowait(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     raised = undone(bound.container, error, bound.source.lines)[0]
     settle_errors(unwind_nowait(as_list(finalizers), raised), raised)
     if raised is not error:

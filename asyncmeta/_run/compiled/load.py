@@ -16,7 +16,7 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ..build.handles import factory_handle, lazy_handle
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
-from ..state.slots import CLOSING, FLIGHT, UNSET, ScopeState
+from ..state.slots import CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
 from ..teardown.finalizers import push
 from ..teardown.scope_exit import MAKES_FOR, landed, live
 
@@ -89,13 +89,14 @@ def bound(code: Loaded, scope: ScopeState, more: Mapping[str, Any]) -> Any:
     return types.FunctionType(code.code, names)
 
 
-def root_function(plan: Plan, scope: ScopeState) -> Any:
+def root_function(plan: Plan, scope: ScopeState) -> RootFunction:
     """Return the generated function of *plan* for scopes like *scope*, compiled when the first container asks."""
     if plan.code is None:
         plan.code = loaded(emit_root(plan, scope._level))
     children = scope.container._children
     counts_in = children.add if scope._level == 1 and children is not None else live
-    return bound(plan.code, scope, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
+    function: RootFunction = bound(plan.code, scope, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
+    return function
 
 
 def legend(source: Source) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from ..._solve.emit import emit_opening, wants_scope
 from ..._solve.plan import LARGEST, Plan
 from ...errors import FactoryError
 from ..build.interpreter import undone
+from ..state.slots import ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
 from ..teardown.scope_exit import CLOSING_CODES
 from .load import bound, loaded
@@ -22,7 +23,7 @@ class OneShot:
 
     __slots__ = ("around", "context", "scope", "token")
 
-    def __init__(self, around: Any, token: Any, context: Mapping[Any, object] | None) -> None:
+    def __init__(self, around: Any, token: object, context: Mapping[Any, object] | None) -> None:
         self.around, self.token, self.context = around, token, context
         self.scope: Any = None
 
@@ -62,7 +63,7 @@ class QuickOneShot:
 
     _in_flight = 0
     _parent: Any
-    token: Any
+    token: object
     _finalizers: Any  #: set by the generated code before anything else
 
     @property
@@ -112,7 +113,7 @@ async def _undo_opening(opening: QuickOneShot, error: BaseException, lines: Any)
         raise raised from None
 
 
-def quick_enter(container: Any, token: Any, plan: Plan) -> Any:
+def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
     """Return generated code that enters a one-shot scope for *token*, or None where a real scope is needed."""
     if plan.entry is None:
         units = (*plan.units, plan.unit)

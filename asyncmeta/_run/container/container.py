@@ -101,7 +101,7 @@ class Container(Scope):
     _opener: Opener  #: opens scopes; `scope` is the quickest way to
     _root_class: type
     _root_table: RootTable
-    _roots_nowait: dict[Hashable, RootNowait]
+    _roots_nowait: dict[object, RootNowait]
     _singletons: Singletons
     _watcher: Watch | None  #: who is told, kept when there is nobody any more
 

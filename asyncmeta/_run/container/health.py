@@ -62,7 +62,7 @@ async def _ask(singletons: Singletons, node: Node, seconds: float) -> Health:
     return Health(node.name, state, took, said, () if state == "ok" else _degraded(singletons, node))
 
 
-async def _answer(node: Node, value: Any) -> str | None:
+async def _answer(node: Node, value: object) -> str | None:
     """Return what is wrong with *value*, or None."""
     options = node.registration.options
     probe = options.health

@@ -34,37 +34,38 @@ __all__ = ["Overlay"]
 _NUMBERS = itertools.count(1)
 
 
-class Answering:
+class Answering(Scope):
     """What an overlay shows of a scope, or of a container: here attributes and handles are answered that others hold."""
 
     __slots__ = ()
 
+    _below: Scope  #: what this lies upon, or is a view of
     #: by what tells one attribute from another: what keeps that alive, and the value
     _fetched: dict[Any, tuple[Any, Any]]
 
     def _standing(self) -> Any:
         # A handler that was given something of an override is none of its parts: it finishes with what is beneath.
-        container: Any = self.container  # type: ignore[attr-defined]  # of scopes
+        container: Any = self.container  # this overlay, or that of a view
         return beneath(self) if container._force is not None and has_ended(self) else self
 
-    async def _attribute(self, which: Any, holder: Any, key: Any) -> Any:
+    async def _attribute(self, which: object, holder: object, key: Any) -> Any:
         """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
         kept = self._fetched.get(which)
         if kept is None:
             try:
-                kept = self._fetched.setdefault(which, (holder, await self.get(key)))  # type: ignore[attr-defined]  # of scopes
+                kept = self._fetched.setdefault(which, (holder, await self.get(key)))
             except ClosedError:
                 if not has_ended(self):
                     raise
                 return await beneath(self).get(key)
         return kept[1]
 
-    def _attribute_nowait(self, which: Any, holder: Any, key: Any) -> Any:
+    def _attribute_nowait(self, which: object, holder: object, key: Any) -> Any:
         """Return the same without awaiting."""
         kept = self._fetched.get(which)
         if kept is None:
             try:
-                kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))  # type: ignore[attr-defined]  # of scopes
+                kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))
             except ClosedError:
                 if not has_ended(self):
                     raise
@@ -80,7 +81,7 @@ def has_ended(view: Any) -> bool:
 def beneath(view: Any) -> Any:
     """Return the scope, or the container, that a view is one of."""
     while isinstance(view, Answering):
-        view = view._below  # type: ignore[attr-defined]  # of both kinds
+        view = view._below
     return view
 
 
@@ -189,18 +190,18 @@ class Overlay(Answering, Container):
     def _cooled(self) -> None:
         self._answers = {}
 
-    def _affects(self, level: int, token: Any) -> bool:
+    def _affects(self, level: int, token: object) -> bool:
         """Tell whether what *token* leads to in scopes of *level* is another one here than below."""
         nodes = self._root_table.at(level, token).nodes
         # Nothing at all may stand in the place of a list's members.
         return any(map(self._graph.owns, nodes)) or (not nodes and bool(self._below._root_table.at(level, token).nodes))
 
-    def _answering(self, scope: Scope, token: Any) -> Answers | None:
+    def _answering(self, scope: Scope, token: object) -> Answers | None:
         """Return the view of *scope* that answers for *token*, in this overlay or one below; None where it does itself."""
         overlay = self._answering_for(scope.container, scope, token)
         return None if overlay is None else overlay._view_of(scope)
 
-    def _answering_for(self, container: Container, scope: Scope, token: Any) -> Overlay | None:
+    def _answering_for(self, container: Container, scope: Scope, token: object) -> Overlay | None:
         """Return the overlay, this or one below, that *token* is another one in than in *container*; None where none is."""
         token = lasting(token)
         which = (container, scope._level, token)
@@ -252,7 +253,7 @@ class Overlay(Answering, Container):
             view = self._views[scope] = OverlayScope(self, self._view_of(scope._parent), scope)
         return view
 
-    def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
+    def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
         self._check_open()
         return self._opener.for_one(self, token, context)
 
@@ -289,7 +290,7 @@ class Overlay(Answering, Container):
             self._graph.listeners.discard(self._root_table)
 
 
-class OverlayScope(Answering, Scope):
+class OverlayScope(Answering):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
     __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_overlay", "_own_level", "_root_table", "_singletons")
@@ -320,7 +321,7 @@ class OverlayScope(Answering, Scope):
         return self._own_level
 
     @property
-    def _by_threads(self) -> bool:  # type: ignore[override]  # of scopes a fact of their class
+    def _by_threads(self) -> bool:
         return self._below._by_threads
 
     def __enter__(self) -> Self:
@@ -389,7 +390,7 @@ class OverlayScope(Answering, Scope):
         self._overlay._views.pop(self._below, None)
 
 
-def with_slots(scope: Any, graph: Graph, node: Node) -> Any:
+def with_slots(scope: ScopeState, graph: Graph, node: Node) -> Any:
     """Return *scope*, with a slot for the value of *node*: which may be of later than the scope itself."""
     values = scope._values
     if type(values) is list and len(values) <= node.slot:

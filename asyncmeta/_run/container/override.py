@@ -100,7 +100,9 @@ class Override:
                             upper = kid._laid_on(below, gone)
                         except ClosedError:  # all of it ends with the container
                             continue
-                        kid._force.lay(upper)  # type: ignore[union-attr]  # it is in force
+                        kid_force = kid._force
+                        assert kid_force is not None
+                        kid_force.lay(upper)
                         pending.append((kid, upper))
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
         IN_FORCE.set(_in_force_here())
@@ -160,7 +162,7 @@ def _heir_of(overlay: Overlay) -> InForce | None:
 def _in_force_upon(overlay: Overlay) -> list[Overlay]:
     """Return the overlays directly upon *overlay* that answer for an override in force."""
     kids = [kid for kid in overlay._inner if isinstance(kid, Overlay) and kid._force is not None]
-    return [kid for kid in kids if not kid._force.ended and kid._force.top is kid]  # type: ignore[union-attr]  # see above
+    return [kid for kid in kids if kid._force is not None and not kid._force.ended and kid._force.top is kid]
 
 
 async def _close_all(overlays: list[Overlay], error: BaseException | None) -> None:

@@ -102,7 +102,7 @@ class Opener:
             self.classes[level, base] = found
         return found
 
-    def for_one(self, around: Scope, token: Any, context: Mapping[Any, object] | None) -> Any:
+    def for_one(self, around: Scope, token: object, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
         from ..compiled.one_shot import OneShot, quick_enter  # late
 
@@ -135,8 +135,8 @@ def scope_class(
     base: type[Scope],
     container: Container,
     level: int,
-    table: dict[Hashable, RootFunction],
-    table_nowait: dict[Hashable, RootNowait],
+    table: dict[object, RootFunction],
+    table_nowait: dict[object, RootNowait],
 ) -> Any:
     """
     Return the class of a container's scopes of one level.

@@ -108,7 +108,8 @@ class Pending:
         self._call = call
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._call().__await__()  # type: ignore[no-any-return]
+        going: Generator[Any, None, Any] = self._call().__await__()
+        return going
 
     def __repr__(self) -> str:
         return "<a value that has to be awaited: write the middleware with async def>"

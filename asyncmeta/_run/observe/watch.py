@@ -14,10 +14,11 @@ from ..._compat import get_running_loop
 from ..._declare.makers import GENERATOR, SYNC, VALUE
 from ..._declare.registry import registry_of
 from ..._names import name_of, name_of_callable
+from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
-from ..state.slots import Held, ScopeState
+from ..state.slots import Finalizer, Held, Push, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
 from .cause import Build, asking
@@ -213,7 +214,7 @@ class Watch:
 
     # --- building ---
 
-    async def build(self, build: Build, op: Op, make: Make, push: Any) -> Any:
+    async def build(self, build: Build, op: Op, make: Make, push: Push) -> Any:
         """
         Make the value of *op*: tell of it, run the middleware around it, mind the time.
 
@@ -251,7 +252,7 @@ class Watch:
             and any(getattr(cls, name, nothing) is not nothing for name, nothing in self.hooks.items())
         )
 
-    async def _construct(self, build: Build, make: Make, push: Any) -> Any:
+    async def _construct(self, build: Build, make: Make, push: Push) -> Any:
         began = time.perf_counter()
         with asking(build):
             try:
@@ -261,7 +262,7 @@ class Watch:
                 self.tell("build_failed", build.key, time.perf_counter() - began, build.parent)
                 raise
 
-    async def _through(self, build: Build, op: Op, make: Make, push: Any) -> Any:
+    async def _through(self, build: Build, op: Op, make: Make, push: Push) -> Any:
         """Run the middleware around the making of a value."""
 
         if not self.middleware:
@@ -271,19 +272,19 @@ class Watch:
 
     # --- tearing down ---
 
-    def _telling(self, push: Any, node: Node) -> Any:
-        def push_telling(scope: Any, finalizer: Any) -> None:
+    def _telling(self, push: Push, node: Node) -> Any:
+        def push_telling(scope: ScopeState, finalizer: Finalizer) -> None:
             push(scope, self.watched(finalizer, node.name))
 
         return push_telling
 
-    def watched(self, finalizer: Any, name: str) -> Any:
+    def watched(self, finalizer: Finalizer, name: str) -> Any:
         """Return *finalizer* so that it tells when it runs."""
         if isinstance(finalizer, Watched) or (isinstance(finalizer, Held) and finalizer.anywhere):
             return finalizer
         return Watched(finalizer, name, self)
 
-    def all_watched(self, finalizers: list[Any], graph: Any) -> list[Any]:
+    def all_watched(self, finalizers: list[Any], graph: Graph) -> list[Any]:
         """Return *finalizers*, those included that nobody watched when their values were made."""
         names: dict[Any, str] = {}
         for node in graph.nodes.values():
@@ -303,7 +304,7 @@ class Watched(Held):
 
     __slots__ = ("finalizer", "name", "watch")
 
-    def __init__(self, finalizer: Any, name: str, watch: Watch) -> None:
+    def __init__(self, finalizer: Finalizer, name: str, watch: Watch) -> None:
         self.finalizer, self.name, self.watch = finalizer, name, watch
 
     def needs_await(self) -> bool:
@@ -335,7 +336,7 @@ class Watched(Held):
         self.watch.tell(word, self.name, time.perf_counter() - began)
 
 
-def _watched_late(finalizer: Any, watch: Watch, names: Mapping[Any, str], graph: Any) -> Any:
+def _watched_late(finalizer: Finalizer, watch: Watch, names: Mapping[Any, str], graph: Graph) -> Any:
     """Return *finalizer* so that it tells when it runs; what it belongs to is found by what it runs."""
     inner = getattr(finalizer, "finalizer", finalizer)  # of what another task holds
     if isinstance(inner, Watched):

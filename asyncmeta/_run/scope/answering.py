@@ -15,7 +15,7 @@ __all__ = ["NOTHING", "answered", "answered_nowait"]
 NOTHING: Final = object()
 
 
-async def answered(scope: Scope, token: Any) -> Any:
+async def answered(scope: Scope, token: object) -> Any:
     """Return what *scope* gives for *token* where an override answers, or what was found before it came into force."""
     container, before = scope.container, None
     while scope._singletons.overridden:
@@ -34,7 +34,7 @@ async def answered(scope: Scope, token: Any) -> Any:
     return NOTHING
 
 
-def answered_nowait(scope: Scope, token: Any) -> Any:
+def answered_nowait(scope: Scope, token: object) -> Any:
     """Return the same without awaiting."""
     container, before = scope.container, None
     while scope._singletons.overridden:

@@ -16,6 +16,7 @@ from ..._names import name_of
 from ..._solve.checks import check_nodes, grouped
 from ..._solve.emit import wants_scope
 from ..._solve.emit_call import Fill
+from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ...errors import DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
@@ -248,7 +249,7 @@ class Injection(InjectedFunction):
         if errors:
             raise grouped(graph, errors.values())
 
-    def problems(self, graph: Any, token: Any) -> list[GraphError]:
+    def problems(self, graph: Graph, token: object) -> list[GraphError]:
         """Return everything that is wrong with what serves *token*."""
         try:
             target = graph.serve(graph.site_of(token))

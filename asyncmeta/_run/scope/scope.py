@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
@@ -26,6 +26,7 @@ from ..state.context import Ambient
 from ..state.getting import getting
 from ..state.roots import constant_root
 from ..state.slots import CLOSED, CLOSING, ScopeState
+from ..state.waiting import LOCK
 from ..teardown.scope_exit import FLIGHT_CODES, ScopeExit, landed, live
 from .answering import NOTHING, answered, answered_nowait
 
@@ -106,7 +107,7 @@ class Scope(ScopeExit):
     def __repr__(self) -> str:
         return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container._name}>"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
         cls = self.container._root_class
         path = f"{cls.__module__}:{cls.__qualname__}"
         raise TypeError(
@@ -114,11 +115,11 @@ class Scope(ScopeExit):
             f'application, and let each process open its own: asyncmeta.workers.WorkerContainer("{path}")'
         )
 
-    def __copy__(self) -> Self:
-        return self.__reduce__()  # type: ignore[return-value]
+    def __copy__(self) -> NoReturn:
+        self.__reduce__()
 
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.__reduce__()  # type: ignore[return-value]
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__reduce__()
 
     @staticmethod
     def of(service: Service, /) -> Scope:
@@ -128,12 +129,12 @@ class Scope(ScopeExit):
         Raises:
             ScopeError: None did.
         """
-        scope = home_kept(service)
+        scope: Scope | None = home_kept(service)
         if scope is None:
             raise ScopeError(
                 f"this {type(service).__qualname__} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
             )
-        return scope  # type: ignore[no-any-return]
+        return scope
 
     # --- getting ---
 
@@ -143,7 +144,7 @@ class Scope(ScopeExit):
     async def get(self, token: Token[T], /) -> T: ...
     @overload
     async def get(self, token: TypeForm[T], /) -> T: ...
-    def get(self, token: Any, /) -> Coroutine[Any, Any, Any]:
+    def get(self, token: object, /) -> Coroutine[Any, Any, Any]:
         """
         Return the value registered for *token*, building it on first use.
 
@@ -169,7 +170,7 @@ class Scope(ScopeExit):
         except (KeyError, TypeError):
             return self._get_cold(token)
 
-    async def _get_cold(self, token: Any) -> Any:
+    async def _get_cold(self, token: object) -> Any:
         singletons = self._singletons
         if singletons.overridden:
             value = await answered(self, token)
@@ -196,12 +197,12 @@ class Scope(ScopeExit):
             return self._keep_value(token, singletons.value(node))
         return await self._run(token, root, asked)
 
-    def _keep_value(self, token: Any, value: Any) -> Any:
+    def _keep_value(self, token: object, value: object) -> Any:
         """Let the next get of *token* find a built container value at once; return that."""
         self._root_table.keep(self, token, constant_root(value), lambda scope: value)
         return value
 
-    def _run(self, token: Any, root: Root, asked: Causes | None) -> Coroutine[Any, Any, Any]:
+    def _run(self, token: object, root: Root, asked: Causes | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
         plan, container = root.plan, self.container
         if self._by_threads:
@@ -218,7 +219,7 @@ class Scope(ScopeExit):
 
         function = root_function(plan, self)
         self._root_table.keep(self, token, function, None)
-        return function(self)  # type: ignore[no-any-return]
+        return function(self)
 
     async def _run_plan(self, plan: Plan, asked: Causes | None = None) -> Any:
         """Carry out a plan call by call, counted as a get in flight."""
@@ -239,11 +240,13 @@ class Scope(ScopeExit):
         return value
 
     def _enter_flight(self) -> None:
-        live(self)
-        self._in_flight += 1
+        with LOCK:  # threads may share a scope that needs no loop
+            live(self)
+            self._in_flight += 1
 
     def _leave_flight(self) -> None:
-        self._in_flight -= 1
+        with LOCK:
+            self._in_flight -= 1
         self._wake_closers()
 
     @overload
@@ -252,7 +255,7 @@ class Scope(ScopeExit):
     def get_nowait(self, token: Token[T], /) -> T: ...
     @overload
     def get_nowait(self, token: TypeForm[T], /) -> T: ...
-    def get_nowait(self, token: Any, /) -> Any:
+    def get_nowait(self, token: object, /) -> Any:
         """
         Return the value registered for *token* without awaiting: what is built already, or can be built without a loop.
 
@@ -271,7 +274,7 @@ class Scope(ScopeExit):
             root = None
         return self._get_nowait_cold(token) if root is None or self._roots is CLOSED else root(self)
 
-    def _get_nowait_cold(self, token: Any) -> Any:
+    def _get_nowait_cold(self, token: object) -> Any:
         singletons = self._singletons
         if singletons.overridden:
             value = answered_nowait(self, token)
@@ -419,7 +422,8 @@ class Scope(ScopeExit):
         from .injection import inject  # late
 
         self._check_open()
-        return inject(fn, self)  # type: ignore[no-any-return]
+        filled: Callable[P, R] = inject(fn, self)
+        return filled
 
     def ambient(self) -> AbstractContextManager[Self, None]:
         """
@@ -437,7 +441,7 @@ class Scope(ScopeExit):
 
     # --- what the cold paths ask ---
 
-    def _find(self, token: Any) -> Root:
+    def _find(self, token: object) -> Root:
         """Return what *token* leads to here."""
         self._check_open()
         return self._root_table.find(self, token)
@@ -507,7 +511,7 @@ class Scope(ScopeExit):
     def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
     @overload
     def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
-    def request(self, token: Any, context: Mapping[Any, object] | None = None, /) -> Any:
+    def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
         """
         Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
         """

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .slots import ScopeState
+
 if TYPE_CHECKING:
     from .singletons import Singletons
 
@@ -38,7 +40,7 @@ class Ambient:
 
     __slots__ = ("_scope", "_token")
 
-    def __init__(self, scope: Any) -> None:
+    def __init__(self, scope: ScopeState) -> None:
         self._scope = scope
         self._token: contextvars.Token[Any] | None = None
 

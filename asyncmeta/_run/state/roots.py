@@ -81,11 +81,11 @@ class RootTable:
         #: what has code of its own for this, for as long as roots are what they are
         self.hot: weakref.WeakSet[Coolable] = weakref.WeakSet()
         self.everywhere: list[Any] = []  #: overrides in force for everybody
-        self.tables: list[dict[Hashable, RootFunction]] = []  #: roots by level
-        self.tables_nowait: list[dict[Hashable, RootNowait]] = []
+        self.tables: list[dict[object, RootFunction]] = []  #: roots by level
+        self.tables_nowait: list[dict[object, RootNowait]] = []
         #: all tables since it was opened, with how much of graph.moved each one knows
-        self.generations: list[tuple[dict[Hashable, RootFunction], int]] = []
-        self.aside: list[dict[Hashable, RootFunction]] = []  #: the tables while an override is in force
+        self.generations: list[tuple[dict[object, RootFunction], int]] = []
+        self.aside: list[dict[object, RootFunction]] = []  #: the tables while an override is in force
         self.sizes: list[int] = []  #: slots by level, as the scopes being made now have them
         self.sharing: dict[Any, bool] = {}  #: by level and site: whether what is asked for is shared
         self.pins: dict[Hashable, Node] = {}  #: keys that are built and that nothing serves any more -> what is built
@@ -130,13 +130,13 @@ class RootTable:
 
     # --- finding ---
 
-    def find(self, scope: ScopeState, token: Any) -> Root:
+    def find(self, scope: ScopeState, token: object) -> Root:
         """Return what *token* leads to in *scope*, which is brought up to date."""
         root = self.at(scope._level, token)
         self.catch_up_scope(scope)
         return root
 
-    def at(self, level: int, token: Any) -> Root:
+    def at(self, level: int, token: object) -> Root:
         """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
         singletons = self.singletons
         graph = singletons.graph
@@ -190,12 +190,13 @@ class RootTable:
                 for _, old, new in graph.moved[since:]:
                     if new is not None and old.level == level and values[new.slot] is UNSET:
                         values[new.slot] = values[old.slot]
-                scope._roots = self.tables[level]
+                if not scope._by_threads:
+                    scope._roots = self.tables[level]
                 scope = scope._parent
 
     # --- keeping ---
 
-    def keep(self, scope: ScopeState, token: Any, root: RootFunction, nowait: RootNowait | None) -> None:
+    def keep(self, scope: ScopeState, token: object, root: RootFunction, nowait: RootNowait | None) -> None:
         """Let the next ``get`` of *token* find its root at once."""
         level = scope._level
         if lasting(token) is not token:  # a table would take it for another one, or not at all
@@ -207,7 +208,7 @@ class RootTable:
                 if nowait is not None and not overridden:
                     self.tables_nowait[level][token] = nowait
 
-    def from_aside(self, scope: ScopeState, token: Any, *, builds: bool) -> RootFunction | None:
+    def from_aside(self, scope: ScopeState, token: object, *, builds: bool) -> RootFunction | None:
         """
         Return the root of *token* that was set aside when an override came into force, or None; the next get is quicker.
 
@@ -231,7 +232,7 @@ class RootTable:
                     scope._roots[token] = self._looking_first(token, root)
             return root
 
-    def _looking_first(self, token: Any, root: RootFunction) -> RootFunction:
+    def _looking_first(self, token: object, root: RootFunction) -> RootFunction:
         """Return *root* so that it first looks whether some override may be in force here; then the cold path knows more."""
         everywhere = self.everywhere
 
@@ -242,7 +243,7 @@ class RootTable:
 
         return look
 
-    def _looking_first_for(self, token: Any, value: object) -> RootFunction:
+    def _looking_first_for(self, token: object, value: object) -> RootFunction:
         """Return the same for a built container value: in one coroutine."""
         in_force, everywhere = IN_FORCE.get, self.everywhere
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Hashable
+from collections.abc import Callable, Collection, Coroutine
 from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -28,6 +28,7 @@ __all__ = [
     "RootFunction",
     "RootNowait",
     "ScopeState",
+    "ThreadWaiters",
 ]
 
 
@@ -91,6 +92,17 @@ class Held:
 Finalizer: TypeAlias = "AsyncGeneratorType[Any, Any] | GeneratorType[Any, Any, Any] | MethodType | Held"
 
 
+class ThreadWaiters(dict[int, list[Callable[[Any], None]]]):
+    """
+    Who waits in a scope that was entered with a plain ``with``; by them it is known.
+
+    Any number of threads may use it, each value is claimed under the lock, and nothing in it is awaited: a build that
+    waits for its loop would be waited for by blocking that loop.
+    """
+
+    __slots__ = ()
+
+
 class ScopeState:
     """
     What a scope, or a container, holds.
@@ -114,14 +126,14 @@ class ScopeState:
     _finalizers: Finalizer | list[Finalizer] | None  #: see `push`
     _in_flight: int  #: gets in flight that await, plus CLOSING
     _parent: ScopeState  #: the scope or container around this one; NOWHERE of a container
-    _roots: dict[Hashable, RootFunction]  #: what is asked for -> its root
+    _roots: dict[object, RootFunction]  #: what is asked for -> its root
     _values: list[Any]  #: by slot, UNSET or FLIGHT where there is none
     _waiters: dict[int, list[Callable[[Any], None]]] | None  #: who waits, by slot
 
     # --- facts of the class that a container makes for each level, or of the container itself ---
 
     _level: int = -1
-    _roots_nowait: dict[Hashable, RootNowait] = CLOSED  #: what is asked for -> its root for get_nowait
+    _roots_nowait: dict[object, RootNowait] = CLOSED  #: what is asked for -> its root for get_nowait
     _singletons: Singletons  #: the values of its container
     _root_table: RootTable  #: what its container has found out about tokens
     #: every build has to be seen, so that no code may be generated that builds without telling
@@ -130,10 +142,13 @@ class ScopeState:
     _innermost = False
     #: carried out call by call, always
     _interpreted = False
-    #: several threads may claim its values; see `ByThreads`
-    _by_threads = False
     #: whoever leaves it open is told
     _warns_open = True
+
+    @property
+    def _by_threads(self) -> bool:
+        """Whether any number of threads may use it: it was entered with a plain ``with``, see `ThreadWaiters`."""
+        return type(self._waiters) is ThreadWaiters
 
     def _at(self, level: int) -> ScopeState:
         """Return the scope of *level* that this is, or lies in."""
@@ -159,14 +174,14 @@ class ScopeState:
         def _name(self) -> str: ...
         @property
         def _title(self) -> str: ...
-        def _get_cold(self, token: Any) -> Coroutine[Any, Any, Any]: ...
+        def _get_cold(self, token: object) -> Coroutine[Any, Any, Any]: ...
         def scope(self, context: Any = None, /, *, level: str | None = None) -> Any: ...
         def get(self, token: Any, /) -> Coroutine[Any, Any, Any]: ...
         def get_nowait(self, token: Any, /) -> Any: ...
         def _check_open(self) -> None: ...
         def _standing(self) -> ScopeState: ...
         def _shown(self) -> ScopeState: ...
-        def _find(self, token: Any) -> Root: ...
+        def _find(self, token: object) -> Root: ...
         def _elsewhere(self, site: Site | tuple[type, Any]) -> Answers | None: ...
         def _shares(self, site: Site | tuple[type, Any]) -> bool: ...
         def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]: ...
@@ -186,8 +201,8 @@ if TYPE_CHECKING:
     class Answers(ScopeState):
         """A scope as an override shows it: attributes and handles that others hold are answered here."""
 
-        def _attribute(self, which: Any, holder: object, key: Any) -> Coroutine[Any, Any, Any]: ...
-        def _attribute_nowait(self, which: Any, holder: object, key: Any) -> Any: ...
+        def _attribute(self, which: object, holder: object, key: object) -> Coroutine[Any, Any, Any]: ...
+        def _attribute_nowait(self, which: object, holder: object, key: object) -> Any: ...
 
 
 #: Stands where a container would have what is around it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..state.context import EXITING
 from ..state.slots import Finalizer, Held
@@ -37,9 +37,10 @@ class OwnerTask:
     #: a cancellation that arrives at who closes is raised when this has been left; a container's closing task swallows it
     tells_cancellation = True
 
-    async def loop_ends(self) -> None:
-        """Somebody from outside cancels the task: the loop ends.  See to it that everything is left, here and elsewhere."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # the rooms that build have tasks of two kinds
+
+        async def loop_ends(self) -> None:
+            """Somebody from outside cancels the task: the loop ends.  See to it that all is left, here and elsewhere."""
 
     async def obey(self) -> None:
         """Leave what is commanded until nothing is left."""

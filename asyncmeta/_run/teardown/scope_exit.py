@@ -12,7 +12,7 @@ from typing import Any, Final, Self, cast
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
-from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState
+from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
 from ..state.waiting import LOCK, scopes_above, wake
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 from .unwinding import let_unwind
@@ -89,14 +89,17 @@ class ScopeExit(ScopeState):
     # --- entering and closing ---
 
     async def __aenter__(self) -> Self:
-        if self._roots is CLOSED:
+        if self._roots is CLOSED or self._waiters is not None:
             self._check_open()
+            if self._by_threads:
+                raise ContainerError(f"{self._name} was entered with a plain `with`, and a scope is entered one way")
         return self
 
     def __enter__(self) -> Self:
         self._check_open()
         if self._level != CONTAINER_LEVEL and not self._by_threads:
-            self.__class__ = class_by_threads(type(self))
+            # Generated code, which claims without a lock, is for the others: no root is found here at once.
+            self._waiters, self._roots = ThreadWaiters(self._waiters or {}), {}
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -370,44 +373,6 @@ class ScopeExit(ScopeState):
             waiting = self._waiters.pop(key, ()) if self._waiters else ()
         for told in waiting:
             told(None)
-
-
-class ByThreads:
-    """
-    Mixed into the class of a scope that was entered with a plain ``with``.
-
-    Any number of threads may use it, each value is claimed under the lock, and nothing in it is awaited: a build that
-    waits for its loop would be waited for by blocking that loop.  Generated code, which claims without a lock, is for
-    the others.
-    """
-
-    __slots__ = ()
-
-    _by_threads = True
-    _innermost = False  # of injected functions, too, the code is for the others
-
-    def get(self, token: Any, /) -> Any:
-        return self._get_cold(token)  # type: ignore[attr-defined]  # this and the rest: mixed into scopes
-
-    async def __aenter__(self) -> Any:
-        raise ContainerError(f"{self._name} was entered with a plain `with`, and a scope is entered one way")  # type: ignore[attr-defined]
-
-    def _enter_flight(self) -> None:
-        with LOCK:
-            super()._enter_flight()  # type: ignore[misc]
-
-    def _leave_flight(self) -> None:
-        with LOCK:
-            super()._leave_flight()  # type: ignore[misc]
-
-
-def class_by_threads(cls: Any) -> Any:
-    """Return what a scope of *cls* becomes when it is entered with a plain ``with``."""
-    found = cls.__dict__.get("_class_by_threads")
-    if found is None:
-        found = type("Scope", (ByThreads, cls), {"__slots__": (), "__module__": cls.__module__})
-        cls._class_by_threads = found
-    return found
 
 
 def _setter(event: threading.Event) -> Callable[[Any], None]:
