@@ -7,7 +7,7 @@ Start with `AsyncServiceBase`, `inject_dependency` and `Container`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Token
+from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Named, Token
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
@@ -73,6 +73,7 @@ __all__ = [  # in the plain order of text
     "Lifetime",
     "Middleware",
     "MissingDependencyError",
+    "Named",
     "Next",
     "Observation",
     "Observer",

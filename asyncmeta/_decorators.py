@@ -150,7 +150,7 @@ def inject_dependency(
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
-    multi: bool = False,
+    multi: Hashable = False,
     replace: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
@@ -164,7 +164,7 @@ def inject_dependency(
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
-    multi: bool = False,
+    multi: Hashable = False,
     replace: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
@@ -178,7 +178,7 @@ def inject_dependency(
     lifetime: _Lifetime | None = None,
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
-    multi: bool = False,
+    multi: Hashable = False,
     replace: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
@@ -204,7 +204,8 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
         on: The service class to register on.
         also: More tokens for the same value; "bases" of the class that is made, all but ``object``, ``ABC``, ``Protocol`` and
             ``Generic``, a generic one with its argument.
-        multi: One of several values of this token: ask for ``All[token]``.
+        multi: One of several values of this token: ask for ``All[token]``.  A name instead of True lets it be chosen from
+            ``Named[token]``.
         replace: Win over another module's registration in the same layer.
         timeout: Seconds for the factory's own run, of a service for its ``on_startup``; None waits for ever.
         in_thread: Run a synchronous factory in a worker thread.

@@ -78,7 +78,7 @@ FACE = """
     All AmbiguousDependencyError AsyncDependencyDescriptor AsyncDependencyError AsyncMeta AsyncMetaError
     AsyncServiceBase Build BuildTimeoutError CaptiveDependencyError CheckReport CircularDependencyError ClosedError
     Container ContainerError DeclarationError Event Factory FactoryError FinalizationErrors From GraphError
-    GraphErrors HealthReport INJECTED Inject Lazy Lifetime Middleware MissingDependencyError Next Observation
+    GraphErrors HealthReport INJECTED Inject Lazy Lifetime Middleware MissingDependencyError Named Next Observation
     Observer Overrides Provider ProviderGroup Providers Scope ScopeError StartReport Timing Token WrongLoopError inject_dependency
     injected
 """.split()

@@ -13,13 +13,23 @@ import typing_extensions as te
 from .._compat import annotations_of
 from .._names import Place, is_a, name_of, place_of_caller
 from ..errors import DeclarationError
-from .keys import Token, token_key
+from .keys import Token, is_hashable, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
 from .yields import refuse_used_yield
 
-__all__ = ["BODY", "Written", "also_keys", "enter", "enter_body", "refuse_class", "registration_of", "value_registration"]
+__all__ = [
+    "BODY",
+    "Written",
+    "also_keys",
+    "check_name",
+    "enter",
+    "enter_body",
+    "refuse_class",
+    "registration_of",
+    "value_registration",
+]
 
 #: In the namespace of a service class's body: what its decorators have written so far.
 BODY = "__asyncmeta_body__"
@@ -89,8 +99,9 @@ def registration_of(
         if maker.function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
         multi = given.get("multi", False)
-        if type(multi) is not bool or type(written.replace) is not bool:
-            raise DeclarationError("multi and replace are True or False")
+        check_name(multi)
+        if type(written.replace) is not bool:
+            raise DeclarationError("replace is True or False")
         lives = given.get("lifetime")
         if lives is None:
             registry = registry_of(maker.cls)
@@ -106,6 +117,12 @@ def registration_of(
     return Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
+
+
+def check_name(multi: Any) -> None:
+    """Refuse what is neither True, False nor a name for ``multi``."""
+    if multi is None or not is_hashable(multi):
+        raise DeclarationError(f"multi is True or False, or the name of a member, a hashable; not {name_of(type(multi))}")
 
 
 def also_keys(others: Any, key: Hashable, cls: type | None, *, any_token: bool = True) -> tuple[Hashable, ...]:

@@ -14,7 +14,7 @@ import typing_extensions as te
 from .._compat import referred
 from .guarded import alias_text
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
-from .tokens import MISSING, Factory, Inject, Lazy, Token, _Collect
+from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
 __all__ = [
     "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of",
@@ -213,7 +213,7 @@ class _Reading:
         return collections.abc.Callable[taken, self.argument(given, marked=False)]
 
     def _generic(self, form: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
-        handle = origin is Lazy or origin is Factory
+        handle = origin is Lazy or origin is Factory or origin is Named
         fresh = tuple([self.argument(argument, marked=handle) for argument in arguments])
         parameters = getattr(origin, "__parameters__", ())
         if isinstance(parameters, tuple) and any(default_of(one) is not MISSING for one in parameters):

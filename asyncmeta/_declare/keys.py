@@ -10,7 +10,7 @@ from .._names import is_a, name_of
 from ..errors import DeclarationError
 from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of, without_names
 from .texts import Evaluate, lenient
-from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Token, _Collect, is_hashable
+from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Named, Token, _Collect, is_hashable
 
 __all__ = [
     "INJECTED",
@@ -23,6 +23,7 @@ __all__ = [
     "Inject",
     "Lazy",
     "Missing",
+    "Named",
     "Token",
     "ask_for",
     "is_hashable",
@@ -40,7 +41,8 @@ class Ask:
     """
     What one parameter, attribute or call of ``get`` asks for.
 
-    kind is ``"value"``, ``"lazy"``, ``"factory"`` or ``"all"``; of the last three *inner* says what of.
+    kind is ``"value"``, ``"lazy"``, ``"factory"``, ``"named"``, ``"all"`` or ``"member"``; of handles *inner* says what of, and
+    the keys of a member are the key and its name.
     """
 
     __slots__ = ("about", "fallback", "inner", "keys", "kind", "listed", "optional")
@@ -207,6 +209,8 @@ def _ask_of(form: Any) -> Ask:
         return inner.but(keys=(form, *inner.keys), optional=True)
     if origin is Lazy or origin is Factory:
         return Ask("lazy" if origin is Lazy else "factory", (), inner=_ask_of(typing.get_args(form)[0]))
+    if origin is Named:
+        return Ask("named", (), inner=_ask_of(typing.get_args(form)[0]))
     plain = form if origin is None else without_names(form)
     return Ask("value", (form,)) if plain is form or plain == form else Ask("value", (form, plain), about=form)
 
@@ -224,7 +228,7 @@ def _ask_annotated(form: Any) -> Ask:
         return Ask("all", (_ask_of(normal(token)).keys[0],))
     if token is not MISSING:
         meant = ask_for(token)
-        if plain.kind in ("lazy", "factory") and meant.kind == "value":
+        if plain.kind in ("lazy", "factory", "named") and meant.kind == "value":
             # The annotation says what arrives, a handle; the token says of what.
             return Ask(plain.kind, (), inner=meant.but(optional=plain.optional or _is_optional(plain.inner), fallback=fallback))
         listed = annotated is list or typing.get_origin(annotated) is list

@@ -17,7 +17,7 @@ from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
-from .entries import also_keys, refuse_class
+from .entries import also_keys, check_name, refuse_class
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
@@ -44,7 +44,7 @@ class Provider(TypedDict, total=False):
     value: Any
     deps: Sequence[Hashable]
     inject: Sequence[Hashable]
-    multi: bool
+    multi: Hashable
     scope: str
     lifetime: str
     also: Sequence[Hashable] | Literal["bases"]
@@ -342,8 +342,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     kind = kinds[0] if kinds else CLASS
     word, thing = given.get(kind, ("provide", plain_of(key)))
     multi = given.get("multi", ("", False))[1]
-    if type(multi) is not bool:
-        raise DeclarationError(f"multi is True or False, not {called(multi)}")
+    check_name(multi)
     for other in ("deps", "lifetime"):
         if other in given and kind in (VALUE, EXISTING) and not (other == "deps" and not given[other][1]):
             what = "a value is there already" if kind is VALUE else "what exists is made elsewhere"
@@ -393,7 +392,7 @@ def _class_registration(
     deps: tuple[Any, ...] | None,
     lifetime: str | None,
     place: Place,
-    multi: bool = False,
+    multi: Hashable = False,
     named: bool = False,
 ) -> Registration:
     maker = maker_of(cls)

@@ -44,6 +44,7 @@ class Registration:
         "maker",
         "module",
         "multi",
+        "named",
         "options",
         "order",
         "rivals",
@@ -59,7 +60,7 @@ class Registration:
         place: Place,
         *,
         also: tuple[Hashable, ...] = (),
-        multi: bool = False,
+        multi: Hashable = False,
         module: str | None = None,
         attribute: str | None = None,
         options: Options = PLAIN,
@@ -69,7 +70,9 @@ class Registration:
         self.lifetime = lifetime
         self.written_at = place  #: where the act of registering stands
         self.also = also
-        self.multi = multi
+        self.multi = multi is not False  #: one of several values of its key
+        #: the one name among them by which it may be chosen
+        self.named: tuple[Hashable, ...] = () if isinstance(multi, bool) else (multi,)
         self.module = module  #: who wrote it; None where that does not matter
         self.attribute = attribute  #: the name under which a factory method stands in its class, else None
         self.options = options

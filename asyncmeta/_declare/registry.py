@@ -173,6 +173,11 @@ class Registry:
                     str(registration.place),
                 )
             if isinstance(there, list):
+                former = [one for one in there if registration.named and one.named == registration.named]
+                if replace or registration.module is None:
+                    there = [one for one in there if one not in former]
+                elif not any(run_again(one, registration) for one in former):
+                    registration.rivals = tuple(former)
                 fresh.append((key, with_one_more(there, registration)))
             else:
                 if not replace and registration.module is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
 from typing import Annotated, Any, Final, Generic, final
 
 import typing_extensions as te
@@ -19,6 +19,7 @@ __all__ = [
     "Inject",
     "Lazy",
     "Missing",
+    "Named",
     "Token",
     "is_hashable",
 ]
@@ -204,6 +205,16 @@ class Lazy(Generic[T_co]):
 
     def __reduce__(self) -> str:
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
+
+
+class Named(Mapping[Any, Lazy[T_co]], Generic[T_co]):
+    """
+    The members of a ``multi`` key that have names, each fetched when it is awaited: ``await models[settings.llm]``.
+
+    A read-only mapping.  Every member is checked with the rest; only what is chosen is built.
+    """
+
+    __slots__ = ()
 
 
 class Factory(Generic[T_co]):

@@ -26,7 +26,7 @@ from .graph import Graph
 from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
-    "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
+    "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
     "problem_error", "reached_from",
 ]  # fmt: skip
 
@@ -188,7 +188,12 @@ def reached_from(graph: Graph, starts: Iterable[Node]) -> list[Node]:
     return _reach(graph, starts, {}, frozenset())
 
 
-def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[Node]) -> list[Node]:
+def built_with(graph: Graph, starts: Iterable[Node]) -> list[Node]:
+    """Return *starts* and all that they lead to but for what somebody chooses later from a named collection."""
+    return _reach(graph, starts, {}, frozenset(), choices=False)
+
+
+def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[Node], *, choices: bool = True) -> list[Node]:
     """Return every node that *starts* lead to, eagerly or late, users before what they use."""
     reached: list[Node] = []
     pending: list[Node] = []
@@ -204,6 +209,8 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
         for several in (edges, node.late):
             for edge in several:
                 target = edge.target
+                if not choices and target.chooses:
+                    continue
                 for other in (target.node,) if target.node is not None else target.nodes:
                     if other not in parents and other not in sound:
                         parents[other] = (node, edge)

@@ -16,7 +16,9 @@ from .._names import Place, close_to, name_of
 from ..errors import ScopeError
 from .nodes import CONTEXT, Node, Problem
 
-__all__ = ["context_levels", "context_node", "giving", "handing_on", "highest", "overridden", "problems_of"]
+__all__ = [
+    "context_levels", "context_node", "giving", "handing_on", "highest", "is_whole", "overridden", "problems_of", "with_names",
+]  # fmt: skip
 
 
 def context_levels(
@@ -76,6 +78,18 @@ def highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, in
         if isinstance(entry, Registration) and not entry.bare:
             return entry, position
     return None
+
+
+def is_whole(entry: Registration | list[Registration] | None) -> bool:
+    """Tell whether what an override says of a multi key is all of it: members that have names stand for those alone."""
+    return entry is not None and not (isinstance(entry, list) and entry and all(one.named for one in entry))
+
+
+def with_names(lower: list[Node], higher: list[Node]) -> list[Node]:
+    """Return the members of a multi key of two layers: one of the higher takes the place of that of its name."""
+    names = {node.registration.named: node for node in higher if node.registration.named}
+    found = [names.pop(node.registration.named, node) for node in lower]
+    return found + [node for node in higher if node not in found]
 
 
 def overridden(registration: Registration, owner: type) -> Maker:

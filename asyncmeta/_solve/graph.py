@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
-from .._declare.keys import INJECTED, MISSING, ask_for, is_hashable, plain_of
+from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable, plain_of
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
@@ -234,6 +234,14 @@ class Graph(Lookup):
         if ask.kind == "all":
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
+        if ask.kind == "named":
+            return self._named_members(site)
+        if ask.kind == "member":
+            key, name = ask.keys
+            for node in self._members(site, key):
+                if node.registration.named == (name,):
+                    return node.target
+            raise Absent
         if ask.kind == "factory":
             assert ask.inner is not None
             served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
@@ -266,6 +274,31 @@ class Graph(Lookup):
         if ask.fallback is not MISSING:
             return Target(CONSTANT, value=ask.fallback)
         raise Absent
+
+    def _members(self, site: Site, key: Hashable) -> tuple[Node, ...]:
+        found = self.find(site.view, key, self._shadower(site, key))
+        members = found if isinstance(found, tuple) else ()
+        for node in members:
+            if node.registration.rivals:
+                raise Ambiguous(node.registration)
+        return members
+
+    def _named_members(self, site: Site) -> Target:
+        """Return what serves a named collection: a handle that leads to all that have names, late."""
+        assert site.ask.inner is not None
+        for key in site.ask.inner.keys:
+            nodes = tuple([node for node in self._members(site, key) if node.registration.named])
+            asked = Site(site.ask, site.view, site.name, site.place, site.user, site.level)
+            for node in nodes:
+                (name,) = node.registration.named
+                one = f"{site.name}[{name!r}]"
+                asked.members[name] = Site(Ask("member", (key, name)), site.view, one, site.place, site.user, site.level)
+            if nodes:
+                return Target(LATE, nodes=nodes, site=asked)
+        if site.ask.optional:
+            raise Absent
+        name = name_of(site.ask.inner.key)
+        raise Absent(f'no member of {name} has a name: @inject_dependency({name}, multi="...")')
 
     def _of_level(self, key: Hashable, found: Node, site: Site) -> Node:
         """Return what gives a context value to who asks at *site*: of several levels, the nearest around it has its own."""

@@ -13,7 +13,7 @@ from .._declare.makers import SYNC, maker_of, misfit_hooks, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import Place, is_a
-from .found import context_levels, context_node, handing_on, highest, overridden, problems_of
+from .found import context_levels, context_node, handing_on, highest, is_whole, overridden, problems_of, with_names
 from .generics import (
     DEEPEST,
     Binding,
@@ -332,9 +332,9 @@ class Lookup:
         layers = self.layers_of(view)
         over = len(self.over)
         shared = over + len(layers) - len(self.layers)
-        # An override replaces the whole list.
-        first = next((position for position in range(start, over) if key in layers[position].entries), None)
-        positions = range(len(layers) - 1, start - 1, -1) if first is None else (first,)
+        # An override replaces the whole list, unless it says which members it means.
+        first = next((position for position in range(start, over) if is_whole(layers[position].entries.get(key))), None)
+        positions = range(len(layers) - 1 if first is None else first, start - 1, -1)
         opened = open_key_of(key)
         found: list[Node] = []
         for position in positions:
@@ -349,7 +349,7 @@ class Lookup:
                         bound = bound_entries(entry, candidate, opened)
                         here += [self.node(one, where, rank, key, binding) for one, binding in bound]
                 here.sort(key=lambda node: node.registration.order)
-            found += here
+            found = with_names(found, here)
         return tuple(found)
 
     def _generic(self, view: type | None, key: Hashable, below: Node | None = None) -> Node | tuple[Node, ...] | None:

@@ -34,7 +34,7 @@ DEFAULT = "default"  #: nothing provides it: a constant, in place of which the c
 class Site:
     """A place that asks: what for, and in which view it is looked up."""
 
-    __slots__ = ("ask", "level", "name", "place", "user", "view")
+    __slots__ = ("ask", "level", "members", "name", "place", "user", "view")
 
     def __init__(
         self, ask: Ask, view: type | None, name: str, place: Place | None, user: Node | None = None, level: int | None = None
@@ -45,6 +45,7 @@ class Site:
         self.place = place
         self.user = user  #: the node that asks, whose own key means what it shadows
         self.level = level  #: of the scope that is asked, where no node asks
+        self.members: dict[Hashable, Site] = {}  #: of a named collection: by name the place that asks for the one
 
 
 class Target:
@@ -66,6 +67,11 @@ class Target:
         self.nodes = nodes  #: LIST
         self.value = value  #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT
         self.site = site  #: LATE: what the handle asks for when it is awaited
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it is a collection, one of whose members is chosen later."""
+        return self.site is not None and bool(self.site.members)
 
     @property
     def makes(self) -> bool:

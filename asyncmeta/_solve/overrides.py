@@ -66,9 +66,16 @@ def read_overrides(overrides: Overrides, graph: Graph, place: Place) -> Registry
 def _values(token: Any, value: object, place: Place, multi: Any) -> list[Registration]:
     if not multi(token_key(token)):
         return [value_registration(token, value, place)]
+    if isinstance(value, Mapping) and value:
+        chosen = [(name, value_registration(token, one, place)) for name, one in value.items()]
+        for name, registration in chosen:
+            registration.multi, registration.named = True, (name,)
+        return [registration for _, registration in chosen]
     if not isinstance(value, list | tuple):
         raise DeclarationError(
-            f"{name_of(token)} is registered with multi=True: override it with a list, which replaces the whole", str(place)
+            f"{name_of(token)} is registered with multi=True: override it with a list, which replaces the whole, or with a "
+            "mapping from the names of members to values",
+            str(place),
         )
     found = [value_registration(token, one, place) for one in value]
     for registration in found:

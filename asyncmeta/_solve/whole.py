@@ -13,7 +13,7 @@ from .._declare.registry import layers_of, registry_of
 from .._declare.yields import rest_is_skipped
 from .._names import name_of, name_of_callable, place_of_function
 from .arguments import is_argument, takes_arguments
-from .checks import declared_nodes, listed_nodes, problem_error, reached_from
+from .checks import built_with, declared_nodes, listed_nodes, problem_error, reached_from
 from .graph import Graph
 from .nodes import CONTAINER, Node, place_of
 from .plan import unit_of
@@ -56,7 +56,8 @@ def nodes_to_start(graph: Graph) -> list[Node]:
     nodes, problems = declared_nodes(graph)
     for error in problems:
         raise error
-    reached = reached_from(graph, [node for node in nodes if answers(graph, node)])
+    # A member with a name is built where somebody chooses it, or takes them all.
+    reached = built_with(graph, [node for node in nodes if not node.registration.named and answers(graph, node)])
     for node in reached:
         for problem in node.problems:
             if not is_argument(node, problem):

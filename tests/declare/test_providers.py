@@ -111,8 +111,8 @@ MISTAKES = [
     ([{"provide": "x", "use_existing": Thing, "inject": [Thing]}], "inject has nothing to do beside use_existing"),
     ([{"provide": "x", "value": 1, "scope": "scoped"}], "scope has nothing to do beside value"),
     ([{"provide": "x", "use_existing": Thing, "lifetime": "transient"}], "lifetime has nothing to do beside use_existing"),
-    ([{"provide": "x", "value": 1, "multi": 1}], "multi is True or False, not a int"),
-    ([{"provide": "x", "value": 1, "multi": None}], "multi is True or False, not None"),
+    ([{"provide": "x", "value": 1, "multi": []}], "multi is True or False, or the name of a member, a hashable; not list"),
+    ([{"provide": "x", "value": 1, "multi": None}], "multi is True or False, or the name of a member, a hashable; not NoneType"),
     ([{"provide": Thing, "scope": "singelton"}], 'scope is .*, not "singelton"; did you mean singleton'),
     ([{"provide": Thing, "lifetime": "forever"}], 'not "forever"; a level of your own'),
     ([{"provide": Thing, "lifetime": None}], "lifetime is .*, not None"),
@@ -166,7 +166,7 @@ def test_values_are_not_told():
         {"provide": "x", "value": "secret", "scope": "scoped"},
         {"provide": "x", "use_factory": "secret"},
         {"provide": "x", "use_class": "secret"},
-        {"provide": "x", "value": "secret", "multi": "secret"},
+        {"provide": "x", "value": "secret", "multi": ["secret"]},
     ):
         with pytest.raises(DeclarationError) as caught:
             create_injector([provider])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..._declare.tokens import Factory
+from ..._declare.tokens import Factory, Named
 from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Unit, unit_with_arguments
@@ -196,9 +196,43 @@ class LazyHandle(Cell):
         return self._value
 
 
-def lazy_handle(scope: ScopeState, site: Site) -> LazyHandle:
-    """Return the handle for a ``Lazy[T]`` parameter of something that *scope* makes."""
-    return LazyHandle(scope, site)
+class NamedHandle(Named[Any]):
+    """What a ``Named[T]`` parameter receives."""
+
+    __slots__ = ("_handles", "_scope", "_site")
+
+    def __init__(self, scope: ScopeState, site: Site) -> None:
+        self._scope, self._site = scope, site
+        self._handles: dict[Any, LazyHandle] = {}
+
+    def __getitem__(self, name: Any) -> LazyHandle:
+        handle = self._handles.get(name)
+        if handle is None:
+            member = self._site.members.get(name)
+            if member is None:
+                names = {name_of(one): one for one in self._site.members}
+                near = close_to(name_of(name), names)
+                known = f"did you mean {near[0]}?" if near else f"its names are {', '.join(names) or 'none'}"
+                raise KeyError(f"no {name_of(self._site.ask.key)} goes by {name_of(name)}; {known}")
+            handle = self._handles.setdefault(name, LazyHandle(self._scope, member))
+        return handle
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._site.members)
+
+    def __len__(self) -> int:
+        return len(self._site.members)
+
+    def __repr__(self) -> str:
+        return f"<Named {name_of(self._site.ask.key)}: {', '.join(map(name_of, self._site.members))}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
+
+
+def lazy_handle(scope: ScopeState, site: Site) -> LazyHandle | NamedHandle:
+    """Return the handle for a ``Lazy[T]`` or ``Named[T]`` parameter of something that *scope* makes."""
+    return NamedHandle(scope, site) if site.ask.kind == "named" else LazyHandle(scope, site)
 
 
 class FactoryHandle(Factory[Any]):
