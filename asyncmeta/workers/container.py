@@ -265,6 +265,10 @@ class WorkerContainer:
             return begin(filled(as_it_is, function)).wait()
         return Here(function).begin(begin)
 
+    @overload
+    async def arun(self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **named: P.kwargs) -> R: ...
+    @overload
+    async def arun(self, function: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> R: ...
     async def arun(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
         """
         Do what `run` does, awaited: in the container's loop, which is the running one where nothing has opened it yet.
