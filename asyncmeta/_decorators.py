@@ -152,6 +152,7 @@ def inject_dependency(
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
     replace: bool = False,
+    around: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
     concurrent: bool = False,
@@ -166,6 +167,7 @@ def inject_dependency(
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
     replace: bool = False,
+    around: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
     concurrent: bool = False,
@@ -180,6 +182,7 @@ def inject_dependency(
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
     replace: bool = False,
+    around: bool = False,
     timeout: float | None = None,
     in_thread: bool = False,
     concurrent: bool = False,
@@ -207,6 +210,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
         multi: One of several values of this token: ask for ``All[token]``.  A name instead of True lets it be chosen from
             ``Named[token]``.
         replace: Win over another module's registration in the same layer.
+        around: Stand around what the layer has for the key so far, and get that by asking for it; in the order of writing.
         timeout: Seconds for the factory's own run, of a service for its ``on_startup``; None waits for ever.
         in_thread: Run a synchronous factory in a worker thread.
         concurrent: Build a scoped value beside others.
@@ -232,7 +236,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     return _Decorator(token, options, Place(frame.f_code.co_filename, frame.f_lineno))
 
 
-_OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "timeout", "in_thread", "concurrent", "health"})
+_OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "around", "timeout", "in_thread", "concurrent", "health"})
 
 
 @overload

@@ -108,9 +108,20 @@ class MissingDependencyError(_Problem, LookupError):
 
 
 class CircularDependencyError(_Problem):
-    """Something needs itself, directly or through others; the path ends where it began."""
+    """
+    Something needs itself, directly or through others; the path ends where it began.
+
+    Attributes:
+        hint: A sentence about this very case, or "".
+    """
+
+    def __init__(self, key: str, path: Sequence[str] = (), where: str = "", hint: str = "") -> None:
+        self.hint = hint
+        super().__init__(key, path, where, hint)
 
     def __str__(self) -> str:
+        if self.hint:
+            return f"{self.key} needs itself{f' ({self.where})' if self.where else ''}\n  {arrow(self.path)}\n  {self.hint}"
         place = f" ({self.where})" if self.where else ""
         return (
             f"{self.key} needs itself{place}\n  {arrow(self.path)}\n"

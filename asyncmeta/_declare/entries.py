@@ -100,8 +100,10 @@ def registration_of(
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
         multi = given.get("multi", False)
         check_name(multi)
-        if type(written.replace) is not bool:
-            raise DeclarationError("replace is True or False")
+        if type(written.replace) is not bool or type(given.get("around", False)) is not bool:
+            raise DeclarationError("replace and around are True or False")
+        if given.get("around") and (multi is not False or written.replace):
+            raise DeclarationError("around=True stands around one value: it goes with neither multi nor replace")
         lives = given.get("lifetime")
         if lives is None:
             registry = registry_of(maker.cls)
@@ -114,9 +116,11 @@ def registration_of(
         if error.where:
             raise
         raise wrong(error.message) from None
-    return Registration(
+    registration = Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
+    registration.around = given.get("around", False)
+    return registration
 
 
 def check_name(multi: Any) -> None:

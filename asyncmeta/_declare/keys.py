@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import typing
 from collections.abc import Hashable
 from typing import Annotated, Any
@@ -215,6 +216,10 @@ def _ask_of(form: Any) -> Ask:
     return Ask("value", (form,)) if plain is form or plain == form else Ask("value", (form, plain), about=form)
 
 
+#: A list is one of these: what is annotated so takes all values of a multi key.
+_LISTS = (list, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+
+
 def _ask_annotated(form: Any) -> Ask:
     annotated, *marks = typing.get_args(form)
     plain = _ask_of(annotated)
@@ -231,7 +236,7 @@ def _ask_annotated(form: Any) -> Ask:
         if plain.kind in ("lazy", "factory", "named") and meant.kind == "value":
             # The annotation says what arrives, a handle; the token says of what.
             return Ask(plain.kind, (), inner=meant.but(optional=plain.optional or _is_optional(plain.inner), fallback=fallback))
-        listed = annotated is list or typing.get_origin(annotated) is list
+        listed = annotated in _LISTS or typing.get_origin(annotated) in _LISTS
         return meant.but(optional=plain.optional or meant.optional, fallback=fallback, listed=listed)
     if naming is not MISSING:
         plain = _named(plain, naming)

@@ -36,9 +36,11 @@ class Registration:
 
     __slots__ = (
         "also",
+        "around",
         "attribute",
         "bare",
         "entry",
+        "inner",
         "key",
         "lifetime",
         "maker",
@@ -82,6 +84,8 @@ class Registration:
         self.bare = False
         #: places that those had who were registered before by the same code; the next of them takes one
         self.spare: list[int] = []
+        self.around = False  #: stands around what its layer has so far, and does not replace it
+        self.inner: Registration | None = None  #: what it stands around
         self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
 
     @property

@@ -179,6 +179,9 @@ class Registry:
                 elif not any(run_again(one, registration) for one in former):
                     registration.rivals = tuple(former)
                 fresh.append((key, with_one_more(there, registration)))
+            elif registration.around:
+                if not _wrap(there, registration):
+                    fresh.append((key, registration))
             else:
                 if not replace and registration.module is not None:
                     rivals = (*registration.rivals, *there.rivals, there)
@@ -271,6 +274,20 @@ class Registry:
         self.middleware, self.place = other.middleware, other.place
         self.entries, self.listed = dict(other.entries), dict(other.listed)
         self.waiting = list(other.waiting)
+
+
+def _wrap(there: Registration, registration: Registration) -> bool:
+    """Put *registration* around *there*; where its code was run before, in the place of its former self. True: further in."""
+    outer, former = None, there
+    while former.inner is not None and not run_again(former, registration):
+        outer, former = former, former.inner
+    if not run_again(former, registration):
+        registration.inner = there
+        return False
+    registration.inner = former.inner
+    if outer is not None:
+        outer.inner = registration
+    return outer is not None
 
 
 def _made_later(make: Callable[[], Registration]) -> tuple[Registration, bool]:

@@ -270,7 +270,11 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
         return AmbiguousDependencyError(name, (*steps, name), where, problem.places)
     if problem.kind == "circular":
         assert node is not None
-        return CircularDependencyError(node.name, (*steps, node.name), where)
+        hint = (
+            f"{problem.edge} asks for its own key, which means what {node.maker.name} stands in front of: no layer below has "
+            f"{name}, and nothing that was written before in this one (around=True)"
+        )
+        return CircularDependencyError(node.name, (*steps, node.name), where, hint)
     drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
     return GraphError(f"{problem.hint} ({where}){drawn}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from collections.abc import Hashable, Iterable, Iterator
@@ -398,7 +399,7 @@ class Graph(Lookup):
                 "it is registered (a string in Annotated is a name)"
             )
         if not isinstance(key, type) or typing.get_origin(key) is not None:
-            return self._why_not(key)
+            return self._why_not(key) or self._all_meant(key)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
         below = [
@@ -412,7 +413,19 @@ class Graph(Lookup):
                 f"{', '.join(below[:3])} {'is' if len(below) == 1 else 'are'} registered, but a base class or Protocol is no token "
                 f"for its subclasses: say also=[{name_of(key)}]"
             )
+        above = [name_of(base) for base in key.__mro__[1:-1] if any(base in layer.entries for layer in self.layers)]
+        if above:
+            return f"{above[0]}, its base, is registered, and may be any such: ask for {above[0]}, or register {name_of(key)}"
         return ""
+
+    def _all_meant(self, key: Hashable) -> str:
+        """Return what to say of a list of what has several values."""
+        arguments = typing.get_args(key)
+        lists = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+        if typing.get_origin(key) not in lists or not arguments or not is_hashable(arguments[0]):
+            return ""
+        several = any(isinstance(layer.entries.get(arguments[0]), list) for layer in self.layers)
+        return several_hint(arguments[0]) if several else ""
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
         """Return registered keys that *key* may have been meant for."""

@@ -212,6 +212,9 @@ class Lookup:
         shared = over + len(layers) - len(self.layers)  # where the private layers of the view end
         start = 0
         if shadowed_by is not None:
+            if (inner := shadowed_by.registration.inner) is not None:  # of its own layer
+                where = view if over <= len(layers) - 1 - shadowed_by.rank < shared else None
+                return self.node(inner, where, shadowed_by.rank)
             start = len(layers) - shadowed_by.rank
             if shadowed_by.owner is None and shadowed_by.view is not None and start > shared:
                 # A service class's private registrations are not above itself.

@@ -1,0 +1,193 @@
+"""Several registrations of one key in one layer that stand around each other, and what is said of one around nothing."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Annotated
+
+import pytest
+from helpers import fresh_app, problems
+
+from asyncmeta import (
+    AsyncServiceBase,
+    CircularDependencyError,
+    Container,
+    DeclarationError,
+    GraphErrors,
+    Inject,
+    MissingDependencyError,
+    inject_dependency,
+)
+
+
+class Mailer:
+    def __init__(self) -> None:
+        self.way = "mailer"
+
+
+class Wrapped(Mailer):
+    def __init__(self, inner: Mailer, by: str) -> None:
+        self.way = f"{by}({inner.way})"
+
+
+def wrapping(app, by, **options):
+    @inject_dependency(Mailer, on=app, around=True, **options)
+    def wrap(inner: Mailer) -> Mailer:
+        return Wrapped(inner, by)
+
+
+def test_around_what_the_layer_has():
+    """
+    Each stands around what was written before it, the source innermost; check() finds nothing replaced or unused.
+    """
+    app = fresh_app(providers=[Mailer])
+    inject_dependency(on=app)(Mailer)
+    for by in ("logged", "retried"):
+        wrapping(app, by)
+
+    container = Container(app)
+
+    assert container.get_nowait(Mailer).way == "retried(logged(mailer))"
+    assert str(container.check()) == "nothing to report"
+
+
+def test_around_the_layer_below():
+    """
+    Where the layer itself has none, the first stands around what is below, as any that asks for its own key does.
+    """
+    below = fresh_app(providers=[Mailer])
+    inject_dependency(on=below)(Mailer)
+
+    class Above(below): ...
+
+    for by in ("logged", "retried"):
+        wrapping(Above, by)
+
+    assert Container(Above).get_nowait(Mailer).way == "retried(logged(mailer))"
+    assert Container(below).get_nowait(Mailer).way == "mailer"
+
+
+def test_in_a_body_and_by_call():
+    """
+    The word goes with methods of a class body, and with register_dependency.
+    """
+
+    class App(AsyncServiceBase):
+        @inject_dependency
+        def open_mailer(self) -> Mailer:
+            return Mailer()
+
+        @inject_dependency(around=True)
+        def log(self, inner: Mailer) -> Mailer:
+            return Wrapped(inner, "logged")
+
+    def call(inner: Mailer) -> Mailer:
+        return Wrapped(inner, "called")
+
+    App.register_dependency(Mailer, call, around=True)
+
+    assert Container(App).get_nowait(Mailer).way == "called(logged(mailer))"
+
+
+def test_a_reload_takes_its_place():
+    """
+    Code that runs again takes the place that it had, further in as well.
+    """
+    app = fresh_app()
+    inject_dependency(on=app)(Mailer)
+    names = {"inject_dependency": inject_dependency, "app": app, "Mailer": Mailer, "Wrapped": Wrapped, "__name__": "cell"}
+    source = "@inject_dependency(Mailer, on=app, around=True)\ndef log(inner: Mailer) -> Mailer: return Wrapped(inner, '{}')"
+    exec(compile(source.format("old"), "cell.py", "exec"), names)
+    wrapping(app, "retried")
+    exec(compile(source.format("new"), "cell.py", "exec"), names)
+
+    assert Container(app).get_nowait(Mailer).way == "retried(new(mailer))"
+
+
+def test_it_can_be_overridden():
+    """
+    An override replaces all of it.
+    """
+    app = fresh_app()
+    inject_dependency(on=app)(Mailer)
+    wrapping(app, "logged")
+    fake = Mailer()
+
+    with Container(app) as container, container.override({Mailer: fake}):
+        assert container.get_nowait(Mailer) is fake
+
+
+@pytest.mark.parametrize("options", [{"multi": True}, {"replace": True}, {"around": 1}])
+def test_what_it_does_not_go_with(options):
+    """
+    Around goes with neither multi nor replace, and is True or False.
+    """
+    with pytest.raises(DeclarationError, match="around"):
+        inject_dependency(Mailer, on=fresh_app(), **{"around": True, **options})(Mailer)
+
+
+def test_around_nothing():
+    """
+    One that stands around nothing needs itself, and the text says that what it stands in front of was looked for.
+    """
+    app = fresh_app()
+    wrapping(app, "logged")
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+
+    (problem,) = problems(caught.value)
+    assert isinstance(problem, CircularDependencyError)
+    assert "inner asks for its own key, which means what" in str(problem)
+    assert "no layer below has Mailer" in str(problem)
+
+
+@pytest.mark.parametrize("form", [list[int], Sequence[int], Collection[int], Iterable[int], Sequence])
+def test_forms_of_lists(form):
+    """
+    What is annotated as a list, or as what lists are, takes all values of a multi key that it names.
+    """
+
+    def ask(numbers: Annotated[form, Inject("number")]):
+        return numbers
+
+    app = fresh_app()
+    for number in (1, 2):
+        app.register_dependency("number", lambda number=number: number, multi=True)
+    app.register_dependency("ask", ask)
+
+    assert Container(app).get_nowait("ask") == [1, 2]
+
+
+@pytest.mark.parametrize("form", [list[Mailer], Sequence[Mailer], tuple[Mailer, ...], set[Mailer]])
+def test_a_plain_list_of_what_is_multi(form):
+    """
+    A list of a multi key without a mark says how all of it is asked for.
+    """
+
+    def ask(mailers: form): ...
+
+    app = fresh_app()
+    app.register_dependency(Mailer, Mailer, multi=True)
+    app.register_dependency("ask", ask)
+
+    with pytest.raises(GraphErrors, match=r"Mailer is registered with multi=True: ask for All\[Mailer\]"):
+        Container(app)
+
+
+def test_a_subclass_where_its_base_is_registered():
+    """
+    Who asks for a class whose base is registered is told that base.
+    """
+
+    def ask(mailer: Wrapped): ...
+
+    app = fresh_app()
+    app.register_dependency(Mailer, Mailer)
+    app.register_dependency("ask", ask)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+
+    (problem,) = problems(caught.value)
+    assert isinstance(problem, MissingDependencyError)
+    assert "Mailer, its base, is registered" in str(problem)
+    assert "ask for Mailer, or register Wrapped" in str(problem)
