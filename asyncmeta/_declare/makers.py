@@ -352,7 +352,7 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    if type(factory) is type:
+    if type(factory) is type and factory is not typing.Generic:
         maker = Maker(factory, SYNC, None, factory, factory)
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)
@@ -370,7 +370,7 @@ def maker_of(factory: Any) -> Maker:
         call = call.func
     bound = _NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
-    if form is not None or (isinstance(call, type) and call is not Any):
+    if form is not None or (isinstance(call, type) and call is not Any and call is not typing.Generic):
         maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
@@ -404,7 +404,7 @@ def maker_of(factory: Any) -> Maker:
 
 def _class_form(thing: Any) -> Any:
     """Return the normal form of a generic class with its arguments, or of an alias of a class; None for anything else."""
-    if isinstance(thing, type) or (typing.get_origin(thing) is None and not is_alias(thing)):
+    if isinstance(thing, type) or (_class_behind(thing) is None and not is_alias(thing) and not is_alias(typing.get_origin(thing))):
         return None
     form = normal(thing)
     return form if isinstance(form, type) or _class_behind(form) is not None else None
@@ -429,7 +429,12 @@ def class_of(thing: Any) -> Any:
 
 def _is_form(call: Any) -> bool:
     """Tell whether *call* is a form of `typing`'s that can be called by its looks only: ``int | str``, ``Optional[X]``."""
-    return call is Any or (typing.get_origin(call) is not None and _class_behind(call) is None)
+    if call is Any or call is typing.Generic:
+        return True
+    if typing.get_origin(call) is not None:
+        return _class_behind(call) is None
+    # Union, Optional, ClassVar as they stand, and type variables.
+    return type(call).__module__ in ("typing", "typing_extensions") and not isinstance(call, typing.NewType)
 
 
 def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None]:

@@ -18,6 +18,7 @@ from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import also_keys, check_name, refuse_class
+from .forms import is_alias
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
@@ -293,7 +294,7 @@ def _maker_of(factory: Any) -> Maker:
 
 
 def _is_provider(entry: Any) -> bool:
-    return isinstance(entry, (type, Mapping, *_FUNCTIONS))
+    return isinstance(entry, (type, Mapping, *_FUNCTIONS)) or class_of(entry) is not None
 
 
 def _is_listed(entry: Any) -> bool:
@@ -303,7 +304,7 @@ def _is_listed(entry: Any) -> bool:
 def _is_asked_for(entry: Any) -> bool:
     """Tell whether an entry that registers nothing can be asked for: a key, or a typing form."""
     return isinstance(entry, Token | typing.NewType | enum.Enum) or (
-        bool(entry) if type(entry) is str else typing.get_origin(entry) is not None and is_hashable(entry)
+        bool(entry) if type(entry) is str else is_alias(entry) or (typing.get_origin(entry) is not None and is_hashable(entry))
     )
 
 

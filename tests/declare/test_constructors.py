@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from dataclasses import InitVar, dataclass
-from typing import Annotated, Any, Literal, Optional, Protocol, Union, runtime_checkable
+from typing import Annotated, Any, ClassVar, Generic, Literal, Optional, Protocol, TypeVar, Union, runtime_checkable
 from unittest import mock
 
 import attrs
@@ -249,7 +249,7 @@ def test_a_protocol_cannot_be_made():
 
 
 @pytest.mark.parametrize("form", [
-    int | str, Optional[Engine], Union[int, str], Literal["a"], Any,  # noqa: UP007, UP045  # the forms are the subject
+    int | str, Optional[Engine], Union[int, str], Literal["a"], Any, Generic, Union, Optional, ClassVar[int], TypeVar("T"),  # noqa: UP007, UP045  # the forms are the subject
 ])  # fmt: skip
 def test_a_form_is_no_factory(form):
     """

@@ -255,3 +255,39 @@ def test_bare_forms_of_typing_are_the_classes():
     App.register_value(typing.Deque, "deque")  # noqa: UP006  # the spelling is the subject
 
     assert Container(App).get_nowait(collections.deque) == "deque"
+
+
+def test_an_alias_in_a_provider_list_is_what_it_names():
+    """
+    An alias of a class or of a closed generic is an entry, a use_class, a use_existing and one of deps like these.
+    """
+    names = {}
+    exec(
+        HEAD
+        + """
+class Later: ...
+class Box(Generic[T]):
+    def __init__(self, kind: type[T]): self.kind = kind
+Made = te.TypeAliasType("Made", Later)
+Ints = te.TypeAliasType("Ints", Box[int])
+Boxes = te.TypeAliasType("Boxes", Box[T], type_params=(T,))
+""",
+        names,
+    )
+    made, ints, boxes = names["Made"], names["Ints"], names["Boxes"]
+    App = fresh_app(providers=[
+        made,
+        ints,
+        boxes[str],
+        {"provide": "again", "use_class": made},
+        {"provide": "boxed", "use_class": boxes[bytes]},
+        {"provide": "same", "use_existing": made},
+        {"provide": "given", "use_factory": lambda one: one, "deps": [made]},
+    ])  # fmt: skip
+    container = Container(App)
+
+    later = container.get_nowait(names["Later"])
+    assert container.get_nowait("same") is container.get_nowait("given") is container.get_nowait(made) is later
+    assert type(container.get_nowait("again")) is names["Later"]
+    kinds = [container.get_nowait(key).kind for key in (ints, names["Box"][str], "boxed")]
+    assert kinds == [int, str, bytes]

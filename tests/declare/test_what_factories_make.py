@@ -536,3 +536,91 @@ def test_called_types():
         return Pool
 
     assert Container(application(None, make)).get_nowait(Callable[[], Pool]) is Pool
+
+
+class Opened:
+    @classmethod
+    @asynccontextmanager
+    async def by_class(cls, settings: Settings) -> AsyncIterator[te.Self]:
+        made = cls()
+        made.state = "open"
+        yield made
+        made.state = "closed"
+
+    @staticmethod
+    @contextmanager
+    def by_static(settings: Settings) -> Iterator["Opened"]:
+        made = Opened()
+        made.state = "open"
+        yield made
+        made.state = "closed"
+
+    @classmethod
+    def by_return(cls, settings: Settings) -> AbstractAsyncContextManager[te.Self]:
+        return cls.by_class(settings)
+
+
+@pytest.mark.parametrize("token", [None, Opened])
+@pytest.mark.parametrize("name", ["by_class", "by_static", "by_return"])
+async def test_methods_that_are_context_managers(name, token):
+    """
+    Class methods and static methods that open their class are entered and left.
+    """
+    async with Container(application(token, getattr(Opened, name))) as container:
+        made = await container.get(Opened)
+        assert made.state == "open"
+
+    assert made.state == "closed"
+
+
+@pytest.mark.parametrize("lifetime", ["scoped", "transient"])
+async def test_what_is_returned_is_left_with_its_scope(lifetime):
+    """
+    Each scope leaves what it entered, at the first gets and at hot ones, also of a wrapper and in a thread.
+    """
+    App = fresh_app()
+    pools = []
+
+    @contextmanager
+    def noted():
+        pools.append(Pool())
+        yield pools[-1]
+        pools[-1].state = "closed"
+
+    def returned() -> AbstractContextManager[Pool]:
+        return noted()
+
+    App.register_dependency("returned", returned, lifetime=lifetime)
+    App.register_dependency("wrapped", traced(noted), lifetime=lifetime)
+    App.register_dependency("in a thread", returned, lifetime=lifetime, in_thread=True)
+    async with Container(App) as container:
+        for _ in range(4):
+            for name in ("returned", "wrapped", "in a thread"):
+                async with container.scope() as scope:
+                    assert (await scope.get(name)).state == "open"
+                assert pools[-1].state == "closed"
+
+    assert len(pools) == 12
+
+
+async def test_a_time_limit_holds_for_what_is_awaited():
+    """
+    ``timeout=`` is for whatever is awaited, also where a plain function returns it.
+    """
+    App = fresh_app()
+    App.register_dependency(Pool, awaitable, timeout=5)
+
+    assert type(await Container(App).get(Pool)) is Pool
+
+
+def test_a_context_manager_swallows_nothing():
+    """
+    One that suppresses exceptions takes none from the block around the container.
+    """
+
+    def make() -> AbstractContextManager[Pool]:
+        return contextlib.suppress(KeyError)
+
+    with pytest.raises(KeyError), Container(application(None, make)) as container:
+        container.get_nowait(Pool)
+        raise KeyError
