@@ -12,13 +12,15 @@ from typing import Any
 
 import asyncmeta
 
-from . import attributes, cached, calls, imports, memory, overrides, requests, transients, waiting
+from . import attributes, cached, calls, imports, memory, overrides, requests, serverless, transients, waiting
 from .measure import Row, Scenario, in_process
 from .scale import registrations
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for module in (cached, requests, calls, transients, attributes, overrides, registrations, waiting, memory, imports)
+    for module in (
+        cached, requests, calls, transients, attributes, overrides, registrations, waiting, memory, imports, serverless,
+    )
     for scenario in module.SCENARIOS
 }
 

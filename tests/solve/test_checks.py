@@ -1,6 +1,7 @@
 """What is checked, when, and what is said?"""
 
 import abc
+import itertools
 import os
 import subprocess
 import sys
@@ -762,3 +763,26 @@ async def test_the_report_lists_what_is_outdated():
         assert any('"thing"' in line for line in container.check().outdated)
     async with container:
         assert container.check().outdated == ()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+@pytest.mark.parametrize("order", [1, -1], ids=["near first", "far first"])
+def test_a_singleton_is_captive_through_any_number_of_transients(length, order):
+    """
+    A scoped value that a singleton reaches through transients, which live as long as who takes them, is a problem.
+    """
+    App = fresh_app()
+    App.register_dependency("session", object, lifetime="scoped")
+    steps = ["session", *(f"step {number}" for number in range(length)), "holder"]
+    for below, above in list(itertools.pairwise(steps))[::order]:
+
+        def make(value): ...
+
+        make.__annotations__ = {"value": Annotated[object, Inject(below)]}
+        App.register_dependency(above, make, lifetime="singleton" if above == "holder" else "transient")
+
+    (problem,) = problems_of(App)
+
+    assert isinstance(problem, CaptiveDependencyError)
+    assert '"holder"' in str(problem)
+    assert '"session"' in str(problem)

@@ -743,6 +743,27 @@ def test_many_closed_forms_are_found_quickly():
     assert took < 3  # some 50 ms; walking through everything takes half a minute
 
 
+async def test_an_open_union_gives_each_member_to_one_variable():
+    """
+    A member of a union that one variable stands for is no part of what another one stands for.
+    """
+    one, other, item = TypeVar("one"), TypeVar("other"), TypeVar("item")
+
+    class Box(Generic[item]):
+        def __init__(self, *taken):
+            self.taken = taken
+
+    def make(first: type[one], second: type[other]) -> Box[list[one] | other]:
+        return Box(first, second)
+
+    App = fresh_app()
+    App.register_dependency(Box[list[one] | other], make)
+    async with Container(App) as container:
+        box = await container.get(Box[list[int] | str])
+
+    assert box.taken == (int, str)
+
+
 # --- Python 3.12 ---------------------------------------------------------------------------------------------
 
 if sys.version_info >= (3, 12):
