@@ -46,7 +46,8 @@ class WorkerContainer:
     *Threads.*  Any may use it.
 
     Args:
-        source: Whence the container comes, see `container_of`.
+        source: Whence the container comes, see `container_of`.  One that is there is entered and closed, too, so give it to
+            nobody else who does that.
         start: Whether singletons are built when it opens; else when they are first needed.
         concurrency: How many of these builds may run at once; None means all that are ready.
         jitter: Seconds: it waits for a random part of these before it opens, so that many workers which start together

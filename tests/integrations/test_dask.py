@@ -180,6 +180,24 @@ def test_workers_in_one_process_have_a_container_each(shop, folder):
     assert counted == {"open": 2, "close": 2, "committed": 10}
 
 
+def test_worker_that_closes_ends_its_async_tasks_first(shop, folder):
+    """
+    What still runs has failed, and its scope is closed before what it stands on.
+    """
+    (folder / "journal").write_text("")
+    with a_cluster(n_workers=1) as (_, client):
+        client.register_plugin(ContainerPlugin(APP))
+        running = client.submit(shop.slow)
+        until(lambda: "sleeping" in (folder / "journal").read_text())
+        del running
+        client.close()
+    lines = [what for what, _ in journal_of(folder)]
+
+    assert lines[:2] == ["open", "sleeping"]
+    assert lines[2].startswith("failed:")
+    assert lines[3:] == ["close"]
+
+
 def test_scoped_function_elsewhere_is_the_function(shop):
     """
     A test calls it with what it asks for.

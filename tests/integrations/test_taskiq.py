@@ -24,6 +24,7 @@ from taskiq.receiver import Receiver
 
 from asyncmeta import (
     AsyncServiceBase,
+    Container,
     DeclarationError,
     FinalizationErrors,
     From as FrontDoorFrom,
@@ -80,6 +81,10 @@ async def open_session(pool: Annotated[str, Inject("pool")]) -> AsyncIterator[Se
 Shop.register_dependency("pool", open_pool)
 Shop.register_dependency(Session, open_session, lifetime="scoped")
 Shop.register_dependency(Tick, Tick, lifetime="transient")
+
+
+def make_container():
+    return Container(Shop)
 
 
 @pytest.fixture(autouse=True)
@@ -517,6 +522,64 @@ async def test_worker_opens_and_closes_around_everything_else(journal):
 
     assert seen == ["pool", "pool"]
     assert journal == ["+pool", "-pool"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [Shop, f"{__name__}:Shop", f"{__name__}:make_container", lambda: Container(Shop), Container(Shop)],
+    ids=["class", "path of a class", "path of a function", "function", "container"],
+)
+async def test_container_comes_from_whatever_means_one(run, source, journal):
+    """
+    A test gives a container with overrides, a deployment the path of the class.
+    """
+
+    async def work(session: From[Session]):
+        return session.end
+
+    result = await run(lambda broker: broker.task(work), source=source)
+
+    assert result.return_value == "open"
+    assert journal == ["+pool", "+session 1", "committed"]
+
+
+async def test_singletons_wait_until_they_are_asked_for_where_that_is_said(journal):
+    """
+    A worker that starts without building opens at once.
+    """
+    broker = InMemoryBroker()
+    setup(broker, Shop, start=False)
+    await broker.startup()
+    before = list(journal)
+    assert await broker.state[KEY].get("pool") == "pool"
+    await broker.shutdown()
+
+    assert before == []
+    assert journal == ["+pool", "-pool"]
+
+
+async def test_scope_of_a_task_may_be_of_an_outer_level():
+    """
+    An application with levels says which one a task is.
+    """
+
+    class App(AsyncServiceBase, scopes=("job", "step")):
+        pass
+
+    App.register_dependency("job", lambda: ["job"], lifetime="job")
+    broker = InMemoryBroker(await_inplace=True)
+    setup(broker, App, level="job")
+
+    @broker.task
+    async def work(scope: FrontDoorFrom[Scope], job: Annotated[list, Inject("job")]):
+        async with scope.scope() as step:
+            return [str(scope.level), str(step.level), await step.get("job") is job]
+
+    await broker.startup()
+    result = await (await work.kiq()).wait_result(timeout=LIMIT)
+    await broker.shutdown()
+
+    assert result.return_value == ["job", "step", True]
 
 
 async def test_worker_can_be_started_again(journal):
