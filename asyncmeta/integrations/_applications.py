@@ -11,20 +11,19 @@ from ._handlers import Handler, check
 
 __all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
 
-#: The integrations that know applications, by the package that these are of.
-_PACKAGES: Final = {
-    "aiohttp": "aiohttp", "click": "click", "django": "django", "fastapi": "fastapi", "fastmcp": "fastmcp",
-    "faststream": "faststream", "flask": "flask", "grpc": "grpc", "litestar": "litestar", "mcp": "mcp", "quart": "quart",
-    "starlette": "starlette", "strawberry": "strawberry", "typer": "typer",
-}  # fmt: skip
+#: The integrations that know applications; they are called as the packages that these are of.
+_PACKAGES: Final = frozenset({
+    "aiohttp", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "litestar", "mcp", "quart", "sanic",
+    "starlette", "strawberry", "typer",
+})  # fmt: skip
 
 
 def integration_of(app: Any) -> Any:
     """Return the integration for *app*, by the package that its class, or a base of that, is of; None where there is none."""
     for kind in type(app).__mro__:
         package = str(kind.__module__)
-        name = "asgi" if package.startswith("asyncmeta.integrations.") else _PACKAGES.get(package.partition(".")[0])
-        if name is not None:
+        name = "asgi" if package.startswith("asyncmeta.integrations.") else package.partition(".")[0]
+        if name == "asgi" or name in _PACKAGES:
             found = import_module(f".{name}", __package__)
             return found if hasattr(found, "handlers_of") else None
     return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import nullcontext
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected
+from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
-from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._calls import answered_in
+from ._endings import ERROR_STATUS, ErrorResponse, is_failure
 from ._handlers import Handler, handler as _handler, methods_of
 
 __all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "From", "container_of", "inject", "setup"]
@@ -91,7 +91,14 @@ def setup(
         around = request.get(SCOPE)
         request[SCOPE] = scope
         try:
-            return await _answer(scope, request, handler, error_status)
+            return await answered_in(
+                scope,
+                lambda: handler(request),
+                border=error_status,
+                status_of=_status_of,
+                failure_of=lambda answer: _failure_of(request, answer, error_status),
+                knows=lambda error: isinstance(error, web.HTTPException),
+            )
         finally:
             if around is None:
                 del request[SCOPE]
@@ -162,29 +169,8 @@ def handlers_of(app: web.Application) -> Iterator[Handler]:
                 yield _handler(route.handler, called)
 
 
-async def _answer(scope: Scope, request: web.Request, handler: Answers, error_status: int) -> web.StreamResponse:
-    """Let *handler* answer inside of *scope*, which hears whether that went well."""
-    await scope.__aenter__()
-    try:
-        with scope.ambient():
-            answer = await handler(request)
-    except BaseException as raised:
-        fails = is_failure(raised.status if isinstance(raised, web.HTTPException) else None, error_status)
-        await _leave(scope, raised if fails else None, going_on=fails)
-        raise
-    await _leave(scope, _failure_of(request, answer, error_status), going_on=False)
-    return answer
-
-
-async def _leave(scope: Scope, error: BaseException | None, *, going_on: bool) -> None:
-    """End *scope* with what went wrong; that goes on by itself, or was answered."""
-    kind = None if error is None else type(error)
-    try:
-        with nullcontext() if going_on else going_nowhere(error):
-            await scope.__aexit__(kind, error, None)
-    except FinalizationErrors as raised:
-        one = one_of(raised)
-        raise (one if isinstance(one, web.HTTPException) else raised) from None  # an exception that is an answer by itself
+def _status_of(error: BaseException) -> int | None:
+    return error.status if isinstance(error, web.HTTPException) else None
 
 
 #: Under this key a request holds what its handler has raised.
@@ -208,7 +194,7 @@ def _note_closing(socket: web.WebSocketResponse) -> None:
 def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: int) -> BaseException | None:
     """Return what is wrong with an answer."""
     raised: Exception | None = request.get(_RAISED)
-    if raised is not None and is_failure(raised.status if isinstance(raised, web.HTTPException) else None, error_status):
+    if raised is not None and is_failure(_status_of(raised), error_status):
         return raised
     if isinstance(answer, web.WebSocketResponse):
         code = answer.get(_CLOSED_WITH, answer.close_code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import itertools
 from importlib import import_module
 from typing import Annotated
 
@@ -13,8 +14,8 @@ from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, Fr
 from .asgi_server import Server
 
 FRAMEWORKS = [
-    "aiohttp", "asgi", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "grpc", "litestar", "mcp", "quart",
-    "starlette", "strawberry", "typer",
+    "aiohttp", "asgi", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "grpc", "litestar", "mcp",
+    "quart", "sanic", "starlette", "strawberry", "typer",
 ]  # fmt: skip
 
 
@@ -42,6 +43,9 @@ def test_one_word_for_one_idea(name):
 
 
 # --- what is asked for ---------------------------------------------------------------------------------
+
+
+NUMBERS = itertools.count()
 
 
 class Rates: ...
@@ -213,6 +217,44 @@ def quart(container, mark, inject):
     start_asgi(integration("quart").setup(app, container))
 
 
+def blacksheep(container, mark, inject):
+    from blacksheep import Application
+    from blacksheep.server.routing import Router
+
+    app = integration("blacksheep").setup(Application(router=Router()), container)
+
+    @app.router.get("/rates")
+    @inject
+    async def show_rates(rates: mark[Rates]): ...
+
+    @app.router.get("/users")
+    @inject
+    def list_users(users: mark[Users]): ...
+
+    asyncio.run(app.start())
+
+
+def sanic(container, mark, inject):
+    from sanic import Blueprint, Sanic
+    from sanic.views import HTTPMethodView
+
+    Sanic.test_mode = True
+    app, users = Sanic(f"shop{next(NUMBERS)}", configure_logging=False), Blueprint(f"users{next(NUMBERS)}")
+    integration("sanic").setup(app, container)
+
+    @app.get("/rates")
+    @inject
+    async def show_rates(request, rates: mark[Rates]): ...
+
+    class Orders(HTTPMethodView):
+        @inject
+        async def get(self, request, users: mark[Users]): ...
+
+    users.add_route(Orders.as_view(), "/users")
+    app.blueprint(users)
+    start_asgi(app)
+
+
 def flask(container, mark, inject):
     from flask import Blueprint, Flask
 
@@ -376,14 +418,15 @@ def strawberry_schema(container, mark, inject):
 
 STARTS = [
     fastapi, fastapi_dependencies, fastapi_mounted, starlette, starlette_wrapped, litestar, litestar_setup, quart, flask, aiohttp,
-    django, mcp, fastmcp, faststream, faststream_own, strawberry_schema,
+    blacksheep, sanic, django, mcp, fastmcp, faststream, faststream_own, strawberry_schema,
 ]  # fmt: skip
 
 
 #: What the handlers are called where it is not show_rates and list_users.
 CALLED = {
     "starlette": ("show_rates", "Orders.get"), "quart": ("show_rates", "Orders.get"), "aiohttp": ("show_rates", "Orders.get"),
-    "django": ("show_rates", "Orders.get"), "strawberry_schema": ("Query.rates", "Query.users"),
+    "django": ("show_rates", "Orders.get"), "sanic": ("show_rates", "Orders.get"),
+    "strawberry_schema": ("Query.rates", "Query.users"),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import itertools
 
 import pytest
 from helpers import Journal, guarded
@@ -38,6 +39,8 @@ class World:
         inject_dependency(Session, on=App, lifetime="scoped")(open_session if sync else await_session)
         self.container = Container(App)
 
+
+NUMBERS = itertools.count()
 
 KINDS = ("fine", "found", "raised", "returned", "handled", "hidden")
 STATUS = {"fine": 200, "found": 302, "raised": 404, "returned": 409, "handled": 409, "hidden": 200}
@@ -224,6 +227,57 @@ async def aiohttp(world, kind, **options):
         return (await client.get(f"/{kind}", allow_redirects=False)).status
 
 
+async def blacksheep(world, kind, **options):
+    from blacksheep import Application, Response, TextContent, redirect
+    from blacksheep.exceptions import NotFound
+    from blacksheep.server.routing import Router
+
+    from asyncmeta.integrations.blacksheep import inject, setup
+
+    app = setup(Application(router=Router()), world.container, **options)
+
+    @app.exception_handler(Conflict)
+    async def told(app, request, error):
+        return Response(answer_with(kind == "hidden"), content=TextContent("told"))
+
+    @app.router.get(f"/{kind}")
+    @inject
+    async def handler(session: From[Session]):
+        if kind in ("handled", "hidden"):
+            raise Conflict
+        if kind == "raised":
+            raise NotFound
+        return redirect("/") if kind == "found" else Response(STATUS[kind], content=TextContent(""))
+
+    return await over_asgi(app, kind)
+
+
+async def sanic(world, kind, **options):
+    from sanic import Sanic
+    from sanic.exceptions import NotFound
+    from sanic.response import redirect, text
+
+    from asyncmeta.integrations.sanic import inject, setup
+
+    Sanic.test_mode = True
+    app = setup(Sanic(f"shop{next(NUMBERS)}", configure_logging=False), world.container, **options)
+
+    @app.exception(Conflict)
+    async def told(request, error):
+        return text("told", status=answer_with(kind == "hidden"))
+
+    @app.get(f"/{kind}")
+    @inject
+    async def handler(request, session: From[Session]):
+        if kind in ("handled", "hidden"):
+            raise Conflict
+        if kind == "raised":
+            raise NotFound
+        return redirect("/") if kind == "found" else text("", status=STATUS[kind])
+
+    return await over_asgi(app, kind)
+
+
 def told_by_django(kind):
     """Return a middleware of an application that answers Conflict."""
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -298,6 +352,8 @@ FRAMEWORKS = {
     "quart": quart,
     "flask": flask,
     "aiohttp": aiohttp,
+    "blacksheep": blacksheep,
+    "sanic": sanic,
     "django": django,
     "django sync": functools.partial(django, awaits=False),
 }
@@ -361,6 +417,14 @@ def http_error(framework):
         from aiohttp import web
 
         return web.HTTPConflict(), 409
+    if name == "blacksheep":
+        from blacksheep.exceptions import Conflict
+
+        return Conflict(), 409
+    if name == "sanic":
+        from sanic.exceptions import SanicException
+
+        return SanicException("taken", status_code=409), 409
     from django.core.exceptions import PermissionDenied
 
     return PermissionDenied(), 403
@@ -442,7 +506,7 @@ def ninja(world, kind):
 
     from asyncmeta.integrations.django import injected
 
-    api = NinjaAPI(urls_namespace=f"orders {id(world)}", docs_url=None, openapi_url=None)
+    api = NinjaAPI(urls_namespace=f"orders {next(NUMBERS)}", docs_url=None, openapi_url=None)
 
     @api.exception_handler(Conflict)
     def told(request, error):

@@ -1,0 +1,129 @@
+"""
+A container for BlackSheep: ``setup(app, Container(App))``.
+
+A middleware outside of all others gives each request a scope, and sees what a handler raised before BlackSheep answers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from blacksheep import Application, Request, Response
+from blacksheep.exceptions import HTTPException
+
+from .. import Container, From, ScopeError, injected
+from ._applications import check_application
+from ._calls import answered_in
+from ._endings import ERROR_STATUS, ErrorResponse
+from ._handlers import Handler, handler as _handler
+from ._lifespan import REPORTS
+from ._marks import asynchronous
+
+__all__ = ["From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.blacksheep, or @injected, below BlackSheep's decorator"
+
+_CONTAINERS: Final[WeakKeyDictionary[Any, Container]] = WeakKeyDictionary()
+
+
+def setup(
+    app: Application, container: Container, *, start: bool = True, level: str | None = None, error_status: int = ERROR_STATUS
+) -> Application:
+    """
+    Let *container* live with *app*, and give each request a scope.
+
+    The container is entered before other functions of ``on_start`` that are added later, and closed after those of
+    ``on_stop``.  A request's scope begins before all middleware and ends when the handler has returned its response, before
+    that is sent: what finalizers raise is answered by BlackSheep, or by the application's exception handlers, as what a
+    handler raises.  They see what the handler raised, whoever answers it, or an `asgi.ErrorResponse`.  ``Request`` is given
+    to the scope where the application declares it as context.
+
+    A response that streams is sent when the scope has ended: let its generator open one, by ``container.inject``.
+
+    Args:
+        app: The application, before it has started.
+        container: The container.
+        start: Whether singletons are built at start-up; else when they are first needed.
+        level: The level of a request's scope; the innermost if not given.
+        error_status: From which status on a response is a failure, also one that a handler raises.
+
+    Returns:
+        The application.
+
+    .. versionadded:: 0.1.0
+    """
+
+    async def begin(app: Application) -> None:
+        await container.__aenter__()
+        check_application(app, container)
+        if start:
+            REPORTS[container] = await container.start()
+
+    async def end(app: Application) -> None:
+        await container.__aexit__(None, None, None)
+
+    async def give_scope(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+        takes = container.takes(Request, level=level)
+        return await answered_in(
+            container.scope({Request: request} if takes else None, level=level),
+            lambda: handler(request),
+            border=error_status,
+            status_of=_status_of,
+            failure_of=lambda answer: _failure_of(answer, error_status),
+            knows=lambda error: (
+                isinstance(error, HTTPException) or any(kind in app.exceptions_handlers for kind in type(error).__mro__)
+            ),
+        )
+
+    async def be_last(app: Application) -> None:
+        app.on_stop += end  # after those that were added until now
+
+    app.on_start += begin
+    app.on_start += be_last
+    app.middlewares.insert(0, give_scope)
+    _CONTAINERS[app] = container
+    return app
+
+
+def container_of(app: Application) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    found = _CONTAINERS.get(app)
+    if found is None:
+        raise ScopeError("this application has no container: setup(app, container) gives it one")
+    return found
+
+
+def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
+    """
+    Fill the marked parameters of a handler, ``From[T]``, below BlackSheep's decorator; BlackSheep binds the others.
+
+    As `injected`; and a synchronous handler becomes an asynchronous one that runs it in a thread, so that it gets values
+    that have to be awaited, too.
+    """
+    return injected(asynchronous(handler))
+
+
+def handlers_of(app: Application) -> Iterator[Handler]:
+    """Yield the handlers of *app*."""
+    for method, routes in app.router.routes.items():
+        for route in routes:
+            name = method.decode() if isinstance(method, bytes) else str(method)
+            path = route.pattern.decode() if isinstance(route.pattern, bytes) else str(route.pattern)
+            yield _handler(getattr(route.handler, "root_fn", route.handler), f"{name} {path}")
+
+
+def _status_of(error: BaseException) -> int | None:
+    return error.status if isinstance(error, HTTPException) else None
+
+
+def _failure_of(answer: Any, error_status: int) -> ErrorResponse | None:
+    status = getattr(answer, "status", 200)  # None is a response without content
+    return ErrorResponse(status) if status >= error_status else None

@@ -1,0 +1,139 @@
+"""
+A container for Sanic, with its own server or any other: ``setup(app, Container(App))``, and `inject` for handlers.
+
+Sanic runs its middleware one after the other, not around a handler: so the scope is that of a decorated handler's call.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final, TypeVar
+
+from sanic import Request, Sanic
+from sanic.exceptions import SanicException
+
+from .. import Container, From, ScopeError, injected
+from ._applications import check_application
+from ._calls import answered_in
+from ._endings import ERROR_STATUS, ErrorResponse
+from ._handlers import Handler, handler as _handler
+from ._lifespan import REPORTS
+from ._marks import asynchronous, marked
+
+__all__ = ["From", "container_of", "inject", "setup"]
+
+R = TypeVar("R")
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.sanic below Sanic's decorator"
+
+_CONTAINER: Final = "asyncmeta"
+_OPTIONS: Final = "asyncmeta_options"
+
+
+def setup(
+    app: Sanic[Any, Any], container: Container, *, start: bool = True, level: str | None = None, error_status: int = ERROR_STATUS
+) -> Sanic[Any, Any]:
+    """
+    Let *container* live with each process that serves *app*; handlers under `inject` have a scope of it.
+
+    The container is entered before the server starts in a process, and closed after it has stopped.
+
+    Args:
+        app: The application, before it has started.
+        container: The container; each worker process has it for itself.
+        start: Whether singletons are built at start-up; else when they are first needed.
+        level: The level of a handler's scope; the innermost if not given.
+        error_status: From which status on a response is a failure, also one that a handler raises.
+
+    Returns:
+        The application.
+
+    .. versionadded:: 0.1.0
+    """
+
+    async def begin(app: Any) -> None:
+        await container.__aenter__()
+        check_application(app, container)
+        if start:
+            REPORTS[container] = await container.start()
+
+    async def end(app: Any) -> None:
+        await container.__aexit__(None, None, None)
+
+    app.before_server_start(begin)
+    app.after_server_stop(end)
+    setattr(app.ctx, _CONTAINER, container)
+    setattr(app.ctx, _OPTIONS, (level, error_status))
+    return app
+
+
+def container_of(app: Sanic[Any, Any]) -> Container:
+    """
+    Return the container that serves *app*.
+
+    Raises:
+        ScopeError: It was given none.
+    """
+    found = getattr(app.ctx, _CONTAINER, None)
+    if not isinstance(found, Container):
+        raise ScopeError("this application has no container: setup(app, container) gives it one")
+    return found
+
+
+def inject(handler: Callable[..., Awaitable[R] | R], /) -> Callable[..., Coroutine[Any, Any, R]]:
+    """
+    Fill the marked parameters of a handler, ``From[T]``, in a scope for its call; below Sanic's decorator.
+
+    For functions and for the methods of ``HTTPMethodView``.  The scope is ambient for injected functions, ends when the
+    handler has returned, before its response is sent, and is given the ``Request`` where the application declares that as
+    context.  Finalizers see what the handler raised, or an `asgi.ErrorResponse`; a ``SanicException`` that they raise
+    themselves is the response.  A handler that streams by ``request.respond`` has its scope until it returns.  A
+    synchronous one runs in a thread, with values that have to be awaited.
+
+    Raises:
+        ScopeError: At a call: the application has no container.
+    """
+    filled: Any = injected(asynchronous(handler)) if marked(handler) else asynchronous(handler)
+
+    @functools.wraps(filled)
+    async def call(*args: Any, **named: Any) -> Any:
+        request = next(one for one in args if isinstance(one, Request))
+        container = container_of(request.app)
+        level, border = getattr(request.app.ctx, _OPTIONS)
+        takes = container.takes(Request, level=level)
+        return await answered_in(
+            container.scope({Request: request} if takes else None, level=level),
+            lambda: filled(*args, **named),
+            border=border,
+            status_of=_status_of,
+            failure_of=lambda answer: _failure_of(answer, border),
+            knows=lambda error: isinstance(error, SanicException) or request.app.error_handler.lookup(error) is not None,
+        )
+
+    return call
+
+
+def handlers_of(app: Sanic[Any, Any]) -> Iterator[Handler]:
+    """Yield the handlers of *app*, of blueprints and class-based views, too."""
+    routes: list[Any] = list(app.router.routes_all.values())
+    for route in routes:
+        cls = getattr(route.handler, "view_class", None)
+        called = f"{'/'.join(sorted(route.methods or ()))} /{route.path}"
+        if cls is None:
+            yield _handler(route.handler, called)
+            continue
+        for method in route.methods or ():
+            function = vars(cls).get(method.lower())
+            if function is not None:
+                yield _handler(function, f"{method} /{route.path}")
+
+
+def _status_of(error: BaseException) -> int | None:
+    return error.status_code if isinstance(error, SanicException) else None
+
+
+def _failure_of(answer: Any, border: int) -> ErrorResponse | None:
+    status = getattr(answer, "status", 200)  # None: it has responded by itself
+    return ErrorResponse(status) if status >= border else None
