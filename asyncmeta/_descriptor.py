@@ -170,7 +170,7 @@ class Fetching(Cell):
     __slots__ = ("_attribute", "_instance", "_scope")
 
     def __init__(self, instance: Any, attribute: AsyncDependencyDescriptor[Any]) -> None:
-        super().__init__()
+        self._value, self._waiting = UNSET, None  # as `Cell` does; written out, for each access makes one of these
         self._instance, self._attribute = instance, attribute
         self._scope: Any = None
 
@@ -190,7 +190,7 @@ class Fetching(Cell):
             return there.run()
         scope = self._scope = home_of(instance, self._attribute.name)._standing()
         key = (type(instance), self._attribute)
-        view = scope._elsewhere(key)
+        view = scope._elsewhere(key) if scope._singletons.overridden else None
         if view is not None:
             return view._attribute((id(instance), self._attribute), instance, key)
         if scope._shares(key):

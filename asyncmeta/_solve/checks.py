@@ -159,6 +159,8 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -
         plainly: *starts* are asked for as they are, not through a Factory, and not only declared.
     """
     starts = list(starts)
+    if not [node for node in starts if node not in graph.sound]:
+        return []
     parents: Parents = {}
     reached = _reach(graph, starts, parents, graph.sound)
     errors: list[GraphError] = []
@@ -173,7 +175,7 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -
             errors.append(_worded(graph, problem, node, parents))
         _fields(node, errors)
     circles = _circles(reached, graph.sound)
-    errors.extend(_circle_error(circle) for circle in circles)
+    errors.extend(map(_circle_error, circles))
     errors.extend(_captives(graph, reached, parents))
     if not circles:
         errors.extend(_ladders(reached))
@@ -368,8 +370,8 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
 
 def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
     """Add, for each transient node, the innermost level that it needs, directly or through others."""
-    known = frozenset(node for node in reached if node in needs)
-    fresh = frozenset(node for node in reached if node.level == TRANSIENT_LEVEL and node not in known)
+    known = frozenset([node for node in reached if node in needs])
+    fresh = frozenset([node for node in reached if node.level == TRANSIENT_LEVEL and node not in known])
     users: dict[Node, list[Node]] = {}
     pending: list[Node] = []
     for node in reached:

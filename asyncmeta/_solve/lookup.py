@@ -116,7 +116,7 @@ class Lookup:
 
     def refresh(self) -> None:
         """Look everything up anew where something was registered since."""
-        if not self._stale and not any(registry.waiting for registry in self.layers):
+        if not self._stale and not [registry for registry in self.layers if registry.waiting]:
             return
         self._stale = False
         before = self._found

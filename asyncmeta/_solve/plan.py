@@ -44,22 +44,18 @@ class Ref:
 class Op:
     """One call of a factory."""
 
-    __slots__ = ("args", "names", "node")
+    __slots__ = ("args", "names", "node", "special")
 
     def __init__(self, node: Node, args: tuple[Ref, ...], names: tuple[str, ...]) -> None:
         self.node = node
+        options, kind = node.registration.options, node.kind
+        #: It is not a plain call: a time limit, a thread.  Of a service that starts the constructor may be in a thread, and
+        #: what is awaited within a time.
+        self.special = options is not PLAIN and (
+            (options.in_thread and kind != START) or (options.timeout is not None and kind not in (SYNC, GENERATOR))
+        )
         self.args = args  #: in order of the call
         self.names = names  #: the last ``len(names)`` of *args* are passed by these names
-
-    @property
-    def special(self) -> bool:
-        """It is not a plain call: a time limit, a thread."""
-        options = self.node.registration.options
-        kind = self.node.kind
-        if options is PLAIN:
-            return False
-        # Of a service that starts the constructor may be in a thread, and what is awaited within a time.
-        return (options.in_thread and kind != START) or (options.timeout is not None and kind not in (SYNC, GENERATOR))
 
 
 class Unit:
@@ -88,8 +84,13 @@ class Unit:
                 if kind != GENERATOR:
                     awaits = True
                     stays = stays or kind != ASYNC
-            _collect(op.args, shared)
-        _collect((result,), shared)
+            if op.args:
+                _collect(op.args, shared)
+        if result.how == VALUE_OF:
+            assert result.node is not None
+            shared[result.node] = None
+        elif result.how == MANY:
+            _collect(result.refs, shared)
         #: built beside others
         self.concurrent = node is not None and node.registration.options.concurrent
         self.special = special  #: some of its calls are no plain ones
@@ -120,10 +121,13 @@ class Plan:
         self.unit = unit  #: what the root makes for itself
         self.units = units  #: scoped values, dependencies before dependents
         self.singletons = singletons  #: container values that these need
-        self.awaits = unit.awaits or any(one.awaits for one in units)
-        self.concurrent = any(one.concurrent for one in units)  #: some are built beside others
-        self.generators = unit.generators or any(one.generators for one in units)
-        self.size = len(unit.ops) + sum(len(one.ops) for one in units)
+        self.awaits, self.generators, self.size = unit.awaits, unit.generators, len(unit.ops)
+        self.concurrent = False  #: some are built beside others
+        for one in units:
+            self.awaits = self.awaits or one.awaits
+            self.generators = self.generators or one.generators
+            self.concurrent = self.concurrent or one.concurrent
+            self.size += len(one.ops)
         self.asker: Node | None = None  #: the service whose attribute it is, else None
         self.code: Any = None  #: kept here by _run, so that all containers of the application share it
         self.entry: Any = None  #: the same for a one-shot scope
@@ -225,7 +229,7 @@ class _Expansion:
         A walk with a stack of its own, so that depth costs no recursion.
         """
         edges = self.graph.expand(node)
-        if given is None and not node.problems and all(other.level != TRANSIENT_LEVEL for other in node.needs):
+        if given is None and not node.problems and not [other for other in node.needs if other.level == TRANSIENT_LEVEL]:
             # Nothing has to be made for it first.
             self.ops.append(self._plain(node, edges))
             return Ref(TEMP, what=len(self.ops) - 1)

@@ -25,7 +25,7 @@ from .nodes import (
     ambiguity,
     several_hint,
 )
-from .plan import THE_SCOPE, Plan, Ref, plan_of
+from .plan import THE_SCOPE, VALUE_OF, Plan, Ref, plan_of
 
 __all__ = ["Root", "root_of"]
 
@@ -67,20 +67,22 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     """
     site = site_of(graph, token, level)
     target = _served(graph, site)
-    errors = check_nodes(graph, target.each(), plainly=not target.makes)
+    nodes = target.each()
+    errors = check_nodes(graph, nodes, plainly=not target.makes)
     for error in errors:
         raise error
     if target.how == MAYBE and target.node is not None and target.node.level > level:
         target = Target(CONSTANT, value=target.value)
+        nodes = ()
     plan = plan_of(graph, target)
     plan.asker = site.user if site.name else None
-    deepest = max((unit.node.level for unit in plan.units if unit.node is not None), default=0)
-    if deepest > level or (level == 0 and _takes_scope(plan)):
+    deepest = max([0, *[unit.node.level for unit in plan.units if unit.node is not None]])
+    if deepest > level or (level == 0 and (plan.unit.ops or plan.unit.result.how != VALUE_OF) and _takes_scope(plan)):
         raise _outside(graph, site.ask, level, max(deepest, 1))
     node = target.node if target.how == NODE else None
     if node is not None and node.kind in (CONTAINER, SCOPE):
         node = None
-    return Root(plan, node, target.each())
+    return Root(plan, node, nodes)
 
 
 def _served(graph: Graph, site: Site) -> Target:
@@ -115,7 +117,10 @@ def _takes_scope(plan: Plan) -> bool:
     def takes(ref: Ref) -> bool:
         return ref.how == THE_SCOPE or any(map(takes, ref.refs))
 
-    return takes(plan.unit.result) or any(any(map(takes, op.args)) for op in plan.unit.ops)
+    refs = [plan.unit.result]
+    for op in plan.unit.ops:
+        refs += op.args
+    return any(map(takes, refs))
 
 
 def _outside(graph: Graph, ask: Ask, level: int, needed: int) -> ScopeError:

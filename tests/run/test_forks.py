@@ -1,6 +1,7 @@
 """A forked child hangs on nothing of its parent's, and never closes what is the parent's."""
 
 import asyncio
+import contextvars
 import gc
 import multiprocessing
 import os
@@ -297,8 +298,8 @@ def test_child_of_a_parent_that_closes_can_begin_anew(entered):
 
     App.register_dependency("pool", open_pool)
     container = Container(App)
-    if entered:
-        container.__enter__()
+    if entered:  # in a context of its own: it is left in another thread's
+        contextvars.copy_context().run(container.__enter__)
     container.get_nowait("pool")
 
     def child():

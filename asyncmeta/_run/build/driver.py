@@ -13,11 +13,11 @@ from typing import Any
 from ..._compat import get_running_loop, new_task
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._solve.nodes import CONTAINER, Node
-from ..._solve.plan import Unit
+from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
 from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
-from ..state.singletons import Singletons
+from ..state.singletons import OPEN, Singletons
 from ..state.slots import ScopeState
 from ..state.waiting import CHAIN, LOCK, Flight, Outcome, Wait, holdings, scopes_above, wake
 from ..teardown.finalizers import push_locked, settle_errors
@@ -48,6 +48,7 @@ class Driver:
         "open",
         "ready",
         "singletons",
+        "units",
         "wait",
     )
 
@@ -64,6 +65,7 @@ class Driver:
         self.on_built = on_built  #: told of each value that has come to be
         self.needed_by: dict[Node, list[Node]] = {}
         self.open: dict[Node, int] = {}  #: how many of its dependencies are missing
+        self.units: dict[Node, Unit] = {}  #: how each is made
         self.ready: deque[Node] = deque()
         self.joined: dict[Flight, None] = {}  #: builds this waits for
         self.ended: deque[Flight] = deque()
@@ -78,15 +80,19 @@ class Driver:
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Find the closure of what is missing, with counts; iterative."""
         singletons = self.singletons
-        pending = [node for node in nodes if not singletons.has(node)]
+        built, graph, alone = singletons.built, singletons.graph, singletons.below is None
+        pending = [node for node in nodes if node not in built and (alone or not singletons.has(node))]
         pending.reverse()
         while pending:
             node = pending.pop()
             if node in self.open:
                 continue
             missing = 0
-            for other in singletons.unit(node).shared:
-                if other.level == CONTAINER_LEVEL and other.kind != CONTAINER and other is not node and not singletons.has(other):
+            unit = self.units[node] = node.unit or unit_of(graph, node)
+            for other in unit.shared:
+                if other.level != CONTAINER_LEVEL or other.kind == CONTAINER or other is node or other in built:
+                    continue
+                if alone or not singletons.has(other):
                     missing += 1
                     self.needed_by.setdefault(other, []).append(node)
                     pending.append(other)
@@ -170,13 +176,20 @@ class Driver:
         self.joined.clear()
 
     def claim(self, node: Node) -> Flight | None:
-        """Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own."""
-        singletons = self.singletons
+        """
+        Take the next step for a ready node: None where it is there or somebody builds it, else a build of our own.
+
+        Raises:
+            WrongLoopError: It would have to be built, and another living loop may.
+            ClosedError: Whose value it is hands nothing out any more.
+        """
+        owner = self.singletons.owner_of(node)
+        if owner.origin.loop is not self.loop:
+            owner.check_loop(self.loop, node)
         with LOCK:
-            if singletons.has(node):
+            if node in owner.built:
                 self.came(node)
                 return None
-            owner = singletons.owner_of(node)
             flight = owner.flights.get(node)
             if flight is not None and not flight.done:
                 if flight.loop is not None and flight.loop.is_closed():
@@ -184,7 +197,8 @@ class Driver:
                 else:
                     self.join(flight)
                     return None
-            owner.check_open()
+            if owner.state != OPEN or owner.below is not None:
+                owner.check_open()
             flight = owner.flights[node] = Flight(owner, node, self.loop)
             return flight
 
@@ -212,8 +226,7 @@ async def build_missing(
                 if limit is not None and len(driver.joined) >= limit:
                     break
                 node = driver.ready.popleft()
-                unit = singletons.unit(node)
-                singletons.owner_of(node).check_loop(loop, node)
+                unit = driver.units[node]
                 flight = driver.claim(node)
                 if flight is None:
                     continue
@@ -251,21 +264,21 @@ def build_missing_nowait(singletons: Singletons, nodes: Iterable[Node], asked: C
     driver = Driver(singletons, nodes, asked=asked)
     for node in driver.open:
         # A thread is there to keep the loop free: where one runs, its value is awaited.
-        if singletons.unit(node).awaits and not (singletons.unit(node).threaded and driver.loop is None):
+        unit = driver.units[node]
+        if unit.awaits and not (unit.threaded and driver.loop is None):
             raise AsyncDependencyError(node.name, (*driver.way_of(node), node.name), str(node.place))
     try:
         while True:
             while driver.ready:
                 node = driver.ready.popleft()
-                singletons.owner_of(node).check_loop(driver.loop, node)
                 flight = driver.claim(node)
                 if flight is None:
                     continue
                 if flight.owner.watch is None:
-                    in_place(flight, singletons.unit(node))
+                    in_place(flight, driver.units[node])
                 else:
                     with driver.asking():
-                        in_place(flight, singletons.unit(node))
+                        in_place(flight, driver.units[node])
                 driver.came(node)
             if not driver.joined and not driver.ended:
                 return
@@ -339,8 +352,8 @@ def _settle(flight: Flight, value: object) -> bool:
     owner = flight.owner
     with LOCK:
         mine = owner.flights.get(flight.node) is flight
-        if not mine or flight.abandoned or owner.refuses(flight):
-            # A task tears down what it has made before anybody may begin anew; see `Holder.live`.
+        if not mine or flight.abandoned or owner.state != OPEN:
+            # A task tears down what it has made before anybody may begin anew; see `BuildTask.live`.
             if flight.task is None:
                 if mine:
                     del owner.flights[flight.node]
@@ -358,7 +371,7 @@ def _settle_failed(flight: Flight, error: BaseException | None) -> None:
     half = flight.node.constructed
     if half is not None and not owner.graph.given and owner.has(half):
         owner.drop_half(half)  # a service that did not start is made anew by the next try
-    if isinstance(error, asyncio.CancelledError) and owner.refuses(flight):
+    if isinstance(error, asyncio.CancelledError) and owner.state != OPEN:
         closed = ClosedError(f"{owner.name} was closed while {flight.node.name} was being built")
         closed.__context__ = error.__context__  # what finalizers raised meanwhile
         error = closed
@@ -379,7 +392,7 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
     if flight.owner.watch is not None:
         context.run(driver.asking().__enter__)
     holder = BuildTask(flight, unit)
-    task = new_task(holder.live(), loop, context, f"asyncmeta: {flight.node.name}")
+    task = new_task(holder.live(), loop, context, f"asyncmeta: {holder.name}")
     flight.task = task
     with LOCK:
         flight.owner.tasks.add(task)
@@ -443,7 +456,7 @@ class BuildTask(OwnerTask):
     def _tell(self, raised: list[BaseException], error: BaseException) -> None:
         """See to it that what a tear-down raised is told: with the error that caused it, or when the container closes."""
         flight = self.flight
-        if not flight.waiters or flight.abandoned or flight.owner.refuses(flight):
+        if not flight.waiters or flight.abandoned or flight.owner.state != OPEN:
             flight.owner.owed.extend(raised)
         else:
             settle_errors(raised, error)

@@ -25,6 +25,7 @@ from ..observe.cause import Causes, asking, causes_in
 from ..state.context import Ambient
 from ..state.getting import getting
 from ..state.roots import constant_root
+from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.scope_exit import FLIGHT_CODES, ScopeExit, landed, live
@@ -185,9 +186,8 @@ class Scope(ScopeExit):
                 if singletons.has(node):
                     return singletons.value(node)
                 # It died, or the container was closed: see below.
-        asked = causes_in(singletons.watch, root.plan)
+        asked = None if singletons.watch is None else causes_in(singletons.watch, root.plan)
         while not singletons.has_all(root.plan.singletons):
-            self._check_open()
             with getting(root.plan):
                 await build_missing(singletons, root.plan.singletons, asked=asked)
             # Much may have happened while we waited.
@@ -204,12 +204,13 @@ class Scope(ScopeExit):
 
     def _run(self, token: object, root: Root, asked: Causes | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that carries out a root whose container values are built; by code from the second time on."""
-        plan, container = root.plan, self.container
+        plan, watch = root.plan, self._singletons.watch
         if self._by_threads:
             check_nowait(self, plan)
-        if container._observed or self._interpreted or plan.concurrent or plan.size > LARGEST or self._by_threads:
             return self._run_plan(plan, asked)
-        if self._active() is not None:
+        if self._interpreted or plan.concurrent or plan.size > LARGEST or (watch is not None and watch.observed):
+            return self._run_plan(plan, asked)
+        if self._singletons.overridden and self._active() is not None:
             return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1
@@ -247,7 +248,8 @@ class Scope(ScopeExit):
     def _leave_flight(self) -> None:
         with LOCK:
             self._in_flight -= 1
-        self._wake_closers()
+        if self._in_flight >= CLOSING:
+            self._wake_closers()
 
     @overload
     def get_nowait(self, token: str, /) -> Any: ...
@@ -443,7 +445,9 @@ class Scope(ScopeExit):
 
     def _find(self, token: object) -> Root:
         """Return what *token* leads to here."""
-        self._check_open()
+        singletons = self._singletons
+        if self._roots is CLOSED or singletons.state != OPEN or singletons.below is not None or self._level > 1:
+            self._check_open()
         return self._root_table.find(self, token)
 
     def _shares(self, site: Any) -> bool:

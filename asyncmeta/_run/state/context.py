@@ -31,8 +31,7 @@ def ambient_while_building(singletons: Singletons) -> Any:
     here = AMBIENT.get()
     if here is None:
         return None
-    around = here.container
-    return singletons.scope if around._singletons.origin is singletons.origin else around
+    return singletons.scope if here._singletons.origin is singletons.origin else here.container
 
 
 class Ambient:

@@ -54,6 +54,7 @@ class RootTable:
         "aside",
         "below",
         "everywhere",
+        "found",
         "generations",
         "hot",
         "moves",
@@ -86,6 +87,8 @@ class RootTable:
         #: all tables since it was opened, with how much of graph.moved each one knows
         self.generations: list[tuple[dict[object, RootFunction], int]] = []
         self.aside: list[dict[object, RootFunction]] = []  #: the tables while an override is in force
+        #: by level, what tokens lead to as long as nothing is registered
+        self.found: list[dict[object, Root]] = []
         self.sizes: list[int] = []  #: slots by level, as the scopes being made now have them
         self.sharing: dict[Any, bool] = {}  #: by level and site: whether what is asked for is shared
         self.pins: dict[Hashable, Node] = {}  #: keys that are built and that nothing serves any more -> what is built
@@ -110,6 +113,7 @@ class RootTable:
         self.tables_nowait = [{} for _ in range(count)]
         self.generations.extend((table, len(graph.moved)) for table in self.tables)
         self.sharing = {}
+        self.found = [{} for _ in range(count)]
         self.aside = [{} for _ in range(count)]
         self.sizes = list(graph.slots)
         self.singletons.scope._roots = self.tables[0]
@@ -132,15 +136,25 @@ class RootTable:
 
     def find(self, scope: ScopeState, token: object) -> Root:
         """Return what *token* leads to in *scope*, which is brought up to date."""
-        root = self.at(scope._level, token)
-        self.catch_up_scope(scope)
+        level = scope._level
+        try:
+            root = self.found[level][token]
+        except (KeyError, TypeError):
+            root = self._look(level, token)
+        if scope._roots is not self.tables[level]:
+            self.catch_up_scope(scope)
         return root
 
     def at(self, level: int, token: object) -> Root:
         """Return what *token* leads to in scopes of *level*; everything that may have changed is caught up with first."""
-        singletons = self.singletons
-        graph = singletons.graph
-        token = lasting(token)
+        try:
+            return self.found[level][token]
+        except (KeyError, TypeError):
+            return self._look(level, token)
+
+    def _look(self, level: int, token: object) -> Root:
+        graph = self.singletons.graph
+        plain, token = token, lasting(token)
         with LOCK:
             graph.refresh()
             self._catch_up()
@@ -153,6 +167,8 @@ class RootTable:
                 graph.roots[level, token] = root
             if self.sizes != graph.slots:
                 self.clear()
+            if hashable and plain is token:
+                self.found[level][token] = root
         return root
 
     def _catch_up(self) -> None:

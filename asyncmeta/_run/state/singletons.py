@@ -29,6 +29,8 @@ class Watcher(Protocol):
 
     @property
     def middleware(self) -> tuple[tuple[Any, bool], ...]: ...
+    @property
+    def observed(self) -> bool: ...
     def awaits_for(self, unit: Unit, /) -> bool: ...
     async def build(self, build: Any, op: Op, make: Callable[[Push], Coroutine[Any, Any, Any]], push: Push, /) -> Any: ...
     def all_watched(self, finalizers: list[Finalizer], graph: Graph, /) -> list[Finalizer]: ...
@@ -131,10 +133,11 @@ class Singletons:
         return below is not None and not self.graph.owns(node) and below.has(node)
 
     def has_all(self, nodes: Iterable[Node]) -> bool:
-        if self.below is not None:
-            return all(map(self.has, nodes))
-        built = self.built
-        return all(node in built for node in nodes)
+        built, alone = self.built, self.below is None
+        for node in nodes:  # noqa: SIM110  # a generator would be one more call for each get
+            if node not in built and (alone or not self.has(node)):
+                return False
+        return True
 
     def value(self, node: Node) -> Any:
         """Return a container value that is built."""
@@ -208,10 +211,6 @@ class Singletons:
             raise ClosedError(f"{self.title} is {self.state}")
         if self.below is not None:
             self.below.check_open()
-
-    def refuses(self, flight: Flight) -> bool:
-        """Tell whether a finished build comes too late to be taken."""
-        return self.state != OPEN
 
     def check_loop(self, loop: asyncio.AbstractEventLoop | None, node: Node) -> None:
         """

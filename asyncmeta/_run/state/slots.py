@@ -159,7 +159,7 @@ class ScopeState:
 
     def _home(self, node: Node) -> ScopeState:
         """Return the scope that holds the value of a scoped node."""
-        return self._at(node.level)
+        return self if node.level == self._level else self._at(node.level)
 
     if TYPE_CHECKING:
         # What the public scope defines, for the rooms between: they call, and never import it.

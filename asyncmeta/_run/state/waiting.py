@@ -71,7 +71,8 @@ class Flight:
         if self.done:
             return
         self.done, self.outcome = True, outcome
-        unshield(self.seen)
+        if self.seen:
+            unshield(self.seen)
         waiters, self.waiters = self.waiters, {}
         here = get_running_loop()
         for waiter in waiters:

@@ -47,7 +47,10 @@ def push(scope: ScopeState, finalizer: Finalizer) -> None:
 def push_locked(scope: ScopeState, finalizer: Finalizer) -> None:
     """Add a finalizer to a scope for which several threads may build at once."""
     with LOCK:
-        push(scope, finalizer)
+        if scope._finalizers is None:
+            scope._finalizers = finalizer
+        else:
+            push(scope, finalizer)
 
 
 def withdraw(scope: ScopeState, finalizer: Finalizer) -> None:

@@ -412,7 +412,8 @@ def live(scope: ScopeState) -> None:
         live(around)
     elif scope not in around._children:
         around._children.add(scope)
-        live(around)
+        if around._parent is not NOWHERE:
+            live(around)
 
 
 def landed(scope: ScopeState) -> None:
