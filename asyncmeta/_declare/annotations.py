@@ -67,7 +67,7 @@ def _ask(annotation: Any, evaluate: Evaluate, me: type | None) -> tuple[Ask | No
 def without_type(parameter: Parameter, annotation: Any, evaluate: Evaluate) -> None:
     """See what a mark says whose type cannot be read: a token is enough, and any mark forbids to take the default."""
     try:
-        form = read_leniently(annotation, evaluate)
+        form: Any = read_leniently(annotation, evaluate)
     except Exception:  # not even the mark can be read
         return
     while is_union(form):

@@ -27,6 +27,9 @@ _ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasT
 #: What may stand around a type and says nothing about which one it is.
 _QUALIFIERS = (typing.ClassVar, typing.Final, te.Required, te.NotRequired, te.ReadOnly)
 
+_CALLABLE: Any = collections.abc.Callable  # made here of forms that are known at run time only
+_alias_of: Any = types.GenericAlias
+
 #: Last arguments that may be left out: ``Generator[int]`` is ``Generator[int, None, None]``.
 _LEFT_OUT: dict[Any, tuple[Any, ...]] = {
     collections.abc.Generator: (type(None), type(None)),
@@ -210,7 +213,7 @@ class _Reading:
         taken, given = typing.get_args(form)
         # A list, `...`, or a form of ParamSpecs, which is kept as it stands.
         taken = self.argument(taken, marked=False) if isinstance(taken, list) else taken
-        return collections.abc.Callable[taken, self.argument(given, marked=False)]
+        return _CALLABLE[taken, self.argument(given, marked=False)]
 
     def _generic(self, form: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
         handle = origin is Lazy or origin is Factory or origin is Named
@@ -223,10 +226,10 @@ class _Reading:
             fresh = fresh[:-1]
         ours = isinstance(form, types.GenericAlias)
         if not ours and isinstance(origin, type) and not issubclass(origin, typing.Generic):
-            return types.GenericAlias(origin, fresh)  # typing.List[X]
+            return _alias_of(origin, fresh)  # typing.List[X]
         if len(fresh) == len(arguments) and all(map(_is, fresh, arguments)):
             return form
-        return types.GenericAlias(origin, fresh) if ours else form.copy_with(fresh)
+        return _alias_of(origin, fresh) if ours else form.copy_with(fresh)
 
     # --- aliases ---
 

@@ -8,8 +8,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any
 
 from .._compat import annotations_of, signature_of
@@ -22,7 +21,7 @@ from .forms import is_alias, is_union, normal
 from .keys import MISSING, Factory, Lazy, Token, plain_of, read
 from .texts import Evaluator, evaluator_of_module
 
-__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "misfit_hooks", "value_maker"]
+__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
 # Kinds of factories.
 VALUE = "value"  #: no call: the value itself
@@ -63,6 +62,10 @@ _GENERATORS = frozenset(_YIELDED) - {collections.abc.Iterable, collections.abc.A
 
 #: What a generator may be called without saying what it yields.
 _VAGUE = (object, Any, typing.NoReturn, typing.Never)
+
+
+#: Of `typing`'s forms, those that are classes in one Python or another.
+_NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
 
 
 class Maker:
@@ -317,26 +320,6 @@ def _check_made(maker: Maker, token: Any, made: Any, said: Any) -> None:
     )
 
 
-def misfit_hooks(cls: type, names: Iterable[str]) -> Iterator[str]:
-    """Give what is wrong with methods of *cls* that are awaited without arguments."""
-    for name in names:
-        function = inspect.getattr_static(cls, name, None)
-        taken = 0 if isinstance(function, staticmethod) else 1
-        function = inspect.unwrap(getattr(function, "__func__", function))
-        if not isinstance(function, types.FunctionType):
-            continue
-        called, code = f"{cls.__qualname__}.{name}", function.__code__
-        place = place_of_function(function)
-        maker = Maker(function, _kind_of(function, code), function, None, function)
-        with suppress(Exception):
-            maker = maker.declared((), cls)
-        if maker.kind is not ASYNC:
-            yield f"{called} ({place}) is awaited: write async def {name}(self), without a yield"
-        required = code.co_varnames[taken : code.co_argcount - len(function.__defaults__ or ())]
-        if required:
-            yield f"{called} ({place}) is called with nothing but self, and takes {', '.join(required)} too"
-
-
 # --- reading a factory ------------------------------------------------------------------------------------
 
 
@@ -352,7 +335,7 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    if type(factory) is type and factory is not typing.Generic:
+    if type(factory) is type and not _is_no_class(factory):
         maker = Maker(factory, SYNC, None, factory, factory)
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)
@@ -362,7 +345,7 @@ def maker_of(factory: Any) -> Maker:
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)
         return maker
-    call = factory
+    call: Any = factory
     positions, names = 0, frozenset[str]()
     while isinstance(call, functools.partial):
         positions += len(call.args)
@@ -370,7 +353,7 @@ def maker_of(factory: Any) -> Maker:
         call = call.func
     bound = _NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
-    if form is not None or (isinstance(call, type) and call is not Any and call is not typing.Generic):
+    if form is not None or (isinstance(call, type) and not _is_no_class(call)):
         maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
@@ -427,10 +410,14 @@ def class_of(thing: Any) -> Any:
     return form if made else None
 
 
+def _is_no_class(cls: Any) -> bool:
+    return cls is _NO_CLASSES[0] or cls is _NO_CLASSES[1] or cls is _NO_CLASSES[2]
+
+
 def _is_form(call: Any) -> bool:
     """Tell whether *call* is a form of `typing`'s that can be called by its looks only: ``int | str``, ``Optional[X]``."""
-    if call is Any or call is typing.Generic:
-        return True
+    if isinstance(call, type):
+        return _is_no_class(call)
     if typing.get_origin(call) is not None:
         return _class_behind(call) is None
     # Union, Optional, ClassVar as they stand, and type variables.
@@ -454,7 +441,7 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
             home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
             call = call.__func__
         elif "__wrapped__" in own and not signed:
-            call = call.__wrapped__
+            call = own["__wrapped__"]
         elif isinstance(call, types.FunctionType):
             return call, skip, home
         elif isinstance(call, functools.partial | type):

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
+from .._declare.hooks import misfit_hooks
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
@@ -101,10 +102,15 @@ def overridden(registration: Registration, owner: type) -> Maker:
     return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
 
 
-def problems_of(node: Node, levels: Sequence[str], app: str) -> tuple[Problem, ...]:
-    """Return what is wrong with *node* by itself: a lifetime that *app* has no level for, a class that cannot be made."""
+def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """
+    Return what is wrong with *node* by itself: a lifetime that *app* has no level for, a class that cannot be made.
+
+    Args:
+        hooks: The life-cycle methods that its service has of its own.
+    """
     registration, cls = node.registration, node.maker.cls
-    said: list[str] = []
+    said: list[str] = [] if cls is None else list(misfit_hooks(cls, hooks))
     if level_of(registration.lifetime, levels) is None:
         near = close_to(registration.lifetime, (*levels, "scoped", "transient"))
         meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""

@@ -92,7 +92,8 @@ def closed_by_defaults(key: Any) -> Any:
     if not parameters or any(default_of(one) is MISSING for one in parameters):
         return None
     binding = substitution_of(parameters, ())
-    closed = substituted(plain[parameters], binding)
+    generic: Any = plain
+    closed = substituted(generic[parameters], binding)
     return typing.Annotated[(closed, *names_of(key))] if plain is not key else closed
 
 

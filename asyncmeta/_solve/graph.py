@@ -258,7 +258,7 @@ class Graph(Lookup):
             if not is_hashable(key):
                 continue
             found = self.find(site.view, key, self._shadower(site, key))
-            if found is not None and found is site.user and key not in found.registration.keys and found.binding is None:
+            if isinstance(found, Node) and found is site.user and key not in found.registration.keys and found.binding is None:
                 # It stands in the place of what has this key, too, and asks for that.
                 found = self.find(site.view, key, found)
             if found is None:

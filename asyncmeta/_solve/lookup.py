@@ -9,7 +9,7 @@ from typing import Any
 
 from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
-from .._declare.makers import SYNC, maker_of, misfit_hooks, value_maker
+from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of
 from .._names import Place, is_a
@@ -32,7 +32,6 @@ from .nodes import (
     START,
     Ambiguous,
     Node,
-    Problem,
     Several,
     Site,
     Target,
@@ -458,10 +457,11 @@ class Lookup:
         elif binding is None and maker.cls is not None and hasattr(maker.cls, "__parameters__"):
             binding = closing(maker.cls, registration.keys)
         node.binding = binding
-        node.problems = problems_of(node, self.levels, self.app.__qualname__)
+        own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
-            node.problems += tuple([Problem("plain", registration.key, hint=why) for why in misfit_hooks(service, own)])
+        node.problems = problems_of(node, self.levels, self.app.__qualname__, own)
+        if service is not None:
             if own:
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
                 built.problems, built.binding = node.problems, node.binding
