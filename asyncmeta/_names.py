@@ -54,6 +54,11 @@ class Place:
         place._code = ref(code)
         return place
 
+    @property
+    def code(self) -> ReferenceType[CodeType] | None:
+        """The code that it stands in, weakly: one reference for all places in it."""
+        return self._code
+
     def written_again(self, before: Place) -> bool:
         """
         Tell whether the code here is that of *before*, compiled anew: reloaded, imported by another name, or a cell run again.

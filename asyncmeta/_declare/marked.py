@@ -50,7 +50,7 @@ class Form:
     before others, these move up, and marked ones are passed by name only.
     """
 
-    __slots__ = ("__weakref__", "codes", "kind", "marked", "name", "place", "taken")
+    __slots__ = ("__weakref__", "kind", "marked", "name", "place", "taken")
 
     def __init__(self, kind: str, taken: tuple[Taken, ...], name: str, place: Place | None) -> None:
         self.kind = kind
@@ -58,7 +58,6 @@ class Form:
         self.name = name  #: for texts
         self.place = place
         self.marked = tuple(number for number, one in enumerate(taken) if one.marked)
-        self.codes: Any = None  #: kept here by _run
         positional = [one for one in taken if one.kind in (_POSITIONAL, _NORMAL)]
         last = max((at for at, one in enumerate(positional) if not one.marked), default=-1)
         first = next((at for at, one in enumerate(positional) if one.marked), len(positional))

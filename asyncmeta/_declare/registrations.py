@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from .._names import Place
@@ -119,22 +119,65 @@ class Later:
         self.place = place
 
 
+class Rounds:
+    """Registrations of one multi key that code of one name has made: a loop's rounds, and those of the same code run before."""
+
+    __slots__ = ("by_code", "spare")
+
+    def __init__(self) -> None:
+        self.by_code: dict[int, list[Registration]] = {}
+        self.spare: list[Registration] = []  #: those that have places to give
+
+    def take(self, registration: Registration) -> None:
+        self.by_code.setdefault(id(registration.written_at.code), []).append(registration)
+        if registration.spare:
+            self.spare.append(registration)
+
+
+class Several(list[Registration]):
+    """All registrations of a multi key, in their order; never changed: one more makes another list, with the same rounds."""
+
+    __slots__ = ("rounds",)
+
+    def __init__(self, registrations: Iterable[Registration], rounds: dict[Any, Rounds] | None = None) -> None:
+        super().__init__(registrations)
+        self.rounds: dict[Any, Rounds] = {} if rounds is None else rounds
+        if rounds is None:
+            for registration in self:
+                self.rounds_of(registration).take(registration)
+
+    def rounds_of(self, registration: Registration) -> Rounds:
+        name = registration.written_at.within, _name_of_factory(registration)
+        found = self.rounds.get(name)
+        if found is None:
+            found = self.rounds[name] = Rounds()
+        return found
+
+
 def with_one_more(there: list[Registration], registration: Registration) -> list[Registration]:
     """Return *there* with one more: it takes the place of what its own code, run before, has registered."""
-    before = [other for other in there if run_again(other, registration)]
+    several = there if type(there) is Several else Several(there)
+    rounds, here = several.rounds_of(registration), id(registration.written_at.code)
+    earlier = [other for code, made in rounds.by_code.items() if code != here for other in made]
+    before = [other for other in earlier if run_again(other, registration)] if earlier else []
+    sibling = None
+    if before or rounds.spare:
+        present = set(map(id, there))  # a list that was refused has left its own among the rounds
+        before = [other for other in before if id(other) in present]
+        before.sort(key=lambda one: one.order)
+        # The second round of a loop whose module was reloaded, and so on.
+        spares = (other for other in rounds.spare if other.spare and id(other) in present)
+        sibling = next((other for other in spares if _same_name(other, registration)), None)
     if before:
         registration.order, *spare = [other.order for other in before]
         registration.spare = spare
+    elif sibling is None:
+        rounds.take(registration)
+        return Several([*there, registration], several.rounds)
     else:
-        # The second round of a loop whose module was reloaded, and so on.
-        sibling = next((other for other in there if other.spare and _same_name(other, registration)), None)
-        if sibling is None:
-            return [*there, registration]
         registration.spare = sibling.spare
         registration.order = sibling.spare.pop(0)
-    found = [*(other for other in there if other not in before), registration]
-    found.sort(key=lambda one: one.order)
-    return found
+    return Several(sorted((*(other for other in there if other not in before), registration), key=lambda one: one.order))
 
 
 def run_again(before: Registration, registration: Registration) -> bool:

@@ -6,7 +6,7 @@ import typing
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from .._names import Place, is_a, name_of
 from ..errors import DeclarationError
@@ -14,7 +14,9 @@ from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
 from .registrations import PLAIN, Entry, Later, Options, Registration, one_module, run_again, with_one_more
 
-__all__ = ["PLAIN", "Attribute", "Entry", "Later", "Options", "Registration", "Registry", "layers_of", "registry_of"]
+T = TypeVar("T")
+
+__all__ = ["PLAIN", "Attribute", "Entry", "Later", "Options", "Registration", "Registry", "layers_of", "registry_of", "snapshot"]
 
 
 class Attribute:
@@ -156,7 +158,7 @@ class Registry:
             return
         if not registration.also and not registration.multi and registration.key not in entries:
             entries[registration.key] = registration
-            self.changed()
+            self.changed(registration)
             return
         fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
         replaced: list[tuple[Registration, Registration]] = []
@@ -191,8 +193,18 @@ class Registry:
                     replaced.append((there, registration))
                 fresh.append((key, registration))
         entries.update(fresh)
-        self.replaced.extend(replaced)
+        for old, new in replaced:
+            self._note_replaced(old, new)
         self.changed()
+
+    def _note_replaced(self, old: Registration, new: Registration) -> None:
+        """Keep what a registration took the place of; where one line replaces its own again and again, the first and the last."""
+        if old.place == new.place:
+            for number, (first, last) in enumerate(self.replaced):
+                if last is old:
+                    self.replaced = [*self.replaced[:number], (first, new), *self.replaced[number + 1 :]]
+                    return
+        self.replaced = [*self.replaced, (old, new)]
 
     def add_none(self, key: Hashable) -> None:
         """Say that a multi key has no values: what is below is not added up."""
@@ -209,7 +221,7 @@ class Registry:
         Raises:
             DeclarationError: Single and multi would be mixed under one key.
         """
-        entries, listed, replaced = dict(self.entries), dict(self.listed), len(self.replaced)
+        entries, listed, replaced = dict(self.entries), dict(self.listed), self.replaced
         try:
             for one in written:
                 if isinstance(one, Entry):
@@ -223,7 +235,7 @@ class Registry:
             self.changed()
         except DeclarationError:
             self.entries, self.listed = entries, listed
-            del self.replaced[replaced:]
+            self.replaced = replaced
             self.changed()
             raise
 
@@ -253,16 +265,21 @@ class Registry:
                 found.append((str(error), place))
         return found
 
-    def changed(self) -> None:
-        """Tell everything that was made of this registry."""
+    def changed(self, fresh: Registration | None = None) -> None:
+        """
+        Tell everything that was made of this registry.
+
+        Args:
+            fresh: All that has changed: the first registration here of its one key.
+        """
         if self.watchers:
-            for watcher in list(self.watchers):
-                watcher.declared()
+            for watcher in snapshot(self.watchers):
+                watcher.declared(fresh)
 
     def all(self) -> Iterator[Registration]:
         """Give each registration once, in the order of writing."""
         seen: set[int] = set()
-        for entry in list(self.entries.values()):
+        for entry in snapshot(self.entries.values()):
             for registration in entry if isinstance(entry, list) else (entry,):
                 if id(registration) not in seen:
                     seen.add(id(registration))
@@ -288,6 +305,15 @@ def _wrap(there: Registration, registration: Registration) -> bool:
     if outer is not None:
         outer.inner = registration
     return outer is not None
+
+
+def snapshot(things: Iterable[T]) -> list[T]:
+    """Return what *things* holds now, where another thread may add to it meanwhile: then it is looked at again."""
+    while True:
+        try:
+            return list(things)
+        except RuntimeError:  # it has changed size
+            continue
 
 
 def _made_later(make: Callable[[], Registration]) -> tuple[Registration, bool]:

@@ -9,7 +9,7 @@ from typing import Any
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registrations import Registration
-from .._declare.registry import attributes_of
+from .._declare.registry import attributes_of, snapshot
 from .._names import arrow, name_of
 from ..errors import (
     AmbiguousDependencyError,
@@ -131,7 +131,7 @@ def _mixed(graph: Graph) -> list[GraphError]:
         if layer in graph.over:
             continue
         for lower in graph.layers[position + 1 :]:
-            for key in [key for key in layer.entries if key in lower.entries]:
+            for key in [key for key in snapshot(layer.entries) if key in lower.entries]:
                 entry, other = layer.entries[key], lower.entries[key]
                 if isinstance(entry, list) is isinstance(other, list) or _only_listed(entry) or _only_listed(other):
                     continue

@@ -14,7 +14,7 @@ from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable, plain_
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
-from .._declare.registry import Attribute, Registry, attributes_of, registry_of
+from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
 from .._names import close_to, name_of
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
@@ -63,6 +63,13 @@ class Graph(Lookup):
         """Return the edges of *node*, looked up on first use."""
         if node.edges is not None:
             return node.edges
+        self.news.expanding += 1
+        try:
+            return self._look_up_edges(node)
+        finally:
+            self.news.expanding -= 1
+
+    def _look_up_edges(self, node: Node) -> tuple[Edge, ...]:
         problems = [problem for problem in node.problems if not problem.edge]
         node.unread = ()
         edges: list[Edge] = []
@@ -99,6 +106,8 @@ class Graph(Lookup):
                 needs.extend(target.nodes)
         node.needs, node.late, node.problems = tuple(needs), tuple(late), tuple(problems)
         node.edges = tuple(edges)
+        if problems or node.unread:
+            self.news.doubted = True
         self.expansions += 1
         return node.edges
 
@@ -392,20 +401,20 @@ class Graph(Lookup):
                 f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
                 "in a generic service take it as a parameter of the constructor, not as an attribute"
             )
-        named = [other for layer in self.layers for other in layer.entries if names_of(other) and plain_of(other) == key]
+        named = [other for layer in self.layers for other in snapshot(layer.entries) if names_of(other) and plain_of(other) == key]
         if named:
             return (
                 f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
                 "it is registered (a string in Annotated is a name)"
             )
         if not isinstance(key, type) or typing.get_origin(key) is not None:
-            return self._why_not(key) or self._all_meant(key)
+            return self._open.why_not(key, self.layers) or self._all_meant(key)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
         below = [
             name_of(other)
             for layer in self.layers
-            for other in layer.entries
+            for other in snapshot(layer.entries)
             if isinstance(other, type) and is_subclass(other, key)
         ]
         if below:
@@ -429,7 +438,8 @@ class Graph(Lookup):
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
         """Return registered keys that *key* may have been meant for."""
-        names = {name_of(other) for layer in self.layers for other in layer.entries} | {name_of(other) for other in self.context}
+        registered = (other for layer in self.layers for other in snapshot(layer.entries))
+        names = {name_of(other) for other in (*registered, *self.context)}
         return close_to(name_of(key), names - {name_of(key)})
 
     def declared_registrations(self) -> Iterator[tuple[Registration, int]]:
@@ -444,7 +454,7 @@ class Graph(Lookup):
     def listed(self) -> Iterator[tuple[Any, Site, Registry]]:
         """Give what the provider lists of the application name as asked for from outside, and the layer that says so."""
         for registry in self.layers:
-            for token, place in registry.listed.items():
+            for token, place in snapshot(registry.listed.items()):
                 yield token, Site(ask_for(token), None, "providers", place), registry
 
     def site_of(self, token: Any) -> Site:

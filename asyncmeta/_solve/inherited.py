@@ -53,6 +53,9 @@ class InheritedGraph(Graph):
         super()._forget()
         self.sound = _Sound(self.parent)
 
+    def declared(self, fresh: Registration | None = None) -> None:
+        super().declared()  # what its parent has missed for it is not noted there
+
     def refresh(self) -> None:
         self.parent.refresh()
         super().refresh()

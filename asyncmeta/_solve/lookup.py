@@ -11,7 +11,7 @@ from .._declare.keys import ByName
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
 from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
-from .._declare.registry import Registry, layers_of, registry_of
+from .._declare.registry import Registry, layers_of, registry_of, snapshot
 from .._names import Place, is_a
 from .found import context_levels, context_node, handing_on, highest, is_whole, overridden, problems_of, with_names
 from .generics import (
@@ -26,13 +26,13 @@ from .generics import (
     open_key_of,
     substitution,
 )
+from .news import News, changes
 from .nodes import (
     CONTEXT,
     SCOPE,
     START,
     Ambiguous,
     Node,
-    Several,
     Site,
     Target,
 )
@@ -99,7 +99,7 @@ class Lookup:
         self.listeners: weakref.WeakSet[Any] = weakref.WeakSet()
         #: what rooms above keep for as long as the graph lives
         self.kept: dict[str, Any] = {}
-        self._stale = False
+        self.news = News()
         self.expansions = 0  #: how often edges were looked up
         self._forget()
         for registry in self.layers:
@@ -107,59 +107,59 @@ class Lookup:
 
     # --- being told ---------------------------------------------------------------------------
 
-    def declared(self) -> None:
-        """Something was registered in one of the layers looked at: forget what was concluded from them."""
-        self._stale = True
-        for listener in list(self.listeners):
+    def declared(self, fresh: Registration | None = None) -> None:
+        """
+        Something was registered in one of the layers looked at: forget what was concluded from them.
+
+        Args:
+            fresh: All that was: the first registration of its key in its layer.
+        """
+        self.news.take(fresh)
+        for listener in snapshot(self.listeners):
             listener.declared()
 
     def refresh(self) -> None:
         """Look everything up anew where something was registered since."""
-        if not self._stale and not [registry for registry in self.layers if registry.waiting]:
+        waiting = [registry for registry in self.layers if registry.waiting]
+        if not (self.news.stale or self.news.fresh or waiting):
             return
-        self._stale = False
+        if not self.news.matter(self.context) and not waiting:
+            return self._forget_answers()  # all that stands on others stays as it is
         before = self._found
         for node in self.nodes.values():
             node.edges, node.unit, node.late, node.needs = None, None, (), ()
             node.problems = tuple(problem for problem in node.problems if not problem.edge)
         self._forget()
-        for view, key, old in [(view, key, old) for view, known in before.items() for key, old in known.items()]:
-            if isinstance(old, Node):
-                try:
-                    new = self.find(view, key)
-                except (Ambiguous, Several):
-                    new = None
-                if new is old:
-                    continue
-                if isinstance(new, Node) and new.level == old.level:
-                    self.moved.append((key, old, new))
-                elif view is None:
-                    self.moved.append((key, old, None))
+        self.moved.extend(changes(before, self.find))
 
     def _forget(self) -> None:
+        self.news.begin(node.registration for node in self.nodes.values())
         for registry in self.layers:
             if registry.waiting:
                 registry.read_waiting()
-                self._stale = False
+                self.news.stale = False
         #: by view and key; a dictionary for each view spares a tuple for each key
         self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...]]] = {None: {}}
         #: the open generics of each layer
         self._open = OpenKeys()
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
         self.instances: dict[type, Node] = {}
-        #: what _run keeps for each site; emptied with the rest
-        self.roots: dict[Any, Any] = {}
-        self.targets: dict[Site, Target] = {}
-        #: who uses what, and how many expansions that knows
+        self._forget_answers()
+        #: who uses what, and the same by key; and how many expansions each knows
         self._users: tuple[int, dict[Node, list[Node]]] | None = None
-        #: the same by key
         self._by_key: tuple[int, dict[Hashable, list[Node]]] | None = None
-        #: result of the last check of the whole, None where there was none
-        self.checked: Any = None
         #: the innermost level that each transient node needs, as far as checked
         self.needs: dict[Node, int] = {}
         #: nodes that a check has found sound
         self.sound: set[Node] = set()
+
+    def _forget_answers(self) -> None:
+        """Forget what was answered to somebody who asks from outside."""
+        #: what _run keeps for each site; emptied with the rest
+        self.roots: dict[Any, Any] = {}
+        self.targets: dict[Site, Target] = {}
+        #: result of the last check of the whole, None where there was none
+        self.checked: Any = None
 
     # --- looking up ------------------------------------------------------------------------------
 
@@ -199,6 +199,8 @@ class Lookup:
             found = self._search(view, key, None)
             if found is not None:  # who asks at will, asks for no end of keys that nothing serves
                 known[key] = found
+            if found is not None or self.news.expanding:
+                self.news.heard.add(key)
             return found
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
@@ -299,8 +301,9 @@ class Lookup:
 
     def _named(self, view: type | None, name: str) -> Node | tuple[Node, ...] | None:
         """Find the registered class that is called *name*: in the highest layer that has one, the latest there."""
+        self.news.by_name = True
         for registry in self.layers_of(view):
-            classes = [key for key in registry.entries if is_a(key, type) and key.__name__ == name]
+            classes = [key for key in snapshot(registry.entries) if is_a(key, type) and key.__name__ == name]
             if classes:
                 return self.find(view, classes[-1])
         return None
@@ -406,10 +409,6 @@ class Lookup:
                 return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
         return None
 
-    def _why_not(self, key: Hashable) -> str:
-        """Return why no open generic serves *key* although one has its form, else ""."""
-        return self._open.why_not(key, self.layers)
-
     # --- nodes -----------------------------------------------------------------------------------
 
     def node(
@@ -436,6 +435,7 @@ class Lookup:
         return found
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
+        self.news.heard.update(registration.keys)
         maker = registration.maker
         owner = None
         if registration.attribute is not None:

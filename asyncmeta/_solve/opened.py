@@ -8,7 +8,7 @@ from typing import Any
 
 from .._declare.keys import plain_of
 from .._declare.makers import Maker
-from .._declare.registry import Registration, Registry, registry_of
+from .._declare.registry import Registration, Registry, registry_of, snapshot
 from .._names import name_of
 from .generics import (
     DEEPEST,
@@ -43,7 +43,7 @@ class OpenKeys:
         known = self._known.get(registry)
         if known is None:
             known = self._known[registry] = {}
-            for key in registry.entries:
+            for key in snapshot(registry.entries):
                 if is_open(key):
                     plain = plain_of(key)
                     known.setdefault((typing.get_origin(plain) or plain, names_of(key)), []).append(key)

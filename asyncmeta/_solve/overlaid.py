@@ -59,7 +59,7 @@ class OverlaidGraph(Graph):
         self.sound = _Sound(self.below)
         self.needs = ChainMap({}, self.below.needs)  # type: ignore[assignment]  # reads as one dictionary
 
-    def declared(self) -> None:
+    def declared(self, fresh: Registration | None = None) -> None:
         self._affected_of = -1
         self._reached.clear()
         super().declared()

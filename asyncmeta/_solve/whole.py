@@ -9,7 +9,7 @@ from .._declare.constructors import writes_init
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC_GENERATOR, GENERATOR
 from .._declare.registrations import Registration
-from .._declare.registry import layers_of, registry_of
+from .._declare.registry import layers_of, registry_of, snapshot
 from .._declare.yields import rest_is_skipped
 from .._names import name_of, name_of_callable, place_of_function
 from .arguments import is_argument, takes_arguments
@@ -146,7 +146,7 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
     found = []
     above: dict[Any, Any] = {}
     for layer in graph.layers:
-        for key, entry in layer.entries.items():
+        for key, entry in snapshot(layer.entries.items()):
             if isinstance(entry, list):
                 continue
             if entry.bare:

@@ -50,6 +50,8 @@ UNFILLED: Final = _Unfilled()
 _NOBODY: Final = object()
 
 _SERIAL = itertools.count(1)
+#: Numbers whose code is gone.
+_FREE: list[int] = []
 
 
 class Bound:
@@ -65,7 +67,10 @@ class Bound:
     def __init__(self, container: ScopeState, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
         self.container = container
         self.space = space
-        self.serial = next(_SERIAL)
+        try:
+            self.serial = _FREE.pop()  # names in code are never freed: those of code that is gone are used again
+        except IndexError:
+            self.serial = next(_SERIAL)
         self.names = {name: f"{name}_{self.serial}" for name in names}
         self.source = source
         space.update({self.names[name]: value for name, value in names.items()})
@@ -85,6 +90,7 @@ class Bound:
     def __del__(self) -> None:
         for name in self.names.values():
             self.space.pop(name, None)
+        _FREE.append(self.serial)
 
 
 class CompiledForm:
@@ -265,9 +271,8 @@ class InjectedFunction:
                 fills.append(self.fill_of(container, number))
         except (GraphError, ScopeError):
             return None
-        if self.form.codes is None:
-            self.form.codes = weakref.WeakKeyDictionary()
-        codes = self.form.codes.setdefault(graph, {})
+        # With the graph, and never with the form: a function of a module lives longer than the application of a test.
+        codes = graph.kept.setdefault("codes", weakref.WeakKeyDictionary()).setdefault(self.form, {})
         ambient = self.home is None
         found: CompiledForm | None = codes.get(ambient)
         if found is not None and found.stamp is graph.roots and not container._root_table.pins:
