@@ -175,8 +175,8 @@ class Registry:
                     str(registration.place),
                 )
             if isinstance(there, list):
-                former = [one for one in there if registration.named and one.named == registration.named]
-                if replace or registration.module is None:
+                former = [one for one in there if one.named == registration.named] if registration.named else []
+                if former and (replace or registration.module is None):
                     there = [one for one in there if one not in former]
                 elif not any(run_again(one, registration) for one in former):
                     registration.rivals = tuple(former)
