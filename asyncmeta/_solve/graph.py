@@ -15,7 +15,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
-from .._names import close_to, name_of
+from .._names import close_to, is_a, name_of
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
 from .nodes import (
@@ -396,7 +396,7 @@ class Graph(Lookup):
         if hint is not None:
             return hint(key)  # type: ignore[no-any-return]  # a decorator's
         variables = variables_of(key)
-        if variables and not isinstance(key, type):
+        if variables and not is_a(key, type):
             return (
                 f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
                 "in a generic service take it as a parameter of the constructor, not as an attribute"
@@ -407,7 +407,7 @@ class Graph(Lookup):
                 f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
                 "it is registered (a string in Annotated is a name)"
             )
-        if not isinstance(key, type) or typing.get_origin(key) is not None:
+        if not is_a(key, type) or typing.get_origin(key) is not None:
             return self._open.why_not(key, self.layers) or self._all_meant(key)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
@@ -415,7 +415,7 @@ class Graph(Lookup):
             name_of(other)
             for layer in self.layers
             for other in snapshot(layer.entries)
-            if isinstance(other, type) and is_subclass(other, key)
+            if is_a(other, type) and is_subclass(other, key)
         ]
         if below:
             return (

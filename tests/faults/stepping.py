@@ -56,7 +56,8 @@ class SteppingLoop(asyncio.SelectorEventLoop):
             if self.steps > MOST:
                 raise Stuck(f"no end after {MOST} steps")
         elif not self._scheduled:
-            events = self._selector.select(PATIENCE if self.busy else 0)
+            # At the end a thread of the loop's own waits for the pool of threads.
+            events = self._selector.select(PATIENCE if self.busy or self._executor_shutdown_called else 0)
             if not events:
                 raise Stuck("nothing can go on, and somebody waits: " + ", ".join(sorted(map(_place, asyncio.all_tasks(self)))))
             self._process_events(events)
