@@ -59,8 +59,10 @@ def need_asyncio() -> None:
         ) from None
 
 
-def tell_of_no_lifespan() -> None:
-    """Tell that a server that speaks no lifespan leaves the life of the container to its user."""
+def tell_of_no_lifespan(container: Container) -> None:
+    """Tell that a server that speaks no lifespan leaves the life of *container* to its user, where that has not entered it."""
+    if container._grounds or container in TESTED:  # what it has made ambient by being entered; a test's plugin closes it
+        return
     _LOGGER.warning(
         "a request came before any lifespan: the server or test client sends none (daphne, lifespan=off, TestClient without "
         "with), so singletons are built when they are first needed, and nobody closes the container unless you enter it yourself: "

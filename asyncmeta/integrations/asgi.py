@@ -124,6 +124,9 @@ class ContainerMiddleware:
         "websocket": {CONNECTION: lambda connection: connection},
     }
 
+    #: Whether somebody else hears of lifespans, and opens the container.
+    lives_elsewhere: ClassVar[bool] = False
+
     def __init__(
         self,
         app: Application,
@@ -149,7 +152,7 @@ class ContainerMiddleware:
         self._early = ends == "before"
         self._error_status = error_status
         self._health = {} if health is None else {f"{health.rstrip('/')}/{word}": word for word in ("live", "ready")}
-        self._lives = False  #: a lifespan was heard of, or it was told that none is
+        self._lives = self.lives_elsewhere  #: a lifespan was heard of, or it was told that none is
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 
@@ -171,7 +174,7 @@ class ContainerMiddleware:
         if not self._lives:
             need_asyncio()
             self._lives = True
-            tell_of_no_lifespan()
+            tell_of_no_lifespan(container)
         if self._health and (question := self._health.get(scope.get("path", ""))) and kind == "http":
             await answer_health(container, question, scope["method"], send)
             return

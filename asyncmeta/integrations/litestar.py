@@ -25,7 +25,7 @@ from .. import Container, From, Scope as OpenScope, ScopeError, injected
 from ._applications import check_application
 from ._endings import ERROR_STATUS
 from ._handlers import Handler, asking, handler as _handler
-from ._lifespan import REPORTS
+from ._lifespan import REPORTS, need_asyncio
 from ._marks import asynchronous
 from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
 
@@ -42,6 +42,7 @@ class _Middleware(ContainerMiddleware):
         kind: {**values, ASGIConnection: ASGIConnection}  # type: ignore[dict-item]  # Litestar types the connection
         for kind, values in ContainerMiddleware.offered.items()
     }
+    lives_elsewhere = True
 
     async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
         # Nothing was sent, though Litestar thinks so: its own handling of exceptions, around us, answers it.
@@ -108,6 +109,7 @@ class ContainerPlugin(InitPlugin):
 
     @asynccontextmanager
     async def _opened(self, app: Litestar) -> AsyncIterator[None]:
+        need_asyncio()
         await self.container.__aenter__()
         check_application(app, self.container)
         if self._start:

@@ -1046,11 +1046,10 @@ def test_a_server_that_sends_no_lifespan_is_told_once(container, caplog):
         one.add_middleware(ContainerMiddleware, container=container)
 
     async def ask():
-        async with container:
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
-                for _ in range(2):
-                    await client.get("/")
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            for _ in range(2):
+                await client.get("/")
 
     asyncio.run(ask())
     with TestClient(other) as client:
