@@ -46,8 +46,9 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Return every page: the README and all of docs."""
-    return [ROOT / "README.rst", *sorted(page for page in (ROOT / "docs").rglob("*.rst") if "_build" not in page.parts)]
+    """Return every page: the README, CONTRIBUTING and all of docs."""
+    of_docs = sorted(page for page in (ROOT / "docs").rglob("*.rst") if "_build" not in page.parts)
+    return [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *of_docs]
 
 
 def blocks(page: Path) -> list[Block]:

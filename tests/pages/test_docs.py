@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from doc_pages import ROOT, blocks, pages, run_page
+from test_layers import FLOOR_OF, FLOORS
 
 import asyncmeta
 from asyncmeta import errors
@@ -139,3 +140,34 @@ def test_the_reference_has_every_integration():
     rooms = {room.stem for room in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")}
 
     assert sorted(re.findall(r"^\.\. automodule:: asyncmeta\.integrations\.(\w+)$", page, re.MULTILINE)) == sorted(rooms)
+
+
+def test_every_file_that_contributing_names_is_there():
+    """
+    Whoever adds an integration or a factory by CONTRIBUTING alone finds each file, name and folder that it speaks of.
+    """
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"``((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|rst|toml))``", text))
+    folders = ["", "tests", "asyncmeta", "asyncmeta/integrations", "tests/integrations"]
+
+    lost = [name for name in named if "NAME" not in name and not any((ROOT / folder / name).exists() for folder in folders)]
+    assert len(named) > 15
+    assert lost == []
+
+
+def test_contributing_shows_every_floor():
+    """
+    The house in CONTRIBUTING has the floors of tests/test_layers.py, in their order.
+    """
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    house = text.split("The house\n")[1].split("Add an integration\n")[0]
+    shown = [
+        name for line in house.splitlines() if line.startswith("``_") or line.startswith("``report") or line.startswith("``asc")
+        for name in re.findall(r"``(\w+)``", line)
+    ]  # fmt: skip
+    levels = [FLOOR_OF[name] for name in shown]
+
+    assert levels == sorted(levels)
+    assert {room for floor in FLOORS for room in floor if "." not in room} - set(shown) == {"__main__"}
+    wings = re.findall(r"``(\w+)``", next(line for line in house.splitlines() if "seven wings" in line))
+    assert [f"_run.{wing}" for wing in wings] == [room for floor in FLOORS for room in floor if room.startswith("_run.")]
