@@ -19,7 +19,13 @@ class Bookshop(
     Printing,
     InProcess,
     AsyncServiceBase,
-    providers=[{"provide": Settings, "use_factory": read_settings}, Shelf, OrderDesk, Rates, Pages, Clerk],
+    providers=[
+        {"provide": Settings, "use_factory": read_settings},
+        {"lifetime": "scoped", "providers": [Shelf, OrderDesk]},  # one of each for a request
+        Rates,
+        Pages,
+        Clerk,
+    ],
 ):
     """
     The layers, and what the doors ask for.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import httpx
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, inject_dependency
+from asyncmeta import AsyncServiceBase, inject_dependency
 
 from .cache import Cache
 from .settings import Settings
@@ -26,13 +26,12 @@ class NoRates(Exception):
     """Nobody knows what a euro costs at the moment."""
 
 
-class Rates(AsyncServiceBase):
+class Rates:
     """What prices are in another currency."""
 
-    client = AsyncDependencyDescriptor(httpx.AsyncClient)
-    cache = AsyncDependencyDescriptor(Cache)
-
-    def __init__(self) -> None:
+    def __init__(self, client: httpx.AsyncClient, cache: Cache) -> None:
+        self._client = client
+        self._cache = cache
         self._asking = asyncio.Lock()
 
     async def of(self, currency: Currency) -> Decimal:
@@ -49,17 +48,16 @@ class Rates(AsyncServiceBase):
         return rate
 
     async def _table(self) -> str:
-        cache = await self.cache
         async with self._asking:  # of many requests that miss it at once, one asks
-            table = await cache.get("rates")
+            table = await self._cache.get("rates")
             if table is None:
                 try:
-                    response = await (await self.client).get("latest", params={"base": "EUR"})
+                    response = await self._client.get("latest", params={"base": "EUR"})
                     table, fresh = response.raise_for_status().text, FRESH
                 except httpx.HTTPError as error:
                     log.warning("no rates: %r", error)
                     table, fresh = "{}", PATIENCE  # remembered too: or each page would wait for who does not answer
-                await cache.put("rates", table, fresh)
+                await self._cache.put("rates", table, fresh)
         return table
 
 

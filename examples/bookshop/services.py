@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase
-
 from .cache import Clock
 from .chores import Chores
 from .database import AfterCommit, Book, Order
@@ -42,31 +40,32 @@ class Unknown(Refused):
     """There is no such thing."""
 
 
-class Shelf(AsyncServiceBase, lifetime="scoped"):
+class Shelf:
     """What can be looked at."""
 
-    # Awaited where it is used: `await self.session` is an AsyncSession, for checkers too.
-    session = AsyncDependencyDescriptor(AsyncSession)
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     async def books(self) -> Sequence[Book]:
         """Return all books, by title."""
-        return (await (await self.session).scalars(select(Book).order_by(Book.title))).all()
+        return (await self._session.scalars(select(Book).order_by(Book.title))).all()
 
     async def order(self, number: str) -> Order:
         """Return the order with this number, or raise Unknown."""
-        found = await (await self.session).get(Order, number) if NUMBER.fullmatch(number) else None
+        found = await self._session.get(Order, number) if NUMBER.fullmatch(number) else None
         if found is None:
             raise Unknown("there is no such order")
         return found
 
 
-class OrderDesk(AsyncServiceBase, lifetime="scoped"):
+class OrderDesk:
     """Takes one order, wholly or not at all."""
 
-    session = AsyncDependencyDescriptor(AsyncSession)
-    clock = AsyncDependencyDescriptor(Clock)
-    after = AsyncDependencyDescriptor(AfterCommit)
-    chores = AsyncDependencyDescriptor(Chores)
+    def __init__(self, session: AsyncSession, clock: Clock, after: AfterCommit, chores: Chores) -> None:
+        self._session = session
+        self._clock = clock
+        self._after = after
+        self._chores = chores
 
     async def place(self, wish: Wish) -> Order:
         """
@@ -76,7 +75,7 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
             Refused: It cannot be taken. Let the exception leave the scope: it undoes
                 what was done in the session.
         """
-        session = await self.session
+        session = self._session
         # One statement looks and takes: between the two nobody else can. It comes first, since
         # SQLite lets a transaction that has read wait for no other that writes.
         enough = (Book.code == wish.book) & (Book.stock >= wish.quantity)
@@ -88,12 +87,11 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
         order = Order(
             number=uuid4().hex,
             total=price * wish.quantity,
-            placed=(await self.clock).now().isoformat(timespec="seconds"),
+            placed=self._clock.now().isoformat(timespec="seconds"),
             **wish.model_dump(),
         )
         session.add(order)
         await session.flush()
-        after, chores = await self.after, await self.chores
-        after.do(partial(chores.receipt, order.number))
-        after.do(partial(chores.thumbnail, order.book))
+        self._after.do(partial(self._chores.receipt, order.number))
+        self._after.do(partial(self._chores.thumbnail, order.book))
         return order

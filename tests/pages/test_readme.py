@@ -33,11 +33,14 @@ def test_the_readme_has_a_program_and_two_commands():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["complete", "without a container"])
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["complete", "on the web"])
 def test_a_program_of_the_readme_prints_what_stands_below_it(program, printed, tmp_path):
     """
     Each program runs by itself, with warnings as errors, and prints the block that follows it.
     """
+    if "fastapi" in program:
+        pytest.importorskip("fastapi")
+        pytest.importorskip("httpx")
     file = tmp_path / "program.py"
     file.write_text(program, encoding="utf-8")
 
@@ -48,6 +51,17 @@ def test_a_program_of_the_readme_prints_what_stands_below_it(program, printed, t
 
     assert done.stderr == ""
     assert done.stdout.strip() == printed.strip()
+
+
+def test_the_readme_fits_and_leads_somewhere():
+    """
+    It has at most 150 lines, and each link leads to a page that is there.
+    """
+    links = re.findall(r"<((?:docs/)?[\w./-]+\.rst)>`_", README)
+
+    assert README.count("\n") <= 150
+    assert len(links) > 12
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_each_command_is_one_line_that_makes_its_own_environment():
