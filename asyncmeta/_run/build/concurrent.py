@@ -14,6 +14,7 @@ from ..._solve.plan import Unit
 from ...errors import ClosedError
 from ..state.slots import ScopeState
 from ..teardown.owner_task import OwnerTask
+from ..teardown.scope_exit import FLIGHT_CODES
 from .interpreter import scoped_value
 
 __all__ = ["build_concurrent"]
@@ -159,3 +160,6 @@ async def _settle(besides: Iterable[ConcurrentTask]) -> None:
             beside.done.exception()
     if cancelled is not None:
         raise cancelled
+
+
+FLIGHT_CODES.add(id(ConcurrentTask.live.__code__))

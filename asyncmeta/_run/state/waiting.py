@@ -14,6 +14,7 @@ from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
+from .awaited import frames_of_waiters
 from .context import unshield
 
 if TYPE_CHECKING:
@@ -207,26 +208,33 @@ def holdings() -> dict[Any, str]:
     return held
 
 
-def scopes_above(codes: Set[int], generated: str) -> list[Any]:
+def scopes_above(codes: Set[int], generated: str, *, through_tasks: bool = False) -> list[Any]:
     """
     Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
 
     Args:
         generated: Under which name generated code has what tells, of a frame of it, the scope, or the container whose
             injected function it is, for which it is doing just that.
+        through_tasks: Look also at the tasks that wait for this one, and so on.
     """
-    found: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and id(frame.f_code) in codes:  # the call that asks
         frame = frame.f_back
+    frames: list[FrameType] = []
     while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    if through_tasks:
+        frames.extend(frames_of_waiters())
+    found: list[Any] = []
+    for frame in frames:
         if id(frame.f_code) in codes:
-            found.append(frame.f_locals.get("self"))
+            here = frame.f_locals.get("self")
+            found.append(getattr(here, "owner", here))  # a task that builds or tears down for its owner
         else:
             # Found by the names that it runs with, so that the code itself does nothing for it.
             tells = frame.f_globals.get(generated)
             scope = None if tells is None else tells(frame)
             if scope is not None:
                 found.append(scope)
-        frame = frame.f_back
     return found

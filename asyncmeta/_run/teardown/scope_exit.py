@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Final, Self, cast
 
@@ -170,10 +170,21 @@ class ScopeExit(ScopeState):
         if self._waiters:
             self._tell(_CLOSERS)
 
+    def _is_around(self, codes: Set[int], generated: str) -> bool:
+        """Tell whether the running code is, for this or for a scope inside of it, in what *codes* do; through tasks as well."""
+        for one in scopes_above(codes, generated, through_tasks=True):
+            while isinstance(one, ScopeState) and one is not NOWHERE:
+                if one is self:
+                    return True
+                one = one._parent
+        return False
+
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
+        if self._children and self._roots is not CLOSED and self._is_around(CLOSING_CODES, LEAVES_FOR):
+            return  # a finalizer of a scope inside asks: this is closed by who has opened it
         if not self._begin_to_close():
-            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 await self._until(_CLOSERS, self._is_gone)
                 if error is None and isinstance(self._values, Undone):
                     self._values.check(self._name)
@@ -192,7 +203,7 @@ class ScopeExit(ScopeState):
             FinalizationErrors: What finalizers raised; nothing of it is what was thrown into them.
         """
         if not self._begin_to_close():
-            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 await self._until(_CLOSERS, self._is_gone)
             return
         error = failed(self) if error is None else error
@@ -263,7 +274,7 @@ class ScopeExit(ScopeState):
             self._refuse_awaiting()
             self._refuse_inside()
         if not self._begin_to_close():
-            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
                 if error is None and isinstance(self._values, Undone):
                     self._values.check(self._name)
@@ -273,7 +284,7 @@ class ScopeExit(ScopeState):
     def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None:
         """Close it without a loop; see `_fail`."""
         if not self._begin_to_close():
-            if self not in scopes_above(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
         error = failed(self) if error is None else error
@@ -326,7 +337,7 @@ class ScopeExit(ScopeState):
         Raises:
             ContainerError: The caller is part of a get in flight.
         """
-        if self._in_flight & (CLOSING - 1) and self in scopes_above(FLIGHT_CODES, MAKES_FOR):
+        if (self._children or self._in_flight & (CLOSING - 1)) and self._is_around(FLIGHT_CODES, MAKES_FOR):
             raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
 
     async def _until(self, key: int, over: Callable[[], bool]) -> None:
@@ -426,6 +437,7 @@ def landed(scope: ScopeState) -> None:
 CLOSING_CODES: Final[set[int]] = {
     id(method.__code__)
     for method in (
+        ScopeExit._is_around,  # only asks, as part of the call that does
         ScopeExit.__aexit__,
         ScopeExit._close,
         ScopeExit._fail,
