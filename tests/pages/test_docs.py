@@ -28,6 +28,9 @@ def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
     """
     The Python blocks of a page run in order as one program, with warnings as errors, and do what the page shows.
     """
+    for library in re.findall(r"^\.\. needs: (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        pytest.importorskip(library, reason=f"{page.name} shows a program of {library}, which is not installed")
+
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "tests" / "doc_pages.py"), str(page)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
