@@ -1,5 +1,7 @@
 """How the documentation is built: ``python -m sphinx -W -b html docs docs/_build/html``."""
 
+from docutils import nodes
+
 import asyncmeta
 
 project = "asyncmeta"
@@ -23,8 +25,13 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = False
 
 
+html_static_path = ["_static"]
+html_css_files = ["boxes.css"]
+
+
 def setup(app):
-    """Let the docstrings of properties be text."""
+    """Let the docstrings of properties be text, and say over each box what it holds."""
+    app.connect("doctree-read", label_boxes)
     app.connect("autodoc-process-docstring", keep_whole, priority=900)  # after napoleon
 
 
@@ -35,3 +42,12 @@ def keep_whole(app, what, name, obj, options, lines):
         if types:
             lines.remove(types[0])
             lines[0] = f"{types[0].removeprefix(':type: ')}: {lines[0]}"
+
+
+def label_boxes(app, doctree):
+    """Give what a program prints or raises the class of its comment: ``.. prints``, ``.. raises``."""
+    for comment in list(doctree.findall(nodes.comment)):
+        word = comment.astext().partition(",")[0]
+        box = comment.next_node(siblings=True, descend=False)
+        if word in ("prints", "raises") and isinstance(box, nodes.literal_block):
+            box["classes"].append(word)

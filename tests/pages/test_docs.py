@@ -174,3 +174,19 @@ def test_contributing_shows_every_floor():
     assert {room for floor in FLOORS for room in floor if "." not in room} - set(shown) == {"__main__"}
     wings = re.findall(r"``(\w+)``", next(line for line in house.splitlines() if "seven wings" in line))
     assert [f"_run.{wing}" for wing in wings] == [room for floor in FLOORS for room in floor if room.startswith("_run.")]
+
+
+def test_no_line_of_code_is_wider_than_a_page():
+    """
+    Code is read without scrolling: no line has more than 80 columns.
+    """
+    wide = [
+        f"{page.relative_to(ROOT)}:{block.line + number}"
+        for page in WITH_CODE
+        for block in blocks(page)
+        if block.language == "python"
+        for number, line in enumerate(block.text.splitlines())
+        if len(line) > 80
+    ]
+
+    assert wide == []
