@@ -1,5 +1,6 @@
 """What the documentation says is true: its code runs and prints what it shows, and its lists are whole."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -190,3 +191,17 @@ def test_no_line_of_code_is_wider_than_a_page():
     ]
 
     assert wide == []
+
+
+@pytest.mark.parametrize("name", ["ascender", "development", "testing", "workers"])
+def test_the_reference_has_every_name_beside_the_front_door(name):
+    """
+    Each public name of a module that programs import beside the front door has its entry in the reference.
+    """
+    text = "\n".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.rst")))
+    whole = re.search(rf"^\.\. automodule:: asyncmeta\.{name}\n( +:.*\n)*? +:members:", text, re.MULTILINE)
+    entries = set(re.findall(r"^\.\. auto(?:class|function|data|exception|attribute):: (?:[\w.]+\.)?(\w+)", text, re.MULTILINE))
+    names = importlib.import_module(f"asyncmeta.{name}").__all__
+
+    assert names
+    assert whole is not None or sorted(set(names) - entries) == []
