@@ -67,6 +67,7 @@ LATE = {
     "_run.observe.middleware": "only where something stands around builds",
     "_run.observe.watch": "only where builds are observed, wrapped or timed",
     "_run.compiled.one_shot": "only request() opens a scope for one value",
+    "_run.compiled.in_flight": "only where a container closes that has had code for calls without a scope",
     "_run.container.override": "overrides are for tests, tenants and experiments",
     "_run.observe.slow": "only with slow=, or in asyncio's debug mode",
     "_run.container.start": "only start() reports",

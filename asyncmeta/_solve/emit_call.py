@@ -36,13 +36,15 @@ _STEP = {GENERATOR: ("next(finalizer)", "StopIteration"), ASYNC_GENERATOR: ("awa
 class CallSource(Source):
     """Source of a wrapper; parameters are `p0`, `p1`, and `k2` where one is passed by name, until they get their own names."""
 
-    __slots__ = ("bound", "constants_at", "held_at", "leaves_from", "names")
+    __slots__ = ("bound", "constants_at", "held_at", "kept", "leaves_from", "names", "runs_from")
 
     def __init__(self) -> None:
         super().__init__()
         self.bound: tuple[str, ...] = ()  #: the names that stand for what a container has bound
         self.names: dict[str, str] = {}  #: our identifier -> the parameter's name
         self.held_at: dict[int, Node] = {}  #: parameters whose default is a built container value
+        self.kept: str | None = None  #: the variable that holds what has to be torn down
+        self.runs_from = 0  #: the line from which on the function itself runs
         self.leaves_from: int | None = None  #: the line from which on it tears down; None where there is nothing
         self.constants_at: dict[int, Any] = {}  #: parameters whose default is the function's own
 
@@ -337,9 +339,13 @@ class _CallEmitter(_Emitter):
         waits = kind in (ASYNC, ASYNC_GENERATOR)
         single = len(self.finalizers) == 1
         kept = "finalizer" if single else "finalizers"
+        self.source.kept = kept
+        if single:
+            self.specials["taken"] = None
         w.line("finalizer = None" if single else "finalizers = []")
         with w.indent("try:"):
             self.fill(fills)
+            self.source.runs_from = len(w.lines) + 1
             self.call_it(last=False)
         self.source.leaves_from = len(w.lines) + 1
         with w.indent("except BaseException as error:"):
@@ -350,14 +356,15 @@ class _CallEmitter(_Emitter):
             with w.indent("if finalizer is not None:"):
                 with w.indent("try:"):
                     w.line(step)
-                with w.indent(f"except {over}:"):
-                    w.line("pass")
+                told = self.finalizers[0].kind == ASYNC_GENERATOR
+                with w.indent(f"except {over}:"), w.indent("if taken is not None:"):
+                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, None)')
                 with w.indent("except BaseException as error:"):
-                    w.line("settle_errors([error], None)")
+                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, error)')
                 with w.indent("else:"):
                     w.line("await twice(finalizer)" if self.finalizers[0].kind == ASYNC_GENERATOR else "twice_nowait(finalizer)")
         else:
-            w.line("await leave_all(finalizers)" if waits else "leave_all_nowait(finalizers)")
+            w.line(f'{"await leave_all" if waits else "leave_all_nowait"}("{BOUND}", finalizers)')
         if kind != ASYNC_GENERATOR:
             w.line("return result")
 

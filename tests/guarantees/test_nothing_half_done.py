@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 from typing import Annotated
 
@@ -19,6 +20,7 @@ class Bank:
 
     def __init__(self, *, nowait=False, **options):
         self.log = log = []
+        self.before_booking = functools.partial(asyncio.sleep, 0)
         self.App = App = fresh_app(**options)
 
         async def database():
@@ -31,6 +33,7 @@ class Bank:
             except BaseException as error:
                 log.append(f"undone by {type(error).__name__}")
                 raise
+            await self.before_booking()
             log.append("booked")
 
         def database_nowait():

@@ -19,10 +19,10 @@ from ..._solve.emit import wants_scope
 from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, shape_of, wrapper_order
 from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST
-from ...errors import FactoryError, GraphError, ScopeError
+from ...errors import ClosedError, FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
-from ..state.slots import Finalizer, ScopeState
+from ..state.slots import Finalizer, Held, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
 from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
@@ -62,10 +62,15 @@ class Bound:
     that was made and not started keeps what belongs to its code.
     """
 
-    __slots__ = ("container", "names", "serial", "source", "space")
+    __slots__ = ("__weakref__", "container", "kept", "name", "names", "serial", "source", "space", "taken")
 
-    def __init__(self, container: ScopeState, space: dict[str, Any], names: dict[str, Any], source: CallSource) -> None:
+    def __init__(
+        self, container: ScopeState, space: dict[str, Any], names: dict[str, Any], source: CallSource, name: str, kept: str
+    ) -> None:
         self.container = container
+        self.name = name  #: the function's
+        self.kept = kept  #: the variable of a call that holds its finalizers, as it is called here
+        self.taken: dict[Any, Held] = {}  #: finalizers that the container has run in place of a call -> who tells it
         self.space = space
         try:
             self.serial = _FREE.pop()  # names in code are never freed: those of code that is gone are used again
@@ -74,6 +79,12 @@ class Bound:
         self.names = {name: f"{name}_{self.serial}" for name in names}
         self.source = source
         space.update({self.names[name]: value for name, value in names.items()})
+        _BOUNDS.add(self)
+
+    def take(self, finalizer: Finalizer, taken: Held) -> None:
+        """Let the call that holds *finalizer* leave it to *taken*."""
+        self.taken[finalizer] = taken
+        self.space[self.names["taken"]] = self.taken
 
     def code(self, code: CodeType) -> CodeType:
         """Return *code* with this and its names in it."""
@@ -91,6 +102,25 @@ class Bound:
         for name in self.names.values():
             self.space.pop(name, None)
         _FREE.append(self.serial)
+
+
+#: All that are in use: by a function as the code that it has, or by calls that are still running code which it had.
+_BOUNDS: Final[weakref.WeakSet[Bound]] = weakref.WeakSet()
+
+
+def bounds_of(container: ScopeState) -> list[Bound]:
+    """Return what *container* has bound; where it has let its functions cool, what calls are still running on."""
+    return [one for one in list(_BOUNDS) if one.container is container]
+
+
+def refusing(container: ScopeState) -> Callable[..., Any]:
+    """Return what stands in place of factories, in code that may still be run for a container that is closing."""
+    name = container._title
+
+    def refuse(*args: object, **named: object) -> None:
+        raise ClosedError(f"{name} is closed")
+
+    return refuse
 
 
 class CompiledForm:
@@ -247,7 +277,9 @@ class InjectedFunction:
             source = written.source
             names: dict[str, Any] = {}
             for name in source.bound:
-                if name in source.singletons:
+                if name == "taken":
+                    names[name] = None
+                elif name in source.singletons:
                     names[name] = container._singletons.value(source.singletons[name])
                 elif name == "open_scope":
                     names[name] = container.scope
@@ -255,12 +287,14 @@ class InjectedFunction:
                     names[name] = container if name in ("container", "home") else written.loaded.names[name]
             defaults = {**source.constants_at, **{at: container._singletons.value(node) for at, node in source.held_at.items()}}
             self.cool()
-            self.bound = Bound(container, wrapper.__globals__, names, source)
+            kept = "" if source.kept is None else written.code.co_varnames[written.loaded.code.co_varnames.index(source.kept)]
+            self.bound = Bound(container, wrapper.__globals__, names, source, self.form.name, kept)
             self.others = 0
             # In this order: with the old code a default counts as passed by hand, and is the right value.
             self.give_defaults(wrapper, defaults)
             wrapper.__code__ = self.bound.code(written.code)
             container._root_table.hot.add(self)
+            container._root_table.has_run_code = True
 
     def written(self, container: ScopeState) -> CompiledForm | None:
         """Return the code for the containers of an application; None where it has to be done step by step."""
@@ -332,27 +366,68 @@ def _failed(bound: Bound, error: BaseException) -> None:
         raise raised from None
 
 
+def _taken(bound: Bound, finalizers: Finalizer | list[Finalizer] | None) -> Held | None:
+    """Return what tells a call whose finalizers its container has run in its place; None where it has not."""
+    if type(finalizers) is list:
+        first = finalizers[0] if finalizers else None
+        return first if isinstance(first, Held) and not first.needs_await() and first in bound.taken else None
+    return bound.taken.get(finalizers) if bound.taken else None
+
+
 async def _undo(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     """Tear down what was set up, before the error of a step or of the function goes on."""
     raised = undone(bound.container, error, bound.source.lines)[0]
-    settle_errors(await unwind(as_list(finalizers), raised), raised)
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        await taken.leave(raised)
+    else:
+        settle_errors(await unwind(as_list(finalizers), raised), raised)
     if raised is not error:
         raise raised from None
 
 
 def _undo_nowait(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     raised = undone(bound.container, error, bound.source.lines)[0]
-    settle_errors(unwind_nowait(as_list(finalizers), raised), raised)
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        taken.leave_nowait(raised)
+    else:
+        settle_errors(unwind_nowait(as_list(finalizers), raised), raised)
     if raised is not error:
         raise raised from None
 
 
-async def _leave_all(finalizers: list[Any]) -> None:
-    settle_errors(await unwind(finalizers, None), None)
+async def _leave_all(bound: Bound, finalizers: list[Any]) -> None:
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        await taken.leave(None)
+    else:
+        settle_errors(await unwind(finalizers, None), None)
 
 
-def _leave_all_nowait(finalizers: list[Any]) -> None:
-    settle_errors(unwind_nowait(finalizers, None), None)
+def _leave_all_nowait(bound: Bound, finalizers: list[Any]) -> None:
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        taken.leave_nowait(None)
+    else:
+        settle_errors(unwind_nowait(finalizers, None), None)
+
+
+async def _told(bound: Bound, finalizer: Finalizer, error: BaseException | None) -> None:
+    """A finalizer has ended, or failed, perhaps because the container has run it in place of the call."""
+    taken = _taken(bound, finalizer)
+    if taken is not None:
+        await taken.leave(None)
+    elif error is not None:
+        settle_errors([error], None)
+
+
+def _told_nowait(bound: Bound, finalizer: Finalizer, error: BaseException | None) -> None:
+    taken = _taken(bound, finalizer)
+    if taken is not None:
+        taken.leave_nowait(None)
+    elif error is not None:
+        settle_errors([error], None)
 
 
 async def _twice(generator: Any) -> None:
@@ -380,7 +455,8 @@ _HELPERS: dict[str, Any] = {
     "undo_nowait": _undo_nowait,
     "leave_all": _leave_all,
     "leave_all_nowait": _leave_all_nowait,
-    "settle_errors": settle_errors,
+    "told": _told,
+    "told_nowait": _told_nowait,
     "twice": _twice,
     "twice_nowait": _twice_nowait,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import AsyncGeneratorType, TracebackType
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping
+from types import AsyncGeneratorType, CodeType, TracebackType
+from typing import Any, Final
 
 from ..._solve.emit import emit_opening, wants_scope
 from ..._solve.plan import LARGEST, Plan
@@ -13,9 +14,12 @@ from ..build.interpreter import undone
 from ..state.slots import ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
 from ..teardown.scope_exit import CLOSING_CODES
+from ..teardown.undone import Taken
 from .load import bound, loaded
 
-__all__ = ["OneShot", "QuickOneShot", "quick_enter"]
+__all__ = ["OneShot", "QuickOneShot", "in_use", "quick_classes_of", "quick_enter"]
+
+_HAS_GIL: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: True)
 
 
 class OneShot:
@@ -63,6 +67,9 @@ class QuickOneShot:
 
     _in_flight = 0
     _parent: Any
+    _entry: CodeType  #: the code that enters
+    _calls: tuple[str, ...]  #: the names that it has for factories
+    _alone: int  #: how many refer to the class where it has no instance
     token: object
     _finalizers: Any  #: set by the generated code before anything else
 
@@ -92,6 +99,9 @@ class QuickOneShot:
 
     async def close(self, error: BaseException | None) -> None:
         """Run the finalizers."""
+        if isinstance(self._finalizers, Taken):
+            await self._finalizers.leave(error)
+            return
         finalizers, self._finalizers = as_list(self._finalizers), None
         settle_errors(await unwind(finalizers, error), error)
 
@@ -123,7 +133,22 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
         return None
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
-    return type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
+    cls: Any = type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
+    container._root_table.has_run_code = True
+    cls._entry = enter.__code__
+    cls._calls = tuple(plan.entry.source.calls)
+    cls._alone = sys.getrefcount(cls)
+    return cls
+
+
+def quick_classes_of(container: ScopeState) -> list[Any]:
+    """Return the classes of one-shot scopes that there are none of, of a container that may not have them at hand any more."""
+    return [cls for cls in QuickOneShot.__subclasses__() if cls._parent is container]
+
+
+def in_use(cls: Any) -> bool:
+    """Tell whether there is an instance: each one refers to its class.  Its container has it at hand no more."""
+    return not _HAS_GIL() or sys.getrefcount(cls) > cls._alone + 1  # in the list of who asks
 
 
 CLOSING_CODES.update(map(id, (QuickOneShot.__aexit__.__code__, QuickOneShot.close.__code__)))

@@ -18,7 +18,8 @@ from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN, LOCK, Flight, scopes_above
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
-from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR, me
+from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR
+from ..teardown.undone import me
 
 if TYPE_CHECKING:
     from .container import Container
@@ -184,6 +185,10 @@ class Closing:
                 await _swallowing(asyncio.wait(waiting))
         await _swallowing(container._until(-2, lambda: container._in_flight == CLOSING))
         await container._close_kids(raised, None, self.closers)
+        if container._root_table.has_run_code:
+            from ..compiled.in_flight import end_in_flight  # late
+
+            raised += await end_in_flight(container, self.closers)
         finalizers, container._finalizers = as_list(container._finalizers), None
         raised[:0] = await unwind(self._watched(finalizers), error)
         raised[:0], singletons.owed = singletons.owed, []
@@ -224,6 +229,10 @@ class Closing:
         try:
             self._wait_for_threads()
             container._close_kids_nowait(raised, None, (me(),))
+            if container._root_table.has_run_code:
+                from ..compiled.in_flight import end_in_flight_nowait  # late
+
+                raised += end_in_flight_nowait(container, (me(),))
             finalizers, container._finalizers = as_list(container._finalizers), None
             raised[:0] = unwind_nowait(self._watched(finalizers), error)
             raised[:0], singletons.owed = singletons.owed, []

@@ -20,7 +20,7 @@ from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import UNSET, Held, ScopeState
 from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, needs_await, push
-from ..teardown.scope_exit import Undone
+from ..teardown.undone import Undone
 from .application import Application
 from .container import Container
 from .in_force import InForce

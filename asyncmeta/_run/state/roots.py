@@ -56,6 +56,7 @@ class RootTable:
         "everywhere",
         "found",
         "generations",
+        "has_run_code",
         "hot",
         "moves",
         "pins",
@@ -81,6 +82,7 @@ class RootTable:
         self.below, self.views = below, views
         #: what has code of its own for this, for as long as roots are what they are
         self.hot: weakref.WeakSet[Coolable] = weakref.WeakSet()
+        self.has_run_code = False  #: calls, or blocks for one value, may be under way for which no scope was made
         self.everywhere: list[Any] = []  #: overrides in force for everybody
         self.tables: list[dict[object, RootFunction]] = []  #: roots by level
         self.tables_nowait: list[dict[object, RootNowait]] = []

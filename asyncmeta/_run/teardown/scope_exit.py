@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Set
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Final, Self, cast
 
-from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import LOCK, scopes_above, wake
+from ..state.waiting import LOCK, scopes_above
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
+from .undone import Undone, failed, me, waker
 from .unwinding import let_unwind
 
 __all__ = [
@@ -33,36 +33,6 @@ __all__ = [
 
 # Keys beside slots among a scope's waiters.
 _CLOSERS, _LANDING = -1, -2
-
-
-class Undone(Gone):
-    """The same where what was open has failed: what it held was undone, and whoever ends its block is told."""
-
-    __slots__ = ("closers", "error")
-
-    def __init__(self, error: BaseException, closers: Collection[Any]) -> None:
-        self.error = error  #: what was thrown in
-        self.closers = closers  #: who have closed it themselves, see `me`
-
-    def check(self, name: str) -> None:
-        """
-        Tell who ends the block as if it had succeeded.
-
-        Raises:
-            ClosedError: It has not.
-        """
-        if me() not in self.closers:
-            raise ClosedError(f"{name} was closed before its block had ended: what was begun in it is undone") from self.error
-
-
-def me() -> Any:
-    """Return who runs here: the task, or the thread where there is none."""
-    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
-
-
-def failed(scope: ScopeState) -> ClosedError:
-    """Return what ends a scope that is still open when its container closes."""
-    return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
 
 
 class ScopeExit(ScopeState):
@@ -388,19 +358,6 @@ class ScopeExit(ScopeState):
 
 def _setter(event: threading.Event) -> Callable[[Any], None]:
     return lambda _: event.set()
-
-
-def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
-    """Return a function that ends the waiting on *future*, from any thread."""
-    loop = future.get_loop()
-
-    def told(_: Any) -> None:
-        if loop is get_running_loop():
-            wake(future)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(wake, future)
-
-    return told
 
 
 def warn_open(scope: ScopeState, raised: list[BaseException]) -> None:

@@ -35,7 +35,7 @@ _LARGE: Final = 64  #: a collection of more is no block's
 _FAR: Final = 4_000  #: so many objects are looked at for one task
 
 
-async def let_unwind(still_open: Callable[[], Collection[Any]], besides: Collection[Any]) -> asyncio.CancelledError | None:
+async def let_unwind(still_open: Callable[[], Collection[Any]], besides: Collection[object]) -> asyncio.CancelledError | None:
     """
     Wait while what is still open is used by tasks that are on their way out, `PATIENCE` seconds at most.
 
@@ -58,7 +58,7 @@ async def let_unwind(still_open: Callable[[], Collection[Any]], besides: Collect
     return cancelled
 
 
-def unwinding(things: Collection[Any], besides: Collection[Any]) -> bool:
+def unwinding(things: Collection[object], besides: Collection[object]) -> bool:
     """
     Tell whether a task that holds one of *things* was cancelled, or is handling an exception.
 
@@ -96,7 +96,7 @@ def _links(task: asyncio.Task[Any]) -> Iterator[Any]:
             link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
 
 
-def _handles(link: Any) -> bool:
+def _handles(link: object) -> bool:
     """Tell whether a suspended coroutine is handling an exception: it holds one beside what its variables hold."""
     met = [one for one in gc.get_referents(link) if issubclass(type(one), BaseException)]
     if not met:
@@ -111,9 +111,9 @@ def _handles(link: Any) -> bool:
 
 def _held(task: asyncio.Task[Any], wanted: set[int]) -> set[int]:
     """Return which of *wanted*, by their ids, a task leads to: from its frames, through collections and blocks."""
-    found: set[int] = set()
-    seen: set[int] = set()
     pending: list[tuple[Any, bool]] = [(link, True) for link in _links(task)]
+    seen = {id(link) for link, _ in pending}
+    found = seen & wanted
     while pending and len(seen) < _FAR:
         one, near = pending.pop()
         for inner in gc.get_referents(one):

@@ -1,0 +1,262 @@
+"""Which calls and blocks are under way for which no scope was made?  Found by looking, when their container closes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+import warnings
+from collections.abc import Collection, Iterator
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, TypeAlias
+
+from ...errors import AsyncDependencyError, ClosedError
+from ..state.slots import Finalizer, ScopeState
+from ..teardown import unwinding
+from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
+from ..teardown.undone import Taken, Undone
+from .injected import Bound, bounds_of, refusing
+from .one_shot import QuickOneShot, in_use, quick_classes_of
+
+__all__ = ["end_in_flight", "end_in_flight_nowait"]
+
+# A call that has code of its own keeps what has to be torn down in its own variables, and nothing else knows of it: to
+# register it would cost each call a tenth.  It need not be known either, until its container closes: then the code that
+# is still alive is code that is being run, and the garbage collector knows where.
+
+_RUNNING, _BUSY, _OVER = "running", "busy", "over"
+
+
+#: What keeps the frame of a call that is under way.
+_Suspended: TypeAlias = "CoroutineType[Any, Any, Any] | AsyncGeneratorType[Any, Any] | GeneratorType[Any, Any, Any]"
+
+
+class _Call:
+    """A call of an injected function, by its coroutine or generator, or by the frame of a thread."""
+
+    def __init__(self, bound: Bound, holder: Any, thread: int | None = None) -> None:
+        self.bound = bound
+        self.holder = holder
+        self.thread = thread
+        self.name = f"a call of {bound.name}"
+
+    def frame(self) -> FrameType | None:
+        if self.thread is None:
+            return _frame_of(self.holder)
+        frame = sys._current_frames().get(self.thread)
+        while frame is not None and frame is not self.holder:
+            frame = frame.f_back
+        return frame
+
+    def state(self) -> str:
+        """Tell whether it is making or leaving something just now; whoever has not begun cannot begin any more."""
+        frame, source = self.frame(), self.bound.source
+        if frame is None or source.kept is None or source.leaves_from is None or frame.f_lineno <= 1:
+            return _OVER
+        if not source.runs_from <= frame.f_lineno < source.leaves_from:
+            return _BUSY
+        return _RUNNING if self._kept(frame) else _OVER
+
+    def _kept(self, frame: FrameType) -> Finalizer | list[Finalizer] | None:
+        kept = frame.f_locals.get(self.bound.kept)
+        first = kept[0] if type(kept) is list and kept else kept
+        return None if type(first) is Taken or (type(kept) is not list and kept in self.bound.taken) else kept
+
+    def take(self, undone: Undone) -> tuple[list[Finalizer], Taken]:
+        frame = self.frame()
+        kept = None if frame is None else self._kept(frame)
+        taken = Taken(self.name, undone)
+        finalizers = list(as_list(kept))
+        if isinstance(kept, list):
+            kept[:] = [taken]
+            self.bound.taken[taken] = taken
+        elif kept is not None:
+            self.bound.take(kept, taken)
+        return finalizers, taken
+
+    def unwinds(self) -> bool:
+        """Tell whether its thread is handling an exception."""
+        return self.thread is not None and sys._current_exceptions().get(self.thread) is not None
+
+
+class _Block:
+    """A one-shot scope that there is none of."""
+
+    thread = None
+
+    def __init__(self, holder: QuickOneShot, steps: list[CoroutineType[Any, Any, Any]]) -> None:
+        self.holder = holder
+        self.steps = steps  #: what enters or leaves it
+        self.name = f"a request of {holder._parent._name}"
+
+    def state(self) -> str:
+        if any(step.cr_frame is not None for step in self.steps):
+            return _BUSY
+        kept = getattr(self.holder, "_finalizers", None)
+        if kept is None:
+            self.steps = [step for step in _steps((self.holder,)).get(id(self.holder), ()) if step.cr_frame is not None]
+            return _BUSY if self.steps else _OVER
+        return _OVER if type(kept) is Taken else _RUNNING
+
+    def take(self, undone: Undone) -> tuple[list[Finalizer], Taken]:
+        taken = Taken(self.name, undone)
+        finalizers, self.holder._finalizers = list(as_list(self.holder._finalizers)), taken
+        return finalizers, taken
+
+    def unwinds(self) -> bool:
+        return False
+
+
+_InFlight = _Call | _Block
+
+
+def _frame_of(holder: _Suspended) -> FrameType | None:
+    if isinstance(holder, CoroutineType):
+        return holder.cr_frame
+    return holder.ag_frame if isinstance(holder, AsyncGeneratorType) else holder.gi_frame
+
+
+def _code_of(holder: _Suspended) -> CodeType:
+    if isinstance(holder, CoroutineType):
+        return holder.cr_code
+    return holder.ag_code if isinstance(holder, AsyncGeneratorType) else holder.gi_code
+
+
+def _bound_in(code: CodeType) -> Bound | None:
+    return next((one for one in code.co_consts if type(one) is Bound), None)
+
+
+def _in_threads() -> Iterator[tuple[int, FrameType]]:
+    """Give the frames that threads are in."""
+    for thread, top in sys._current_frames().items():
+        frame: FrameType | None = top
+        while frame is not None:
+            yield thread, frame
+            frame = frame.f_back
+
+
+_A_GENERATOR: Final = 0x20 | 0x80 | 0x200  # flags of code whose frames have an owner that the collector knows
+
+
+def _steps(holders: Collection[QuickOneShot]) -> dict[int, list[CoroutineType[Any, Any, Any]]]:
+    """Return the coroutines that enter or leave *holders*, by the ids of these."""
+    wanted = set(map(id, holders))
+    found: dict[int, list[CoroutineType[Any, Any, Any]]] = {}
+    codes = {id(QuickOneShot.__aexit__.__code__), id(QuickOneShot.close.__code__)}
+    codes.update(id(type(one)._entry) for one in holders)
+    for one in gc.get_objects():
+        if type(one) is CoroutineType and id(one.cr_code) in codes and one.cr_frame is not None:
+            names = one.cr_frame.f_locals
+            held = names.get("self", names.get("scope"))
+            if id(held) in wanted:
+                found.setdefault(id(held), []).append(one)
+    return found
+
+
+def _found(container: ScopeState) -> list[_InFlight]:
+    """Return what is under way for *container*, which hands nothing out any more."""
+    found: list[_InFlight] = []
+    bounds = {id(one) for one in bounds_of(container)}
+    if bounds:
+        for holder in gc.get_objects():
+            if type(holder) in (CoroutineType, AsyncGeneratorType, GeneratorType):
+                bound = _bound_in(_code_of(holder))
+                if bound is not None and id(bound) in bounds:
+                    found.append(_Call(bound, holder))
+        for thread, frame in _in_threads():
+            bound = None if frame.f_code.co_flags & _A_GENERATOR else _bound_in(frame.f_code)
+            if bound is not None and id(bound) in bounds:
+                found.append(_Call(bound, frame, thread))
+    classes = [cls for cls in quick_classes_of(container) if in_use(cls)]
+    holders = [one for one in gc.get_referrers(*classes) if type(one) in classes] if classes else []
+    if holders:
+        steps = _steps(holders)
+        found.extend(_Block(holder, steps.get(id(holder), [])) for holder in holders)
+    return found
+
+
+def _failed(container: ScopeState, one: _InFlight, raised: list[BaseException]) -> ClosedError:
+    try:
+        text = f"{one.name} was still in progress when {container._title} closed"
+        warnings.warn(text, ResourceWarning, stacklevel=2)
+    except ResourceWarning as told:
+        raised.append(told)
+    return ClosedError(f"{text}: what was begun in it has failed")
+
+
+async def end_in_flight(container: ScopeState, closers: Collection[object]) -> list[BaseException]:
+    """
+    Let the calls and blocks of *container* end for which there are no scopes; return what that raised.
+
+    As scopes do: who makes or leaves something comes to the end of that, who is on the way out has some time for it, and
+    the others have failed.
+    """
+    _refuse(container)
+    raised: list[BaseException] = []
+    loop = asyncio.get_running_loop()
+    end, pause = loop.time() + unwinding.PATIENCE, 0.001
+    there = _found(container)
+    while there := [one for one in there if one.state() is not _OVER]:
+        ready = [one for one in there if one.state() is _RUNNING]
+        leaving = ready and loop.time() < end and _unwinds(ready, closers)
+        if leaving or not ready:
+            try:
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError as met:
+                raised.append(met)
+            pause = min(pause * 2, 0.02)
+            continue
+        one = ready[-1]
+        error = _failed(container, one, raised)
+        finalizers, taken = one.take(Undone(error, closers))
+        try:
+            raised += await unwind(finalizers, error)
+        finally:
+            taken.end()
+    return raised
+
+
+def _unwinds(ready: list[_InFlight], closers: Collection[object]) -> bool:
+    tasks = [one.holder for one in ready if one.thread is None]
+    return any(one.unwinds() for one in ready) or bool(tasks and unwinding.unwinding(tasks, closers))
+
+
+def end_in_flight_nowait(container: ScopeState, closers: Collection[object]) -> list[BaseException]:
+    """Let them end without a loop; see `end_in_flight`."""
+    _refuse(container)
+    raised: list[BaseException] = []
+    end, pause = time.monotonic() + unwinding.PATIENCE, 0.001
+    there = _found(container)
+    while there := [one for one in there if one.state() is not _OVER]:
+        ready = [one for one in there if one.state() is _RUNNING]
+        if (ready and time.monotonic() < end and any(one.unwinds() for one in ready)) or not ready:
+            if all(one.thread is None for one in there):
+                break  # nobody runs that loop while we wait
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+            continue
+        one = ready[-1]
+        there.remove(one)
+        error = _failed(container, one, raised)
+        finalizers, taken = one.take(Undone(error, closers))
+        try:
+            if needs_await(finalizers) is None:
+                raised += unwind_nowait(finalizers, error)
+            else:
+                raised.append(
+                    AsyncDependencyError(one.name, (), "", "cannot be undone without awaiting", "Use `await ....aclose()`")
+                )
+        finally:
+            taken.end()
+    return raised
+
+
+def _refuse(container: ScopeState) -> None:
+    """Let nothing more be made by code that is still being run, or that has not begun to."""
+    refuse = refusing(container)
+    for bound in bounds_of(container):
+        for name in bound.source.calls:
+            bound.space[bound.names[name]] = refuse
+    for cls in quick_classes_of(container):
+        cls.__aenter__.__globals__.update(dict.fromkeys(cls._calls, refuse))

@@ -1,0 +1,117 @@
+"""What is closed from outside, while its block or call goes on: what stands in its place, and who is told?"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..._compat import get_running_loop
+from ...errors import ClosedError
+from ..state.slots import Gone, Held, ScopeState
+from ..state.waiting import LOCK, wake
+
+__all__ = ["Taken", "Undone", "failed", "me", "waker"]
+
+
+class Undone(Gone):
+    """The same where what was open has failed: what it held was undone, and whoever ends its block is told."""
+
+    __slots__ = ("closers", "error")
+
+    def __init__(self, error: BaseException, closers: Collection[object]) -> None:
+        self.error = error  #: what was thrown in
+        self.closers = closers  #: who have closed it themselves, see `me`
+
+    def check(self, name: str) -> None:
+        """
+        Tell who ends the block as if it had succeeded.
+
+        Raises:
+            ClosedError: It has not.
+        """
+        if me() not in self.closers:
+            raise ClosedError(f"{name} was closed before its block had ended: what was begun in it is undone") from self.error
+
+
+def me() -> object:
+    """Return who runs here: the task, or the thread where there is none."""
+    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
+
+
+def failed(scope: ScopeState) -> ClosedError:
+    """Return what ends a scope that is still open when its container closes."""
+    return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
+
+
+def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
+    """Return a function that ends the waiting on *future*, from any thread."""
+    loop = future.get_loop()
+
+    def told(_: Any) -> None:
+        if loop is get_running_loop():
+            wake(future)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(wake, future)
+
+    return told
+
+
+class Taken(Held):
+    """Stands where a call or block had its finalizers: its container has closed in its place what it had begun."""
+
+    __slots__ = ("_undone", "_waiting", "name", "over")
+
+    def __init__(self, name: str, undone: Undone) -> None:
+        self.name = name
+        self.over = False  #: all has been torn down
+        self._undone = undone
+        self._waiting: list[Callable[[Any], None]] = []
+
+    def needs_await(self) -> bool:
+        return False
+
+    def end(self) -> None:
+        """Tell who waits that all has been torn down."""
+        with LOCK:
+            self.over, waiting = True, self._waiting
+            self._waiting = []
+        for told in waiting:
+            told(None)
+
+    async def leave(self, error: BaseException | None) -> None:
+        """
+        Wait until it has been torn down.
+
+        Raises:
+            ClosedError: The body has ended as if its work were kept.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        while not self.over:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            with LOCK:
+                if not self.over:
+                    self._waiting.append(waker(future))
+                else:
+                    future.set_result(None)
+            try:
+                await future
+            except asyncio.CancelledError as met:
+                cancelled = met
+        if cancelled is not None:
+            raise cancelled
+        if error is None:
+            self._undone.check(self.name)
+
+    def leave_nowait(self, error: BaseException | None) -> None:
+        """The same in a thread."""
+        event = threading.Event()
+        with LOCK:
+            if not self.over:
+                self._waiting.append(lambda _: event.set())
+            else:
+                event.set()
+        event.wait()
+        if error is None:
+            self._undone.check(self.name)
