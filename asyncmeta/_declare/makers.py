@@ -73,6 +73,8 @@ class Maker:
 
     __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "seen", "skip", "undecided", "written")
 
+    is_alias = False  #: it only hands on what another key gives
+
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
         self.kind = kind

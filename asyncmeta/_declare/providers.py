@@ -188,6 +188,13 @@ def _asked_for(ask: Ask) -> Ask:
     return ask
 
 
+class Alias(ProviderMaker):
+    """What gives the value of another key, which is made elsewhere."""
+
+    __slots__ = ()
+    is_alias = True
+
+
 def _same(existing: Any) -> Any:
     return existing
 
@@ -363,7 +370,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
         if chosen:
             raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
-        alias = ProviderMaker(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
+        alias = Alias(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
         return _with_options(Registration(key, alias, "transient", place, multi=multi), also, None, {})
     if kind is CLASS:
         cls = class_of(thing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import inspect
 import typing
 from collections.abc import Hashable, Iterable, Iterator
@@ -18,6 +17,7 @@ from .._declare.registry import Attribute, Registry, attributes_of, registry_of,
 from .._names import close_to, is_a, name_of
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
+from .missing import all_meant, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -407,8 +407,11 @@ class Graph(Lookup):
                 f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
                 "it is registered (a string in Annotated is a name)"
             )
+        elsewhere = said_elsewhere(key, self.layers, self.shared, self.app)
+        if elsewhere:
+            return elsewhere
         if not is_a(key, type) or typing.get_origin(key) is not None:
-            return self._open.why_not(key, self.layers) or self._all_meant(key)
+            return self._open.why_not(key, self.layers) or all_meant(key, self.layers)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
         below = [
@@ -426,15 +429,6 @@ class Graph(Lookup):
         if above:
             return f"{above[0]}, its base, is registered, and may be any such: ask for {above[0]}, or register {name_of(key)}"
         return ""
-
-    def _all_meant(self, key: Hashable) -> str:
-        """Return what to say of a list of what has several values."""
-        arguments = typing.get_args(key)
-        lists = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
-        if typing.get_origin(key) not in lists or not arguments or not is_hashable(arguments[0]):
-            return ""
-        several = any(isinstance(layer.entries.get(arguments[0]), list) for layer in self.layers)
-        return several_hint(arguments[0]) if several else ""
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
         """Return registered keys that *key* may have been meant for."""

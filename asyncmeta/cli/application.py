@@ -145,6 +145,8 @@ def items_named(items: Iterable[Item], wanted: str) -> list[Item]:
     of_these = {key for item in exact for key in _keys_of(item)}
     # Another one of the same key is one of another layer and has an id of its own; another key of that name is meant as well.
     found = exact + [item for item in items if wanted in _names_of(item) and of_these.isdisjoint(_keys_of(item))]
+    if not found:  # a member of a multi key goes by what makes it, or by its own name
+        found = [item for item in items if wanted in _names_of_member(item)]
     if not found:
         names = close_to(wanted, dict.fromkeys(name for item in items for name in (item.id, item.name)))
         meant = f"; did you mean {' or '.join(names)}?" if names else ""
@@ -172,6 +174,11 @@ def key_named(items: Iterable[Item], wanted: str) -> Hashable:
 
 def _keys_of(item: Item) -> tuple[Hashable, ...]:
     return (item.node.key, *item.node.registration.keys)
+
+
+def _names_of_member(item: Item) -> list[str]:
+    registration = item.node.registration
+    return [item.name, item.factory, *map(str, registration.named), *map(name_of, registration.named)] if registration.multi else []
 
 
 def _names_of(item: Item) -> list[str]:

@@ -13,6 +13,7 @@ from .._solve.graph import Graph
 from .._solve.plan import LARGEST
 from .._solve.resolve import Root, root_of
 from ..diagrams import Item
+from ..diagrams.facts import ALIAS
 from ..report.page import printable
 
 __all__ = ["explanation", "source_of"]
@@ -47,6 +48,8 @@ def explanation(graph: Graph, item: Item) -> str:
 
 
 def _made(item: Item) -> str:
+    if item.kind == ALIAS:
+        return f"the same as {', '.join(line.target.id for line in item.lines) or 'nothing'}"
     kind = f"{'an' if item.kind[0] in 'aeiou' else 'a'} {item.kind}"
     return f"made by {item.factory}, {kind}" if item.factory not in ("", item.name, "value") else kind
 

@@ -70,9 +70,15 @@ class Item:
         self.options += [word for word, given in (("in a thread", options.in_thread), ("concurrent", options.concurrent)) if given]
 
 
+#: What gives the value of another key.
+ALIAS = "alias"
+
+
 def _kind_of(node: Node) -> str:
     if node.kind in (CONTEXT, CONTAINER, SCOPE):
         return node.kind
+    if node.maker.is_alias:
+        return ALIAS
     if node.kind == START:
         return "service that starts"
     if node.maker.cls is not None:
@@ -82,6 +88,8 @@ def _kind_of(node: Node) -> str:
 
 
 def _factory_of(node: Node) -> str:
+    if node.maker.is_alias:  # nothing makes it
+        return name_of(node.key)
     return name_of(node.maker.cls) if node.maker.cls is not None else node.maker.name
 
 

@@ -171,7 +171,7 @@ class Frozen(AsyncServiceBase):
     size: int = 3
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass(slots=True)
 class Slotted(AsyncServiceBase):
     session: ClassVar[AsyncDependencyDescriptor[Session]]
     size: int = 3

@@ -274,7 +274,7 @@ def test_a_mark_as_a_default_is_refused(default):
     for factory in function, Fields:
         with pytest.raises(DeclarationError, match=r"write name: Annotated\[str"):
             made(application(("name", "x")), factory)
-    if default is not From[str]:
+    if default != From[str]:
         with pytest.raises(DeclarationError, match=r"write name: Annotated\[str, Inject\(.*test_named_values\.py"):
             injected(function)
 

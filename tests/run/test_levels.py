@@ -331,7 +331,6 @@ async def test_levels_that_cannot_be_opened():
                 (container, "sesion"),
                 (session, "session"),
                 (request, "request"),
-                (request, None),
                 (container, "singleton"),
             ]
             for scope, level in attempts:

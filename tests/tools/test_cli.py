@@ -987,3 +987,27 @@ def test_a_function_whose_container_is_wrong(module, capsys):
 
     assert code == 1
     assert "nothing provides Settings" in out
+
+
+MEMBERS = """
+    class Plug: ...
+    class Csv(Plug): ...
+    class Store: ...
+    class Shop(AsyncServiceBase): ...
+    inject_dependency(Plug, multi=True, on=Shop)(Csv)
+    inject_dependency(Plug, multi="pdf", on=Shop)(lambda: 1)
+    Shop.register_providers([{"provide": "alias", "use_existing": Store}, Store])
+"""
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [("Csv", "Csv by Csv: singleton"), ("pdf", "Plug by <lambda>"), ("alias", "transient, the same as Store")]
+)
+def test_members_and_aliases_are_explained(module, capsys, token, said):
+    """
+    A member of a multi key goes by what makes it and by its name; an alias is the same as what it stands for.
+    """
+    code, out, _ = run(capsys, "explain", f"{module(MEMBERS)}:Shop", token)
+
+    assert code == 0
+    assert said in out

@@ -71,6 +71,11 @@ class Opener:
         if level is not None and level != "scoped":
             wanted = graph.levels.index(level) if level in graph.levels else 0
         if wanted <= around._level:
+            if around._level == innermost and level is None:
+                raise ScopeError(
+                    f"a {graph.levels[innermost]} scope is the innermost one of {container._name} and has no scopes inside: ask it "
+                    f"itself, open another one of the container, or declare levels: scopes=(\"outer\", \"inner\")"
+                )
             raise no_level(container, level or "scoped")
         if wanted == 1:
             cls: Callable[..., Scope] = self.class_of(1)

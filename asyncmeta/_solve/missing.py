@@ -1,0 +1,65 @@
+"""Why does nothing provide a key?  What the program says elsewhere, which may have been meant."""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from .._declare.registry import Registry, registry_of, snapshot
+from .._names import is_a, name_of
+from .nodes import several_hint
+
+__all__ = ["all_meant", "said_elsewhere"]
+
+#: How frameworks call what each request, connection or call brings along.
+_COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
+
+_LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+
+
+def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type) -> str:
+    """Return what to say of a key that another service's layer has, of a class of the same name, or of a request; else ""."""
+    registry = _other_layer(key, layers, shared, app)
+    name = name_of(key)
+    if registry is not None and registry.cls is not None:
+        layer = name_of(registry.cls)
+        return f"{layer} registers it for itself and its subclasses: derive {name_of(app)} from {layer}, or ask for {layer}"
+    if not is_a(key, type):
+        return ""
+    assert isinstance(key, type)
+    for other in (other for layer in layers for other in snapshot(layer.entries)):
+        if other is not key and is_a(other, type) and name_of(other) == name:
+            return f"the {name} of {getattr(other, '__module__', '')} is registered, and this is that of {key.__module__}"
+    if key.__name__ in _COME_WITH_A_SCOPE:
+        return f"what comes with a scope is declared: class {name_of(app)}(AsyncServiceBase, context=[{name}])"
+    return ""
+
+
+def _other_layer(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type) -> Registry | None:
+    """Return a layer that has *key* and is none of *layers*: of a service class of the application's own package."""
+    package = app.__module__.partition(".")[0]
+    waiting: list[Any] = [shared.cls]
+    seen: set[Any] = set()
+    while waiting:
+        for cls in type.__subclasses__(waiting.pop()):
+            if cls in seen:
+                continue
+            seen.add(cls)
+            waiting.append(cls)
+            # What a function has made comes and goes, and so would the sentence.
+            mine = cls.__module__.partition(".")[0] == package and "<locals>" not in cls.__qualname__
+            registry = registry_of(cls) if mine else None
+            if registry is not None and registry not in layers and key in registry.entries:
+                return registry
+    return None
+
+
+def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:
+    """Return what to say of a list of what has several values; else ""."""
+    arguments = typing.get_args(key)
+    if typing.get_origin(key) not in _LISTS or not arguments:
+        return ""
+    several = any(isinstance(layer.entries.get(arguments[0]), list) for layer in layers)
+    return several_hint(arguments[0]) if several else ""
