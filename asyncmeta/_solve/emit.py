@@ -274,6 +274,9 @@ class _Emitter:
                 with w.indent(f"if {ready} and {held} is not FLIGHT:" if plan.units[-1].awaits else f"if {ready}:"):
                     w.line(f"return {held}")
             self.outer(used)
+            if plan.awaits:
+                with w.indent("if running_loop() is not loop:"):
+                    w.line("elsewhere(scope)")
             if (plan.awaits or plan.generators) and self.level != CONTAINER_LEVEL:
                 w.line("live(scope)")
             if plan.awaits:

@@ -134,6 +134,14 @@ class Plan:
         self.openings = 0  #: how often a scope was opened for it
         self.runs = 0  #: how often it was carried out without code
 
+    @property
+    def first_awaiting(self) -> Node:
+        """The first of what has to be awaited; asked only where something has."""
+        unit = next(one for one in (*self.units, self.unit) if one.awaits)
+        if unit.node is not None:
+            return unit.node
+        return next(op.node for op in unit.ops if op.special or op.node.kind not in (SYNC, VALUE, GENERATOR))
+
 
 def unit_of(graph: Graph, node: Node) -> Unit:
     """Return the unit of a shared node, made on first use."""

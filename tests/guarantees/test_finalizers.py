@@ -554,3 +554,84 @@ async def test_the_scope_of_a_service_is_found():
         found = Scope.of(handler)
 
     assert found is scope
+
+
+def grouped(error, depth):
+    """Return *error* in so many groups, each around the one before."""
+    for _ in range(depth):
+        error = BaseExceptionGroup("of a task group", [error])
+    return error
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_group_around_what_was_thrown_in_is_nothing_new(kind, depth):
+    """
+    A generator that raises the body's exception again in a group that holds nothing else has raised nothing: no note, no context.
+    """
+    App, met = fresh_app(), LookupError("no such book")
+
+    async def workers():
+        try:
+            yield "workers"
+        except LookupError as error:
+            raise grouped(error, depth) from None
+
+    def workers_nowait():
+        try:
+            yield "workers"
+        except LookupError as error:
+            raise grouped(error, depth) from None
+
+    App.register_dependency("workers", workers if kind == "async" else workers_nowait, lifetime="scoped")
+    async with Container(App) as container:
+        with pytest.raises(LookupError) as caught:
+            async with container.scope() as scope:
+                await scope.get("workers")
+                raise met
+
+    assert caught.value is met
+    assert not getattr(met, "__notes__", ())
+    assert met.__context__ is None
+
+
+async def test_a_group_with_something_else_in_it_is_an_error_of_its_own():
+    """
+    Where a task of the group failed, too, that is told.
+    """
+    App = fresh_app()
+
+    async def workers():
+        try:
+            yield "workers"
+        except LookupError as error:
+            raise BaseExceptionGroup("of a task group", [error, OSError("a task")]) from None
+
+    App.register_dependency("workers", workers, lifetime="scoped")
+    async with Container(App) as container:
+        with pytest.raises(LookupError) as caught:
+            async with container.scope() as scope:
+                await scope.get("workers")
+                raise LookupError("no such book")
+
+    assert any(isinstance(one, OSError) for one in leaves(caught.value))
+
+
+async def test_a_task_group_around_a_yield_leaves_the_bodys_exception_alone():
+    """
+    A factory that holds an asyncio.TaskGroup around its yield lets the body's own exception pass.
+    """
+    App, met = fresh_app(), LookupError("no such book")
+
+    async def workers():
+        async with asyncio.TaskGroup():
+            yield "workers"
+
+    App.register_dependency("workers", workers, lifetime="scoped", concurrent=True)
+    async with Container(App) as container:
+        with pytest.raises(LookupError) as caught:
+            async with container.request("workers"):
+                raise met
+
+    assert caught.value is met
+    assert not getattr(met, "__notes__", ())

@@ -460,3 +460,56 @@ async def test_closing_from_a_second_living_loop_never_hangs():
 
     assert end is None or isinstance(end, WrongLoopError | ClosedError)
     assert journal == ["+value", "-value"]
+
+
+@pytest.mark.parametrize("times", [0, 1, 4], ids=["never asked before", "asked before", "asked often"])
+async def test_a_scope_builds_in_its_containers_loop_only(times):
+    """
+    A scope that a second living loop asks for what is not there says so at once: that loop may be gone a moment later.
+    """
+    App, journal = fresh_app(), Journal()
+
+    async def session():
+        with journal.noting("session"):
+            yield "session"
+
+    App.register_dependency("session", session, lifetime="scoped")
+    async with Container(App) as container:
+        for _ in range(times):
+            async with container.scope() as scope:
+                await scope.get("session")
+        journal.clear()
+        async with container.scope() as scope:
+            refused = await in_other_loop(lambda: scope.get("session"))
+            early = list(journal)
+            value = await scope.get("session")
+            read = await in_other_loop(lambda: scope.get("session"))
+
+    assert isinstance(refused, WrongLoopError)
+    assert early == []
+    assert read is value
+    assert journal == ["+session", "-session"]
+
+
+def test_the_code_of_a_scope_serves_the_loop_that_comes_after():
+    """
+    Code that was made for one loop builds in its successor, when the first one has closed, without a word.
+    """
+    App, journal = fresh_app(), Journal()
+
+    async def session():
+        with journal.noting("session"):
+            yield "session"
+
+    App.register_dependency("session", session, lifetime="scoped")
+    container = Container(App)
+
+    async def use():
+        for _ in range(4):
+            async with container.scope() as scope:
+                await scope.get("session")
+
+    for _ in range(3):
+        asyncio.run(use())
+
+    assert journal == ["+session", "-session"] * 12

@@ -523,6 +523,8 @@ async def root(scope):
     values = scope._values
     if (s1 := values[0]) is not UNSET and s1 is not FLIGHT:
         return s1
+    if running_loop() is not loop:
+        elsewhere(scope)
     live(scope)
     scope._in_flight += 1
     try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
+from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.emit import Source, emit_root
 from ..._solve.nodes import Node
@@ -95,7 +96,25 @@ def root_function(plan: Plan, scope: ScopeState) -> RootFunction:
         plan.code = loaded(emit_root(plan, scope._level))
     children = scope.container._children
     counts_in = children.add if scope._level == 1 and children is not None else live
-    function: RootFunction = bound(plan.code, scope, {"live": counts_in, "landed": landed, "CLOSING": CLOSING})
+    singletons = scope._singletons
+
+    def elsewhere(scope: ScopeState) -> None:
+        # Another loop than the one that this was made for: its successor, or a second one, in which nothing is built.
+        loop = get_running_loop()
+        scope._singletons.check_loop(loop, plan.first_awaiting)
+        names["loop"] = loop
+
+    names = {
+        "live": counts_in,
+        "landed": landed,
+        "CLOSING": CLOSING,
+        "running_loop": get_running_loop,
+        "loop": singletons.origin.loop,
+        "elsewhere": elsewhere,
+    }
+    made = bound(plan.code, scope, names)
+    names = made.__globals__
+    function: RootFunction = made
     return function
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, Self, overlo
 import typing_extensions as te
 from typing_extensions import TypeForm
 
+from ..._compat import get_running_loop
 from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
@@ -224,6 +225,8 @@ class Scope(ScopeExit):
 
     async def _run_plan(self, plan: Plan, asked: Causes | None = None) -> Any:
         """Carry out a plan call by call, counted as a get in flight."""
+        if plan.awaits and get_running_loop() is not self._singletons.origin.loop:
+            self._singletons.check_loop(get_running_loop(), plan.first_awaiting)
         self._enter_flight()
         try:
             with getting(plan), nullcontext() if asked is None else asking(asked):

@@ -138,7 +138,18 @@ _set_context: Final[Callable[[BaseException, BaseException | None], None]] = var
 
 
 def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
-    """Python turns a StopIteration that leaves a generator into a RuntimeError with it as the cause."""
+    """
+    Tell whether a generator has raised nothing new: what was thrown in, in a wrapping that others have put around it.
+
+    A task group around a ``yield`` makes a group of what passes it, two of them a group in a group.  Python turns a
+    StopIteration that leaves a generator into a RuntimeError with it as the cause.
+    """
+    while isinstance(raised, BaseExceptionGroup):
+        if len(raised.exceptions) != 1:
+            return all(one is error or _is_wrapped(one, error) for one in raised.exceptions)
+        raised = raised.exceptions[0]
+        if raised is error:
+            return True
     return isinstance(raised, RuntimeError) and raised.__cause__ is error and isinstance(error, StopIteration | StopAsyncIteration)
 
 
