@@ -41,6 +41,14 @@ class SteppingLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self.busy.discard)
         return future
 
+    async def shutdown_default_executor(self, *args):
+        joining = object()  # in a thread that CPython 3.11 starts for it, without a timer
+        self.busy.add(joining)
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self.busy.discard(joining)
+
     def after(self, steps, act):
         """Have *act* done when so many steps have been taken from here."""
         self.acts[self.steps + steps] = act

@@ -5,6 +5,7 @@ import contextvars
 import gc
 import warnings
 import weakref
+from typing import Annotated
 
 import pytest
 from helpers import Journal
@@ -16,6 +17,8 @@ from asyncmeta import (
     ClosedError,
     Container,
     FinalizationErrors,
+    Inject,
+    Lazy,
     Scope,
     ScopeError,
     inject_dependency,
@@ -796,3 +799,34 @@ def test_a_request_is_entered_without_a_loop_as_often_as_one_likes():
 
     assert len(set(map(id, made))) == len(made) == 8
     assert journal == ["+session", "-session"] * 8
+
+
+async def test_scopes_that_compiled_code_builds_may_wait_for_a_singleton_on_its_way():
+    """
+    However often a scoped factory was called before, its next calls may wait together for a singleton that is being built.
+    """
+    App, begun, ask = fresh_app(), [], False
+
+    @inject_dependency("late", on=App)
+    async def make_late():
+        begun.append("late")
+        await asyncio.sleep(0)
+        return "late"
+
+    @inject_dependency("user", on=App, lifetime="scoped")
+    async def make_user(late: Annotated[Lazy[str], Inject("late")]):
+        await asyncio.sleep(0)
+        return await late if ask else None
+
+    async def one():
+        async with container.scope() as scope:
+            return await scope.get("user")
+
+    async with Container(App) as container:
+        for _ in range(5):
+            await one()
+        ask = True
+        users = await asyncio.gather(*(one() for _ in range(8)))
+
+    assert users == ["late"] * 8
+    assert begun == ["late"]

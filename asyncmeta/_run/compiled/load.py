@@ -60,7 +60,7 @@ def _reader(lines: Mapping[int, tuple[Node, Node | None]]) -> Callable[[FrameTyp
         if found is None or found[1] is None:
             return None
         node = found[1]
-        return (frame.f_locals["scope"].at(node.level), node.slot), node.name
+        return (frame.f_locals["scope"]._at(node.level), node.slot), node.name
 
     return read
 
