@@ -8,7 +8,7 @@ import weakref
 from typing import Annotated
 
 import pytest
-from helpers import Journal
+from helpers import Journal, guarded
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -801,6 +801,7 @@ def test_a_request_is_entered_without_a_loop_as_often_as_one_likes():
     assert journal == ["+session", "-session"] * 8
 
 
+@guarded
 async def test_scopes_that_compiled_code_builds_may_wait_for_a_singleton_on_its_way():
     """
     However often a scoped factory was called before, its next calls may wait together for a singleton that is being built.
