@@ -77,6 +77,7 @@ class Living(Protocol):
 
     def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
+        ...
 
     def begun(self, connection: Connection, container: Container) -> None:
         """Hear that it is open."""

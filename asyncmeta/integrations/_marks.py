@@ -90,13 +90,14 @@ def _like(handler: Any) -> Any:
     if inspect.iscoroutinefunction(handler):
 
         @functools.wraps(handler)
-        async def call(*args: Any, **named: Any) -> Any:
+        async def call_async(*args: Any, **named: Any) -> Any:
             return await handler(*args, **named)
-    else:
 
-        @functools.wraps(handler)
-        def call(*args: Any, **named: Any) -> Any:
-            return handler(*args, **named)
+        return call_async
+
+    @functools.wraps(handler)
+    def call(*args: Any, **named: Any) -> Any:
+        return handler(*args, **named)
 
     return call
 

@@ -96,7 +96,8 @@ def container_of(app: object = None) -> Container:
 
 def handlers_of(app: object = None) -> Iterator[Handler]:
     """Yield the views that URLs lead to, those of Django REST framework and Django ninja among them."""
-    yield from _views_of(get_resolver().url_patterns, "")
+    patterns: Any = get_resolver().url_patterns  # cached, which stubs do not see through
+    yield from _views_of(patterns, "")
 
 
 def _views_of(patterns: Iterable[Any], prefix: str) -> Iterator[Handler]:

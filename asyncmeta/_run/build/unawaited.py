@@ -24,9 +24,11 @@ class Unawaited(Lazy[Any]):
 
         def _label(self) -> str:
             """Return what to call the value in an error."""
+            ...
 
         def _written(self) -> str:
             """Return how the code that uses it writes it."""
+            ...
 
     def _forgotten(self, use: str) -> str:
         return f"{self._label()} is awaited: {use.format(f'await {self._written()}')}"
@@ -110,10 +112,14 @@ _OPERATORS = {
     "lshift": "<<", "rshift": ">>", "and": "&", "xor": "^", "or": "|",
 }  # fmt: skip
 
-for names, written in _USES.items():
-    for word in names.split():
-        setattr(Unawaited, f"__{word}__", _refusing(f"__{word}__", written))
-for word, sign in _OPERATORS.items():
-    setattr(Unawaited, f"__{word}__", _refusing(f"__{word}__", f"({{}}) {sign} ..." if sign else "divmod({}, ...)"))
-    setattr(Unawaited, f"__r{word}__", _refusing(f"__r{word}__", f"... {sign} {{}}" if sign else "divmod(..., {})"))
-del names, written, word, sign
+
+def _refuse_all() -> None:
+    for names, written in _USES.items():
+        for word in names.split():
+            setattr(Unawaited, f"__{word}__", _refusing(f"__{word}__", written))
+    for word, sign in _OPERATORS.items():
+        setattr(Unawaited, f"__{word}__", _refusing(f"__{word}__", f"({{}}) {sign} ..." if sign else "divmod({}, ...)"))
+        setattr(Unawaited, f"__r{word}__", _refusing(f"__r{word}__", f"... {sign} {{}}" if sign else "divmod(..., {})"))
+
+
+_refuse_all()

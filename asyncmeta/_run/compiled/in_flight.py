@@ -177,8 +177,8 @@ def _found(container: ScopeState) -> list[_InFlight]:
 
 
 def _failed(container: ScopeState, one: _InFlight, raised: list[BaseException]) -> ClosedError:
+    text = f"{one.name} was still in progress when {container._title} closed"
     try:
-        text = f"{one.name} was still in progress when {container._title} closed"
         warnings.warn(text, ResourceWarning, stacklevel=2)
     except ResourceWarning as told:
         raised.append(told)

@@ -210,6 +210,7 @@ class InjectedFunction:
 
         def fill_of(self, container: ScopeState, number: int) -> Fill:
             """Return what fills a marked parameter in calls for which a scope may be opened."""
+            ...
 
     def make(self, run: Any) -> Any:
         """Return the wrapper; *run* does everything for it, and it keeps that, and with it this, alive."""

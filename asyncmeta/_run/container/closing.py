@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import new_task
@@ -30,15 +30,18 @@ __all__ = ["Closing"]
 class Closing:
     """The part of a container that ends it; also what it does when a loop ends under its values."""
 
-    __slots__ = ("closers", "container", "mind_loop", "task")
+    __slots__ = ("closers", "container", "task")
 
-    def __init__(self, container: Container, mind_loop: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+    def __init__(self, container: Container) -> None:
         self.container = container
-        self.mind_loop = mind_loop  #: see `Hands`
         self.task: asyncio.Task[list[BaseException]] | None = None  #: closes it
         self.closers: list[Any] = []  #: who waits for that, see `me`
 
     # --- loops ---
+
+    def mind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Another loop builds from here on."""
+        self.container._mind_loop(loop)
 
     def lose_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Forget what died with a loop: builds, values whose holder did, and what stands on these."""

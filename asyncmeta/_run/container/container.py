@@ -149,7 +149,7 @@ class Container(Scope):
         self._watcher, self._observed = None, False
         self._grounds, self._laid = [], []
         self._children = set()
-        self._closing = Closing(self, self._mind_loop)
+        self._closing = Closing(self)
         self._getters = Getters()
         self._enters = {}
         self._opener = Opener(self)
@@ -475,7 +475,7 @@ class Container(Scope):
         return self._opener.open(around, context, level)
 
     if TYPE_CHECKING:
-        scope = Scope.scope  # a slot, but typed as what scopes have
+        scope = Scope.scope  # pyright: ignore[reportGeneralTypeIssues]  # a slot, but typed as what scopes have
     else:  # the overloads stand at Scope.request
 
         def request(self, token, context=None, /):

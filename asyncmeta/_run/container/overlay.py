@@ -109,7 +109,7 @@ class Overlay(Answering, Container):
         below._graph.refresh()
         graph = OverlaidGraph(below._graph, registry, new=new)
         self._origin = below._origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
-        self._below = below
+        self._below = below  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower than of others
         self._number = next(_NUMBERS)
         self._force = None
         self._views, self._fetched = {}, {}
