@@ -359,7 +359,7 @@ class OverlayScope(Answering):
                 there.append(self._end)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        await self._close(exc)
+        await self._end_block(exc)
 
     async def _close(self, error: BaseException | None) -> None:
         if self._closes_below:

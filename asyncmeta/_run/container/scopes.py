@@ -263,7 +263,7 @@ class SpanningScope(Scope):
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        await self._close(exc)
+        await self._end_block(exc)
 
     async def _close(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []

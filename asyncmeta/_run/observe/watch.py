@@ -368,7 +368,7 @@ def observed_class(cls: Any) -> Any:
             watch.tell("scope_opened", str(self.level))
 
     async def __aexit__(self: Any, exc_type: Any, exc: BaseException | None, tb: Any, /) -> None:
-        await self._close(exc)  # never the short way, which tells nobody
+        await self._end_block(exc)  # never the short way, which tells nobody
 
     def _gone(self: Any, undone: Any = None) -> None:
         cls._gone(self, undone)

@@ -75,7 +75,7 @@ class ScopeExit(ScopeState):
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         x = self._finalizers
         if self._in_flight or self._children or exc is not None or (x is not None and type(x) is not AsyncGeneratorType):
-            await self._close(exc)
+            await self._end_block(exc)
             return
         # The short way, for what nearly every request is: nothing in flight, at most one finalizer.
         self._roots = CLOSED
@@ -107,7 +107,18 @@ class ScopeExit(ScopeState):
                 self._tell(_CLOSERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._close_nowait(exc)
+        self._end_block_nowait(exc)
+
+    async def _end_block(self, error: BaseException | None) -> None:
+        """Close it because its block ends; one that believes to have succeeded, and was undone meanwhile, is told."""
+        await self._close(error)
+        if error is None and isinstance(self._values, Undone):
+            self._values.check(self._name)
+
+    def _end_block_nowait(self, error: BaseException | None) -> None:
+        self._close_nowait(error)
+        if error is None and isinstance(self._values, Undone):
+            self._values.check(self._name)
 
     async def aclose(self) -> None:
         """
@@ -156,8 +167,6 @@ class ScopeExit(ScopeState):
         if not self._begin_to_close():
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 await self._until(_CLOSERS, self._is_gone)
-                if error is None and isinstance(self._values, Undone):
-                    self._values.check(self._name)
             return
         settle_errors(await self._tear_down(error, (me(),)), error)
 
@@ -246,8 +255,6 @@ class ScopeExit(ScopeState):
         if not self._begin_to_close():
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
-                if error is None and isinstance(self._values, Undone):
-                    self._values.check(self._name)
             return
         settle_errors(self._tear_down_nowait(error, (me(),)), error)
 
@@ -396,6 +403,8 @@ CLOSING_CODES: Final[set[int]] = {
     for method in (
         ScopeExit._is_around,  # only asks, as part of the call that does
         ScopeExit.__aexit__,
+        ScopeExit._end_block,
+        ScopeExit._end_block_nowait,
         ScopeExit._close,
         ScopeExit._fail,
         ScopeExit._tear_down,
