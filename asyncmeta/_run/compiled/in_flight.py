@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from ...errors import AsyncDependencyError, ClosedError
 from ..state.slots import Finalizer, ScopeState
+from ..state.waiting import Closers
 from ..teardown import unwinding
 from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
 from ..teardown.undone import Taken, Undone
@@ -185,7 +186,7 @@ def _failed(container: ScopeState, one: _InFlight, raised: list[BaseException]) 
     return ClosedError(f"{text}: what was begun in it has failed")
 
 
-async def end_in_flight(container: ScopeState, closers: Collection[object]) -> list[BaseException]:
+async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseException]:
     """
     Let the calls and blocks of *container* end for which there are no scopes; return what that raised.
 
@@ -217,12 +218,12 @@ async def end_in_flight(container: ScopeState, closers: Collection[object]) -> l
     return raised
 
 
-def _unwinds(ready: list[_InFlight], closers: Collection[object]) -> bool:
+def _unwinds(ready: list[_InFlight], closers: Closers) -> bool:
     tasks = [one.holder for one in ready if one.thread is None]
     return any(one.unwinds() for one in ready) or bool(tasks and unwinding.unwinding(tasks, closers))
 
 
-def end_in_flight_nowait(container: ScopeState, closers: Collection[object]) -> list[BaseException]:
+def end_in_flight_nowait(container: ScopeState, closers: Closers) -> list[BaseException]:
     """Let them end without a loop; see `end_in_flight`."""
     _refuse(container)
     raised: list[BaseException] = []

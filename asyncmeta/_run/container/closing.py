@@ -7,7 +7,7 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._compat import new_task
 from ...errors import ContainerError, WrongLoopError
@@ -15,7 +15,7 @@ from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
-from ..state.waiting import CHAIN, LOCK, Flight, scopes_above
+from ..state.waiting import CHAIN, LOCK, Closers, Flight, scopes_above
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
 from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR
@@ -35,7 +35,7 @@ class Closing:
     def __init__(self, container: Container) -> None:
         self.container = container
         self.task: asyncio.Task[list[BaseException]] | None = None  #: closes it
-        self.closers: list[Any] = []  #: who waits for that, see `me`
+        self.closers = Closers()  #: who waits for that, see `me`
 
     # --- loops ---
 
@@ -85,7 +85,7 @@ class Closing:
                     break
                 await asyncio.sleep(0)
             raised: list[BaseException] = []
-            await container._close_kids(raised, None, ())
+            await container._close_kids(raised, None, Closers())
             finalizers, container._finalizers = as_list(container._finalizers), None
             for one in finalizers:
                 if isinstance(one, Part) and isinstance(one.owner_task, BuildTask):
@@ -118,7 +118,7 @@ class Closing:
                     raise WrongLoopError(f"{singletons.title} belongs to another event loop, and is closed there")
                 self.lose_loop(owner)
             self._begin()
-            self.closers = []
+            self.closers = Closers()
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self.container))
             self._go_on(error, loop, context)
@@ -229,13 +229,14 @@ class Closing:
         self._begin()
         token = EXITING.set((*EXITING.get(), container))
         raised: list[BaseException] = []
+        closers = Closers((me(),))
         try:
             self._wait_for_threads()
-            container._close_kids_nowait(raised, None, (me(),))
+            container._close_kids_nowait(raised, None, closers)
             if container._root_table.has_run_code:
                 from ..compiled.in_flight import end_in_flight_nowait  # late
 
-                raised += end_in_flight_nowait(container, (me(),))
+                raised += end_in_flight_nowait(container, closers)
             finalizers, container._finalizers = as_list(container._finalizers), None
             raised[:0] = unwind_nowait(self._watched(finalizers), error)
             raised[:0], singletons.owed = singletons.owed, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +18,7 @@ from ..build.handles import Await
 from ..scope.scope import Scope
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import UNSET, Held, ScopeState
-from ..state.waiting import LOCK
+from ..state.waiting import LOCK, Closers
 from ..teardown.finalizers import as_list, needs_await, push
 from ..teardown.undone import Undone
 from .application import Application
@@ -373,13 +373,13 @@ class OverlayScope(Answering):
         else:
             super()._close_nowait(error)
 
-    async def _fail(self, error: BaseException | None, closers: Collection[Any]) -> None:
+    async def _fail(self, error: BaseException | None, closers: Closers) -> None:
         if self._closes_below:
             await self._below._fail(error, closers)
         else:  # its scope goes on
             await super()._close(error)
 
-    def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None:
+    def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
         if self._closes_below:
             self._below._fail_nowait(error, closers)
         else:

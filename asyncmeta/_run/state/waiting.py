@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Set
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from .context import unshield
 if TYPE_CHECKING:
     from .singletons import Singletons
 
-__all__ = ["CHAIN", "LOCK", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
+__all__ = ["CHAIN", "Closers", "LOCK", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
 
 #: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
 LOCK: Final = threading.RLock()
@@ -238,3 +239,20 @@ def scopes_above(codes: Set[int], generated: str, *, through_tasks: bool = False
             if scope is not None:
                 found.append(scope)
     return found
+
+
+class Closers(list[object]):
+    """Who wait for a closing, see `me`; and, once something open was undone by it, which tasks there were then."""
+
+    there: weakref.WeakSet[asyncio.Task[Any]] | None = None
+
+    def look(self) -> None:
+        """Note the tasks that there are, the first time."""
+        if self.there is None and get_running_loop() is not None:
+            self.there = weakref.WeakSet(asyncio.all_tasks())
+
+    def concern(self, one: object) -> bool:
+        """Tell whether *one* may have been in the middle of something that was undone, and is not who closed it."""
+        if one in self:
+            return False
+        return self.there is None or not isinstance(one, asyncio.Task) or one in self.there

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Set
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Final, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import LOCK, scopes_above
+from ..state.waiting import LOCK, Closers, scopes_above
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 from .undone import Undone, failed, me, waker
 from .unwinding import let_unwind
@@ -168,9 +168,9 @@ class ScopeExit(ScopeState):
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 await self._until(_CLOSERS, self._is_gone)
             return
-        settle_errors(await self._tear_down(error, (me(),)), error)
+        settle_errors(await self._tear_down(error, Closers((me(),))), error)
 
-    async def _fail(self, error: BaseException | None, closers: Collection[Any]) -> None:
+    async def _fail(self, error: BaseException | None, closers: Closers) -> None:
         """
         Close what is still open when what is around it closes.
 
@@ -201,7 +201,7 @@ class ScopeExit(ScopeState):
         return isinstance(self._values, Gone)
 
     async def _tear_down(
-        self, error: BaseException | None, closers: Collection[Any], undone: Undone | None = None
+        self, error: BaseException | None, closers: Closers, undone: Undone | None = None
     ) -> list[BaseException]:
         """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
@@ -220,7 +220,7 @@ class ScopeExit(ScopeState):
         """Return the scopes inside that nobody has begun to close."""
         return [kid for kid in self._children or () if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
 
-    async def _close_kids(self, raised: list[BaseException], error: BaseException | None, closers: Collection[Any]) -> None:
+    async def _close_kids(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
         """
         Let the scopes inside end: those that nobody closes have failed.
 
@@ -256,9 +256,9 @@ class ScopeExit(ScopeState):
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
-        settle_errors(self._tear_down_nowait(error, (me(),)), error)
+        settle_errors(self._tear_down_nowait(error, Closers((me(),))), error)
 
-    def _fail_nowait(self, error: BaseException | None, closers: Collection[Any]) -> None:
+    def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
         """Close it without a loop; see `_fail`."""
         if not self._begin_to_close():
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
@@ -268,7 +268,7 @@ class ScopeExit(ScopeState):
         settle_errors(self._tear_down_nowait(error, closers, Undone(error, closers)), None)
 
     def _tear_down_nowait(
-        self, error: BaseException | None, closers: Collection[Any], undone: Undone | None = None
+        self, error: BaseException | None, closers: Closers, undone: Undone | None = None
     ) -> list[BaseException]:
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
@@ -280,7 +280,7 @@ class ScopeExit(ScopeState):
         self._gone(undone if holds else None)
         return raised
 
-    def _close_kids_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Collection[Any]) -> None:
+    def _close_kids_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
         """Let the scopes inside end without a loop; see `_close_kids`."""
         for kid in list(self._children or ()):
             if kid._in_flight < CLOSING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from ..._compat import get_running_loop
 from ...errors import ClosedError
 from ..state.slots import Gone, Held, ScopeState
-from ..state.waiting import LOCK, wake
+from ..state.waiting import LOCK, Closers, wake
 
 __all__ = ["Taken", "Undone", "failed", "me", "waker"]
 
@@ -20,18 +20,21 @@ class Undone(Gone):
 
     __slots__ = ("closers", "error")
 
-    def __init__(self, error: BaseException, closers: Collection[object]) -> None:
+    def __init__(self, error: BaseException, closers: Closers) -> None:
         self.error = error  #: what was thrown in
-        self.closers = closers  #: who have closed it themselves, see `me`
+        self.closers = closers
+        closers.look()
 
     def check(self, name: str) -> None:
         """
-        Tell who ends the block as if it had succeeded.
+        Tell who ends the block as if it had succeeded: a thread, or a task that was there when it was undone.
+
+        Who only puts things away afterwards has begun nothing that could be lost.
 
         Raises:
             ClosedError: It has not.
         """
-        if me() not in self.closers:
+        if self.closers.concern(me()):
             raise ClosedError(f"{name} was closed before its block had ended: what was begun in it is undone") from self.error
 
 
