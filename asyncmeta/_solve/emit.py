@@ -278,6 +278,8 @@ class _Emitter:
                 with w.indent("if running_loop() is not loop:"):
                     w.line("elsewhere(scope)")
             if (plan.awaits or plan.generators) and self.level != CONTAINER_LEVEL:
+                with w.indent("if scope._roots is CLOSED:"):  # asked for before, and begun only now
+                    w.line("scope._check_open()")
                 w.line("live(scope)")
             if plan.awaits:
                 w.line("scope._in_flight += 1")

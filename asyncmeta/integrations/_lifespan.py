@@ -42,7 +42,6 @@ def begun_again(container: Container) -> None:
     container._enter()  # not by entering it: nobody owns this life, as nobody owned that before the first one
 
 
-
 def need_asyncio() -> None:
     """
     Refuse to run elsewhere than on an event loop of asyncio's.

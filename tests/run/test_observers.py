@@ -525,6 +525,8 @@ async def root(scope):
         return s1
     if running_loop() is not loop:
         elsewhere(scope)
+    if scope._roots is CLOSED:
+        scope._check_open()
     live(scope)
     scope._in_flight += 1
     try:

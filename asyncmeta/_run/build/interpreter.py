@@ -44,6 +44,7 @@ __all__ = [
     "undone",
 ]
 
+
 def function_of(node: Node) -> Any:
     """Return what is called to make *node*; a factory method's first argument is its service."""
     return node.maker.call

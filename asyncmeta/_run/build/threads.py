@@ -18,6 +18,7 @@ from ..teardown.finalizers import ThreadGenerator, as_list, exit_nowait, never_y
 
 __all__ = ["carry_out_special"]
 
+
 async def carry_out_special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push) -> Any:
     """Make *node*'s value as its options say; its finalizer is pushed first."""
     if node.kind == START:

@@ -17,7 +17,7 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ..build.handles import factory_handle, lazy_handle
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
-from ..state.slots import CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
+from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
 from ..teardown.finalizers import push
 from ..teardown.scope_exit import MAKES_FOR, landed, live
 
@@ -107,6 +107,7 @@ def root_function(plan: Plan, scope: ScopeState) -> RootFunction:
     names = {
         "live": counts_in,
         "landed": landed,
+        "CLOSED": CLOSED,
         "CLOSING": CLOSING,
         "running_loop": get_running_loop,
         "loop": singletons.origin.loop,

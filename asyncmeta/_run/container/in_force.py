@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InForce", "active_for"]
 
+
 class InForce:
     """
     One override in force.

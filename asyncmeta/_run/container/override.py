@@ -18,6 +18,7 @@ from .overlay import Overlay
 
 __all__ = ["Override"]
 
+
 class Override:
     """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
 

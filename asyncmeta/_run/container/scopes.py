@@ -74,7 +74,7 @@ class Opener:
             if around._level == innermost and level is None:
                 raise ScopeError(
                     f"a {graph.levels[innermost]} scope is the innermost one of {container._name} and has no scopes inside: ask it "
-                    f"itself, open another one of the container, or declare levels: scopes=(\"outer\", \"inner\")"
+                    f'itself, open another one of the container, or declare levels: scopes=("outer", "inner")'
                 )
             raise no_level(container, level or "scoped")
         if wanted == 1:

@@ -15,7 +15,7 @@ __all__ = ["frames_of_waiters"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
 # called (a task's own wake-up, what `gather`, `wait`, `shield` and time limits leave there) leads to who waits.
-_LEADING: Final = (FunctionType, MethodType, BuiltinMethodType, CellType, functools.partial, tuple, list)
+_LEADING: Final = (FunctionType, MethodType, BuiltinMethodType, CellType, functools.partial, tuple)
 _LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
 _FAR: Final = 1_000  #: so many objects are looked at
 

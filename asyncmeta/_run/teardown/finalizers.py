@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 
-
 def push(scope: ScopeState, finalizer: Finalizer) -> None:
     """Add a finalizer to a scope: none, a single one, or a list of them."""
     # Invariant: pushed before its value can be seen by anyone else, so a value that was handed out is always also closed.
@@ -328,9 +327,9 @@ class ThreadGenerator(Held):
     """A sync generator factory whose exit runs in a thread, as its entry did."""
 
     __slots__ = ("context", "generator")
+
     def needs_await(self) -> bool:
         return False
-
 
     def __init__(self, generator: GeneratorType[Any, Any, Any], context: contextvars.Context) -> None:
         self.generator, self.context = generator, context

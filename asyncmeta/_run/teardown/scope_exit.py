@@ -200,9 +200,7 @@ class ScopeExit(ScopeState):
     def _is_gone(self) -> bool:
         return isinstance(self._values, Gone)
 
-    async def _tear_down(
-        self, error: BaseException | None, closers: Closers, undone: Undone | None = None
-    ) -> list[BaseException]:
+    async def _tear_down(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
         await self._close_kids(raised, error, closers)
@@ -267,9 +265,7 @@ class ScopeExit(ScopeState):
         error = failed(self) if error is None else error
         settle_errors(self._tear_down_nowait(error, closers, Undone(error, closers)), None)
 
-    def _tear_down_nowait(
-        self, error: BaseException | None, closers: Closers, undone: Undone | None = None
-    ) -> list[BaseException]:
+    def _tear_down_nowait(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
         self._close_kids_nowait(raised, error, closers)
@@ -378,17 +374,24 @@ def warn_open(scope: ScopeState, raised: list[BaseException]) -> None:
 
 
 def live(scope: ScopeState) -> None:
-    """Make a scope known to the one around it: it has something to close, or something in flight."""
+    """
+    Make a scope known to the one around it: it is about to have something to close, or something in flight.
+
+    Raises:
+        ClosedError: It is closing, or what is around it is: what would be set up now would be torn down by nobody, or
+            after what it uses.
+    """
+    if scope._roots is CLOSED:  # a get that was asked for before, and begins only now
+        raise ClosedError(f"{scope._name} is closed")
     around = scope._parent
     if around is NOWHERE:
         return
     if around._children is None:
-        around._children = {scope}
         live(around)
+        around._children = {scope}
     elif scope not in around._children:
+        live(around)
         around._children.add(scope)
-        if around._parent is not NOWHERE:
-            live(around)
 
 
 def landed(scope: ScopeState) -> None:
