@@ -126,14 +126,14 @@ class Lookup:
         if not self.news.matter(self.context) and not waiting:
             return self._forget_answers()  # all that stands on others stays as it is
         before = self._found
-        for node in self.nodes.values():
+        for node in snapshot(self.nodes.values()):  # a thread may ask meanwhile
             node.edges, node.unit, node.late, node.needs = None, None, (), ()
             node.problems = tuple(problem for problem in node.problems if not problem.edge)
         self._forget()
         self.moved.extend(changes(before, self.find))
 
     def _forget(self) -> None:
-        self.news.begin(node.registration for node in self.nodes.values())
+        self.news.begin(node.registration for node in snapshot(self.nodes.values()))
         for registry in self.layers:
             if registry.waiting:
                 registry.read_waiting()

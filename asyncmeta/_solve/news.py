@@ -44,7 +44,10 @@ class News:
         """Take notice of all there is; tell whether something that was looked up may have depended on it."""
         matters, self.stale = self.stale or self.doubted, False
         while self.fresh:
-            key = self.fresh.popleft().key
+            try:
+                key = self.fresh.popleft().key
+            except IndexError:  # another thread took notice of it
+                break
             heard = key in self.heard or key in besides or is_open(key) or (self.by_name and is_a(key, type))
             matters = matters or heard
         return matters
