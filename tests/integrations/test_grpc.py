@@ -238,7 +238,9 @@ async def test_an_exception_rolls_back(kind, caplog):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await called(kind, method)
 
-    assert caught.value.code() is grpc.StatusCode.UNKNOWN
+    # A client that is still sending may see the stream reset before it sees the status: gRPC calls that INTERNAL.
+    raced = {grpc.StatusCode.INTERNAL} if kind.startswith("stream") else set()
+    assert caught.value.code() in {grpc.StatusCode.UNKNOWN, *raced}
     assert journal == ["+pool", "begin", "rollback ValueError", "-pool"]
     assert "ValueError" in caplog.text
 

@@ -724,17 +724,19 @@ def test_the_page_of_the_documentation_shows_what_is_printed(tmp_path, monkeypat
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
 
     compared = 0
-    for command, shown in itertools.pairwise(page):
-        if command.language != "shell":
-            continue
-        said = ""
-        for line in command.text.strip().splitlines():
-            code, said, err = run(capsys, *line.removeprefix("asyncmeta ").split())
-            assert (code in (0, 1), err) == (True, "")
-        assert timeless(said) == timeless(shown.text)
-        compared += 1
-    for name in ("shop", "changed"):
-        sys.modules.pop(name, None)
+    try:
+        for command, shown in itertools.pairwise(page):
+            if command.language != "shell":
+                continue
+            said = ""
+            for line in command.text.strip().splitlines():
+                code, said, err = run(capsys, *line.removeprefix("asyncmeta ").split())
+                assert (code in (0, 1), err) == (True, "")
+            assert timeless(said) == timeless(shown.text)
+            compared += 1
+    finally:  # other tests have modules of these names
+        for name in ("shop", "changed"):
+            sys.modules.pop(name, None)
 
     assert compared == 6
 
