@@ -38,6 +38,7 @@ class Driver:
     __slots__ = (
         "again",
         "asked",
+        "claimed",
         "ended",
         "future",
         "joined",
@@ -73,6 +74,7 @@ class Driver:
         self.loop = get_running_loop()
         self.future: asyncio.Future[None] | None = None
         self.wait: Wait | None = None
+        self.claimed: Flight | None = None  #: what it began to build last
         self._walk(nodes)
         #: why each is built, where somebody watches
         self.asked = None if singletons.watch is None else Causes(self.needed_by, asked)
@@ -168,7 +170,9 @@ class Driver:
         return asking(self.asked)
 
     def leave(self) -> None:
-        """Stop waiting for everything."""
+        """Stop waiting for everything; what was claimed to be built in place, and met an interrupt, may be begun anew."""
+        if self.claimed is not None and not self.claimed.done and self.claimed.task is None:
+            _settle_failed(self.claimed, None)
         if self.wait is not None:
             self.wait.end()
         for flight in list(self.joined):
@@ -199,7 +203,8 @@ class Driver:
                     return None
             if owner.state != OPEN or owner.below is not None:
                 owner.check_open()
-            flight = owner.flights[node] = Flight(owner, node, self.loop)
+            flight = Flight(owner, node, self.loop)
+            self.claimed = owner.flights[node] = flight
             return flight
 
 

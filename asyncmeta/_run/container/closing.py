@@ -231,19 +231,30 @@ class Closing:
         raised: list[BaseException] = []
         closers = Closers((me(),))
         try:
-            self._wait_for_threads()
-            container._close_kids_nowait(raised, None, closers)
-            if container._root_table.has_run_code:
-                from ..compiled.in_flight import end_in_flight_nowait  # late
-
-                raised += end_in_flight_nowait(container, closers)
-            finalizers, container._finalizers = as_list(container._finalizers), None
-            raised[:0] = unwind_nowait(self._watched(finalizers), error)
-            raised[:0], singletons.owed = singletons.owed, []
+            try:
+                self._tear_down_nowait(raised, error, closers)
+            except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
+                raised.append(met)
+                self._tear_down_nowait(raised, error, closers)
         finally:
             EXITING.reset(token)
             self._end()
         settle_errors(raised, error)
+
+    def _tear_down_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
+        """Tear down everything without a loop; called again, it goes on where it was interrupted."""
+        container, singletons = self.container, self.container._singletons
+        self._wait_for_threads()
+        container._close_kids_nowait(raised, None, closers)
+        if container._root_table.has_run_code:
+            from ..compiled.in_flight import end_in_flight_nowait  # late
+
+            raised += end_in_flight_nowait(container, closers)
+        finalizers = container._finalizers = as_list(container._finalizers)
+        watched = finalizers if singletons.watch is None else self._watched(finalizers)
+        raised[:0] = unwind_nowait(watched, error)
+        container._finalizers = None
+        raised[:0], singletons.owed = singletons.owed, []
 
     def _wait_for_threads(self) -> None:
         flights = self.container._singletons.flights

@@ -345,8 +345,8 @@ class OverlayScope(Answering):
         super()._enter_flight()
         self._below._enter_flight()
 
-    def _leave_flight(self) -> None:
-        super()._leave_flight()
+    def _left_flight(self) -> None:
+        super()._left_flight()
         self._end_first()
         self._below._leave_flight()
 

@@ -235,22 +235,33 @@ class Scope(ScopeExit):
 
                     await build_concurrent(plan.units, self)
                 value = await run_plan(plan, self)
-        except BaseException:
-            self._leave_flight()
-            raise
-        self._leave_flight()
+        finally:
+            # Not in a method: an interrupt that comes as one is entered would leave the count for ever.
+            with LOCK:
+                self._in_flight -= 1
+            self._left_flight()
         if self._in_flight >= CLOSING:
             landed(self)
         return value
 
     def _enter_flight(self) -> None:
-        with LOCK:  # threads may share a scope that needs no loop
-            live(self)
-            self._in_flight += 1
+        entered = False
+        try:
+            with LOCK:  # threads may share a scope that needs no loop
+                live(self)
+                self._in_flight += 1
+                entered = True
+        except BaseException:  # an interrupt, as the lock was let go
+            if entered:
+                self._in_flight -= 1
+            raise
 
     def _leave_flight(self) -> None:
         with LOCK:
             self._in_flight -= 1
+        self._left_flight()
+
+    def _left_flight(self) -> None:
         if self._in_flight >= CLOSING:
             self._wake_closers()
 

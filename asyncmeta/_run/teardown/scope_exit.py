@@ -190,12 +190,20 @@ class ScopeExit(ScopeState):
 
     def _begin_to_close(self) -> bool:
         """Hand nothing out from here on; tell whether the caller is the one to close it."""
-        with LOCK:
-            if self._roots is CLOSED:
-                return False
-            self._roots = CLOSED
-            self._in_flight += CLOSING
-            return True
+        roots, begun = self._roots, False
+        try:
+            with LOCK:
+                if self._roots is CLOSED:
+                    return False
+                roots, self._roots = self._roots, CLOSED
+                self._in_flight += CLOSING
+                begun = True
+                return True
+        except BaseException:  # an interrupt, as the lock was let go: it stays open, and is closed by what is around it
+            if begun:
+                self._roots = roots
+                self._in_flight -= CLOSING
+            raise
 
     def _is_gone(self) -> bool:
         return isinstance(self._values, Gone)
@@ -254,7 +262,11 @@ class ScopeExit(ScopeState):
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
-        settle_errors(self._tear_down_nowait(error, Closers((me(),))), error)
+        try:
+            raised = self._tear_down_nowait(error, Closers((me(),)))
+        except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
+            raised = [met, *self._tear_down_nowait(error, Closers((me(),)))]
+        settle_errors(raised, error)
 
     def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
         """Close it without a loop; see `_fail`."""
@@ -262,17 +274,24 @@ class ScopeExit(ScopeState):
             if not self._is_around(CLOSING_CODES, LEAVES_FOR):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
-        error = failed(self) if error is None else error
-        settle_errors(self._tear_down_nowait(error, closers, Undone(error, closers)), None)
+        try:
+            error = failed(self) if error is None else error
+            raised = self._tear_down_nowait(error, closers, Undone(error, closers))
+        except BaseException as met:
+            error = failed(self) if error is None else error
+            raised = [met, *self._tear_down_nowait(error, closers, Undone(error, closers))]
+        settle_errors(raised, None)
 
     def _tear_down_nowait(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
         self._close_kids_nowait(raised, error, closers)
         self._until_nowait(_LANDING, lambda: self._in_flight == CLOSING)
-        finalizers, self._finalizers = as_list(self._finalizers), None
+        # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
+        finalizers = self._finalizers = as_list(self._finalizers)
         holds = bool(finalizers)
         raised[:0] = unwind_nowait(finalizers, error)
+        self._finalizers = None
         self._gone(undone if holds else None)
         return raised
 
