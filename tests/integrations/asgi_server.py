@@ -94,7 +94,11 @@ class Server:
         """The application between its start-up and its shutdown."""
         answer = await self.start()
         assert answer == {"type": "lifespan.startup.complete"}, answer
-        yield self
+        try:
+            yield self
+        except BaseException:
+            await self.stop()  # a task that nobody holds would be collected in the middle of it
+            raise
         answer = await self.stop()
         assert answer == {"type": "lifespan.shutdown.complete"}, answer
         await self.task
