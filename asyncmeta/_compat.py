@@ -6,14 +6,15 @@ import asyncio
 import contextvars
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ForwardRef
 
 import typing_extensions as te
 
 __all__ = [
-    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "referred", "signature_of",
-    "type_parameters_of",
+    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "reentrant_lock", "referred",
+    "signature_of", "type_parameters_of",
 ]  # fmt: skip
 
 # The metaclass of Protocol, so that a service can also be an ABC, a Protocol's implementation or a generic.
@@ -64,6 +65,33 @@ if sys.version_info >= (3, 14):
                 raise  # what was defined has an invented name in the text, which means nothing elsewhere
             return evaluate(reference.__forward_arg__)
 
+    _RLock: Any = type(threading.RLock())  # has no public name
+
+    class _ReentrantLock(_RLock):  # type: ignore[misc]
+        """
+        A lock that is not left locked where a signal's handler raises as it is entered.
+
+        `with` calls `__enter__` by an instruction that looks for signals after the call and before the block is
+        protected: a Ctrl-C right there would leave the lock to a thread that knows nothing of it.  The return of a
+        function of Python has no such look, so what is to be protected is its own call alone.
+        """
+
+        __slots__ = ()
+
+        def __enter__(self) -> bool:
+            held = self._recursion_count()
+            try:
+                return bool(self.acquire())
+            except BaseException:
+                if self._recursion_count() > held:
+                    self.release()
+                raise
+
+    def reentrant_lock() -> threading.RLock:
+        """Return a lock that an interrupt cannot leave locked."""
+        lock: threading.RLock = _ReentrantLock()
+        return lock
+
 else:
 
     def annotations_of(thing: Any) -> dict[str, Any]:
@@ -85,6 +113,9 @@ else:
     def referred(reference: ForwardRef, evaluate: Callable[[str], Any]) -> Any:
         """Return what *reference* names; *evaluate* reads its text."""
         return evaluate(reference.__forward_arg__)
+
+    #: A lock that an interrupt cannot leave locked: `with` does not look for signals between lock and block.
+    reentrant_lock = threading.RLock
 
 
 def type_parameters_of(thing: Any) -> tuple[Any, ...]:

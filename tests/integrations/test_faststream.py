@@ -412,6 +412,7 @@ async def test_with_a_real_redis(redis):
     assert container.closed
 
 
+@pytest.mark.filterwarnings("ignore:.*asyncio.iscoroutinefunction.*:DeprecationWarning")  # the plugin's, since 3.14
 @guarded
 async def test_subscribers_of_the_plugin_for_fastapi():
     """

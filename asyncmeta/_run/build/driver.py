@@ -17,9 +17,10 @@ from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
 from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
+from ..state.lock import LOCK
 from ..state.singletons import OPEN, Singletons
 from ..state.slots import ScopeState
-from ..state.waiting import CHAIN, LOCK, Flight, Outcome, Wait, holdings, scopes_above, wake
+from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, scopes_above, wake
 from ..teardown.finalizers import push_locked, settle_errors
 from ..teardown.owner_task import OwnerTask
 from ..teardown.scope_exit import FLIGHT_CODES, MAKES_FOR

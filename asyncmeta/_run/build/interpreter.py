@@ -22,9 +22,10 @@ from ...errors import AsyncDependencyError, CircularDependencyError, Declaration
 from ..observe.cause import builds_of
 from ..state.context import building
 from ..state.getting import GETTING
+from ..state.lock import LOCK
 from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
-from ..state.waiting import FRAME_READERS, LOCK, Outcome, Wait, holdings
+from ..state.waiting import FRAME_READERS, Outcome, Wait, holdings
 from ..teardown.finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
 

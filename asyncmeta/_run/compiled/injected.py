@@ -22,8 +22,8 @@ from ..._solve.plan import LARGEST
 from ...errors import ClosedError, FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
+from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, ScopeState
-from ..state.waiting import LOCK
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
 from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
 from .load import Loaded, loaded

@@ -13,9 +13,10 @@ from ..._compat import new_task
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
+from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
-from ..state.waiting import CHAIN, LOCK, Closers, Flight, scopes_above
+from ..state.waiting import CHAIN, Closers, Flight, scopes_above
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
 from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR

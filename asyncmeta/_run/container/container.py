@@ -20,10 +20,10 @@ from ..build.handles import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
 from ..scope.scope import Scope, T
 from ..state.context import Ambient
+from ..state.lock import LOCK
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
 from ..state.slots import CLOSING, NOWHERE, RootNowait, ScopeState
-from ..state.waiting import LOCK
 from .application import Application, hooks, what_overrides
 from .closing import Closing
 from .forks import know

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError
 from ..build.handles import refusing
+from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
-from ..state.waiting import LOCK, Outcome, forget_waits
+from ..state.waiting import Outcome, forget_waits
 
 if TYPE_CHECKING:
     from .container import Container

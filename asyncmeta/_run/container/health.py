@@ -14,8 +14,8 @@ from ..._solve.nodes import Node
 from ..._solve.whole import nodes_to_ask, users_of
 from ...errors import WrongLoopError
 from ...report import Health, HealthReport
+from ..state.lock import LOCK
 from ..state.singletons import Singletons
-from ..state.waiting import LOCK
 
 if TYPE_CHECKING:
     from .container import Container

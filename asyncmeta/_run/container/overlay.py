@@ -16,9 +16,10 @@ from ..._solve.overlaid import OverlaidGraph
 from ...errors import ClosedError
 from ..build.handles import Await
 from ..scope.scope import Scope
+from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import UNSET, Held, ScopeState
-from ..state.waiting import LOCK, Closers
+from ..state.waiting import Closers
 from ..teardown.finalizers import as_list, needs_await, push
 from ..teardown.undone import Undone
 from .application import Application

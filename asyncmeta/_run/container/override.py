@@ -11,7 +11,7 @@ from ..._solve.overrides import read_overrides, refuse_unknown
 from ...errors import ClosedError
 from ..observe.watch import override_began, override_ended
 from ..state.context import IN_FORCE
-from ..state.waiting import LOCK
+from ..state.lock import LOCK
 from .container import Container
 from .in_force import InForce
 from .overlay import Overlay

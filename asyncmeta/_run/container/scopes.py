@@ -12,9 +12,9 @@ from ..._names import close_to, name_of
 from ..._solve.graph import Graph
 from ...errors import ClosedError, GraphError, ScopeError
 from ..scope.scope import Scope
+from ..state.lock import LOCK
 from ..state.singletons import OPEN
 from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
-from ..state.waiting import LOCK
 from ..teardown.finalizers import settle_errors
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from ..._solve.nodes import CONTAINER, Node
 from ..._solve.whole import is_half_of_service, needs_of, nodes_to_start
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
-from ..state.waiting import LOCK, Flight
+from ..state.lock import LOCK
+from ..state.waiting import Flight
 
 if TYPE_CHECKING:
     from .container import Container

@@ -18,8 +18,8 @@ from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
+from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, Push, ScopeState
-from ..state.waiting import LOCK
 from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
 from .cause import Build, asking
 from .middleware import is_async, linked

@@ -25,10 +25,10 @@ from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..observe.cause import Causes, asking, causes_in
 from ..state.context import Ambient
 from ..state.getting import getting
+from ..state.lock import LOCK
 from ..state.roots import constant_root
 from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState
-from ..state.waiting import LOCK
 from ..teardown.scope_exit import FLIGHT_CODES, ScopeExit, landed, live
 from .answering import NOTHING, answered, answered_nowait
 
@@ -236,9 +236,9 @@ class Scope(ScopeExit):
                     await build_concurrent(plan.units, self)
                 value = await run_plan(plan, self)
         finally:
-            # Not in a method: an interrupt that comes as one is entered would leave the count for ever.
-            with LOCK:
-                self._in_flight -= 1
+            # Neither in a method nor under the lock: an interrupt that comes as one is entered would leave the count for
+            # ever.  It is one step for the interpreter, in which neither a signal nor another thread gets its turn.
+            self._in_flight -= 1
             self._left_flight()
         if self._in_flight >= CLOSING:
             landed(self)
@@ -257,8 +257,7 @@ class Scope(ScopeExit):
             raise
 
     def _leave_flight(self) -> None:
-        with LOCK:
-            self._in_flight -= 1
+        self._in_flight -= 1
         self._left_flight()
 
     def _left_flight(self) -> None:

@@ -14,9 +14,9 @@ from ..._solve.nodes import Node
 from ..._solve.plan import plan_of
 from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
+from .lock import LOCK
 from .singletons import OPEN, Singletons
 from .slots import UNSET, RootFunction, RootNowait, ScopeState
-from .waiting import LOCK
 
 __all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
 

@@ -13,8 +13,8 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit, unit_of
 from ...errors import ClosedError, WrongLoopError
 from .context import EXITING, IN_FORCE, Shield
+from .lock import LOCK
 from .slots import Finalizer, Push, ScopeState
-from .waiting import LOCK
 
 if TYPE_CHECKING:
     from .waiting import Flight

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Set
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop
 from ..._names import name_of
@@ -17,14 +16,12 @@ from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
 from .awaited import frames_of_waiters
 from .context import unshield
+from .lock import LOCK
 
 if TYPE_CHECKING:
     from .singletons import Singletons
 
-__all__ = ["CHAIN", "Closers", "LOCK", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
-
-#: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
-LOCK: Final = threading.RLock()
+__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
 
 #: The container values that the running code is part of building, outermost first; child tasks inherit it.
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())

@@ -12,8 +12,8 @@ from typing import Any, Final
 from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
+from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, ScopeState
-from ..state.waiting import LOCK
 
 __all__ = [
     "EXITING",

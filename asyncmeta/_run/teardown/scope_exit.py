@@ -11,8 +11,9 @@ from typing import Any, Final, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
+from ..state.lock import LOCK
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import LOCK, Closers, scopes_above
+from ..state.waiting import Closers, scopes_above
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 from .undone import Undone, failed, me, waker
 from .unwinding import let_unwind
@@ -368,8 +369,8 @@ class ScopeExit(ScopeState):
 
     def _wake_closers(self) -> None:
         """Tell who closes it that a get in flight has landed."""
-        if self._in_flight >= CLOSING and self._waiters:
-            self._tell(_LANDING)
+        if self._in_flight >= CLOSING:
+            self._tell(_LANDING)  # who waits is looked up under the lock, under which they count and begin to wait
 
     def _tell(self, key: int) -> None:
         with LOCK:

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..._compat import get_running_loop
 from ...errors import ClosedError
+from ..state.lock import LOCK
 from ..state.slots import Gone, Held, ScopeState
-from ..state.waiting import LOCK, Closers, wake
+from ..state.waiting import Closers, wake
 
 __all__ = ["Taken", "Undone", "failed", "me", "waker"]
 

@@ -1,0 +1,12 @@
+"""The one lock of the run wing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..._compat import reentrant_lock
+
+__all__ = ["LOCK"]
+
+#: Guards every claim and every settling.  Re-entrant, because the garbage collector may call in.
+LOCK: Final = reentrant_lock()
