@@ -17,7 +17,8 @@ _YIELD, _RESUME, _POP, _AWAITS = (
     _CODES[name] for name in ("YIELD_VALUE", "RESUME", "POP_TOP", "JUMP_BACKWARD_NO_INTERRUPT")
 )  # fmt: skip
 _NOTHING = frozenset(_CODES[name] for name in ("CACHE", "EXTENDED_ARG", "NOP", "RESUME") if name in _CODES)
-_RETURN, _RETURN_CONSTANT, _CONSTANT = _CODES["RETURN_VALUE"], _CODES.get("RETURN_CONST"), _CODES["LOAD_CONST"]
+_RETURN, _RETURN_CONSTANT = _CODES["RETURN_VALUE"], _CODES.get("RETURN_CONST")
+_CONSTANTS = frozenset(_CODES[name] for name in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") if name in _CODES)
 #: Begins the handler that every generator has, for a StopIteration that escapes from it; None where that needs no code.
 _INTRINSIC = _CODES.get("CALL_INTRINSIC_1")
 
@@ -65,7 +66,7 @@ def _yields(code: CodeType) -> Iterator[tuple[int, int]]:
 
 def _has_rest(ops: bytes, at: int) -> bool:
     rest = [ops[after] for after in range(at + 2, min(len(ops), at + 40), 2) if ops[after] not in _NOTHING][1:3]
-    return bool(rest) and rest[0] != _RETURN_CONSTANT and rest != [_CONSTANT, _RETURN]
+    return bool(rest) and rest[0] != _RETURN_CONSTANT and not (rest[0] in _CONSTANTS and rest[1:] == [_RETURN])
 
 
 def _is_guarded(code: CodeType, at: int) -> bool:

@@ -83,7 +83,9 @@ def running(pytester, runner):
 
     def run_tests(text, root="asyncmeta_root = plugged_app:App"):
         pytester.makepyfile(plugged_app=APPLICATION)
-        pytester.makeini(f"[pytest]\npythonpath = .\nfilterwarnings = error\n{root}\n{ini}")
+        # The second line is of hypothesis, about its own generator of numbers, in a thread that is new.
+        warned = "error\n    ignore:It looks like .register_random."
+        pytester.makeini(f"[pytest]\npythonpath = .\nfilterwarnings =\n    {warned}\n{root}\n{ini}")
         pytester.makepyfile(test_it=HEAD.format(mark=mark) + text)
         return pytester.runpytest_inprocess(*LOAD, "-p", "no:cacheprovider", *options)
 

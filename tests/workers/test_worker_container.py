@@ -498,6 +498,7 @@ def test_process_pool_has_a_container_for_each_process(tmp_path, method):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_pool_of_multiprocessing_has_a_container_for_each_process(tmp_path, method):
     """
