@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextvars
 import inspect
@@ -13,7 +14,7 @@ from typing import Any, ForwardRef
 import typing_extensions as te
 
 __all__ = [
-    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "reentrant_lock", "referred",
+    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "parsed", "reentrant_lock", "referred",
     "signature_of", "type_parameters_of",
 ]  # fmt: skip
 
@@ -122,6 +123,21 @@ def type_parameters_of(thing: Any) -> tuple[Any, ...]:
     """Return the PEP 695 type parameters of a function or class; none before 3.12."""
     found = getattr(thing, "__type_params__", ())
     return found if isinstance(found, tuple) else ()
+
+
+def parsed(text: str) -> ast.Module:
+    """
+    Return the syntax tree of *text*.
+
+    Raises:
+        SyntaxError: It is none.
+        ValueError: It holds a null byte.
+    """
+    try:
+        return ast.parse(text)
+    except SystemError:
+        # CPython 3.11 (gh-106905) counts its depth for all threads and collections at once: it is wrong by chance.
+        return ast.parse(text)
 
 
 def new_task(

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .._compat import parsed
 from .tokens import MISSING
 
 __all__ = ["Guarded", "alias_text", "guarded_import", "guarded_line", "guarded_value"]
@@ -113,7 +114,7 @@ def _source_of(name: str) -> _Source:
 def _read(names: dict[str, Any], file: str) -> _Source:
     try:
         linecache.checkcache(file)
-        tree = ast.parse("".join(linecache.getlines(file, names)))
+        tree = parsed("".join(linecache.getlines(file, names)))
     except (SyntaxError, ValueError):  # no Python, or no longer what was loaded
         return _NOTHING
     imports: dict[str, Guarded] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .._compat import type_parameters_of
+from .._compat import parsed, type_parameters_of
 from .guarded import guarded_import, guarded_line, guarded_value
 from .tokens import MISSING
 
@@ -266,7 +266,7 @@ def names_around(thing: Any, written: Iterable[Any]) -> Mapping[str, Any] | None
         text = one if type(one) is str else one.__forward_arg__ if isinstance(one, typing.ForwardRef) else ""
         if text:
             with suppress(Exception):  # told when it is read
-                wanted.update([node.id for node in ast.walk(ast.parse(_expression(text))) if isinstance(node, ast.Name)])
+                wanted.update([node.id for node in ast.walk(parsed(_expression(text))) if isinstance(node, ast.Name)])
         elif type(one) is not type and type(one) is not typing.TypeVar:
             pending.extend(typing.get_args(one))
     if not wanted:

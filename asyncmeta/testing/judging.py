@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import AsyncGeneratorType, FrameType, GeneratorType
 from typing import Any
 
+from .._compat import parsed
 from .._names import Place, name_of_callable
 from .._run.container.container import Container
 from .._run.observe.watch import Event, Observer
@@ -179,7 +180,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def _functions(file: str) -> dict[tuple[str, int], ast.AST]:
     """Return the functions of a source file by name and first line; of a file that cannot be read, none."""
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
+        tree = parsed("".join(linecache.getlines(file)))
     except SyntaxError:
         return {}
     return {
