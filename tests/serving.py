@@ -11,8 +11,13 @@ import uvicorn
 class Server:
     """What serves, and the loop that it serves in."""
 
-    def __init__(self, address, loop):
-        self.address, self.loop = address, loop
+    def __init__(self, address, served):
+        self.address, self.loop, self.served = address, served.loop, served
+
+    def stop(self, force=False):
+        """Let it shut down, as a signal does; *force*: at once, as a second one does."""
+        self.served.should_exit = True
+        self.served.force_exit = force
 
     def call(self, awaitable, timeout=50):
         """Await something in the server's loop; return what it gives."""
@@ -54,7 +59,7 @@ def serving(app, **options):
             server.ready.wait(30)
             if not server.started:
                 raise RuntimeError("uvicorn did not start") from (failures[0] if failures else None)
-            yield Server(f"http://127.0.0.1:{port}", server.loop)
+            yield Server(f"http://127.0.0.1:{port}", server)
         finally:
             server.should_exit = True
             thread.join(30)

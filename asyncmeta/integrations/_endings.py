@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
-from collections.abc import Iterator
+import types
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from .. import FinalizationErrors, Scope
 
-__all__ = ["ERROR_STATUS", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "one_of", "running_context"]
+__all__ = [
+    "ERROR_STATUS", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of", "rest_of",
+    "running_context",
+]  # fmt: skip
+
+#: Seconds for which a cancellation waits for the end of what went well.
+PATIENCE: Final = 3.0
 
 #: From which status on an answer is a failure, where nobody says otherwise.
 ERROR_STATUS: Final = 400
@@ -108,3 +115,88 @@ async def leave_in(context: contextvars.Context | None, scope: Scope, error: Bas
         return
     leaving: Any = scope.__aexit__(kind, error, None)
     await asyncio.get_running_loop().create_task(leaving, context=context)
+
+
+# --- not cut short ----------------------------------------------------------------------------------
+
+
+async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyncio.CancelledError | None:
+    """Leave *scope*, in which all went well, as `leave_in` does; see `rest_of`."""
+    ending = leave_in(context, scope, None)
+    try:
+        awaited = ending.send(None)
+    except StopIteration:
+        return None
+    return await rest_of(ending, awaited)
+
+
+@types.coroutine
+def rest_of(
+    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None
+) -> Generator[Any, Any, asyncio.CancelledError | None]:
+    """
+    Go on with *ending*, the end of a scope in which all went well, and keep a cancellation from it.
+
+    Who is cancelled in the middle of a commit cannot know whether it was kept, and so cannot answer.  The work goes on in
+    the running task, as a finalizer expects that; what it awaits is not cancelled with the task, as long as this is the first
+    cancellation, for `PATIENCE` seconds.  Then, or at a second one, the cancellation reaches it.
+
+    Args:
+        ending: A coroutine that has begun.
+        awaited: What it awaits, as it was yielded; None for a turn of the loop.
+
+    Returns:
+        The cancellation that came meanwhile, to be raised when the answer is given; None if none came.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()  # a time limit inside of it takes back its own cancellation: that one is not to be kept
+    met: asyncio.CancelledError | None = None
+    until = 0.0  #: on the loop's clock: how long it waits
+    try:
+        while True:
+            now = False  #: it waits no longer
+            try:
+                if awaited is None:
+                    yield
+                else:
+                    awaited._asyncio_future_blocking = False  # it is waited for by us, and by no task yet
+                    yield from asyncio.wait((awaited,), timeout=None if met is None else until - loop.time()).__await__()
+                    now = not awaited.done()
+            except asyncio.CancelledError as error:
+                if met is None:
+                    met, until = error, loop.time() + PATIENCE
+                    if awaited is not None:
+                        continue
+                else:
+                    now = True
+            if now:
+                yield from _cancelled(ending, awaited)
+                break
+            awaited = ending.send(None)
+    except StopIteration:
+        pass
+    except Exception as error:
+        if met is not None and task.cancelling() > before:
+            raise met from error
+        raise
+    return met if task.cancelling() > before else None
+
+
+def _cancelled(ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None) -> Generator[Any, Any, None]:
+    """Cancel what *ending* awaits, as a task does that is cancelled, and go on with it as if nobody were in between."""
+    if awaited is not None:
+        awaited._asyncio_future_blocking = True
+        awaited.cancel()
+    try:
+        if awaited is None:
+            awaited = ending.throw(asyncio.CancelledError())
+        while True:
+            try:
+                yield awaited
+            except BaseException as error:
+                awaited = ending.throw(error)
+            else:
+                awaited = ending.send(None)
+    except StopIteration:
+        return

@@ -12,7 +12,17 @@ from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
-from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, leave_in, one_of, running_context
+from ._endings import (
+    ERROR_STATUS,
+    ErrorResponse,
+    going_nowhere,
+    is_failure,
+    leave_in,
+    leave_whole,
+    one_of,
+    rest_of,
+    running_context,
+)  # fmt: skip
 from ._health import answer_health
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
@@ -205,6 +215,8 @@ class ContainerMiddleware:
                 await life.end(None)
             if life.held is not None:
                 await life.flush()
+            if life.cancelled is not None:
+                raise life.cancelled
         except Exception as error:
             raised = life.raised
             if raised is None or life.began or not http:
@@ -291,8 +303,8 @@ class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
     __slots__ = (
-        "_accepted", "_due", "_over", "_receive", "_scope", "_send", "_start", "around", "began", "error_status", "failure",
-        "held", "made_in", "open", "raised",
+        "_accepted", "_due", "_over", "_receive", "_scope", "_send", "_start", "around", "began", "cancelled", "error_status",
+        "failure", "held", "made_in", "open", "raised",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, error_status: int, due: bool, around: _Life | None) -> None:
@@ -307,6 +319,7 @@ class _Life:
         self.failure: BaseException | None = None  #: what a handler raised and its framework answered, or what else went wrong
         self.made_in: Context | None = None  #: where the scope's values were made, as far as that is known
         self.raised: BaseException | None = None  #: by finalizers
+        self.cancelled: BaseException | None = None  #: who met the end of what went well, raised when that is answered
 
     async def receive(self) -> Message:
         """Hand on what the client sends, and take note where it goes away: applications may swallow that."""
@@ -342,8 +355,11 @@ class _Life:
                 await self.end(None)
             elif self.open:
                 self.open = False
+                ending = self._scope.__aexit__(None, None, None)
                 try:
-                    await self._scope.__aexit__(None, None, None)
+                    self.cancelled = await rest_of(ending, ending.send(None))
+                except StopIteration:  # it had nothing to wait for
+                    pass
                 except BaseException as error:
                     self.held, self.raised = None, error
                     raise
@@ -352,6 +368,8 @@ class _Life:
                 self.began = True
                 await self._send(held)
             await self._send(message)
+            if self.cancelled is not None:
+                raise self.cancelled
             return
         if kind == "http.response.start" and held is None:
             self._start = message
@@ -366,6 +384,8 @@ class _Life:
                 await self.end(None)
             await self.flush()
         await self.send(message)
+        if self.cancelled is not None:
+            raise self.cancelled
 
     async def flush(self) -> None:
         """Send what is held back."""
@@ -380,7 +400,9 @@ class _Life:
         self.open = False
         error = left if left is not None else self.failure if self.failure is not None else self._shortcoming()
         try:
-            if error is left:
+            if error is None:
+                self.cancelled = await leave_whole(self.made_in, self._scope)
+            elif error is left:
                 await leave_in(self.made_in, self._scope, error)
             else:
                 with going_nowhere(error):

@@ -6,7 +6,7 @@ import logging
 from typing import Annotated
 
 import pytest
-from helpers import fresh_app, guarded, leaves, outcome, settled
+from helpers import LIMIT, fresh_app, guarded, leaves, outcome, settled
 from hypothesis import given, settings, strategies as st
 
 from asyncmeta import (
@@ -21,7 +21,8 @@ from asyncmeta import (
     Token,
     injected,
 )
-from asyncmeta.integrations.asgi import CONNECTION, KEY, ContainerMiddleware, ErrorResponse, failed
+from asyncmeta.integrations import _endings
+from asyncmeta.integrations.asgi import CONNECTION, KEY, ContainerMiddleware, ErrorResponse, failed, made_here
 
 from .asgi_server import Server, Session, World, part, start
 
@@ -1125,20 +1126,26 @@ async def test_a_request_that_is_cancelled():
 
 
 @guarded
-@pytest.mark.parametrize("status", [200, 500])
-async def test_a_request_that_is_cancelled_while_its_scope_ends(status):
+@pytest.mark.parametrize(("status", "cancelled"), [(200, "twice"), (200, "at last"), (500, "once")])
+async def test_a_request_that_is_cancelled_while_its_scope_ends(status, cancelled, monkeypatch):
     """
-    One finalizer is cut, the others run; the cancellation is not lost, and the response is not sent.
+    One finalizer is cut, the others run; the cancellation is not lost, and the response is not sent.  Where all went well
+    that needs a second one, or patience that is over.
     """
+    monkeypatch.setattr(_endings, "PATIENCE", 0 if cancelled == "at last" else LIMIT)
     world = World()
-    at = asyncio.Event()
+    at, cut = asyncio.Event(), []
 
     async def slow():
         try:
             yield
         finally:
             at.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cut.append("cut")
+                raise
 
     world.app.register_dependency("slow", slow, lifetime="scoped")
 
@@ -1151,9 +1158,126 @@ async def test_a_request_that_is_cancelled_while_its_scope_ends(status):
     task = asyncio.create_task(exchange.run())
     await at.wait()
     task.cancel()
+    if cancelled == "twice":
+        await settled()
+        assert not cut
+        task.cancel()
 
     assert isinstance(await outcome(task), asyncio.CancelledError)
+    assert cut == ["cut"]
     assert world.journal == ["begin", "commit" if status == 200 else "rollback ErrorResponse"]
+    assert exchange.got == []
+
+
+@guarded
+@pytest.mark.parametrize("turns", range(9))
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_cancellation_that_meets_a_commit_waits_for_it(turns, elsewhere):
+    """
+    Whenever the task of a request is cancelled, what is kept is answered and what is not kept is not; then it is cancelled.
+    """
+    kept = []
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        await asyncio.sleep(0)  # a turn of the loop
+        told = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(told.set_result, None)
+        await told
+        async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
+            group.create_task(settled(2))
+        kept.append("kept")
+
+    app.register_dependency("session", session, lifetime="scoped")
+
+    async def make(connection):
+        await connection[KEY].get("session")
+        made_here(connection)
+
+    async def page(connection, receive, send):
+        if elsewhere:  # as frameworks do whose handlers run in a task of their own
+            await asyncio.create_task(make(connection))
+        else:
+            await connection[KEY].get("session")
+        await send(start(201))
+        await send(part(b"thanks"))
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(page, container)).http()
+        task = asyncio.create_task(exchange.run())
+        await settled(turns)
+        task.cancel()
+        ended = await outcome(task)
+
+    assert isinstance(ended, asyncio.CancelledError)
+    assert exchange.got == ([start(201), part(b"thanks")] if kept else [])
+
+
+@guarded
+@pytest.mark.parametrize("kind", [OSError, asyncio.CancelledError])
+async def test_a_commit_that_fails_while_it_is_cancelled(kind):
+    """
+    Nothing is answered, and the cancellation goes on; what the finalizer raised is its cause.
+    """
+    at, go = asyncio.Event(), asyncio.Event()
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        at.set()
+        await go.wait()
+        raise kind
+
+    app.register_dependency("session", session, lifetime="scoped")
+
+    async def page(connection, receive, send):
+        await connection[KEY].get("session")
+        await send(start(201))
+        await send(part(b"thanks"))
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(page, container)).http()
+        task = asyncio.create_task(exchange.run())
+        await at.wait()
+        task.cancel()
+        await settled()
+        go.set()
+        ended = await outcome(task)
+
+    assert isinstance(ended, asyncio.CancelledError)
+    assert exchange.got == []
+    if kind is OSError:
+        assert isinstance(ended.__cause__, FinalizationErrors)
+        assert [type(error) for error in ended.__cause__.exceptions] == [OSError]
+
+
+@guarded
+async def test_a_finalizers_own_time_limit_is_kept(monkeypatch):
+    """
+    It ends its wait by a cancellation, too, which reaches it when patience is over: the request fails by its TimeoutError.
+    """
+    monkeypatch.setattr(_endings, "PATIENCE", 0)
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    app.register_dependency("session", session, lifetime="scoped")
+
+    async def page(connection, receive, send):
+        await connection[KEY].get("session")
+        await send(start(201))
+        await send(part(b"thanks"))
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(page, container)).http()
+        ended = await outcome(exchange.run())
+
+    assert isinstance(ended, FinalizationErrors)
+    assert [type(error) for error in ended.exceptions] == [TimeoutError]
     assert exchange.got == []
 
 

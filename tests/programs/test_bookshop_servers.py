@@ -299,7 +299,9 @@ class Visit:
                 return
             async with asyncio.timeout(self.patience if self.leaves == "later" else None):
                 answer = await reader.read()
-            head, _, body = answer.partition(b"\r\n\r\n")
+            head, complete, body = answer.partition(b"\r\n\r\n")
+            if not complete:  # the server went first
+                return
             self.status = int(head.split()[1])
             if self.status == 201:
                 self.told = json.loads(body)["number"]
@@ -441,3 +443,51 @@ async def test_requests_that_are_cancelled(database, monkeypatch):
     await agree(database, heard)
     assert {None, 201, 500} <= set(statuses)
     assert statuses[500] <= clock.failed
+
+
+ROUNDS = 20  #: of a server that is stopped by force
+
+
+@pytest.mark.filterwarnings("ignore:.*was still open when its container closed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of SQLAlchemy's connecting, if that is what is cancelled
+async def test_servers_that_are_stopped_by_force(database, caplog):
+    """
+    Servers that are stopped by force at any moment, with or without a moment of grace: an order that is there was answered
+    with success or not at all, one that was answered with an error is not there, and stock and orders agree.
+    """
+    caplog.set_level("CRITICAL")  # the pool logs each connection that it has to give up
+    choose = random.Random(11)
+    heard, statuses = {}, Counter()
+
+    async def one(visit, port):
+        try:
+            await visit.make(port)
+        except OSError:  # it is gone, or goes
+            pass
+        heard[visit.customer] = visit.heard()
+        statuses[visit.status] += 1
+
+    for round_ in range(ROUNDS):
+        watch = Watch()
+        container = shop(database_url=database)
+        visits = [Visit(100 * round_ + number, choose) for number in range(40)]
+        grace = choose.choice([0.001, 0.02, None])  # seconds; None: until a second signal
+        moment = choose.random() * 0.4  # seconds
+        with container.observe(watch), serving(make_app(container), timeout_graceful_shutdown=grace) as server:
+            if round_ == 0:
+                await asyncio.to_thread(server.call, fill(container))
+            watch.engine = await asyncio.to_thread(server.call, container.get(AsyncEngine))
+            port = int(server.address.rpartition(":")[2])
+            async with asyncio.TaskGroup() as group:
+                for visit in visits:
+                    group.create_task(one(visit, port))
+                await asyncio.sleep(moment)
+                server.stop(force=grace is None)
+        gc.collect()
+        ended = {how: watch.counts["AsyncSession", how] for how in ("built", "ended", "failed")}
+        assert ended["built"] == ended["ended"] + ended["failed"]
+        assert watch.counts["scope", "ended"] == watch.counts["scope", "built"]
+        assert watch.left == 0
+
+    await agree(database, heard)
+    assert {None, 201, 500} <= set(statuses)
