@@ -12,6 +12,10 @@ runs the Python blocks of one page, in order and in one namespace.  A comment be
 Blocks are compiled as ``app.py``, lines counted from each one's first: so messages name what a reader sees.  One with
 a caption such as ``mail.py`` is a module of its own, and can be imported.
 
+A page that begins with the comment ``.. lesson`` is done as its reader does it: all blocks are pasted into the file that
+their captions name, else ``app.py``, and Python runs that file, or pytest where it is one of tests.  What the page shows is all
+that is printed, in order.  ``.. lesson: after web`` finds the files of ``web.rst`` beside its own.
+
 A comment ``.. quiet: mcp strawberry`` names loggers of other libraries, which write down what the page does wrong on purpose.
 """
 
@@ -20,8 +24,11 @@ import gc
 import io
 import linecache
 import logging
+import os
 import re
+import subprocess
 import sys
+import tempfile
 import textwrap
 import traceback
 import types
@@ -31,6 +38,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent
 FILE = "app.py"
 DIRECTIVE = re.compile(r"^(?P<indent> *)\.\. (?P<name>code-block|testcode)::[ \t]*(?P<language>\S*)$")
+LESSON = re.compile(r"^\.\. lesson(?:: after (?P<after>\w+))?$", re.MULTILINE)
 QUIET = re.compile(r"^\.\. quiet: (.+)$", re.MULTILINE)
 MARKS = (".. prints", ".. prints, but for the times", ".. raises")
 
@@ -131,7 +139,45 @@ def run_page(page: Path) -> list[str]:
     return wrong
 
 
+def files_of(page: Path) -> dict[str, str]:
+    """Return what a reader has written after the lesson of *page*, by name of file; what belongs to it comes last."""
+    lesson = LESSON.search(page.read_text(encoding="utf-8"))
+    files = files_of(page.with_stem(lesson["after"])) if lesson is not None and lesson["after"] else {}
+    own: dict[str, list[str]] = {}
+    for block in blocks(page):
+        if block.language == "python":
+            own.setdefault(block.file, []).append(block.text)
+    return files | {name: "\n\n".join(texts) for name, texts in own.items()}
+
+
+def run_lesson(page: Path) -> list[str]:
+    """Do the lesson of *page* in a folder of its own, pasted as a whole; return what is not as the page says."""
+    of_page = blocks(page)
+    place = f"{page.relative_to(ROOT)}:{of_page[0].line}"
+    shown = [block for block in of_page if block.mark.startswith(".. prints")]
+    raised = [block.text.rstrip() for block in of_page if block.mark == ".. raises"]
+    if raised and of_page[-1].mark != ".. raises":
+        return [f"{place}: nothing runs after what is raised"]
+    files = files_of(page)
+    *_, file = files
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        how = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"] if file.startswith("test_") else []
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *how, file],
+            cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    wrong: list[str] = []
+    if differs("".join(block.text for block in shown).rstrip(), done.stdout, max((block.mark for block in shown), default="")):
+        wrong.append(f"{place}: really\n{textwrap.indent(done.stdout.rstrip(), '    ')}")
+    if not done.stderr.rstrip().endswith(raised[0]) if raised else done.stderr or done.returncode:
+        wrong.append(f"{place}: this lesson fails\n{done.stderr.rstrip()}")
+    return wrong
+
+
 if __name__ == "__main__":
-    found = run_page(Path(sys.argv[1]).resolve())
+    path = Path(sys.argv[1]).resolve()
+    found = (run_lesson if LESSON.search(path.read_text(encoding="utf-8")) else run_page)(path)
     print("\n".join(found), end="")
     sys.exit(bool(found))

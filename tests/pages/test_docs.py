@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT, blocks, pages, run_page
+from doc_pages import LESSON, ROOT, blocks, pages, run_lesson, run_page
 from test_layers import FLOOR_OF, FLOORS
 
 import asyncmeta
@@ -99,6 +99,44 @@ def test_the_collector_compares_what_is_shown(tmp_path, monkeypatch):
 
     assert [block.line for block in blocks(page)] == [6, 13, 18, 24, 28, 34]
     assert run_page(page) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("print(1)\n\n.. prints\n\n.. code-block:: text\n\n    2", ["page.rst:8: really", "1"]),
+        ("1 / 0", ["this lesson fails", "ZeroDivisionError"]),
+        ("1 / 0\n\n.. raises\n\n.. code-block:: text\n\n    ValueError: no", ["this lesson fails", "ZeroDivisionError"]),
+        (
+            "1 / 0\n\n.. raises\n\n.. code-block:: text\n\n    ZeroDivisionError: division by zero\n\n"
+            ".. code-block:: python\n\n    print(1)",
+            ["nothing runs after what is raised"],
+        ),
+        ("import warnings\n    warnings.warn('old')", ["this lesson fails", "UserWarning: old"]),
+    ],
+    ids=["prints something else", "fails", "raises something else", "goes on behind its end", "warns"],
+)
+def test_a_lesson_that_does_something_else_is_told(page, said, tmp_path, monkeypatch):
+    """
+    A lesson that was pasted as a whole and does not do what its page shows is told.
+    """
+    file = tmp_path / "page.rst"
+    file.write_text(f".. lesson\n\nTitle\n=====\n\n.. code-block:: python\n\n    {page}\n", encoding="utf-8")
+    monkeypatch.setattr("doc_pages.ROOT", tmp_path)
+
+    wrong = "\n".join(run_lesson(file))
+
+    assert [part for part in said if part not in wrong] == []
+
+
+def test_every_page_of_the_tutorial_is_a_lesson():
+    """
+    Each page of the tutorial is run as its reader runs it: pasted as a whole, after the lessons that it goes on from.
+    """
+    lessons = sorted(page.stem for page in WITH_CODE if LESSON.search(page.read_text(encoding="utf-8")))
+
+    assert lessons == sorted(page.stem for page in (ROOT / "docs" / "tutorial").glob("*.rst") if page.stem != "index")
 
 
 def test_each_error_has_its_section():
