@@ -16,14 +16,28 @@ __all__ = ["CheckReport", "Health", "HealthReport", "StartReport", "Timing"]
 class Timing:
     """How long one value took to come to be."""
 
-    __slots__ = ("finished", "key", "needs", "ran", "waited")
+    __slots__ = ("_holds", "finished", "key", "needs", "ran", "waited")
 
-    def __init__(self, key: str, waited: float, ran: float, finished: float, needs: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        key: str,
+        waited: float,
+        ran: float,
+        finished: float,
+        needs: tuple[str, ...],
+        holds: Sequence[tuple[float, float]] = (),
+    ) -> None:
         self.key = key  #: by name
         self.waited = waited  #: seconds from the call of start() until its factory began
-        self.ran = ran  #: seconds that its factory took
+        self.ran = ran  #: seconds that its factory took, without those in which a synchronous one held the event loop
         self.finished = finished  #: seconds from the call of start() until it was there
         self.needs = needs  #: what it waited for, by name
+        self._holds = tuple(holds)
+
+    @property
+    def held(self) -> float:
+        """Seconds in which its factory, a synchronous one, held the event loop, so that nothing else went on."""
+        return math.fsum(end - begin for begin, end in self._holds)
 
     def __repr__(self) -> str:
         return f"Timing({self.key}, waited={self.waited:.4f}, ran={self.ran:.4f}, finished={self.finished:.4f})"
@@ -54,15 +68,19 @@ class StartReport:
 
     @property
     def critical_path(self) -> tuple[Timing, ...]:
-        """The chain that decided the end: the value that came last, the one it waited for last, and so on; in order."""
+        """
+        The chain that decided the end, in order: the value that came last, what that waited for last, and so on.
+
+        A value waits for what it needs, and for a synchronous factory that holds the event loop.
+        """
         by_key: dict[str, list[Timing]] = {}
         for timing in self._builds:
             by_key.setdefault(timing.key, []).append(timing)
         path: list[Timing] = []
         seen: set[int] = set()
         here = max(self._builds, key=lambda timing: timing.finished, default=None)
+        until = 0.0 if here is None else here.finished  #: what came later did not matter
         while here is not None:
-            path.append(here)
             seen.add(id(here))
             # Several values may go by one name (multi, views): the one meant was there before its user.
             waited_for = [
@@ -71,9 +89,67 @@ class StartReport:
                 for one in by_key.get(need, ())
                 if id(one) not in seen and one.finished <= here.finished
             ]  # fmt: skip
-            here = max(waited_for, key=lambda timing: timing.finished, default=None)
+            need = max(waited_for, key=lambda timing: timing.finished, default=None)
+            ready = 0.0 if need is None else need.finished
+            hold = self._hold_before(here, ready, until, seen)
+            if hold is None:
+                path.append(here)
+                here, until = need, ready
+            else:
+                holder, begin, end = hold
+                # What would have been there already without the hold has decided nothing.
+                if until - max(end, here.waited) >= self._notable:
+                    path.append(here)
+                here, until = holder, begin
         path.reverse()
         return tuple(path)
+
+    @property
+    def _notable(self) -> float:
+        """Seconds from which on a hold of the event loop is worth a word: every synchronous factory holds it a little."""
+        return max(0.001, 0.05 * self._seconds)
+
+    def _hold_before(self, here: Timing, ready: float, until: float, seen: set[int]) -> tuple[Timing, float, float] | None:
+        """Return the last notable hold of the event loop that delayed *here* between *ready* and *until*, and whose it is."""
+        # While it was held, what *here* waited for may have gone on elsewhere: only where that was the smaller part
+        # of the time, the hold was what it waited for.
+        interrupted = here.finished - here.waited >= 2 * here.ran
+        found = [
+            (end, begin, number)
+            for number, one in enumerate(self._builds)
+            if id(one) not in seen
+            for begin, end in one._holds
+            if min(end, until) - max(begin, ready) >= self._notable and (interrupted or end <= here.waited)
+        ]
+        if not found:
+            return None
+        end, begin, number = max(found)
+        return self._builds[number], begin, end
+
+    @property
+    def holding(self) -> tuple[Timing, ...]:
+        """Synchronous factories that held the event loop while others waited: what ``in_thread=True`` is for."""
+        there: dict[str, list[float]] = {}
+        for one in self._builds:
+            there.setdefault(one.key, []).append(one.finished)
+        #: when each had what it needs, and when it was there
+        spans = [
+            (max((end for need in one.needs for end in there.get(need, ()) if end <= one.waited), default=0.0), one.finished)
+            for one in self._builds
+        ]
+
+        def delayed_others(number: int, begin: float, end: float) -> bool:
+            return any(
+                min(end, finished) - max(begin, ready) >= self._notable
+                for other, (ready, finished) in enumerate(spans)
+                if other != number
+            )
+
+        return tuple(
+            one
+            for number, one in enumerate(self._builds)
+            if any(end - begin >= self._notable and delayed_others(number, begin, end) for begin, end in one._holds)
+        )
 
     def _begun(self) -> list[Timing]:
         """Return the builds in the order in which they began: that of a waterfall."""
@@ -96,6 +172,7 @@ class StartReport:
                         "finished": timing.finished,
                         "needs": list(timing.needs),
                         "critical": id(timing) in critical,
+                        "held": timing.held,
                     }
                     for timing in self._builds
                 ],
@@ -116,7 +193,7 @@ class StartReport:
 
     def to_html(self) -> str:
         """Return one self-contained page: bars, the critical path marked, details under the pointer; it loads nothing."""
-        return start_page(self._begun(), self.critical_path, self._seconds)
+        return start_page(self._begun(), self.critical_path, self._seconds, self.holding)
 
     def to_text(self, width: int | None = None, *, ascii: bool | None = None) -> str:
         """
@@ -129,7 +206,7 @@ class StartReport:
         if ascii is None:
             ascii = not _can_show("█▒", sys.stdout)
         width = max(40, _terminal_width() if width is None else width)
-        full, half = ("#", "=") if ascii else ("█", "▒")
+        full, half, held = ("#", "=", ".") if ascii else ("█", "▒", "░")
         critical = {id(timing) for timing in self.critical_path}
         keys = {id(timing): _shown(timing.key, ascii) for timing in self._builds}
         names = min(max(map(len, keys.values()), default=0), width // 3)
@@ -140,12 +217,24 @@ class StartReport:
             decisive = id(timing) in critical
             begin = min(columns - 1, int(columns * timing.waited / whole))
             end = min(columns, max(begin + 1, round(columns * timing.finished / whole)))
-            bar = " " * begin + (full if decisive else half) * (end - begin)
-            line = f"  {_cut(keys[id(timing)], names):<{names}}  {bar:<{columns}} {timing.ran:8.3f} s{' *' if decisive else ''}"
+            bar = list(" " * begin + (full if decisive else half) * (end - begin))
+            for hold in self._foreign(timing):
+                first, last = (round(columns * moment / whole) for moment in hold)
+                bar[max(begin, first) : min(end, last)] = held * (min(end, last) - max(begin, first))
+            drawn = "".join(bar)
+            line = f"  {_cut(keys[id(timing)], names):<{names}}  {drawn:<{columns}} {timing.ran:8.3f} s{' *' if decisive else ''}"
             lines.append(line)
         if critical:
             lines.append("  * the path that decided how long it took")
+        lines += [f"  ! {_held(timing, ascii)}" for timing in self.holding]
         return "\n".join(lines)
+
+    def _foreign(self, timing: Timing) -> list[tuple[float, float]]:
+        """Return when others held the event loop, as far as *timing* was being built and its own time does not count it."""
+        if timing.finished - timing.waited <= timing.ran:
+            return []
+        holds = [hold for one in self._builds if one is not timing for hold in one._holds]
+        return [(begin, end) for begin, end in holds if begin < timing.finished and end > timing.waited]
 
     def _summary(self) -> str:
         ran = math.fsum(timing.ran for timing in self._builds)
@@ -180,6 +269,10 @@ def _can_show(text: str, stream: Any) -> bool:
 def _shown(text: str, ascii: bool) -> str:
     text = printable(text)
     return text.encode("ascii", "backslashreplace").decode("ascii") if ascii else text
+
+
+def _held(timing: Timing, ascii: bool) -> str:
+    return f"{_shown(timing.key, ascii)} held the event loop for {timing.held:.3f} s: in_thread=True runs it beside the others"
 
 
 def _cut(text: str, most: int) -> str:

@@ -98,13 +98,14 @@ ol { list-style: none; margin: 0; padding: 0 0 9rem; }
 """
 
 
-def start_page(builds: Sequence[Any], critical: Sequence[Any], seconds: float) -> str:
+def start_page(builds: Sequence[Any], critical: Sequence[Any], seconds: float, holding: Sequence[Any] = ()) -> str:
     """
     Return the page of a start: a bar for each of *builds* (timings, in the order in which they are shown).
 
     Args:
         critical: Those that decided the end, in order.
         seconds: From the call of ``start()`` to its end.
+        holding: Those that held the event loop while others waited.
     """
     whole = max([seconds, *(timing.finished for timing in builds)]) or 1.0
     ran = math.fsum(timing.ran for timing in builds)
@@ -118,6 +119,11 @@ def start_page(builds: Sequence[Any], critical: Sequence[Any], seconds: float) -
     if critical:
         names = " &rarr; ".join(f"<code>{escaped(timing.key)}</code>" for timing in critical)
         body.append(f'<p id="critical">* The path that decided how long it took: {names}</p>')
+    body += [
+        f'<p class="holding">! <code>{escaped(timing.key)}</code> held the event loop for {timing.held:.3f} s: '
+        "<code>in_thread=True</code> runs it beside the others</p>"
+        for timing in holding
+    ]
     ticks = "".join(f"<span>{whole * part / 4:.3f}</span>" for part in range(5))
     body.append(f'<div class="axis"><span></span><span class="ticks">{ticks}</span><span class="seconds">ran</span></div>')
     body.append(f'<ol data-seconds="{whole:.6f}">')
@@ -128,7 +134,7 @@ def start_page(builds: Sequence[Any], critical: Sequence[Any], seconds: float) -
 
 def _row(timing: Any, critical: bool, whole: float) -> str:
     key = escaped(timing.key)
-    left, width = 100 * timing.waited / whole, 100 * timing.ran / whole
+    left, width = 100 * timing.waited / whole, 100 * (timing.finished - timing.waited) / whole
     needs = ", ".join(f"<code>{escaped(need)}</code>" for need in timing.needs) or "nothing"
     return (
         f'<li class="row{" critical" if critical else ""}" tabindex="0" data-waited="{timing.waited:.6f}" '

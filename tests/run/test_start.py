@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from typing import Annotated
 
@@ -285,6 +286,58 @@ async def test_the_critical_path_is_the_slowest_chain():
     report = await Container(App).start("top")
 
     assert [bare(timing.key) for timing in report.critical_path] == ["slow", "top"]
+
+
+async def test_time_in_which_another_factory_held_the_loop_is_that_ones():
+    """
+    A synchronous factory that holds the loop is what decided; who could not go on meanwhile has run its own time only.
+    """
+    App = fresh_app()
+    begun = asyncio.Event()
+
+    @inject_dependency("quick", on=App)
+    async def make_quick():
+        begun.set()
+        await asyncio.sleep(0.01)
+
+    @inject_dependency("signal", on=App)
+    async def make_signal():
+        await begun.wait()
+
+    @inject_dependency("blocking", on=App)
+    def block(signal):
+        time.sleep(0.1)
+
+    report = await Container(App).start("quick", "blocking")
+
+    timings = {bare(timing.key): timing for timing in report.builds}
+    assert timings["quick"].finished > 0.1 > 0.08 > timings["quick"].ran
+    assert timings["blocking"].held == pytest.approx(timings["blocking"].ran)
+    assert [bare(timing.key) for timing in report.critical_path] == ["signal", "blocking"]
+    assert [bare(timing.key) for timing in report.holding] == ["blocking"]
+    assert '"blocking" held the event loop for 0.1' in str(report)
+    assert "in_thread=True" in str(report)
+
+
+async def test_a_constructor_that_holds_the_loop_is_its_services_time():
+    """
+    What a service's constructor took counts for the service, which held the loop; what it awaits afterwards held nothing.
+    """
+    App = fresh_app()
+
+    class Service(AsyncServiceBase):
+        def __init__(self):
+            time.sleep(0.05)
+
+        async def on_startup(self):
+            await asyncio.sleep(0.03)
+
+    report = await Container(App).start(Service)
+
+    (timing,) = report.builds
+    assert timing.ran >= 0.078
+    assert 0.045 <= timing.held <= timing.ran - 0.025
+    assert report.holding == ()
 
 
 async def test_the_report_speaks_json():

@@ -121,6 +121,68 @@ def test_a_circle_of_names_ends_the_path():
     assert sorted(timing.key for timing in path) == ["a", "b"]
 
 
+def held(key, begin, end, *needs):
+    """Return the timing of a synchronous factory that held the loop."""
+    return Timing(key, begin, end - begin, end, needs, [(begin, end)])
+
+
+def test_the_path_goes_through_who_held_the_loop():
+    """
+    What could not begin, or could not go on, because a synchronous factory held the loop waited for that one.
+    """
+    begun_late = StartReport([held("blocking", 0, 0.5), Timing("quick", 0.5, 0.1, 0.6, ())], 0.6)
+    base, io = Timing("base", 0, 0.2, 0.2, ()), Timing("io", 0, 0.3, 1.0, ())
+    interrupted = StartReport([held("blocking", 0.2, 0.9, "base"), io, base], 1.0)
+
+    assert [timing.key for timing in begun_late.critical_path] == ["blocking", "quick"]
+    assert [timing.key for timing in interrupted.critical_path] == ["base", "blocking", "io"]
+    assert [build["held"] for build in json.loads(interrupted.to_json())["builds"]] == pytest.approx([0.7, 0, 0])
+
+
+def test_what_would_have_been_there_without_the_hold_decided_nothing():
+    """
+    A value whose own time was over while another held the loop is not on the path.
+    """
+    told = StartReport([held("blocking", 0.001, 0.5), Timing("quick", 0, 0.002, 0.501, ())], 0.501)
+
+    assert [timing.key for timing in told.critical_path] == ["blocking"]
+
+
+def test_a_short_hold_is_not_to_blame():
+    """
+    What took longer than the hold of the loop beside it went on meanwhile elsewhere, and every hold of a moment is none.
+    """
+    told = StartReport([held("blocking", 0.2, 0.4), held("moment", 0, 0.001), Timing("io", 0.001, 0.8, 1.0, ())], 1.0)
+
+    assert [timing.key for timing in told.critical_path] == ["io"]
+
+
+def test_a_hold_is_marked_where_somebody_waited():
+    """
+    Who held the loop is told to run in a thread, in text and on the page, but not where everybody needed its value.
+    """
+    beside = StartReport([held("a", 0, 0.5), Timing("b", 0.5, 0.1, 0.6, ())], 0.6)
+    alone = StartReport([held("a", 0, 0.5), Timing("b", 0.5, 0.1, 0.6, ("a",))], 0.6)
+
+    advice = "held the event loop for 0.500 s: in_thread=True runs it beside the others"
+    assert beside.to_text(80, ascii=True).splitlines()[-1] == f"  ! a {advice}"
+    assert advice in Page(beside.to_html()).text
+    assert advice not in alone.to_text() + Page(alone.to_html()).text
+    assert [timing.key for timing in alone.critical_path] == ["a", "b"]
+
+
+def test_a_bar_shows_when_another_held_the_loop():
+    """
+    The part of a bar in which another factory held the loop is dotted, and its seconds are not those of the row.
+    """
+    told = StartReport([held("a", 0.25, 0.75), Timing("b", 0, 0.5, 1.0, ())], 1.0)
+
+    first, second = told.to_text(58, ascii=True).splitlines()[1:3]
+
+    assert first == "  b  " + "#" * 10 + "." * 20 + "#" * 10 + "    0.500 s *"
+    assert second == "  a  " + " " * 10 + "#" * 20 + " " * 10 + "    0.500 s *"
+
+
 def test_json_tells_the_sum_beside_the_whole():
     """
     The seconds of all factories and those of the clock stand beside each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,30 @@ async def start(
     nodes = asked_to_start(container, tokens)
     began = time.perf_counter()
     timings: list[Timing] = []
+    halves: dict[Node, Flight] = {}
+    holds: list[tuple[float, float]] = []  # when what was built in place held the event loop
 
     def on_built(flight: Flight) -> None:
         node = flight.node
+        if flight.task is None and flight.loop is not None:
+            holds.append((flight.began - began, flight.finished - began))
         if is_half_of_service(container._graph, node):
+            halves[node] = flight
             return
         needs = tuple(dict.fromkeys(
             other.name for other in needs_of(container._graph, node) if other.level == CONTAINER_LEVEL and other.kind != CONTAINER
         ))  # fmt: skip
-        timing = Timing(node.name, flight.began - began, flight.finished - flight.began, flight.finished - began, needs)
+        parts = [flight] if node.constructed not in halves else [halves.pop(node.constructed), flight]
+        own, waited, ran = [], parts[0].began - began, 0.0
+        for part in parts:
+            begin, end = part.began - began, part.finished - began
+            ran += end - begin
+            if part.task is None:
+                own.append((begin, end))
+            elif not node.registration.options.in_thread:
+                # What it awaited may have been there long ago: that time is whose the loop was.
+                ran -= math.fsum(max(0.0, min(end, last) - max(begin, first)) for first, last in holds)
+        timing = Timing(node.name, waited, max(0.0, ran), flight.finished - began, needs, own)
         timings.append(timing)
         if progress is not None:
             progress(timing)
