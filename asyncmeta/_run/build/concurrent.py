@@ -12,9 +12,9 @@ from ..._compat import new_task
 from ..._solve.nodes import Node
 from ..._solve.plan import Unit
 from ...errors import ClosedError
+from ..state.frames import MAKES
 from ..state.slots import ScopeState
 from ..teardown.owner_task import OwnerTask
-from ..teardown.scope_exit import FLIGHT_CODES
 from .interpreter import scoped_value
 
 __all__ = ["build_concurrent"]
@@ -162,4 +162,4 @@ async def _settle(besides: Iterable[ConcurrentTask]) -> None:
         raise cancelled
 
 
-FLIGHT_CODES.add(id(ConcurrentTask.live.__code__))
+MAKES.add_methods(ConcurrentTask.live)

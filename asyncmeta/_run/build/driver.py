@@ -17,13 +17,13 @@ from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
 from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
+from ..state.frames import MAKES
 from ..state.lock import LOCK
 from ..state.singletons import OPEN, Singletons
 from ..state.slots import ScopeState
-from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, scopes_above, wake
+from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, wake
 from ..teardown.finalizers import push_locked, settle_errors
 from ..teardown.owner_task import OwnerTask
-from ..teardown.scope_exit import FLIGHT_CODES, MAKES_FOR
 from .interpreter import carry_out, made_nowait
 
 __all__ = ["Driver", "BuildTask", "build_missing", "build_missing_nowait", "wait_for"]
@@ -305,7 +305,7 @@ def may_just_wait(flight: Flight, container: ScopeState) -> bool:
         flight.task is not None
         and flight.loop is get_running_loop()
         and not CHAIN.get()
-        and not ((container._children or container._in_flight) and scopes_above(FLIGHT_CODES, MAKES_FOR))
+        and not ((container._children or container._in_flight) and MAKES.above(asking=False))
     )
 
 

@@ -12,9 +12,10 @@ from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Unit, unit_with_arguments
 from ..state.context import building
+from ..state.frames import BUILDS
 from ..state.singletons import OPEN, Singletons
 from ..state.slots import FLIGHT, UNSET, ScopeState
-from ..state.waiting import FRAME_READERS, Outcome, Wait, holdings
+from ..state.waiting import Outcome, Wait, holdings
 from .unawaited import Unawaited
 
 __all__ = [
@@ -148,7 +149,7 @@ def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
     return None if cell is None else (cell, cell._label())
 
 
-FRAME_READERS[id(Cell._fetch_once.__code__)] = _read_frame
+BUILDS.add(Cell._fetch_once.__code__, reader=_read_frame)
 
 
 class LazyHandle(Cell):

@@ -21,11 +21,12 @@ from ..._solve.ways import way_down, way_in
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from ..observe.cause import builds_of
 from ..state.context import building
+from ..state.frames import BUILDS
 from ..state.getting import GETTING
 from ..state.lock import LOCK
 from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
-from ..state.waiting import FRAME_READERS, Outcome, Wait, holdings
+from ..state.waiting import Outcome, Wait, holdings
 from ..teardown.finalizers import never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
 
@@ -275,7 +276,7 @@ def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
     return (names["scope"], names["slot"]), names["node"].name
 
 
-FRAME_READERS[id(scoped_value.__code__)] = _read_frame
+BUILDS.add(scoped_value.__code__, reader=_read_frame)
 
 
 def claim(scope: ScopeState, slot: int) -> Any:

@@ -22,10 +22,10 @@ from ..._solve.plan import LARGEST
 from ...errors import ClosedError, FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
+from ..state.frames import LEAVES, MAKES
 from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
-from ..teardown.scope_exit import LEAVES_FOR, MAKES_FOR
 from .load import Loaded, loaded
 
 __all__ = ["UNFILLED", "InjectedFunction"]
@@ -447,8 +447,8 @@ def _twice_nowait(generator: Any) -> None:
 
 
 _HELPERS: dict[str, Any] = {
-    MAKES_FOR: _makes_for,
-    LEAVES_FOR: _leaves_for,
+    MAKES.name: _makes_for,
+    LEAVES.name: _leaves_for,
     "UNFILLED": UNFILLED,
     "here": AMBIENT.get,
     "failed": _failed,

@@ -17,9 +17,10 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ..build.handles import factory_handle, lazy_handle
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
+from ..state.frames import BUILDS, MAKES
 from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
 from ..teardown.finalizers import push
-from ..teardown.scope_exit import MAKES_FOR, landed, live
+from ..teardown.scope_exit import landed, live
 
 __all__ = ["Loaded", "bound", "legend", "loaded", "root_function"]
 
@@ -47,8 +48,8 @@ class Loaded:
             **source.sites,
             **{name: function_of(node) for name, node in source.calls.items()},
             "lines": source.lines,
-            "__asyncmeta_reader__": _reader(source.lines),
-            MAKES_FOR: _makes_for,
+            BUILDS.name: _reader(source.lines),
+            MAKES.name: _makes_for,
         }
 
 

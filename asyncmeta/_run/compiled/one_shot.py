@@ -11,9 +11,9 @@ from ..._solve.emit import emit_opening, wants_scope
 from ..._solve.plan import LARGEST, Plan
 from ...errors import FactoryError
 from ..build.interpreter import undone
+from ..state.frames import BUILDS, LEAVES
 from ..state.slots import ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
-from ..teardown.scope_exit import CLOSING_CODES
 from ..teardown.undone import Taken
 from .load import bound, loaded
 
@@ -131,7 +131,7 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
         plan.entry = loaded(emit_opening(plan, 1)) if fits else False
     if plan.entry is False:
         return None
-    enter = bound(plan.entry, container, {"undo_opening": _undo_opening, "__asyncmeta_reader__": None})
+    enter = bound(plan.entry, container, {"undo_opening": _undo_opening, BUILDS.name: None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
     cls: Any = type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
     container._root_table.has_run_code = True
@@ -151,4 +151,4 @@ def in_use(cls: Any) -> bool:
     return not _HAS_GIL() or sys.getrefcount(cls) > cls._alone + 1  # in the list of who asks
 
 
-CLOSING_CODES.update(map(id, (QuickOneShot.__aexit__.__code__, QuickOneShot.close.__code__)))
+LEAVES.add_methods(QuickOneShot.__aexit__, QuickOneShot.close)

@@ -13,13 +13,13 @@ from ..._compat import new_task
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
+from ..state.frames import LEAVES, MAKES
 from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
-from ..state.waiting import CHAIN, Closers, Flight, scopes_above
+from ..state.waiting import CHAIN, Closers, Flight
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
-from ..teardown.scope_exit import CLOSING_CODES, FLIGHT_CODES, LEAVES_FOR, MAKES_FOR
 from ..teardown.undone import me
 
 if TYPE_CHECKING:
@@ -152,13 +152,13 @@ class Closing:
     def _is_exiting(self) -> bool:
         """Tell whether the running code is a finalizer of this, or of something inside."""
         here = self.container
-        above = scopes_above(CLOSING_CODES, LEAVES_FOR, through_tasks=True)
+        above = LEAVES.above(asking=False, through_tasks=True)
         return here in EXITING.get() or any(one.container is here for one in above)
 
     def _refuse_inside(self) -> None:
         here, singletons = self.container, self.container._singletons
         inside = any(flight.owner is singletons and not flight.done for flight in CHAIN.get())
-        if inside or any(scope.container is here for scope in scopes_above(FLIGHT_CODES, MAKES_FOR, through_tasks=True)):
+        if inside or any(scope.container is here for scope in MAKES.above(asking=False, through_tasks=True)):
             raise ContainerError(f"{singletons.title} cannot be closed by a factory that it is waiting for")
 
     def _begin(self) -> None:

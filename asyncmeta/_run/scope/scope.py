@@ -24,12 +24,13 @@ from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..observe.cause import Causes, asking, causes_in
 from ..state.context import Ambient
+from ..state.frames import MAKES
 from ..state.getting import getting
 from ..state.lock import LOCK
 from ..state.roots import constant_root
 from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState
-from ..teardown.scope_exit import FLIGHT_CODES, ScopeExit, landed, live
+from ..teardown.scope_exit import ScopeExit, landed, live
 from .answering import NOTHING, answered, answered_nowait
 
 __all__ = ["Scope"]
@@ -550,4 +551,4 @@ class Scope(ScopeExit):
         return service
 
 
-FLIGHT_CODES.add(id(Scope._run_plan.__code__))
+MAKES.add_methods(Scope._run_plan)

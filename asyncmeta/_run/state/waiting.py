@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 import weakref
-from collections.abc import Callable, Set
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
-from .awaited import frames_of_waiters
 from .context import unshield
+from .frames import BUILDS
 from .lock import LOCK
 
 if TYPE_CHECKING:
     from .singletons import Singletons
 
-__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "scopes_above", "wake"]
+__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "wake"]
 
 #: The container values that the running code is part of building, outermost first; child tasks inherit it.
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
@@ -176,11 +173,6 @@ def _way(target: Any, begin: tuple[str, ...], held: dict[Any, str]) -> tuple[str
     return None
 
 
-#: By the id of a code object: given a frame of it, tells what it is building: the thing, such as (scope, slot), and its name.
-#: Filled by the rooms that build; generated code brings its own reader in its namespace.
-FRAME_READERS: dict[int, Callable[[FrameType], tuple[Any, str] | None]] = {}
-
-
 def holdings() -> dict[Any, str]:
     """
     Return what the running code is part of building, outermost first.
@@ -192,50 +184,9 @@ def holdings() -> dict[Any, str]:
     for flight in CHAIN.get():
         if not flight.done:
             held[flight] = name_of(flight.node.key) if flight.node.binding else flight.node.name
-    found: list[tuple[Any, str]] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        reader = FRAME_READERS.get(id(frame.f_code)) or frame.f_globals.get("__asyncmeta_reader__")
-        if reader is not None:
-            building = reader(frame)
-            if building is not None:
-                found.append(building)
-        frame = frame.f_back
-    for thing, name in reversed(found):
+    for thing, name in reversed(BUILDS.above()):
         held[thing] = name
     return held
-
-
-def scopes_above(codes: Set[int], generated: str, *, through_tasks: bool = False) -> list[Any]:
-    """
-    Return the scopes in whose methods of *codes* the running code is, by plain calls and awaits, beyond the call that asks.
-
-    Args:
-        generated: Under which name generated code has what tells, of a frame of it, the scope, or the container whose
-            injected function it is, for which it is doing just that.
-        through_tasks: Look also at the tasks that wait for this one, and so on.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and id(frame.f_code) in codes:  # the call that asks
-        frame = frame.f_back
-    frames: list[FrameType] = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    if through_tasks:
-        frames.extend(frames_of_waiters())
-    found: list[Any] = []
-    for frame in frames:
-        if id(frame.f_code) in codes:
-            here = frame.f_locals.get("self")
-            found.append(getattr(here, "owner", here))  # a task that builds or tears down for its owner
-        else:
-            # Found by the names that it runs with, so that the code itself does nothing for it.
-            tells = frame.f_globals.get(generated)
-            scope = None if tells is None else tells(frame)
-            if scope is not None:
-                found.append(scope)
-    return found
 
 
 class Closers(list[object]):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from types import AsyncGeneratorType, TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
+from ..state.frames import LEAVES, MAKES, Role
 from ..state.lock import LOCK
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import Closers, scopes_above
+from ..state.waiting import Closers
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 from .undone import Undone, failed, me, waker
 from .unwinding import let_unwind
@@ -21,12 +22,8 @@ from .unwinding import let_unwind
 __all__ = [
     "CLOSED",
     "CLOSING",
-    "CLOSING_CODES",
     "ScopeExit",
-    "FLIGHT_CODES",
     "GONE",
-    "LEAVES_FOR",
-    "MAKES_FOR",
     "landed",
     "live",
     "warn_open",
@@ -152,9 +149,9 @@ class ScopeExit(ScopeState):
         if self._waiters:
             self._tell(_CLOSERS)
 
-    def _is_around(self, codes: Set[int], generated: str) -> bool:
-        """Tell whether the running code is, for this or for a scope inside of it, in what *codes* do; through tasks as well."""
-        for one in scopes_above(codes, generated, through_tasks=True):
+    def _is_around(self, role: Role) -> bool:
+        """Tell whether the running code does *role* for this or for a scope inside of it; through tasks as well."""
+        for one in role.above(asking=False, through_tasks=True):
             while isinstance(one, ScopeState) and one is not NOWHERE:
                 if one is self:
                     return True
@@ -163,10 +160,10 @@ class ScopeExit(ScopeState):
 
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
-        if self._children and self._roots is not CLOSED and self._is_around(CLOSING_CODES, LEAVES_FOR):
+        if self._children and self._roots is not CLOSED and self._is_around(LEAVES):
             return  # a finalizer of a scope inside asks: this is closed by who has opened it
         if not self._begin_to_close():
-            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(LEAVES):
                 await self._until(_CLOSERS, self._is_gone)
             return
         settle_errors(await self._tear_down(error, Closers((me(),))), error)
@@ -183,7 +180,7 @@ class ScopeExit(ScopeState):
             FinalizationErrors: What finalizers raised; nothing of it is what was thrown into them.
         """
         if not self._begin_to_close():
-            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(LEAVES):
                 await self._until(_CLOSERS, self._is_gone)
             return
         error = failed(self) if error is None else error
@@ -260,7 +257,7 @@ class ScopeExit(ScopeState):
             self._refuse_awaiting()
             self._refuse_inside()
         if not self._begin_to_close():
-            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(LEAVES):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
         try:
@@ -272,7 +269,7 @@ class ScopeExit(ScopeState):
     def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
         """Close it without a loop; see `_fail`."""
         if not self._begin_to_close():
-            if not self._is_around(CLOSING_CODES, LEAVES_FOR):
+            if not self._is_around(LEAVES):
                 self._until_nowait(_CLOSERS, self._is_gone)
             return
         try:
@@ -330,7 +327,7 @@ class ScopeExit(ScopeState):
         Raises:
             ContainerError: The caller is part of a get in flight.
         """
-        if (self._children or self._in_flight & (CLOSING - 1)) and self._is_around(FLIGHT_CODES, MAKES_FOR):
+        if (self._children or self._in_flight & (CLOSING - 1)) and self._is_around(MAKES):
             raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
 
     async def _until(self, key: int, over: Callable[[], bool]) -> None:
@@ -420,23 +417,15 @@ def landed(scope: ScopeState) -> None:
     raise ClosedError(f"{scope._name} was closed meanwhile")
 
 
-#: The codes that tear down, and those that carry out a get in flight; each room adds its own.
-CLOSING_CODES: Final[set[int]] = {
-    id(method.__code__)
-    for method in (
-        ScopeExit._is_around,  # only asks, as part of the call that does
-        ScopeExit.__aexit__,
-        ScopeExit._end_block,
-        ScopeExit._end_block_nowait,
-        ScopeExit._close,
-        ScopeExit._fail,
-        ScopeExit._tear_down,
-        ScopeExit._close_nowait,
-        ScopeExit._fail_nowait,
-        ScopeExit._tear_down_nowait,
-    )
-}
-FLIGHT_CODES: Final[set[int]] = set()
-
-#: The names under which generated code has what tells for whom it does the same, see `scopes_above`.
-LEAVES_FOR, MAKES_FOR = "__asyncmeta_leaves_for__", "__asyncmeta_makes_for__"
+LEAVES.add_methods(
+    ScopeExit._is_around,  # only asks, as part of the call that does
+    ScopeExit.__aexit__,
+    ScopeExit._end_block,
+    ScopeExit._end_block_nowait,
+    ScopeExit._close,
+    ScopeExit._fail,
+    ScopeExit._tear_down,
+    ScopeExit._close_nowait,
+    ScopeExit._fail_nowait,
+    ScopeExit._tear_down_nowait,
+)
