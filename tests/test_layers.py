@@ -172,6 +172,27 @@ def calls_of(module: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.func.id
 
 
+def brought(module: str) -> set[str]:
+    """Return the dotted path of everything that *module* imports from elsewhere, with every part of the way."""
+    found: set[str] = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            paths = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            paths = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found.update(path.rsplit(".", cut)[0] for path in paths for cut in range(path.count(".") + 1))
+    return found
+
+
+def words(module: str) -> set[str]:
+    """Return every name and attribute that the code of *module* reads."""
+    nodes = list(ast.walk(TREES[module]))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
 def test_every_room_has_its_floor():
     """
     A new room is given a floor here before anything can import it.
@@ -322,6 +343,49 @@ def test_only_load_makes_code_of_text():
     found = {module for module in FILES for _, name in calls_of(module) if name in {"compile", "exec"}}
 
     assert found <= {"_run.compiled.load"}
+
+
+#: Who imports what a text names, and whose text it is.
+BY_NAME = {
+    "__init__": "rooms of our own, when their names are first used",
+    "integrations._applications": "rooms of our own",
+    "integrations.faststream": "a room of our own",
+    "cli.application": "what is named on the command line",
+    "workers.sources": "the path that a program gives to WorkerContainer",
+    "pytest_plugin": "the line asyncmeta_root of an ini file",
+}
+IMPORTERS = {"import_module", "__import__", "resolve_name", "run_module", "run_path", "exec_module", "load_module"}
+
+
+def test_nothing_is_imported_by_a_text_but_what_a_program_names_itself():
+    """
+    Tokens, annotations and provider lists import nothing: who imports by name does so for the few that are listed.
+    """
+    found = {module for module in FILES if IMPORTERS & words(module)}
+
+    assert found == set(BY_NAME)
+
+
+#: Modules of the standard library that listen, connect or fetch, and functions of asyncio that do.
+NETWORK = {
+    *("socket", "socketserver", "ssl", "http.server", "http.client", "urllib.request", "wsgiref", "xmlrpc"),
+    *("smtplib", "ftplib", "poplib", "imaplib", "webbrowser"),
+}
+CALLS = {
+    *("start_server", "start_unix_server", "create_server", "create_unix_server", "open_connection", "open_unix_connection"),
+    *("create_connection", "create_unix_connection", "create_datagram_endpoint", "sock_connect", "sock_accept", "urlopen"),
+}
+
+
+def test_nothing_listens_and_nothing_fetches():
+    """
+    No room opens a socket, serves or calls anybody: what a page or a probe shows, the program's own server sends.
+    """
+    found = {module: NETWORK & brought(module) | CALLS & words(module) for module in FILES}
+
+    assert not {module: names for module, names in found.items() if names}
+    assert {"urllib", "urllib.parse"} <= brought("cli.findings")  # what is looked for would be seen
+    assert "import_module" in words("workers.sources")
 
 
 def test_only_compat_asks_which_python_this_is():

@@ -1,5 +1,6 @@
 """Promise 8: no recursion, no exponential walks."""
 
+import functools
 import sys
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import pytest
 from helpers import Journal, fresh_app, problems
 
 from asyncmeta import (
+    All,
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     CircularDependencyError,
@@ -203,3 +205,87 @@ async def test_a_deep_chain_in_which_the_last_fails():
             await container.get("v3000")
 
     assert sum(map(len, caught.value.__notes__)) < 200_000
+
+
+def nested_list(App):
+    providers = [{"provide": "x", "value": "x"}]
+    for _ in range(20_000):
+        providers = [providers]
+    App.register_providers(providers)
+
+
+def many_providers(App):
+    App.register_providers([{"provide": "x" if not number else f"v{number}", "value": "x"} for number in range(20_000)])
+
+
+def chain_of_names(App):
+    App.register_providers([{"provide": 0, "value": "x"}, {"provide": "x", "use_existing": 5000}])
+    App.register_providers([{"provide": number, "use_existing": number - 1} for number in range(1, 5001)])
+
+
+def wide_factory(App):
+    space = {}
+    names = [f"v{number}" for number in range(5000)]
+    for name in names:
+        App.register_value(name, name)
+    exec(f"def make({', '.join(names)}): return 'x'", space)
+    App.register_dependency("x", space["make"])
+
+
+def many_members(App):
+    class Member: ...
+
+    def make(members):
+        return "x" if len(members) == 5000 else "too few"
+
+    make.__annotations__["members"] = All[Member]
+    for _ in range(5000):
+        App.register_dependency(Member, Member, multi=True)
+    App.register_dependency("x", make)
+
+
+def wrapped_often(App):
+    def make():
+        return "x"
+
+    for _ in range(3000):
+        make = wrapped(make)
+    App.register_dependency("x", make)
+
+
+def wrapped(function):
+    @functools.wraps(function)
+    def wrapper():
+        return "x"
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "size", [nested_list, many_providers, chain_of_names, wide_factory, many_members, wrapped_often], ids=lambda size: size.__name__
+)
+def test_no_size_is_too_large(size):
+    """
+    Many providers, deep lists, long chains of names, wide factories and many wrappers are taken and built at once.
+    """
+    App = fresh_app()
+    size(App)
+    with Container(App) as container:
+        assert container.get_nowait("x") == "x"
+
+
+@pytest.mark.parametrize("form", ["text", "object"])
+def test_a_form_that_is_too_deep_is_an_error_of_its_parameter(form):
+    """
+    An annotation that CPython itself cannot read for its depth is a problem of the parameter, no RecursionError.
+    """
+    App, deep = fresh_app(), "int" if form == "text" else int
+
+    def make(needed): ...
+
+    for _ in range(3000):
+        deep = f"list[{deep}]" if form == "text" else list[deep]
+    make.__annotations__["needed"] = deep
+    App.register_dependency("x", make)
+    with pytest.raises(GraphErrors, match=r'the annotation of "x"\.needed cannot be read'):
+        Container(App)

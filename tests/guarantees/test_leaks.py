@@ -301,3 +301,49 @@ async def test_a_key_that_an_override_brought_is_not_kept(everywhere):
         gc.collect()
 
         assert dead() is None
+
+
+async def test_nothing_is_left_of_many_lives():
+    """
+    Applications that are declared, opened, used, overridden, failed, cancelled and closed leave no object behind.
+    """
+
+    async def live():
+        App = fresh_app()
+
+        async def session(pool):
+            yield Thing()
+
+        async def bad(session):
+            raise ValueError("bad")
+
+        async def endless(session):
+            await asyncio.Event().wait()
+
+        App.register_dependency("pool", Thing)
+        App.register_dependency("session", session, lifetime="scoped")
+        App.register_dependency("bad", bad, lifetime="scoped")
+        App.register_dependency("endless", endless, lifetime="transient")
+        async with Container(App) as container:
+            for _ in range(3):
+                async with container.scope() as scope:
+                    await scope.getter("session")()
+                    assert isinstance(await outcome(scope.get("bad")), ValueError)
+                    task = asyncio.create_task(scope.get("endless"))
+                    await asyncio.sleep(0)
+                    task.cancel()
+                    assert isinstance(await outcome(task), asyncio.CancelledError)
+                async with container.override({"pool": Thing()}), container.request("session"):
+                    assert isinstance(await outcome(container.get("unknown")), MissingDependencyError)
+
+    async def lives(number):
+        for _ in range(number):
+            await live()
+        await settled()
+        collected()
+        return len(gc.get_objects())
+
+    before = await lives(5)
+    after = await lives(40)
+
+    assert after - before < 40  # not one object for each

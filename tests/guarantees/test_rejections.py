@@ -137,6 +137,26 @@ def test_captive_scoped_values(through):
     assert any(holder in problem.path[0] for problem in found)
 
 
+@pytest.mark.parametrize("text", ["Ghost", "list[Ghost]", "1 / 0", "(", "Ghost.part"])
+def test_an_unreadable_annotation_names_the_parameter(text):
+    """
+    An annotation that cannot be read is told with its value, its parameter and its line; what stands on it is left in peace.
+    """
+    App = fresh_app()
+
+    def make(needed): ...
+
+    make.__annotations__["needed"] = text
+    App.register_dependency("store", make)
+    App.register_dependency("billing", lambda store: store)
+
+    (problem,) = rejected(App).exceptions
+
+    assert isinstance(problem, GraphError)
+    assert '"store".needed' in str(problem)
+    assert "test_rejections.py" in str(problem)
+
+
 def test_nothing_is_built_when_a_container_is_refused():
     """
     Checking calls no factory.

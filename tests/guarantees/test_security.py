@@ -6,7 +6,12 @@ import copy
 import gc
 import linecache
 import logging
+import os
 import pickle
+import re
+import sys
+import traceback
+import types
 from typing import Annotated, Any
 
 import pytest
@@ -28,6 +33,7 @@ from asyncmeta import (
     MissingDependencyError,
     Token,
     inject_dependency,
+    injected,
 )
 
 ATTACK = "__import__('builtins').asyncmeta_was_attacked=True"
@@ -123,6 +129,36 @@ async def test_names_never_become_code(name):
         assert plain not in sources()
 
 
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+async def test_names_never_become_files(name):
+    """
+    The files that tracebacks of generated code name are numbered, whatever the classes and tokens are called.
+    """
+    App, before = fresh_app(), set(linecache.cache)
+
+    def boom(value):
+        raise ValueError(traceback.extract_stack())
+
+    boom.__name__ = boom.__qualname__ = plain = name.replace("\x00", "0")
+    App.__name__ = App.__qualname__ = plain
+    App.register_dependency("value", object, lifetime="scoped")
+    App.register_dependency(name, boom, lifetime="scoped")
+
+    @injected
+    async def use(found: Annotated[Any, Inject(name)]): ...
+
+    async with Container(App) as container:
+        for _ in range(3):
+            async with container.scope() as scope:
+                end = await outcome(scope.get(name))
+            await outcome(use())
+    files = {*set(linecache.cache) - before, *(frame.filename for frame in end.args[0])}
+    made = {file for file in files if "asyncmeta" in file and not file.startswith(os.sep)}
+
+    assert made
+    assert all(re.fullmatch(r"<asyncmeta #\d+>", file) for file in made)
+
+
 async def test_parameters_may_have_any_name():
     """
     Parameters named as the generated code's own variables, or as builtins, receive what they ask for.
@@ -160,6 +196,45 @@ async def test_string_tokens_are_keys_and_nothing_else(token):
 
     assert caught.value.key == f'"{token}"'
     assert value == "value"
+
+
+def module(name, text, monkeypatch):
+    """Return a module that is there for one test."""
+    made = types.ModuleType(name)
+    made.__dict__["asyncmeta"] = asyncmeta
+    monkeypatch.setitem(sys.modules, name, made)
+    exec(text, made.__dict__)
+    return made
+
+
+def test_string_annotations_see_no_other_module(monkeypatch):
+    """
+    A text in one module does not reach what the application's module, another one, or this package calls so.
+    """
+    there = module("there_of_a_test", "class Secret: ...", monkeypatch)
+    for text in ("Secret", "App", "Registry", "fresh_app", "make_errors"):
+        here = module("here_of_a_test", f"def make(it: {text!r}): ...", monkeypatch)
+        App = fresh_app()
+        App.__module__ = "there_of_a_test"
+        App.register_value(there.Secret, "secret")
+        App.register_dependency("made", here.make)
+
+        with pytest.raises(GraphErrors, match=r'the annotation of "made"\.it cannot be read'):
+            Container(App)
+
+
+@pytest.mark.parametrize("text", ["Thing", "builtins.object", "os:system", "asyncmeta.Container", "print"])
+@pytest.mark.parametrize("key", ["use_class", "use_factory", "class", "factory", "useClass"])
+def test_strings_in_provider_lists_never_become_classes(key, text):
+    """
+    Where a provider has to name a class or a function, a string is refused by the key, and imports nothing.
+    """
+    before = set(sys.modules)
+    with pytest.raises(asyncmeta.DeclarationError, match="provider 0") as caught:
+        fresh_app().register_providers([{"provide": "x", key: text}])
+
+    assert key in str(caught.value)
+    assert set(sys.modules) == before
 
 
 async def test_a_long_unknown_token_is_cut():
