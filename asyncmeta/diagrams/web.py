@@ -71,7 +71,7 @@ const svg = document.querySelector("svg"), view = document.getElementById("view"
 const search = document.getElementById("search"), found = document.getElementById("found");
 const nodes = [...svg.querySelectorAll(".node")], edges = [...svg.querySelectorAll(".edge")];
 const width = svg.viewBox.baseVal.width, height = svg.viewBox.baseVal.height;
-let scale = 1, hits = [], at = -1;
+let scale = 1, fitted = true, hits = [], at = -1;
 
 function make(tag, text, parent, name) {
   const made = document.createElement(tag);
@@ -139,6 +139,7 @@ function choose(number, move) {
   if (number >= 0 && move) into(number);
 }
 function into(number) {
+  if (scale < 0.7) zoom(0.7);  // a graph that was fitted into a window may be too small to be read
   const box = nodes[number].getBoundingClientRect(), frame = view.getBoundingClientRect();
   view.scrollBy(box.left + box.width / 2 - frame.left - frame.width / 2, box.top + box.height / 2 - frame.top - frame.height / 2);
 }
@@ -153,12 +154,17 @@ function find() {
   if (hits.length) into(hits[0]);
 }
 function zoom(to, x, y) {
-  to = Math.min(3, Math.max(0.1, to));
+  to = Math.min(3, Math.max(0.02, to));
+  fitted = false;
   x = x ?? view.clientWidth / 2; y = y ?? view.clientHeight / 2;
   const left = (view.scrollLeft + x) / scale, top = (view.scrollTop + y) / scale;
   scale = to;
   svg.setAttribute("width", width * scale); svg.setAttribute("height", height * scale);
   view.scrollLeft = left * scale - x; view.scrollTop = top * scale - y;
+}
+function fit(most) {
+  zoom(Math.min(most, view.clientWidth / width, view.clientHeight / height));
+  fitted = true;
 }
 search.addEventListener("input", find);
 search.addEventListener("keydown", event => {
@@ -186,11 +192,10 @@ view.addEventListener("wheel", event => {
 }, { passive: false });
 document.getElementById("in").addEventListener("click", () => zoom(scale * 1.25));
 document.getElementById("out").addEventListener("click", () => zoom(scale / 1.25));
-document.getElementById("fit").addEventListener("click", () => {
-  zoom(Math.min(view.clientWidth / width, view.clientHeight / height));
-});
+document.getElementById("fit").addEventListener("click", () => fit(3));
+addEventListener("resize", () => { if (fitted) fit(1); });
 overview();
-if (nodes.length) into(0);
+if (nodes.length) fit(1);
 """
 
 _LEGEND = (

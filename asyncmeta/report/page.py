@@ -73,10 +73,10 @@ def page(title: str, style: str, body: str, policy: str = "") -> str:
 
 _START_STYLE = """\
 main { padding: 1.25rem; max-width: 1400px; margin: auto; }
-p { margin: .15rem 0; color: var(--quiet); }
+p { margin: .15rem 0; color: var(--quiet); overflow-wrap: anywhere; }
 .row, .axis { display: grid; grid-template-columns: minmax(8rem, 22%) 1fr 6.5rem; gap: .75rem; align-items: center; }
 .axis { color: var(--quiet); font-size: .8rem; margin-top: 1rem; padding-bottom: .2rem; border-bottom: 1px solid var(--line); }
-.ticks { display: flex; justify-content: space-between; }
+.ticks { display: flex; justify-content: space-between; min-width: 0; }
 ol { list-style: none; margin: 0; padding: 0 0 9rem; }
 .row { position: relative; min-height: 1.7rem; border-bottom: 1px solid var(--raised); }
 .row:hover, .row:focus-within, .row:focus { background: var(--raised); outline: none; }
@@ -94,7 +94,12 @@ ol { list-style: none; margin: 0; padding: 0 0 9rem; }
 }
 .row:hover .tip, .row:focus .tip { display: block; }
 .tip b { font-weight: 600; overflow-wrap: anywhere; }
-@media (max-width: 640px) { .row, .axis { grid-template-columns: 8rem 1fr 5rem; gap: .4rem; } .tip { left: 0; } }
+@media (max-width: 640px) {
+  .row, .axis { grid-template-columns: minmax(5rem, 30%) 1fr 5rem; gap: .4rem; }
+  .ticks :nth-child(even) { display: none; }
+  .tip { left: 0; }
+}
+@media (max-width: 400px) { .ticks :nth-child(3) { display: none; } }
 """
 
 

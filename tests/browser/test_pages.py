@@ -1,6 +1,7 @@
 """Do the pages work in a real browser, and ask nobody for anything?"""
 
 import importlib
+import itertools
 import random
 import sys
 import time
@@ -91,6 +92,30 @@ def test_the_bars_add_up(opened):
     assert element(driver, "#sum").text == "0.691 s"
 
 
+@pytest.mark.parametrize("width", [320, 400, 700, 1400])
+def test_a_start_is_readable_in_any_window(opened, width):
+    """
+    The labels of the axis stand apart, and nothing stands beside the page, however narrow the window.
+    """
+    long = "Repository[A_name_that_nobody_would_give_to_anything_but_a_test]"
+    driver = opened(report((long, 0.1, 0.3, ("Database",))).to_html())
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        shown, wide, inside = driver.execute_script("""
+            const labels = [...document.querySelectorAll(".axis span:not(.ticks)")].map(one => one.getBoundingClientRect());
+            const shown = labels.filter(box => box.width).map(box => [box.left, box.right]);
+            return [shown, document.documentElement.scrollWidth, innerWidth];
+        """)
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    assert inside == width
+    assert wide <= width
+    assert len(shown) >= 3  # the first and the last second, and what the last column is
+    assert [one for one, after in itertools.pairwise(shown) if one[1] + 4 > after[0]] == []
+
+
 def test_the_critical_path_is_marked(opened):
     """
     The rows of the critical path, and only they, have another colour and are named above.
@@ -177,6 +202,35 @@ def test_the_search_finds_a_node(opened):
     assert "application.py:" in facts
     assert "dsn: Token('dsn')" in facts
     assert "Needed by\nSession" in facts
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_graph_fits_when_it_is_opened(opened, driver, width):
+    """
+    All of a graph is in the window at first, wide or narrow, also when its size changes; nothing is larger than life.
+    """
+    outside = """
+        const frame = document.getElementById("view").getBoundingClientRect();
+        const boxes = [...document.querySelectorAll("svg .node")].map(node => node.getBoundingClientRect());
+        return boxes.filter(box => box.left < frame.left || box.right > frame.right + 1
+            || box.top < frame.top || box.bottom > frame.bottom + 1).length;
+    """
+    size = {"height": 800, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, **size})
+    try:
+        opened(golden("application"))
+        at_first = driver.execute_script(outside)
+        drawn, natural = driver.execute_script("return [svg.getBoundingClientRect().width, width]")
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 600, **size})
+        drawn_twice = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
+        driver.execute_async_script(drawn_twice)
+        afterwards = driver.execute_script(outside)
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    assert at_first == 0
+    assert drawn <= natural
+    assert afterwards == 0
 
 
 def test_facts_lead_from_node_to_node(opened):
