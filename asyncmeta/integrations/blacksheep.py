@@ -113,11 +113,16 @@ def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
 
 def handlers_of(app: Application) -> Iterator[Handler]:
     """Yield the handlers of *app*."""
-    for method, routes in app.router.routes.items():
-        for route in routes:
-            name = method.decode() if isinstance(method, bytes) else str(method)
-            path = route.pattern.decode() if isinstance(route.pattern, bytes) else str(route.pattern)
-            yield _handler(getattr(route.handler, "root_fn", route.handler), f"{name} {path}")
+    router: Any = app.router
+    there = [(method, route) for method, routes in router.routes.items() for route in routes]
+    waiting = getattr(router, "registered_routes", ())  # until the application starts
+    of_controllers = [(route.method, route) for route in router.controllers_routes] if not there else ()
+    for method, route in (*there, *waiting, *of_controllers):
+        yield _handler(getattr(route.handler, "root_fn", route.handler), f"{_text(method)} {_text(route.pattern)}")
+
+
+def _text(part: bytes | str) -> str:
+    return part.decode() if isinstance(part, bytes) else part
 
 
 def _status_of(error: BaseException) -> int | None:
