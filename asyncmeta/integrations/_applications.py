@@ -13,8 +13,8 @@ __all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
 
 #: The integrations that know applications; they are called as the packages that these are of.
 _PACKAGES: Final = frozenset({
-    "aiohttp", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "litestar", "mcp", "quart", "sanic",
-    "starlette", "strawberry", "typer",
+    "aiogram", "aiohttp", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "litestar", "mcp", "quart",
+    "sanic", "starlette", "strawberry", "typer",
 })  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, Fr
 from .asgi_server import Server
 
 FRAMEWORKS = [
-    "aiohttp", "asgi", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "grpc", "litestar", "mcp",
-    "quart", "sanic", "starlette", "strawberry", "typer",
+    "aiogram", "aiohttp", "asgi", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "grpc", "litestar",
+    "mcp", "quart", "sanic", "starlette", "strawberry", "typer",
 ]  # fmt: skip
 
 
@@ -379,6 +379,27 @@ def faststream(container, mark, inject):
     asyncio.run(start())
 
 
+def aiogram(container, mark, inject):
+    from aiogram import Dispatcher, Router
+
+    dispatcher, router = integration("aiogram").setup(Dispatcher(), container), Router()
+    dispatcher.include_router(router)
+
+    @router.message()
+    @inject
+    async def show_rates(message, rates: mark[Rates]): ...
+
+    @router.callback_query()
+    @inject
+    def list_users(query, users: mark[Users]): ...
+
+    async def start():
+        await dispatcher.emit_startup(bot=None)
+        await dispatcher.emit_shutdown(bot=None)
+
+    asyncio.run(start())
+
+
 def faststream_own(container, mark, inject):
     pytest.importorskip("redis")
     from faststream import Depends, FastStream, TestApp
@@ -418,7 +439,7 @@ def strawberry_schema(container, mark, inject):
 
 STARTS = [
     fastapi, fastapi_dependencies, fastapi_mounted, starlette, starlette_wrapped, litestar, litestar_setup, quart, flask, aiohttp,
-    blacksheep, sanic, django, mcp, fastmcp, faststream, faststream_own, strawberry_schema,
+    blacksheep, sanic, django, mcp, fastmcp, faststream, faststream_own, strawberry_schema, aiogram,
 ]  # fmt: skip
 
 

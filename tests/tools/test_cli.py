@@ -809,6 +809,22 @@ MAKES = {
         app = setup(FastStream(broker), container)
         keep = broker.subscriber("rates")(show_rates), broker.subscriber("users")(list_users)
     """,
+    "aiogram": """
+        from aiogram import Dispatcher
+        app = setup(Dispatcher(), container)
+        app.message()(show_rates); app.callback_query()(list_users)
+    """,
+    "blacksheep": """
+        from blacksheep import Application
+        from blacksheep.server.routing import Router
+        app = setup(Application(router=Router()), container)
+        app.router.add_get("/rates", show_rates); app.router.add_get("/users", list_users)
+    """,
+    "sanic": """
+        from sanic import Sanic
+        app = setup(Sanic(f"shop{id(container)}", configure_logging=False), container)
+        app.get("/rates")(show_rates); app.get("/users")(list_users)
+    """,
     "typer": """
         import typer
         app = setup(typer.Typer(), container)
@@ -829,7 +845,7 @@ def served(name, provided=False):
     text += textwrap.indent(textwrap.dedent(SERVED), "    ")
     if provided:
         text = text.replace("class Web(AsyncServiceBase)", "class Web(AsyncServiceBase, providers=[Rates, Mailer])")
-    request = "request, " if name in ("starlette", "aiohttp") else ""
+    request = "request, " if name in ("starlette", "aiohttp", "sanic") else "event, " if name == "aiogram" else ""
     for handler, token in ("show_rates", "Rates"), ("list_users", "Users"):
         if name not in ("fastapi", "faststream"):
             text += "    @inject\n"
