@@ -23,17 +23,20 @@ class OverlaidGraph(Graph):
     A graph with one more layer above another one.
 
     A node of the graph below that nothing overridden can be reached from is used as it is: one object, so that its value
-    is built once for both.  The others have a twin here.
+    is built once for both.  The others have a twin here.  So has what lives shorter than the container, where scopes are
+    opened here: they have slots of their own.
     """
 
-    def __init__(self, below: Graph, overrides: Registry, *, new: bool) -> None:
+    def __init__(self, below: Graph, overrides: Registry, *, new: bool, views: bool) -> None:
         """
         Args:
             below: The graph that is shared.
             overrides: Its keys are what is overridden.
             new: Some keys may be served by nothing below; who asks for them with a default is affected, too.
+            views: Scopes are views of those below, and share with them what is not affected.
         """
         self.below = below
+        self.views = views
         self.keys = frozenset(overrides.entries)
         self.new = new
         self._affected: dict[Node, None] = {}
@@ -51,6 +54,9 @@ class OverlaidGraph(Graph):
         self.shared, self.of_app, self.levels, self.context = below.shared, below.of_app, below.levels, below.context
         self.context_nodes, self.context_levels = below.context_nodes, below.context_levels
         self.slots = [0] * len(self.levels)
+        if not views:
+            for (_, level), node in self.context_nodes.items():
+                self.slots[level] = max(self.slots[level], node.slot + 1)
         self.bad_levels = []
 
     def _forget(self) -> None:
@@ -91,16 +97,18 @@ class OverlaidGraph(Graph):
         if any(entry is registration for layer in self.over[:1] for entry in _entries(layer, registration.key)):
             return super().node(registration, view, rank, key, binding)
         below = self.below.node(registration, view, rank, key, binding)
-        if self._is_affected(below):
+        if self._has_twin(below):
             return super().node(registration, view, rank, key, binding)
         return below
 
     def instead(self, registration: Registration, value: Node, rank: int) -> Node:
         below = self.below.instead(registration, value, rank)
-        return super().instead(registration, value, rank) if self._is_affected(below) else below
+        return super().instead(registration, value, rank) if self._has_twin(below) else below
 
     def _take_slot(self, node: Node, value: Node) -> None:
         self._own.add(node)
+        if not self.views:
+            return super()._take_slot(node, value)
         node.slot = -1  # a slot among the overlay's own values
         self._give_slot(node)
 
@@ -160,6 +168,10 @@ class OverlaidGraph(Graph):
         if self._affected_of != self.below.known():
             self._work_out()
         return list(self._affected)
+
+    def _has_twin(self, node: Node) -> bool:
+        """Tell whether another node stands here in the place of *node*, of the graph below."""
+        return (not self.views and node.level != CONTAINER_LEVEL) or self._is_affected(node)
 
     def _is_affected(self, node: Node) -> bool:
         """Tell whether *node*, of the graph below, is downstream of an override."""

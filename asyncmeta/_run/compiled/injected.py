@@ -267,7 +267,7 @@ class InjectedFunction:
     def heat(self, container: ScopeState) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""
         with LOCK:
-            if container.closed or container._observed or container._singletons.overridden or container._interpreted:
+            if container.closed or container._observed or container._singletons.minds or container._root_table.views:
                 return
             written = self.written(container)
             if written is None or not container._singletons.has_all(written.singletons):

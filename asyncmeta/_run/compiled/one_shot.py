@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from types import AsyncGeneratorType, CodeType, TracebackType
 from typing import Any, Final
@@ -134,16 +135,18 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, BUILDS.name: None})
     # A class for each token: opening one is then a call without arguments, and entering it is the generated code itself.
     cls: Any = type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
-    container._root_table.has_run_code = True
     cls._entry = enter.__code__
     cls._calls = tuple(plan.entry.source.calls)
     cls._alone = sys.getrefcount(cls)
+    table = container._root_table
+    table.quick, table.has_run_code = table.quick or weakref.WeakSet(), True
+    table.quick.add(cls)
     return cls
 
 
 def quick_classes_of(container: ScopeState) -> list[Any]:
     """Return the classes of one-shot scopes that there are none of, of a container that may not have them at hand any more."""
-    return [cls for cls in QuickOneShot.__subclasses__() if cls._parent is container]
+    return list(container._root_table.quick or ())
 
 
 def in_use(cls: Any) -> bool:

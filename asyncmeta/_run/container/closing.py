@@ -63,12 +63,12 @@ class Closing:
 
     def forgotten(self) -> None:
         """Values were dropped: whoever holds on to one looks anew."""
-        self.container._root_table.clear()
+        self.container._root_table.clear_all()
         self.container._attributes.renew()
 
     def dropped(self) -> None:
         """A value was dropped that nobody can hold."""
-        self.container._root_table.clear()
+        self.container._root_table.clear_all()
 
     async def retire(self) -> None:
         """
@@ -166,7 +166,7 @@ class Closing:
         container = self.container
         with LOCK:
             container._singletons.turn(IS_CLOSING)
-            container._root_table.clear()
+            container._root_table.clear_all()
             container._roots = container._roots_nowait = CLOSED
             container._in_flight += CLOSING
         container._close_first()

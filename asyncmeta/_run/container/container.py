@@ -133,6 +133,7 @@ class Container(Scope):
         *,
         check: bool,
         overlaid: bool = False,
+        views: bool = False,
         given: Mapping[Any, object] = NOTHING,
     ) -> None:
         """
@@ -140,6 +141,7 @@ class Container(Scope):
 
         Args:
             below: What it shares with; *overlaid* where that is of the same application.
+            views: Scopes are views of those below.
             given: Context of its own.
         """
         self._made_with = given
@@ -160,7 +162,7 @@ class Container(Scope):
         if check:
             self._check()
         subscribers = (self._opener, self._getters, self._attributes)
-        self._root_table = RootTable(self._singletons, subscribers, None if below is None else below._root_table, views=overlaid)
+        self._root_table = RootTable(self._singletons, subscribers, None if below is None else below._root_table, views=views)
         self._begin_anew()
         graph.listeners.add(self._root_table)
         know(self)

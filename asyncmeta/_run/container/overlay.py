@@ -81,7 +81,7 @@ def has_ended(view: Any) -> bool:
 
 def beneath(view: Any) -> Any:
     """Return the scope, or the container, that a view is one of."""
-    while isinstance(view, Answering):
+    while isinstance(view, Answering) and view._root_table.views:
         view = view._below
     return view
 
@@ -94,6 +94,8 @@ def asking_beneath(self: Any) -> Generator[Any, None, Any]:
 class Overlay(Answering, Container):
     """
     A container over another one.  What its overrides reach is built here and closed at its end; the rest is the other's.
+
+    Its scopes are its own, as those of any container.  Of an override they are views of those below, which it is seen in.
     """
 
     __slots__ = ("_answers", "_below", "_fetched", "_force", "_number", "_origin", "_views")
@@ -105,17 +107,17 @@ class Overlay(Answering, Container):
     _answers: dict[Any, Overlay | None]  #: by who is asked, level and token: whose value it is
     _views: dict[Any, OverlayScope]
 
-    def __init__(self, below: Container, registry: Registry, *, new: bool, check: bool = True) -> None:
+    def __init__(self, below: Container, registry: Registry, *, new: bool, in_force: bool, check: bool = True) -> None:
         below._check_overridable()
         below._graph.refresh()
-        graph = OverlaidGraph(below._graph, registry, new=new)
+        graph = OverlaidGraph(below._graph, registry, new=new, views=in_force)
         self._origin = below._origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
         self._below = below  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower than of others
         self._number = next(_NUMBERS)
         self._force = None
         self._views, self._fetched = {}, {}
         name = f"an overlay of {self._origin._name}"
-        self._begin(Application(below._root_class, None), graph, name, below, check=False, overlaid=True)
+        self._begin(Application(below._root_class, None), graph, name, below, check=False, overlaid=True, views=in_force)
         self._parent = below
         if below._watcher is not None:
             self._heed(below._watcher)
@@ -133,7 +135,7 @@ class Overlay(Answering, Container):
         graph = self._graph
         assert isinstance(graph, OverlaidGraph)
         # What no longer fits is told by the get that meets it.
-        found = Overlay(below, graph.over[0], new=True, check=False)
+        found = Overlay(below, graph.over[0], new=True, in_force=True, check=False)
         layers, layers_there = graph.layers, found._graph.layers
         there = gone._graph
         assert isinstance(there, OverlaidGraph)
@@ -156,8 +158,6 @@ class Overlay(Answering, Container):
                 found_built[twin.constructed] = built[node]
         return found
 
-    _interpreted = True
-
     def _check_overridable(self) -> None:
         if not self._rests():
             self._check_open()
@@ -179,7 +179,7 @@ class Overlay(Answering, Container):
         force = self._force
         assert force is not None
         if below is not self._below:
-            force.lay(Overlay(below, self._graph.over[0], new=True, check=False))
+            force.lay(Overlay(below, self._graph.over[0], new=True, in_force=True, check=False))
             return
         self._graph.refresh()
         self._graph.listeners.add(self._root_table)
@@ -220,6 +220,8 @@ class Overlay(Answering, Container):
     # --- scopes ---
 
     def _open_scope(self, around: Any, context: Any, level: str | None) -> Any:
+        if not self._root_table.views:
+            return super()._open_scope(around, context, level)
         base_around = around._below if isinstance(around, OverlayScope) else self._below
         inner = self._below._open_scope(base_around, context, level)
         view = self._view_of(inner)
@@ -253,10 +255,6 @@ class Overlay(Answering, Container):
         if view is None:
             view = self._views[scope] = OverlayScope(self, self._view_of(scope._parent), scope)
         return view
-
-    def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
-        self._check_open()
-        return self._opener.for_one(self, token, context)
 
     # --- ending ---
 
@@ -297,7 +295,6 @@ class OverlayScope(Answering):
     __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_overlay", "_own_level", "_root_table", "_singletons")
 
     _warns_open = False
-    _interpreted = True
 
     _below: Scope  #: what this is a view of
 

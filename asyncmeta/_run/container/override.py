@@ -69,7 +69,7 @@ class Override:
         below._graph.refresh()
         if not self._new:
             refuse_unknown(below._graph, registry)
-        return Overlay(below, registry, new=self._new)
+        return Overlay(below, registry, new=self._new, in_force=self._in_force)
 
     def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
         try:

@@ -114,7 +114,7 @@ class Opener:
         container = self.container
         singletons = container._singletons
         plain = around is container and context is None and len(container._graph.levels) == 2
-        if plain and not container._observed and not singletons.overridden:
+        if plain and not (container._observed or container._root_table.views or singletons.minds):
             try:
                 root = container._root_table.at(1, token)
             except (GraphError, ScopeError):

@@ -210,9 +210,10 @@ class Scope(ScopeExit):
         if self._by_threads:
             check_nowait(self, plan)
             return self._run_plan(plan, asked)
-        if self._interpreted or plan.concurrent or plan.size > LARGEST or (watch is not None and watch.observed):
+        if self._root_table.views or plan.concurrent or plan.size > LARGEST or (watch is not None and watch.observed):
             return self._run_plan(plan, asked)
-        if self._singletons.overridden and self._active() is not None:
+        singletons = self._singletons
+        if (singletons.overridden and self._active() is not None) or (singletons.overlaid and singletons.minds):
             return self._run_plan(plan)  # what is built shall not see it, and code does not mind
         if plan.code is None:
             plan.runs += 1

@@ -114,7 +114,9 @@ class Seeing(AbstractContextManager[None]):
 
 def building(singletons: Singletons) -> AbstractContextManager[None]:
     """Return the context manager in which what a container shares is built, or fetched for good: it keeps no fake."""
-    return Seeing(singletons.seen_by_builds()) if singletons.overridden else nullcontext()
+    if singletons.overridden or (singletons.overlaid and singletons.minds):
+        return Seeing(singletons.seen_by_builds())
+    return nullcontext()
 
 
 # --- finalizers ------------------------------------------------------------

@@ -51,6 +51,7 @@ class RootTable:
 
     __slots__ = (
         "__weakref__",
+        "above",
         "aside",
         "below",
         "everywhere",
@@ -60,6 +61,7 @@ class RootTable:
         "hot",
         "moves",
         "pins",
+        "quick",
         "sharing",
         "singletons",
         "sizes",
@@ -75,14 +77,22 @@ class RootTable:
         """
         Args:
             below: That of the container below.
-            views: Scopes are an overlay's views, which have all their slots when they need them.
+            views: Scopes are an override's views, which have all their slots when they need them, and are always carried out
+                call by call.
         """
         self.singletons = singletons
         self.subscribers = tuple(subscribers)
         self.below, self.views = below, views
+        #: those of overlays, whose code stands on what is built here, too
+        self.above: weakref.WeakSet[RootTable] | None = None
+        if below is not None and singletons.overlaid:
+            if below.above is None:
+                below.above = weakref.WeakSet()
+            below.above.add(self)
         #: what has code of its own for this, for as long as roots are what they are
         self.hot: weakref.WeakSet[Coolable] = weakref.WeakSet()
         self.has_run_code = False  #: calls, or blocks for one value, may be under way for which no scope was made
+        self.quick: weakref.WeakSet[type] | None = None  #: classes of one-shot scopes that there are none of
         self.everywhere: list[Any] = []  #: overrides in force for everybody
         self.tables: list[dict[object, RootFunction]] = []  #: roots by level
         self.tables_nowait: list[dict[object, RootNowait]] = []
@@ -122,6 +132,12 @@ class RootTable:
         for subscriber in self.subscribers:
             subscriber.cool()
         self._cool_hot()
+
+    def clear_all(self) -> None:
+        """Clear this, and all that lie above."""
+        self.clear()
+        for one in list(self.above or ()):
+            one.clear_all()
 
     def _cool_hot(self) -> None:
         for one in list(self.hot):
@@ -287,6 +303,9 @@ class RootTable:
                 for subscriber in self.subscribers:
                     subscriber.set_aside()
                 self._cool_hot()
+                for one in list(self.above or ()):
+                    if not one.views:
+                        one.clear_all()  # their code would not mind what is in force below them
 
     def end_override(self) -> None:
         """The last one gives them back."""

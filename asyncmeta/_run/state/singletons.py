@@ -236,6 +236,16 @@ class Singletons:
 
     # --- overrides in force ---
 
+    @property
+    def minds(self) -> bool:
+        """Whether what is built has to mind overrides: some are in force here, or below what is seen by its handle."""
+        here: Singletons | None = self
+        while here is not None:
+            if here.overridden:
+                return True
+            here = here.below if here.overlaid and here.pinned is None else None
+        return False
+
     def seen_by_builds(self) -> tuple[Any, ...]:
         """Return what is in force while one value of this is built."""
         # What an override builds may look for its like without a handle.

@@ -141,8 +141,6 @@ class ScopeState:
     _observed = False
     #: no scope can be opened in it
     _innermost = False
-    #: carried out call by call, always
-    _interpreted = False
     #: whoever leaves it open is told
     _warns_open = True
 
