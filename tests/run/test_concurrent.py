@@ -144,6 +144,40 @@ async def test_gather_builds_concurrent_values_side_by_side():
         assert await task == ("a", "b")
 
 
+async def test_what_is_registered_while_gather_waits_is_what_it_gives():
+    """
+    A gather waits for a singleton; what is registered meanwhile and needs another one gets that: nothing says "closed".
+    """
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    class App(AsyncServiceBase): ...
+
+    async def pool():
+        begun.set()
+        await gate.wait()
+        return "pool"
+
+    async def cache():
+        return "cache"
+
+    async def session(pool):
+        yield f"session of {pool}"
+
+    async def newer(pool, cache):
+        yield f"session of {pool} and {cache}"
+
+    App.register_dependency("pool", pool)
+    App.register_dependency("cache", cache)
+    App.register_dependency("session", session, lifetime="scoped", concurrent=True)
+    async with Container(App) as container, container.scope() as scope:
+        task = asyncio.create_task(scope.gather("session", "pool"))
+        await begun.wait()
+        App.register_dependency("session", newer, lifetime="scoped", concurrent=True)
+        gate.set()
+
+        assert await task == ("session of pool and cache", "pool")
+
+
 def test_concurrent_is_for_scoped_values():
     """
     A singleton or transient registration cannot be concurrent.

@@ -376,11 +376,12 @@ class Scope(ScopeExit):
         if self._active() is not None:
             return tuple([await self.get(token) for token in tokens])
         plans = [self._find(token).plan for token in tokens]
-        needed = [node for plan in plans for node in plan.singletons]
-        if not singletons.has_all(needed):
+        while not singletons.has_all(needed := [node for plan in plans for node in plan.singletons]):
             with getting(*plans):
                 await build_missing(singletons, needed)
-        units = {unit: None for token in tokens for unit in self._find(token).plan.units}
+            # Much may have happened while we waited.
+            plans = [self._find(token).plan for token in tokens]
+        units = {unit: None for plan in plans for unit in plan.units}
         if any(unit.concurrent for unit in units) and not self._by_threads:
             from ..build.concurrent import build_concurrent  # late
 
