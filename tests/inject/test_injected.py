@@ -1711,3 +1711,57 @@ def test_closing_from_what_a_sync_call_tears_down_is_nothing(before):
 
     assert closed == [False] * (before + 2)
     container.close()
+
+
+# --- what functions ask for, checked before any call ------------------------------------------------------
+
+
+def decorated(function):
+    """Return *function* below a decorator that hands everything on."""
+
+    @functools.wraps(function)
+    async def around(*args, **named):
+        return await function(*args, **named)
+
+    return around
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda function: function,
+        injected,
+        lambda function: decorated(injected(function)),
+        lambda function: injected(decorated(function)),
+        lambda function: functools.partial(injected(function), 3),
+        lambda function: functools.partial(decorated(injected(function))),
+        lambda function: type("View", (), {"get": injected(function)})().get,
+    ],
+    ids=["plain", "injected", "decorated", "below", "partial", "partial of decorated", "method"],
+)
+def test_check_sees_what_injected_functions_ask_for(made):
+    """
+    `Container.check()` finds what a handler asks for that is filled already, or stands below a decorator, and says who asks.
+    """
+
+    class Rates: ...
+
+    async def show(number, rates: From[Rates]): ...
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(fresh_app()).check(made(show))
+
+    (problem,) = caught.value.exceptions
+    assert "nothing provides Rates, needed by" in str(problem) and "show.rates" in str(problem)
+
+
+def test_check_leaves_out_what_is_passed_by_hand():
+    """
+    A parameter that a partial passes is not asked for.
+    """
+
+    class Rates: ...
+
+    async def show(number, rates: From[Rates]): ...
+
+    Container(fresh_app()).check(functools.partial(show, rates=Rates()))

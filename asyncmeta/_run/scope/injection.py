@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -345,7 +346,7 @@ def check_askers(functions: Iterable[Any], home: Scope) -> tuple[list[GraphError
     found: dict[str, GraphError] = {}
     askers: dict[str, dict[str, None]] = {}
     asked: set[Node] = set()
-    for function in functions:
+    for function in _below(functions):
         form = form_of(function)
         if not form.marked:
             continue
@@ -365,6 +366,19 @@ def check_askers(functions: Iterable[Any], home: Scope) -> tuple[list[GraphError
     for text, who in askers.items():
         found[text].add_note(f"It is asked for by {', '.join(who)}")
     return list(found.values()), asked
+
+
+def _below(functions: Iterable[Any]) -> Iterator[Any]:
+    """Yield *functions* and what they wrap: one that is filled, or below a decorator, shows its marked parameters no more."""
+    for function in functions:
+        seen: set[int] = set()
+        while id(function) not in seen:
+            seen.add(id(function))
+            yield function
+            if isinstance(function, functools.partial) and not function.keywords:  # those would be passed by hand
+                function = function.func
+            else:
+                function = getattr(function, "__wrapped__", function)
 
 
 def inject(function: Any, home: Scope | None = None) -> Any:
