@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 
@@ -151,6 +151,7 @@ def inject_dependency(
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
+    into: Sequence[Hashable] | Mapping[Any, Hashable] = (),
     replace: bool = False,
     around: bool = False,
     timeout: float | None = None,
@@ -166,6 +167,7 @@ def inject_dependency(
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
+    into: Sequence[Hashable] | Mapping[Any, Hashable] = (),
     replace: bool = False,
     around: bool = False,
     timeout: float | None = None,
@@ -181,6 +183,7 @@ def inject_dependency(
     on: type[AsyncServiceBase] = ...,
     also: Sequence[Hashable] | Literal["bases"] = (),
     multi: Hashable = False,
+    into: Sequence[Hashable] | Mapping[Any, Hashable] = (),
     replace: bool = False,
     around: bool = False,
     timeout: float | None = None,
@@ -209,6 +212,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
             ``Generic``, a generic one with its argument.
         multi: One of several values of this token: ask for ``All[token]``.  A name instead of True lets it be chosen from
             ``Named[token]``.
+        into: Tokens of several values to which this one is added, beside its own token; a mapping gives it a name in each.
         replace: Win over another module's registration in the same layer.
         around: Stand around what the layer has for the key so far, and get that by asking for it; in the order of writing.
         timeout: Seconds for the factory's own run, of a service for its ``on_startup``; None waits for ever.
@@ -236,7 +240,9 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     return _Decorator(token, options, Place(frame.f_code.co_filename, frame.f_lineno))
 
 
-_OPTIONS = frozenset({"lifetime", "on", "also", "multi", "replace", "around", "timeout", "in_thread", "concurrent", "health"})
+_OPTIONS = frozenset(
+    {"lifetime", "on", "also", "multi", "into", "replace", "around", "timeout", "in_thread", "concurrent", "health"}
+)
 
 
 @overload

@@ -131,6 +131,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         lifetime: _Lifetime | None = None,
         also: Sequence[Hashable] | Literal["bases"] = (),
         multi: Hashable = False,
+        into: Sequence[Hashable] | Mapping[Any, Hashable] = (),
         around: bool = False,
         timeout: float | None = None,
         in_thread: bool = False,
@@ -144,8 +145,8 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             DeclarationError: The factory cannot be called, the token not be hashed, or the options contradict each other.
         """
         options = {
-            "lifetime": lifetime, "also": also, "multi": multi, "around": around, "timeout": timeout, "in_thread": in_thread,
-            "concurrent": concurrent, "health": health,
+            "lifetime": lifetime, "also": also, "multi": multi, "into": into, "around": around, "timeout": timeout,
+            "in_thread": in_thread, "concurrent": concurrent, "health": health,
         }  # fmt: skip
         written = Written(token, factory, options, place_of_caller())
         if token is None:
@@ -322,6 +323,7 @@ if TYPE_CHECKING:
             lifetime: _Lifetime = "singleton",
             also: Sequence[Hashable] | Literal["bases"] = (),
             multi: Hashable = False,
+            into: Sequence[Hashable] | Mapping[Any, Hashable] = (),
             around: bool = False,
             timeout: float | None = None,
             in_thread: bool = False,

@@ -57,6 +57,7 @@ ARROWS_UP = {
 #: `import asyncmeta` loads none of them; see the docstring of _run.
 LATE = {
     "_declare.misread": "only where pydantic reads a mark",
+    "_declare.members": "only where a registration says into=",
     "_declare.providers": "registrations are mostly written with decorators",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_solve.overrides": "overrides are for tests, tenants and experiments",

@@ -26,6 +26,8 @@ __all__ = [
     "check_name",
     "enter",
     "enter_body",
+    "into_names",
+    "key_of",
     "refuse_class",
     "registration_of",
     "value_registration",
@@ -94,7 +96,7 @@ def registration_of(
             token = inferred_token(maker, owner, wrong)
         else:
             token = maker.cls if written.token is None else written.token
-        key = _key(token, any_token)
+        key = key_of(token, any_token)
         also = also_keys(given.get("also", ()), key, maker.cls, any_token=any_token)
         if maker.function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
@@ -109,8 +111,14 @@ def registration_of(
             registry = registry_of(maker.cls)
             lives = lifetime if registry is None else registry.lifetime
         options = checked_options(maker, lives, given)
+        members: tuple[Registration, ...] = ()
+        if "into" in given and given["into"] != ():
+            from .members import members_of
+
+            names = into_names(given["into"], (key, *also), multi, any_token=any_token)
+            members = members_of(names, key, maker, place, written.module)
         if maker.cls is not None:
-            for one in (key, *also):
+            for one in (key, *also, *(member.key for member in members)):
                 _check_class(maker.cls, one)
     except DeclarationError as error:
         if error.where:
@@ -119,7 +127,7 @@ def registration_of(
     registration = Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
-    registration.around = given.get("around", False)
+    registration.around, registration.members = given.get("around", False), members
     return registration
 
 
@@ -146,7 +154,33 @@ def also_keys(others: Any, key: Hashable, cls: type | None, *, any_token: bool =
         others = _bases_of(of)
     elif is_a(others, type) or not isinstance(others, Sequence):
         raise DeclarationError('also is a sequence of tokens, or "bases"')
-    return tuple(dict.fromkeys(other for other in (_key(one, any_token) for one in others) if other != key))
+    return tuple(dict.fromkeys(other for other in (key_of(one, any_token) for one in others) if other != key))
+
+
+def into_names(into: Any, own: tuple[Hashable, ...], multi: Hashable, *, any_token: bool = True) -> dict[Hashable, Hashable]:
+    """
+    Return the keys that ``into=`` means, and the name of the value among those of each, True where it has none.
+
+    Args:
+        own: All keys of the value.
+
+    Raises:
+        DeclarationError: It is no sequence of tokens, nor a mapping from tokens to names, or the value is one of several itself.
+    """
+    if is_a(into, str) or is_a(into, type) or not isinstance(into, Sequence | Mapping):
+        raise DeclarationError("into is a sequence of tokens that have several values, or a mapping from these to names")
+    if multi is not False:
+        raise DeclarationError("into= goes beside a key of its own; with multi, say also=")
+    found: dict[Hashable, Hashable] = {}
+    for token, name in (into if isinstance(into, Mapping) else dict.fromkeys(into, True)).items():
+        other = key_of(token, any_token)
+        if other in own:
+            raise DeclarationError(f"{name_of(other)} is the value's own key: into= is for keys of several values")
+        check_name(name)
+        if name is False:
+            raise DeclarationError("into= gives a member a name, or True for none")
+        found[other] = name
+    return found
 
 
 def _bases_of(cls: Any) -> list[Any]:
@@ -177,7 +211,7 @@ def _check_arity(maker: Maker, method: bool) -> None:
         raise DeclarationError(f"the partial binds {maker.partial[0]} positions of {maker.name}, which takes {takes}")
 
 
-def _key(token: Any, any_token: bool) -> Hashable:
+def key_of(token: Any, any_token: bool) -> Hashable:
     if type(token) is type or (type(token) is str and token):
         return token
     if not any_token and not is_token(token):
@@ -217,7 +251,7 @@ def _members(protocol: type) -> set[str]:
 
 def value_registration(token: Any, value: object, place: Place) -> Registration:
     """Return the registration of a value that is there already."""
-    key = _key(token, True)
+    key = key_of(token, True)
     try:
         refuse_class(key, value)
     except DeclarationError as error:

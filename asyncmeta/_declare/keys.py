@@ -55,7 +55,7 @@ class Ask:
         optional: bool = False,
         fallback: Any = MISSING,
         inner: Ask | None = None,
-        listed: bool = False,
+        listed: Any = None,
         about: Hashable = MISSING,
     ) -> None:
         self.kind = kind
@@ -63,7 +63,8 @@ class Ask:
         self.optional = optional  #: None where nothing provides any of them
         self.fallback = fallback  #: the value where nothing provides any of them, or MISSING
         self.inner = inner
-        self.listed = listed  #: annotated as a list, so that a multi key gives all of its values
+        #: annotated as a collection, so that a multi key gives all of its values: list, tuple, or dict of those with names
+        self.listed = listed
         self.about = about  #: the candidate that it is named by in texts; MISSING for the last one
 
     @property
@@ -216,8 +217,23 @@ def _ask_of(form: Any) -> Ask:
     return Ask("value", (form,)) if plain is form or plain == form else Ask("value", (form, plain), about=form)
 
 
-#: A list is one of these: what is annotated so takes all values of a multi key.
-_LISTS = (list, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+#: What is annotated as one of these takes all values of a multi key, as what is said here.
+_COLLECTIONS: dict[Any, type] = {
+    list: list, collections.abc.Sequence: list, collections.abc.Collection: list, collections.abc.Iterable: list,
+    tuple: tuple, dict: dict, collections.abc.Mapping: dict,
+}  # fmt: skip
+
+
+def _collection(form: Any) -> type | None:
+    """Return what all values of a multi key are handed over as where *form* is annotated; None where it is one value's."""
+    if is_union(form):
+        rest = [one for one in typing.get_args(form) if one is not type(None)]
+        form = rest[0] if len(rest) == 1 else None
+    origin = typing.get_origin(form) or form
+    found = _COLLECTIONS.get(origin) if isinstance(origin, type) else None
+    if found is tuple and form is not tuple and typing.get_args(form)[1:] != (...,):
+        return None  # tuple[A, B] is one value
+    return found
 
 
 def _ask_annotated(form: Any) -> Ask:
@@ -236,8 +252,7 @@ def _ask_annotated(form: Any) -> Ask:
         if plain.kind in ("lazy", "factory", "named") and meant.kind == "value":
             # The annotation says what arrives, a handle; the token says of what.
             return Ask(plain.kind, (), inner=meant.but(optional=plain.optional or _is_optional(plain.inner), fallback=fallback))
-        listed = annotated in _LISTS or typing.get_origin(annotated) in _LISTS
-        return meant.but(optional=plain.optional or meant.optional, fallback=fallback, listed=listed)
+        return meant.but(optional=plain.optional or meant.optional, fallback=fallback, listed=_collection(annotated))
     if naming is not MISSING:
         plain = _named(plain, naming)
     return plain if fallback is MISSING else plain.but(fallback=fallback)

@@ -17,11 +17,12 @@ from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
-from .entries import also_keys, check_name, refuse_class
+from .entries import also_keys, check_name, into_names, refuse_class
 from .forms import is_alias
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
+from .members import members_of
 from .registrations import Entry, Later, Registration
 from .registry import NotYet, checked_options, inferred_token, registry_of
 from .yields import refuse_used_yield
@@ -49,6 +50,7 @@ class Provider(TypedDict, total=False):
     scope: str
     lifetime: str
     also: Sequence[Hashable] | Literal["bases"]
+    into: Sequence[Hashable] | Mapping[Any, Hashable]
     timeout: float | None
     in_thread: bool
     concurrent: bool
@@ -89,6 +91,7 @@ WORDS = {
     "scope": "lifetime",
     "lifetime": "lifetime",
     "also": "also",
+    "into": "into",
     "timeout": "timeout",
     "in_thread": "in_thread",
     "concurrent": "concurrent",
@@ -181,7 +184,7 @@ def _asked_for(ask: Ask) -> Ask:
     if ask.inner is not None:
         _asked_for(ask.inner)
     elif ask.kind == "value":
-        ask.listed = True
+        ask.listed = list
         names = tuple([ByName(key) for key in ask.keys if type(key) is str])
         if names:
             ask.keys += names
@@ -193,6 +196,11 @@ class Alias(ProviderMaker):
 
     __slots__ = ()
     is_alias = True
+
+    @property
+    def name(self) -> str:
+        assert self.deps is not None
+        return name_of(self.deps[0])
 
 
 def _same(existing: Any) -> Any:
@@ -358,37 +366,41 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     deps = _deps(*given["deps"]) if "deps" in given else None
     lifetime = lifetime_of(*given["lifetime"]) if "lifetime" in given else None
     chosen = {option: given[option][1] for option in _OPTIONS if option in given}
-    also = given.get("also", ("", ()))[1]
+    also, into = (given.get(word, ("", ()))[1] for word in ("also", "into"))
     if kind is VALUE:
         if thing is not key:  # a class that is its own key may well be meant
             refuse_class(key, thing)
         maker = value_maker(thing)
         of = type(thing) if also == "bases" else None
-        return _with_options(Registration(key, maker, "singleton", place, multi=multi), also, of, chosen)
+        return _with_options(Registration(key, maker, "singleton", place, multi=multi), also, into, of, chosen)
     if kind is EXISTING:
         if not is_hashable(thing):
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
         if chosen:
             raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
         alias = Alias(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
-        return _with_options(Registration(key, alias, "transient", place, multi=multi), also, None, {})
+        return _with_options(Registration(key, alias, "transient", place, multi=multi), also, into, None, {})
     if kind is CLASS:
         cls = class_of(thing)
         if cls is None:
             meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
             raise DeclarationError(f"{word} takes a class, not {called(thing)}; did you mean {meant}?")
-        return _with_options(_class_registration(key, cls, deps, lifetime, place, multi), also, cls, chosen)
+        return _with_options(_class_registration(key, cls, deps, lifetime, place, multi), also, into, cls, chosen)
     if not callable(thing):
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {called(thing)}; did you mean {meant}?")
     maker = _maker_of(thing).declared((key,))
     registration = Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
-    return _with_options(registration, also, None, chosen)
+    return _with_options(registration, also, into, None, chosen)
 
 
-def _with_options(registration: Registration, also: Any, cls: Any, chosen: Mapping[str, Any]) -> Registration:
+def _with_options(registration: Registration, also: Any, into: Any, cls: Any, chosen: Mapping[str, Any]) -> Registration:
     """Return *registration* with the options of a dictionary, which mean what those of the decorator mean."""
     registration.also = also_keys(also, registration.key, cls)
+    one = registration
+    if into != ():
+        multi: Hashable = one.named[0] if one.named else one.multi
+        one.members = members_of(into_names(into, one.keys, multi), one.key, one.maker, one.written_at, None)
     if chosen:
         registration.options = checked_options(registration.maker, registration.lifetime, chosen)
     return registration

@@ -44,6 +44,8 @@ class Registration:
         "key",
         "lifetime",
         "maker",
+        "member_of",
+        "members",
         "module",
         "multi",
         "named",
@@ -86,6 +88,9 @@ class Registration:
         self.spare: list[int] = []
         self.around = False  #: stands around what its layer has so far, and does not replace it
         self.inner: Registration | None = None  #: what it stands around
+        #: what makes it one of several values of other keys, too
+        self.members: tuple[Registration, ...] = ()
+        self.member_of: Hashable = None  #: of such a one the key whose value it gives
         self.rivals: tuple[Registration, ...] = ()  #: same key, same layer, other modules
 
     @property

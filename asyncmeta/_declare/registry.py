@@ -156,7 +156,7 @@ class Registry:
             entries.setdefault(registration.key, registration)
             self.changed()
             return
-        if not registration.also and not registration.multi and registration.key not in entries:
+        if not registration.also and not registration.multi and registration.key not in entries and not registration.members:
             entries[registration.key] = registration
             self.changed(registration)
             return
@@ -167,20 +167,9 @@ class Registry:
             if there is None or (isinstance(there, Registration) and there.bare):
                 fresh.append((key, [registration] if registration.multi else registration))
                 continue
-            if isinstance(there, list) != registration.multi:
-                first = there[0] if isinstance(there, list) else there
-                raise DeclarationError(
-                    f"{name_of(key)} is registered {'with' if isinstance(there, list) else 'without'} multi=True "
-                    f"at {first.place}; one key cannot be both",
-                    str(registration.place),
-                )
+            _check_kind(key, there, registration)
             if isinstance(there, list):
-                former = [one for one in there if one.named == registration.named] if registration.named else []
-                if former and (replace or registration.module is None):
-                    there = [one for one in there if one not in former]
-                elif not any(run_again(one, registration) for one in former):
-                    registration.rivals = tuple(former)
-                fresh.append((key, with_one_more(there, registration)))
+                fresh.append((key, _with_member(there, registration, replace)))
             elif registration.around:
                 if not _wrap(there, registration):
                     fresh.append((key, registration))
@@ -192,6 +181,13 @@ class Registry:
                 if not registration.rivals and not one_by_two_names:
                     replaced.append((there, registration))
                 fresh.append((key, registration))
+        for member in registration.members:
+            there = entries.get(member.key)
+            if there is None or (isinstance(there, Registration) and there.bare):
+                there = []
+            _check_kind(member.key, there, member)
+            assert isinstance(there, list)
+            fresh.append((member.key, _with_member(there, member, replace)))
         entries.update(fresh)
         for old, new in replaced:
             self._note_replaced(old, new)
@@ -291,6 +287,33 @@ class Registry:
         self.middleware, self.place = other.middleware, other.place
         self.entries, self.listed = dict(other.entries), dict(other.listed)
         self.waiting = list(other.waiting)
+
+
+def _check_kind(key: Hashable, there: Registration | list[Registration], registration: Registration) -> None:
+    """Refuse a single value of a key that has several, or the other way round."""
+    if isinstance(there, list) != registration.multi:
+        first = there[0] if isinstance(there, list) else there
+        raise DeclarationError(
+            f"{name_of(key)} is registered {'with' if isinstance(there, list) else 'without'} multi=True "
+            f"at {first.place}; one key cannot be both",
+            str(registration.place),
+        )
+
+
+def _with_member(there: list[Registration], registration: Registration, replace: bool) -> list[Registration]:
+    """Return *there* with one more, which takes the place of that of its name where it may, and of that of its own key."""
+    former = [one for one in there if one.named == registration.named] if registration.named else []
+    if former and (replace or registration.module is None):
+        there = [one for one in there if one not in former]
+    elif not any(run_again(one, registration) or one.member_of == registration.member_of is not None for one in former):
+        registration.rivals = tuple(former)
+    if registration.member_of is not None:
+        again = [one for one in there if one.member_of == registration.member_of]
+        if again:  # its key means one value, whoever registered it last
+            registration.order = again[0].order
+            rest = [one for one in there if one not in again]
+            return sorted([*rest, registration], key=lambda one: one.order)
+    return with_one_more(there, registration)
 
 
 def _wrap(there: Registration, registration: Registration) -> bool:

@@ -107,7 +107,12 @@ class _Emitter:
         if how == MAKER:
             return f"factory_handle({self.scope(level)}, {self.name('n', ref.node, self.source.nodes)})"
         if how == MANY:
-            return "[" + ", ".join(self.expression(inner, unit, level) for inner in ref.refs) + "]"
+            members = [self.expression(inner, unit, level) for inner in ref.refs]
+            if ref.what is None:
+                return f"[{', '.join(members)}]"
+            if ref.what is tuple:
+                return f"({', '.join(members)}{',' * (len(members) == 1)})"
+            return "{" + ", ".join(f"{self.constant(name)}: {one}" for name, one in zip(ref.what, members, strict=True)) + "}"
         node = ref.node
         assert node is not None
         if how == PERHAPS:

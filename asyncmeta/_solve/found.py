@@ -90,6 +90,10 @@ def with_names(lower: list[Node], higher: list[Node]) -> list[Node]:
     """Return the members of a multi key of two layers: one of the higher takes the place of that of its name."""
     names = {node.registration.named: node for node in higher if node.registration.named}
     found = [names.pop(node.registration.named, node) for node in lower]
+    # What is a member beside a key of its own means one value, in whichever layer it was said.
+    own = {node.registration.member_of for node in higher} - {None}
+    if own:
+        found = [node for node in found if node in higher or node.registration.member_of not in own]
     return found + [node for node in higher if node not in found]
 
 

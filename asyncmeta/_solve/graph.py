@@ -17,7 +17,7 @@ from .._declare.registry import Attribute, Registry, attributes_of, registry_of,
 from .._names import close_to, is_a, name_of
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
-from .missing import all_meant, said_elsewhere
+from .missing import all_meant, nameless, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -273,9 +273,9 @@ class Graph(Lookup):
             if found is None:
                 continue
             if isinstance(found, tuple):
-                if ask.listed:
-                    return Target(LIST, nodes=found)
-                raise Several
+                if ask.listed is None:
+                    raise Several
+                return Target(LIST, nodes=found) if ask.listed is list else self._collected(ask, found)
             if key in self.context:
                 found = self._of_level(key, found, site)
             if found.kind == CONTEXT and (ask.optional or ask.fallback is not MISSING):
@@ -284,6 +284,19 @@ class Graph(Lookup):
         if ask.fallback is not MISSING:
             return Target(CONSTANT, value=ask.fallback)
         raise Absent
+
+    @staticmethod
+    def _collected(ask: Ask, members: tuple[Node, ...]) -> Target:
+        """Return what hands over *members* as a tuple, or those that have names by these."""
+        if ask.listed is tuple:
+            return Target(LIST, nodes=members, value=tuple)
+        named = tuple([node for node in members if node.registration.named])
+        for node in named:
+            if node.registration.rivals:
+                raise Ambiguous(node.registration)
+        if members and not named:
+            raise Absent(nameless(ask.key))
+        return Target(LIST, nodes=named, value=tuple([node.registration.named[0] for node in named]))
 
     def _members(self, site: Site, key: Hashable) -> tuple[Node, ...]:
         found = self.find(site.view, key, self._shadower(site, key))
@@ -307,8 +320,7 @@ class Graph(Lookup):
                 return Target(LATE, nodes=nodes, site=asked)
         if site.ask.optional:
             raise Absent
-        name = name_of(site.ask.inner.key)
-        raise Absent(f'no member of {name} has a name: @inject_dependency({name}, multi="...")')
+        raise Absent(nameless(site.ask.inner.key))
 
     def _of_level(self, key: Hashable, found: Node, site: Site) -> Node:
         """Return what gives a context value to who asks at *site*: of several levels, the nearest around it has its own."""

@@ -11,10 +11,12 @@ from .._declare.registry import Registry, registry_of, snapshot
 from .._names import is_a, name_of
 from .nodes import several_hint
 
-__all__ = ["all_meant", "said_elsewhere"]
+__all__ = ["all_meant", "nameless", "said_elsewhere"]
 
 #: How frameworks call what each request, connection or call brings along.
 _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
+
+_MAPPINGS = (dict, collections.abc.Mapping)
 
 _LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
 
@@ -56,10 +58,22 @@ def _other_layer(key: Hashable, layers: Sequence[Registry], shared: Registry, ap
     return None
 
 
+def nameless(key: Hashable) -> str:
+    """Return what to say where a member is chosen by its name, and none has one."""
+    name = name_of(key)
+    return f'no member of {name} has a name: @inject_dependency({name}, multi="...")'
+
+
 def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:
     """Return what to say of a list of what has several values; else ""."""
     arguments = typing.get_args(key)
-    if typing.get_origin(key) not in _LISTS or not arguments:
+    origin = typing.get_origin(key)
+    if (origin not in _LISTS and origin not in _MAPPINGS) or not arguments:
         return ""
-    several = any(isinstance(layer.entries.get(arguments[0]), list) for layer in layers)
-    return several_hint(arguments[0]) if several else ""
+    several = any(isinstance(layer.entries.get(arguments[-1 if origin in _MAPPINGS else 0]), list) for layer in layers)
+    if not several:
+        return ""
+    if origin in _LISTS:
+        return several_hint(arguments[0])
+    name = name_of(arguments[-1])
+    return f"{name} is registered with multi=True: ask for Named[{name}], or Annotated[{name_of(key)}, Inject({name})]"

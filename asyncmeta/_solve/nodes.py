@@ -65,7 +65,8 @@ class Target:
         self.how = how
         self.node = node  #: NODE, MAYBE, MAKE
         self.nodes = nodes  #: LIST
-        self.value = value  #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT
+        #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT; of LIST tuple, or the names of a dict, else None
+        self.value = value
         self.site = site  #: LATE: what the handle asks for when it is awaited
 
     @property

@@ -22,7 +22,7 @@ THE_CONTAINER = "container"
 THE_SCOPE = "scope"
 HANDLE = "handle"  #: a Lazy that fetches late
 MAKER = "maker"  #: a Factory
-MANY = "many"  #: a list of references
+MANY = "many"  #: a list, tuple or dict of references
 PERHAPS = "perhaps"  #: a context value, or its fallback
 
 #: A plan with more calls than this is carried out without source of its own.
@@ -37,7 +37,8 @@ class Ref:
     def __init__(self, how: str, node: Node | None = None, what: Any = None, refs: tuple[Ref, ...] = ()) -> None:
         self.how = how
         self.node = node  #: VALUE_OF, MAKER, PERHAPS
-        self.what = what  #: TEMP: the op's number; CONST: the value; HANDLE: the site; PERHAPS: the fallback
+        #: TEMP: the op's number; CONST: the value; HANDLE: the site; PERHAPS: the fallback; MANY: tuple, a dict's names, or None
+        self.what = what
         self.refs = refs  #: MANY
 
 
@@ -306,7 +307,7 @@ class _Expansion:
         if how == MAYBE:
             return Ref(PERHAPS, target.node, target.value)
         if how == LIST:
-            return Ref(MANY, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
+            return Ref(MANY, what=target.value, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
         raise AssertionError(how)
 
     def _node_reference(self, node: Node, waiting: list[Node]) -> Ref:
@@ -352,7 +353,7 @@ def _with_temps(reference: Ref, made: list[Ref]) -> Ref:
     if reference.how == TEMP:
         return made.pop(0)
     if reference.how == MANY:
-        return Ref(MANY, refs=tuple(_with_temps(inner, made) for inner in reference.refs))
+        return Ref(MANY, what=reference.what, refs=tuple(_with_temps(inner, made) for inner in reference.refs))
     return reference
 
 

@@ -88,8 +88,7 @@ def _kind_of(node: Node) -> str:
 
 
 def _factory_of(node: Node) -> str:
-    if node.maker.is_alias:  # nothing makes it
-        return name_of(node.key)
+    # Nothing makes an alias: what it is the same as stands there.
     return name_of(node.maker.cls) if node.maker.cls is not None else node.maker.name
 
 

@@ -1,6 +1,6 @@
 """Several registrations of one key in one layer that stand around each other, and what is said of one around nothing."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated
 
 import pytest
@@ -155,6 +155,83 @@ def test_forms_of_lists(form):
     app.register_dependency("ask", ask)
 
     assert Container(app).get_nowait("ask") == [1, 2]
+
+
+def numbers(app, form, **names):
+    """Return what a parameter of *form* that asks for "number" is given, whatever carries the plan out."""
+
+    def ask(numbers: Annotated[form, Inject("number")]):
+        return numbers
+
+    for name, number in names.items():
+        app.register_dependency("number", lambda number=number: number, multi=name, lifetime="scoped")
+    app.register_dependency("ask", ask, lifetime="transient")
+    with Container(app) as container, container.scope() as scope:
+        found = [scope.get_nowait("ask") for _ in range(20)]  # the first by the interpreter, then by generated code
+        assert all(one == found[0] and type(one) is type(found[0]) for one in found)
+        return found[0]
+
+
+@pytest.mark.parametrize("form", [tuple[int, ...], tuple, tuple[int, ...] | None])
+def test_a_tuple_of_all_values(form):
+    """
+    What is annotated as a tuple of any length is given one.
+    """
+    assert numbers(fresh_app(), form, one=1, two=2) == (1, 2)
+    assert numbers(fresh_app(), form, one=1) == (1,)
+
+
+@pytest.mark.parametrize("form", [Mapping[str, int], dict[str, int], Mapping])
+def test_a_mapping_of_those_with_names(form):
+    """
+    What is annotated as a mapping is given the members that have names, by these.
+    """
+    app = fresh_app()
+    app.register_dependency("number", lambda: 0, multi=True)
+
+    assert numbers(app, form, one=1, two=2) == {"one": 1, "two": 2}
+
+
+def test_a_mapping_of_what_has_no_names():
+    """
+    Where no member has a name, the text says how to give one; where an override says that there are none, it is empty.
+    """
+
+    def ask(numbers: Annotated[Mapping[str, int], Inject("number")]):
+        return numbers
+
+    app = fresh_app()
+    app.register_dependency("ask", ask, lifetime="transient")
+    app.register_dependency("number", lambda: 1, multi=True)
+    with pytest.raises(GraphErrors, match='no member of "number" has a name'):
+        Container(app)
+    app.register_dependency("number", lambda: 1, multi="one")
+
+    with Container(app) as container, container.override({"number": []}):
+        assert container.get_nowait("ask") == {}
+
+
+def test_a_tuple_of_two_types_is_one_value():
+    """
+    A tuple whose members are told one by one is no collection of a multi key.
+    """
+    with pytest.raises(GraphErrors, match="is registered with multi=True"):
+        numbers(fresh_app(), tuple[int, int], one=1, two=2)
+
+
+def test_a_plain_mapping_of_what_is_multi():
+    """
+    A mapping of a multi key without a mark says how its members are asked for.
+    """
+
+    def ask(mailers: Mapping[str, Mailer]): ...
+
+    app = fresh_app()
+    app.register_dependency(Mailer, Mailer, multi="smtp")
+    app.register_dependency("ask", ask)
+
+    with pytest.raises(GraphErrors, match=r"Mailer is registered with multi=True: ask for Named\[Mailer\]"):
+        Container(app)
 
 
 @pytest.mark.parametrize("form", [list[Mailer], Sequence[Mailer], tuple[Mailer, ...], set[Mailer]])

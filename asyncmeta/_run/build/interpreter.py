@@ -102,7 +102,10 @@ def argument(ref: Ref, scope: ScopeState, temps: Sequence[Any]) -> Any:
     if how == MAKER:
         return factory_handle(scope, ref.node)
     if how == MANY:
-        return [argument(inner, scope, temps) for inner in ref.refs]
+        members = [argument(inner, scope, temps) for inner in ref.refs]
+        if ref.what is None:
+            return members
+        return tuple(members) if ref.what is tuple else dict(zip(ref.what, members, strict=True))
     assert node is not None
     if node.level == CONTAINER_LEVEL:
         return scope._singletons.value(node)
