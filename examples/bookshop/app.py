@@ -9,7 +9,7 @@ from .pages import Pages
 from .printing import Clerk, Printing
 from .rates import Rates, Supplying
 from .services import OrderDesk, Shelf
-from .settings import Settings, read_settings
+from .settings import Settings
 
 
 class Bookshop(
@@ -20,7 +20,7 @@ class Bookshop(
     InProcess,
     AsyncServiceBase,
     providers=[
-        {"provide": Settings, "use_factory": read_settings},
+        Settings,
         {"lifetime": "scoped", "providers": [Shelf, OrderDesk]},  # one of each for a request
         Rates,
         Pages,

@@ -14,11 +14,11 @@ from asyncmeta.integrations.taskiq import From, setup
 from .app import Bookshop
 from .chores import Chores
 from .printing import Clerk
-from .settings import read_settings
+from .settings import Settings
 
 #: Streams: what a worker that died had not done is told to another one, after a minute.
 broker = RedisStreamBroker(
-    read_settings().redis_url or "redis://127.0.0.1:6379/0",
+    Settings().redis_url or "redis://127.0.0.1:6379/0",
     queue_name="bookshop",
     idle_timeout=60_000,
     unacknowledged_lock_timeout=10,

@@ -435,7 +435,7 @@ async def test_the_rates_of_a_real_service(tmp_path):
         return {"rates": {"SEK": 10.0 if base == "EUR" else 1.0}}
 
     with serving(service) as server:
-        settings = Settings(f"sqlite:///{tmp_path / 'shop.sqlite3'}", rates_url=f"{server.address}/v1")
+        settings = Settings(database_url=f"sqlite:///{tmp_path / 'shop.sqlite3'}", rates_url=f"{server.address}/v1")
         async with Container(Bookshop, overrides={Settings: settings}) as container:
             rate = await (await container.get(Rates)).of("SEK")
 
@@ -474,7 +474,7 @@ async def test_a_cache_that_is_away_costs_health_and_nothing_else(database, unus
     """
     Without its redis the shop shows prices and takes orders, and its health tells.
     """
-    settings = Settings(f"sqlite:///{database}", redis_url=f"redis://127.0.0.1:{unused_tcp_port_factory()}")
+    settings = Settings(database_url=f"sqlite:///{database}", redis_url=f"redis://127.0.0.1:{unused_tcp_port_factory()}")
     async with client_of(make_app(Container(Bookshop, overrides={Settings: settings}))) as client:
         page, order, health = (
             await client.get("/?currency=USD"),
@@ -520,7 +520,7 @@ async def test_the_container_closes_with_the_application(container, database):
     """
     async with client_of(make_app(container)):
         engine = await container.get(AsyncEngine)
-    broken = Container(Bookshop, overrides={Settings: Settings(f"sqlite:///{database}/no/folder.sqlite3")})
+    broken = Container(Bookshop, overrides={Settings: Settings(database_url=f"sqlite:///{database}/no/folder.sqlite3")})
 
     assert container.closed
     assert engine.pool.checkedin() == 0
