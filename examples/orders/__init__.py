@@ -6,7 +6,7 @@ Orders from a file into a database, one transaction each.
 
 Read the rooms in this order: ``settings``, ``database``, ``repositories``,
 ``mail``, ``services``, ``app``. Only ``app`` and ``__main__`` know that there is
-a container; everything else says what it needs and awaits it.
+a container; the others are plain classes, and layers that say how things are opened.
 
 ``orders.csv`` is invented: some hundred good orders and a few bad ones.
 """

@@ -4,13 +4,17 @@ from typing import NamedTuple
 
 from asyncmeta import AsyncServiceBase, Container, StartReport
 
+from .database import Opening
 from .mail import LoggedMail, SpooledMail
 from .orders import Refused, Row, read_rows
+from .repositories import Keeping
 from .services import OrderDesk, Postman, Stored
 from .settings import Settings
 
+DESK = {"provide": OrderDesk, "lifetime": "scoped"}
 
-class OrdersApp(AsyncServiceBase, providers=[OrderDesk, Postman]):
+
+class OrdersApp(Opening, Keeping, AsyncServiceBase, providers=[DESK, Postman]):
     """
     What all environments share.
 

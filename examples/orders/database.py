@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from asyncmeta import inject_dependency
+from asyncmeta import AsyncServiceBase, inject_dependency
 
 from .settings import Settings
 
@@ -51,21 +51,23 @@ class Database:
                 raise
 
 
-# "inject" in the decorator's name means: this function makes what others may ask for.
-# What it makes is read from its annotation: whoever asks for Database gets what is yielded.
-@inject_dependency
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Open the file and make its tables; lives as long as the container."""
-    async with aiosqlite.connect(settings.database, isolation_level=None) as connection:
-        connection.row_factory = sqlite3.Row
-        await connection.execute("PRAGMA foreign_keys = ON")
-        await connection.executescript(SCHEMA)
-        yield Database(connection)
+class Opening(AsyncServiceBase):
+    """The layer of the database."""
 
+    # "inject" in the decorator's name means: this function makes what others may ask for.
+    # What it makes is read from its annotation: whoever asks for Database gets what is yielded.
+    @inject_dependency
+    async def open_database(self, settings: Settings) -> AsyncIterator[Database]:
+        """Open the file and make its tables; lives as long as the container."""
+        async with aiosqlite.connect(settings.database, isolation_level=None) as connection:
+            connection.row_factory = sqlite3.Row
+            await connection.execute("PRAGMA foreign_keys = ON")
+            await connection.executescript(SCHEMA)
+            yield Database(connection)
 
-# The exception that ends a scope is thrown in at the yield: that is what rolls back.
-@inject_dependency(lifetime="scoped")
-async def open_session(database: Database) -> AsyncIterator[Session]:
-    """Begin a transaction; all repositories of one scope write in it."""
-    async with database.transaction() as session:
-        yield session
+    # The exception that ends a scope is thrown in at the yield: that is what rolls back.
+    @inject_dependency(lifetime="scoped")
+    async def open_session(self, database: Database) -> AsyncIterator[Session]:
+        """Begin a transaction; all repositories of one scope write in it."""
+        async with database.transaction() as session:
+            yield session

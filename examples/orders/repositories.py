@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, inject_dependency
+from asyncmeta import AsyncServiceBase, inject_dependency
 
 from .database import Database, Session
 from .mail import Mail
@@ -21,18 +21,11 @@ class Catalogue(dict[str, Product]):
     """All products by their code."""
 
 
-@inject_dependency
-async def load_catalogue(database: Database) -> Catalogue:
-    """Read the products once; prices do not change while the program runs."""
-    async with database.transaction() as session:
-        rows = await session.fetch("SELECT code, name, price FROM products")
-    return Catalogue({row["code"]: Product(row["code"], row["name"], row["price"]) for row in rows})
-
-
-class Repository(AsyncServiceBase, lifetime="scoped"):
+class Repository:
     """Made anew in each scope; all of one scope are given the same session."""
 
-    session = AsyncDependencyDescriptor(Session)
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
 
 class Orders(Repository):
@@ -40,7 +33,7 @@ class Orders(Repository):
 
     async def add(self, order: Order, total: int) -> None:
         """Write *order* down; an order number is taken once."""
-        session = await self.session
+        session = self._session
         added = await session.execute(
             "INSERT INTO orders (number, customer, product, quantity, total, placed)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
@@ -60,7 +53,7 @@ class Stock(Repository):
 
     async def take(self, code: str, quantity: int) -> None:
         """Take *quantity* pieces off the shelf, or none and raise Refused."""
-        session = await self.session
+        session = self._session
         taken = await session.execute(
             "UPDATE products SET stock = stock - ? WHERE code = ? AND stock >= ?", quantity, code, quantity
         )
@@ -74,7 +67,7 @@ class Outbox(Repository):
 
     async def add(self, number: str, recipient: str, subject: str, body: str) -> None:
         """Put a mail about the order *number* into the box."""
-        session = await self.session
+        session = self._session
         await session.execute(
             "INSERT INTO mails (number, recipient, subject, body) VALUES (?, ?, ?, ?)",
             number,
@@ -85,10 +78,21 @@ class Outbox(Repository):
 
     async def take(self) -> Mail | None:
         """Take the oldest mail that was not sent; it is back in the box if the scope fails."""
-        session = await self.session
+        session = self._session
         rows = await session.fetch("SELECT * FROM mails WHERE sent = 0 ORDER BY id LIMIT 1")
         if not rows:
             return None
         (row,) = rows
         await session.execute("UPDATE mails SET sent = 1 WHERE id = ?", row["id"])
         return Mail(row["id"], row["recipient"], row["subject"], row["body"])
+
+
+class Keeping(AsyncServiceBase, providers=[{"lifetime": "scoped", "providers": [Orders, Stock, Outbox]}]):
+    """The layer of what is kept."""
+
+    @inject_dependency
+    async def load_catalogue(self, database: Database) -> Catalogue:
+        """Read the products once; prices do not change while the program runs."""
+        async with database.transaction() as session:
+            rows = await session.fetch("SELECT code, name, price FROM products")
+        return Catalogue({row["code"]: Product(row["code"], row["name"], row["price"]) for row in rows})

@@ -16,14 +16,14 @@ class Stored(NamedTuple):
     total: int  #: cents
 
 
-class OrderDesk(AsyncServiceBase, lifetime="scoped"):
+class OrderDesk:
     """Takes one order, wholly or not at all."""
 
-    # Awaited where they are used: `await self.stock` is a Stock, for checkers too.
-    catalogue = AsyncDependencyDescriptor(Catalogue)
-    orders = AsyncDependencyDescriptor(Orders)
-    stock = AsyncDependencyDescriptor(Stock)
-    outbox = AsyncDependencyDescriptor(Outbox)
+    def __init__(self, catalogue: Catalogue, orders: Orders, stock: Stock, outbox: Outbox) -> None:
+        self._catalogue = catalogue
+        self._orders = orders
+        self._stock = stock
+        self._outbox = outbox
 
     async def take(self, row: Row) -> Stored:
         """
@@ -34,13 +34,13 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
                 when the exception leaves the scope, so leave it to do so.
         """
         order = parse(row)
-        product = (await self.catalogue).get(order.product)
+        product = self._catalogue.get(order.product)
         if product is None:
             raise Refused("unknown product", f"{shown(order.product)} is not in the catalogue")
         total = order.quantity * product.price
-        await (await self.orders).add(order, total)
-        await (await self.stock).take(product.code, order.quantity)
-        await (await self.outbox).add(
+        await self._orders.add(order, total)
+        await self._stock.take(product.code, order.quantity)
+        await self._outbox.add(
             order.number,
             order.customer,
             f"Your order {order.number}",
@@ -52,12 +52,15 @@ class OrderDesk(AsyncServiceBase, lifetime="scoped"):
 class Postman(AsyncServiceBase, lifetime="scoped"):
     """Sends one mail of the outbox."""
 
-    outbox = AsyncDependencyDescriptor(Outbox)
+    # Awaited where it is used, `await self.mailer` is a Mailer, for checkers too: most often there is no mail.
     mailer = AsyncDependencyDescriptor(Mailer)
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
 
     async def send_next(self) -> bool:
         """Send the oldest mail; return whether there was one. A mail that fails stays."""
-        mail = await (await self.outbox).take()
+        mail = await self._outbox.take()
         if mail is None:
             return False
         await (await self.mailer).send(mail)
