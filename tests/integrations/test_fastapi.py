@@ -19,8 +19,9 @@ from fastapi.middleware import Middleware  # noqa: E402
 from fastapi.requests import HTTPConnection  # noqa: E402
 from fastapi.responses import StreamingResponse  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
-from helpers import Journal, fresh_app  # noqa: E402
+from helpers import Journal, fresh_app, guarded  # noqa: E402
 from starlette.middleware.base import BaseHTTPMiddleware  # noqa: E402
+from starlette.middleware.gzip import GZipMiddleware  # noqa: E402
 from starlette.requests import ClientDisconnect  # noqa: E402
 
 import asyncmeta  # noqa: E402
@@ -755,6 +756,89 @@ def test_a_generator_of_the_route_class_of_a_container_keeps_its_session(app_of_
         assert client.get("/").text.split() == ["0", "1", "2"]
 
     assert journal == ["+database", "+session", "item 0", "item 1", "item 2", "commit", "-database"]
+
+
+class Passing:
+    """Middleware of ASGI's own kind that hands everything on, in a task of its own."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, connection, receive, send):
+        await asyncio.create_task(self.app(connection, receive, send))
+
+
+async def hand_on(request, call_next):
+    return await call_next(request)
+
+
+async def swallow(request, call_next):
+    """Complete whatever response there is, as if nothing had happened."""
+    response = await call_next(request)
+    inner = response.body_iterator
+
+    async def parts():
+        with contextlib.suppress(Exception):
+            async for part in inner:
+                yield part
+
+    response.body_iterator = parts()
+    return response
+
+
+BETWEEN = {
+    "nothing": [],
+    "dispatch": [Middleware(BaseHTTPMiddleware, dispatch=hand_on)],
+    "two": [Middleware(BaseHTTPMiddleware, dispatch=hand_on), Middleware(BaseHTTPMiddleware, dispatch=hand_on)],
+    "swallowing": [Middleware(BaseHTTPMiddleware, dispatch=swallow)],
+    "gzip": [Middleware(GZipMiddleware, minimum_size=1)],
+    "a task": [Middleware(Passing)],
+}
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+@pytest.mark.parametrize("between", BETWEEN)
+@guarded
+async def test_a_stream_whose_client_leaves_rolls_back_whatever_stands_between(spec_version, between, services, journal):
+    """
+    The server says that the client is gone, or cannot send: the session has failed, also where middleware hides that.
+    """
+    container = Container(services)
+    app = FastAPI(middleware=[Middleware(ContainerMiddleware, container=container), *BETWEEN[between]])
+
+    @app.get("/")
+    async def endless(session: From[Session]):
+        async def rows():
+            for _ in range(1000):
+                yield b"row" * 1000
+                await asyncio.sleep(0)
+
+        return StreamingResponse(rows())
+
+    gone = asyncio.Event()
+    request = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        if request:
+            return request.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            gone.set()
+            if spec_version == "2.4":
+                raise OSError("the connection is lost")
+
+    headers = [(b"accept-encoding", b"gzip")]
+    connection = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""}
+    async with container:
+        with contextlib.suppress(Exception):
+            await app({**connection, "asgi": {"spec_version": spec_version}}, receive, send)
+        seen = list(journal)
+
+    assert seen[:2] == ["+database", "+session"]
+    assert len(seen) == 3 and seen[2].startswith("rollback")
 
 
 @pytest.mark.skipif(not WITH_STREAMS, reason="this FastAPI knows no handlers that are generators")
