@@ -45,6 +45,9 @@ DEEPEST: Final = 32
 
 _VARIABLES = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
 
+#: The star before a TypeVarTuple is typing's, also where typing_extensions has one of its own (CPython 3.11).
+_UNPACKS = (typing.Unpack, te.Unpack)
+
 
 def variables_of(form: Any) -> tuple[Any, ...]:
     """Return the type variables that stand in *form*, or that a generic class leaves open."""
@@ -207,7 +210,7 @@ def _tuple_of(pattern: Any) -> Any:
     """Return the TypeVarTuple that *pattern* stands for, None for other patterns."""
     if isinstance(pattern, typing.TypeVarTuple):
         return pattern
-    inner = typing.get_args(pattern) if typing.get_origin(pattern) is te.Unpack else ()
+    inner = typing.get_args(pattern) if typing.get_origin(pattern) in _UNPACKS else ()
     return inner[0] if inner and isinstance(inner[0], typing.TypeVarTuple) else None
 
 
