@@ -13,8 +13,8 @@ __all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
 
 #: The integrations that know applications; they are called as the packages that these are of.
 _PACKAGES: Final = frozenset({
-    "aiogram", "aiohttp", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "litestar", "mcp", "quart",
-    "sanic", "starlette", "strawberry", "typer",
+    "aiogram", "aiohttp", "blacksheep", "click", "django", "fastapi", "fastmcp", "faststream", "flask", "grpc", "litestar", "mcp",
+    "quart", "sanic", "starlette", "strawberry", "typer",
 })  # fmt: skip
 
 
@@ -22,10 +22,13 @@ def integration_of(app: Any) -> Any:
     """Return the integration for *app*, by the package that its class, or a base of that, is of; None where there is none."""
     for kind in type(app).__mro__:
         package = str(kind.__module__)
-        name = "asgi" if package.startswith("asyncmeta.integrations.") else package.partition(".")[0]
-        if name == "asgi" or name in _PACKAGES:
-            found = import_module(f".{name}", __package__)
-            return found if hasattr(found, "handlers_of") else None
+        name = package.partition(".")[0]
+        if package.startswith("asyncmeta.integrations."):  # what wraps an application
+            name = "grpc" if package.endswith(".grpc") else "asgi"
+        elif name not in _PACKAGES:
+            continue
+        found = import_module(f".{name}", __package__)
+        return found if hasattr(found, "handlers_of") else None
     return None
 
 

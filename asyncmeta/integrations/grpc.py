@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableSequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, MutableSequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Final, overload
 
 import grpc
 
 from .. import Container, From, Scope, ScopeError, injected as inject
+from ._applications import check_application
+from ._handlers import Handler, handler as _handler
 
 __all__ = ["CallFailed", "ContainerInterceptor", "From", "container_of", "inject", "setup"]
+
+#: What to do where nobody fills a mark.
+CURE: Final = "put @inject of asyncmeta.integrations.grpc, or @injected, around it"
+
+_KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 Behavior = Callable[[Any, Any], Any]  #: what a handler does: (request or its iterator, context) -> response or its iterator
 
@@ -28,36 +35,109 @@ class CallFailed(Exception):
         return f"the handler set the status {getattr(self.code, 'name', self.code)}"
 
 
-def setup(app: MutableSequence[Any], container: Container, *, level: str | None = None) -> MutableSequence[Any]:
+@overload
+def setup(app: grpc.aio.Server, container: Container, *, level: str | None = None) -> grpc.aio.Server: ...
+@overload
+def setup(app: MutableSequence[Any], container: Container, *, level: str | None = None) -> MutableSequence[Any]: ...
+def setup(app: Any, container: Container, *, level: str | None = None) -> Any:
     """
-    Let *container* give each call a scope: ``grpc.aio.server(interceptors=setup([], container))``.
+    Let *container* give each call a scope: ``server = setup(grpc.aio.server(), container)``.
 
-    grpc takes interceptors only when a server is made; so this takes those, puts one around them, and returns them.  The
-    container is yours to open, before the server starts, and to close, after it has stopped.
+    The server that it returns takes the handlers, and checks what they ask for when it starts: all problems at once.
+    Interceptors lie outside of the scopes.  Where they shall lie inside, give it those, before the server is made, and nothing
+    is checked: ``grpc.aio.server(interceptors=setup([...], container))``.
+
+    The container is yours to open, before the server starts, and to close, after it has stopped.
 
     Args:
-        app: The interceptors of the server.
+        app: The server, before it has handlers; or its interceptors.
         container: The container.
         level: The level of a call's scope; the innermost if not given.
+
+    Returns:
+        A server in the place of *app*, or the interceptors with one more.
     """
-    app.insert(0, ContainerInterceptor(container, level=level))
+    interceptor = ContainerInterceptor(container, level=level)
+    if isinstance(app, grpc.aio.Server):
+        return _Served(app, interceptor)
+    app.insert(0, interceptor)
     return app
 
 
-def container_of(app: Iterable[Any]) -> Container:
+def container_of(app: Any) -> Container:
     """
     Return the container that serves calls.
 
     Args:
-        app: The interceptors of the server.
+        app: The server that `setup` has returned, or the interceptors of one.
 
     Raises:
-        ScopeError: None of them has one.
+        ScopeError: There is none.
     """
+    if isinstance(app, grpc.aio.Server):
+        if isinstance(app, _Served):
+            return app.interceptor.container
+        raise ScopeError("this server has no container: server = setup(server, container) gives it one")
     for one in app:
         if isinstance(one, ContainerInterceptor):
             return one.container
     raise ScopeError("none of these interceptors has a container: setup(interceptors, container)")
+
+
+def handlers_of(app: Any) -> Iterator[Handler]:
+    """Yield the methods of the services of a server that `setup` has returned."""
+    for called, method in getattr(app, "methods", {}).items():
+        yield _handler(next(filter(None, (getattr(method, kind) for kind in _KINDS))), called)
+
+
+class _Served(grpc.aio.Server):
+    """A server whose handlers run in scopes and are known: hands everything on to the one below."""
+
+    def __init__(self, below: grpc.aio.Server, interceptor: ContainerInterceptor) -> None:
+        self._below = below
+        self.interceptor = interceptor
+        self.methods: dict[str, Any] = {}  #: the handler of each method, as it was added
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[Any]) -> None:
+        added = list(generic_rpc_handlers)
+        for one in added:
+            for name, method in getattr(one, "_method_handlers", {}).items():  # grpc's own; another one tells no names
+                self.methods.setdefault(name, method)
+        self._below.add_generic_rpc_handlers(tuple(_Generic(one, self.interceptor) for one in added))
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        self.methods.update({f"/{service_name}/{name}": method for name, method in method_handlers.items()})
+        below: Any = self._below
+        below.add_registered_method_handlers(
+            service_name, {name: self.interceptor.scoped(method) for name, method in method_handlers.items()}
+        )
+
+    async def start(self) -> None:
+        check_application(self, self.interceptor.container)
+        await self._below.start()
+
+    def add_insecure_port(self, address: str) -> int:
+        return self._below.add_insecure_port(address)
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
+        return self._below.add_secure_port(address, server_credentials)
+
+    async def stop(self, grace: float | None) -> None:
+        await self._below.stop(grace)
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        return await self._below.wait_for_termination(timeout)
+
+
+class _Generic(grpc.GenericRpcHandler):
+    """Finds the handlers that another one finds, each in its scope."""
+
+    def __init__(self, below: Any, interceptor: ContainerInterceptor) -> None:
+        self._below, self._interceptor = below, interceptor
+
+    def service(self, handler_call_details: Any) -> Any:
+        found = self._below.service(handler_call_details)
+        return None if found is None else self._interceptor.scoped(found)
 
 
 def _failure_of(code: Any) -> CallFailed | None:
@@ -116,8 +196,10 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Return the handler of a method, in its scope."""
         handler: Any = await continuation(handler_call_details)
-        if handler is None:
-            return handler
+        return None if handler is None else self.scoped(handler)
+
+    def scoped(self, handler: Any) -> Any:
+        """Return a method's handler, in its scope."""
         if handler.request_streaming:
             if handler.response_streaming:
                 make, behavior = grpc.stream_stream_rpc_method_handler, self._streaming(handler.stream_stream)

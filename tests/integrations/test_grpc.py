@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from helpers import fresh_app, guarded, leaves
 
-from asyncmeta import Container, From, Scope, injected
+from asyncmeta import Container, From, Scope, ScopeError, injected
 
 from .shops import Pool, Session, shop, sync_shop
 
@@ -16,7 +16,7 @@ pytest.importorskip("grpc", reason="needs grpcio")
 
 import grpc
 
-from asyncmeta.integrations.grpc import CallFailed, ContainerInterceptor
+from asyncmeta.integrations.grpc import CallFailed, ContainerInterceptor, container_of, inject, setup
 
 HANDLERS = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
@@ -651,3 +651,63 @@ async def test_the_level_of_a_call():
         assert await called("stream_stream", method) == [b"aSession", b"bSession"]
 
     assert journal == ["+pool", *["begin", "commit"] * 2, "-pool"]
+
+
+# --- a server that is given its container ----------------------------------------------------------------
+
+
+class Noting(grpc.aio.ServerInterceptor):
+    """Stands outside of the scopes."""
+
+    def __init__(self, journal):
+        self.journal = journal
+
+    async def intercept_service(self, continuation, details):
+        self.journal.append(details.method)
+        return await continuation(details)
+
+
+@pytest.mark.parametrize("registered", [False, True], ids=["generic", "registered"])
+@pytest.mark.parametrize("kind", HANDLERS)
+@guarded
+async def test_a_server_that_is_given_its_container(kind, registered):
+    """
+    `setup(server, container)` gives a server whose handlers of all kinds run in scopes, however they are added.
+    """
+    app, journal = shop()
+
+    class Orders:
+        @inject
+        async def one(self, request, context, session: From[Session]):
+            return name_of(session)
+
+        @inject
+        async def many(self, request, context, session: From[Session]):
+            yield name_of(session)
+
+    async with Container(app) as container:
+        server = setup(grpc.aio.server(interceptors=[Noting(journal)]), container)
+        assert container_of(server) is container
+        method = HANDLERS[kind](Orders().many if kind.endswith("stream") else Orders().one)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop", {"Do": method}),))
+        if registered:
+            if not hasattr(grpc.aio.Server, "add_registered_method_handlers"):
+                pytest.skip("this grpc registers no methods")
+            server.add_registered_method_handlers("shop", {"Do": method})
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert await called(kind, getattr(channel, kind)("/shop/Do")) == [b"Session"]
+        await server.stop(None)
+        assert not await server.wait_for_termination(1)  # no time is over
+
+    assert journal == ["/shop/Do", "+pool", "begin", "commit", "-pool"]
+
+
+@guarded
+async def test_a_server_without_a_container():
+    """
+    A server that nobody gave a container is told how to get one.
+    """
+    with pytest.raises(ScopeError, match=r"server = setup\(server, container\)"):
+        container_of(grpc.aio.server())

@@ -379,6 +379,33 @@ def faststream(container, mark, inject):
     asyncio.run(start())
 
 
+def grpc_server(container, mark, inject):
+    import grpc
+
+    class Orders:
+        @inject
+        async def show_rates(self, request, context, rates: mark[Rates]): ...
+
+        @inject
+        async def list_users(self, request, context, users: mark[Users]):
+            yield b""
+
+    async def start():
+        server, orders = integration("grpc").setup(grpc.aio.server(), container), Orders()
+        methods = {
+            "Rates": grpc.unary_unary_rpc_method_handler(orders.show_rates),
+            "Users": grpc.unary_stream_rpc_method_handler(orders.list_users),
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop", methods)])
+        server.add_insecure_port("127.0.0.1:0")
+        try:
+            await server.start()
+        finally:
+            await server.stop(None)
+
+    asyncio.run(start())
+
+
 def aiogram(container, mark, inject):
     from aiogram import Dispatcher, Router
 
@@ -440,6 +467,7 @@ def strawberry_schema(container, mark, inject):
 STARTS = [
     fastapi, fastapi_dependencies, fastapi_mounted, starlette, starlette_wrapped, litestar, litestar_setup, quart, flask, aiohttp,
     blacksheep, sanic, django, mcp, fastmcp, faststream, faststream_own, strawberry_schema, aiogram,
+    grpc_server,
 ]  # fmt: skip
 
 

@@ -825,6 +825,17 @@ MAKES = {
         app = setup(Sanic(f"shop{id(container)}", configure_logging=False), container)
         app.get("/rates")(show_rates); app.get("/users")(list_users)
     """,
+    "grpc": """
+        import asyncio
+        import grpc
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)  # grpc wants one where a server is made
+        app = setup(grpc.aio.server(), container)
+        asyncio.set_event_loop(None)
+        loop.close()
+        handlers = {one.__name__: grpc.unary_unary_rpc_method_handler(one) for one in (show_rates, list_users)}
+        app.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop", handlers)])
+    """,
     "typer": """
         import typer
         app = setup(typer.Typer(), container)
