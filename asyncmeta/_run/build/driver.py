@@ -39,6 +39,7 @@ class Driver:
     __slots__ = (
         "again",
         "asked",
+        "behind",
         "claimed",
         "ended",
         "future",
@@ -70,6 +71,7 @@ class Driver:
         self.units: dict[Node, Unit] = {}  #: how each is made
         self.ready: deque[Node] = deque()
         self.joined: dict[Flight, None] = {}  #: builds this waits for
+        self.behind: dict[Flight, list[Node]] = {}  #: what takes the value of a build that was begun for another node
         self.ended: deque[Flight] = deque()
         self.again = threading.Event()
         self.loop = get_running_loop()
@@ -92,7 +94,8 @@ class Driver:
                 continue
             missing = 0
             unit = self.units[node] = node.unit or unit_of(graph, node)
-            for other in unit.shared:
+            follows = node in (singletons if alone else singletons.owner_of(node)).follows
+            for other in () if follows else unit.shared:
                 if other.level != CONTAINER_LEVEL or other.kind == CONTAINER or other is node or other in built:
                     continue
                 if alone or not singletons.has(other):
@@ -132,6 +135,9 @@ class Driver:
             if self.wait is not None:
                 self.wait.targets.pop(flight, None)
             assert flight.outcome is not None
+            self.ready.extend(self.behind.pop(flight, ()))
+            if flight.node not in self.units:
+                continue  # asked for by nobody here: what follows it looks for itself what came of it
             if self.singletons.has(flight.node):
                 self.came(flight.node)
                 if self.on_built is not None:
@@ -192,6 +198,16 @@ class Driver:
         if owner.origin.loop is not self.loop:
             owner.check_loop(self.loop, node)
         with LOCK:
+            if node in owner.follows:
+                ahead = owner.ahead_of(node)
+                if ahead is not None:
+                    self.behind.setdefault(ahead, []).append(node)
+                    self.join(ahead)
+                    return None
+                if node not in owner.built:  # that came to nothing: what serves the key now is built, with what it needs
+                    del self.open[node]
+                    self._walk([node])
+                    return None
             if node in owner.built:
                 self.came(node)
                 return None

@@ -179,6 +179,7 @@ class Container(Scope):
         singletons.turn(OPEN)
         singletons.built.clear()
         singletons.flights.clear()
+        singletons.follows.clear()
         self._finalizers = self._waiters = None
         self._in_flight = 0
         self._inner.clear()

@@ -16,7 +16,8 @@ from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
 from .lock import LOCK
 from .singletons import OPEN, Singletons
-from .slots import UNSET, RootFunction, RootNowait, ScopeState
+from .slots import FLIGHT, UNSET, RootFunction, RootNowait, ScopeState
+from .waiting import Outcome
 
 __all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
 
@@ -39,6 +40,25 @@ class Subscriber(Protocol):
 
     def give_back(self) -> None:
         """None is any more."""
+
+
+def _follow(scope: ScopeState, old: int, new: int) -> None:
+    """Let the slot *new* hold what *old* comes to hold, which is being built.  The lock is held."""
+    scope._values[new] = FLIGHT
+
+    def told(outcome: Outcome) -> None:
+        with LOCK:
+            if scope._values[old] is FLIGHT:  # that came to nothing, and somebody has begun again
+                _follow(scope, old, new)
+                return
+            scope._values[new] = scope._values[old]
+            waiting = scope._waiters.pop(new, None) if scope._waiters else None
+        for one in waiting or ():
+            one(outcome)
+
+    if scope._waiters is None:
+        scope._waiters = {}
+    scope._waiters.setdefault(old, []).append(told)
 
 
 class RootTable:
@@ -190,16 +210,19 @@ class RootTable:
         return root
 
     def _catch_up(self) -> None:
-        """What is built stays what it is, under whatever serves its key now.  The lock is held."""
+        """What is built, or being built, stays what it is, under whatever serves its key now.  The lock is held."""
         if self.below is not None:
             self.below._catch_up()
-        moved, built = self.singletons.graph.moved, self.singletons.built
+        singletons = self.singletons
+        moved, built = singletons.graph.moved, singletons.built
         if self.moves == len(moved):
             return
         for key, old, new in moved[self.moves :]:
             if old not in built:
-                continue
-            if new is None:
+                first = singletons.follows.get(old, old)
+                if new is not None and first in singletons.flights:
+                    singletons.follows[new] = first
+            elif new is None:
                 self.pins[key] = old
             elif new not in built:
                 built[new] = built[old]
@@ -223,7 +246,10 @@ class RootTable:
                 values.extend([UNSET] * (graph.slots[level] - len(values)))
                 for _, old, new in graph.moved[since:]:
                     if new is not None and old.level == level and values[new.slot] is UNSET:
-                        values[new.slot] = values[old.slot]
+                        if values[old.slot] is FLIGHT:
+                            _follow(scope, old.slot, new.slot)
+                        else:
+                            values[new.slot] = values[old.slot]
                 if not scope._by_threads:
                     scope._roots = self.tables[level]
                 scope = scope._parent

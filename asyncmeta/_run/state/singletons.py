@@ -72,6 +72,7 @@ class Singletons:
         "built",
         "era",
         "flights",
+        "follows",
         "forked_from",
         "graph",
         "hands",
@@ -109,6 +110,8 @@ class Singletons:
         self.origin: Singletons = below.origin if below is not None and overlaid else self  #: whose loop counts
         self.built: dict[Node, Any] = {}
         self.flights: dict[Node, Flight] = {}  #: what is being built
+        #: what serves a key now -> what is being built, and was to serve it: that stays, as what is built does
+        self.follows: dict[Node, Node] = {}
         self.tasks: set[asyncio.Task[Any]] = set()  #: builds in flight
         self.owner_tasks: set[asyncio.Task[Any]] = set()  #: wait to leave what they have entered
         self.loop: asyncio.AbstractEventLoop | None = None  #: the one that may build; of an overlay see `origin`
@@ -153,6 +156,17 @@ class Singletons:
         if self.below is None or self.graph.owns(node):
             return self
         return self.below.owner_of(node)
+
+    def ahead_of(self, node: Node) -> Flight | None:
+        """Return the build that gives *node* its value, where that follows another one; else see to its own.  The lock is held."""
+        first = self.follows[node]
+        flight = self.flights.get(first)
+        if first not in self.built and flight is not None and not (flight.done or (flight.loop and flight.loop.is_closed())):
+            return flight
+        del self.follows[node]
+        if first in self.built:
+            self.built.setdefault(node, self.built[first])
+        return None
 
     def unit(self, node: Node) -> Unit:
         """Return what makes a container value."""
