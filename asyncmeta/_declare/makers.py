@@ -9,7 +9,7 @@ import inspect
 import types
 import typing
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from .._compat import annotations_of, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
@@ -21,10 +21,11 @@ from .forms import is_alias, is_union, normal
 from .keys import MISSING, Factory, Lazy, Token, plain_of, read
 from .texts import Evaluator, evaluator_of_module
 
-__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
+__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
 # Kinds of factories.
 VALUE = "value"  #: no call: the value itself
+GIVEN: Final = object()  #: stands for a value that each container brings along: a graph may be of many
 SYNC = "sync"  #: a class, or a function that returns the value
 ASYNC = "async"
 GENERATOR = "generator"  #: yields the value once; what follows is its finalizer

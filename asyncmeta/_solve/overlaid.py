@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Hashable, Iterable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
+from .._declare.makers import GIVEN, VALUE, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from ..errors import GraphError
@@ -15,7 +17,7 @@ from .generics import Binding, names_of
 from .graph import Graph
 from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Edge, Node
 
-__all__ = ["OverlaidGraph"]
+__all__ = ["OverlaidGraph", "graph_of_many"]
 
 
 class OverlaidGraph(Graph):
@@ -37,6 +39,7 @@ class OverlaidGraph(Graph):
         """
         self.below = below
         self.views = views
+        self.shape: tuple[Any, ...] = ()  #: what those have in common that it is for; see `graph_of_many`
         self.keys = frozenset(overrides.entries)
         self.new = new
         self._affected: dict[Node, None] = {}
@@ -128,14 +131,22 @@ class OverlaidGraph(Graph):
     def expand(self, node: Node) -> tuple[Edge, ...]:
         return super().expand(node) if self.owns(node) else self.below.expand(node)
 
+    def given_nodes(self) -> list[Node]:
+        """Return the nodes of what is overridden by values that each container brings along, in their order."""
+        rank = len(self.layers) - 1
+        return [self.node(registration, None, rank) for registration in self.overrides() if registration.maker.call is GIVEN]
+
     # --- what is affected ---
 
     def check_overrides(self) -> list[GraphError]:
         """
         Check what is overridden, and those who stand on it as far as they may no longer fit.
 
-        The others fit as they did before, and are looked at when something asks for them.
+        The others fit as they did before, and are looked at when something asks for them.  What was found to fit does so
+        until something is registered.
         """
+        if self.kept.get("fits") is self.roots:
+            return []
         rank = len(self.layers) - 1
         overriding = [self.node(registration, None, rank) for registration in self.overrides()]
         errors = check_nodes(self, overriding)
@@ -146,6 +157,8 @@ class OverlaidGraph(Graph):
                 if one.rank >= 0 and one.kind not in (CONTEXT, CONTAINER, SCOPE)
             ]
             errors = check_nodes(self, (*overriding, *users))
+        if not errors:
+            self.kept["fits"] = self.roots
         return errors
 
     def _may_harm(self, overriding: list[Node]) -> bool:
@@ -216,6 +229,34 @@ class OverlaidGraph(Graph):
             return False
         asks = (parameter.ask for parameter in self.below._parameters(node))
         return any(ask is not None and not self.keys.isdisjoint((ask.inner or ask).keys) for ask in asks)
+
+
+def graph_of_many(below: Graph, overrides: Registry, *, new: bool) -> tuple[OverlaidGraph, list[Any]]:
+    """
+    Return the graph of an overlay that is seen by its handle, and the values that it brings along.
+
+    One graph is for all overlays of one place that override the same keys by values, as of tenants: what was found out for
+    one, and the code for it, serves the others.
+    """
+    values: list[Any] = []
+    for entry in overrides.entries.values():
+        if not isinstance(entry, Registration) or entry.maker.kind != VALUE or len(entry.keys) > 1:
+            return OverlaidGraph(below, overrides, new=new, views=False), []
+        values.append(entry.maker.call)
+    place = overrides.place
+    shape = (new, place.file, place.line, place.module, *overrides.entries)
+    # By the hash: the keys themselves are held by the graph alone, and go with it.
+    known: WeakValueDictionary[int, OverlaidGraph] = below.kept.setdefault("overlays", WeakValueDictionary())
+    graph = known.get(hash(shape))
+    if graph is None or graph.shape != shape:
+        layer = Registry(None, place=place)
+        for key, entry in overrides.entries.items():
+            assert isinstance(entry, Registration)
+            layer.add(Registration(key, value_maker(GIVEN), entry.lifetime, entry.place, options=entry.options), replace=True)
+        graph = known[hash(shape)] = OverlaidGraph(below, layer, new=new, views=False)
+        graph.shape = shape
+    graph.refresh()
+    return graph, values
 
 
 class _Sound(set[Node]):

@@ -1,9 +1,12 @@
 """Overlays that live long, as of tenants: their requests are as quick as the container's, and nothing is told by stale code."""
 
 import asyncio
+import gc
 import sys
+import types
 import weakref
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from helpers import collected
@@ -13,10 +16,14 @@ from asyncmeta import (
     AsyncServiceBase,
     ClosedError,
     Container,
+    Factory,
     From,
+    Lazy,
+    MissingDependencyError,
     Scope,
     inject_dependency,
 )
+from asyncmeta._run.compiled import in_flight, load
 
 
 class Name(str):
@@ -337,3 +344,151 @@ async def test_nothing_of_a_tenant_stays(app):
         collected()
 
         assert [one() for one in gone] == [None, None, None]
+
+
+# --- many of one shape -----------------------------------------------------------------------------
+
+
+def tenant_of(container, name, **more):
+    """Return an overlay of *container*, as programs open them: at one place, with a name of its own."""
+    return container.overlay({Name: Name(name)}, **more)
+
+
+async def test_many_tenants_have_one_code(app, monkeypatch):
+    """
+    Overlays of the same keys are served by what was found out for the first: nothing is compiled a second time.
+    """
+    compiled = []
+
+    def counted(*arguments):
+        compiled.append(arguments[1])
+        return compile(*arguments)
+
+    async def handle(handler: From[Handler]):
+        return handler.name
+
+    monkeypatch.setattr(load, "compile", counted, raising=False)
+    async with Container(app) as container, AsyncExitStack() as stack:
+        counts = []
+        for number in range(20):
+            tenant = await stack.enter_async_context(tenant_of(container, f"tenant {number}"))
+            filled = tenant.inject(handle)
+            for _ in range(3):
+                assert {(await way(tenant)).name for way in WAYS} == {await filled()} == {f"tenant {number}"}
+            counts.append(len(compiled))
+
+        assert counts[0] > 0
+        assert counts[-1] == counts[0]
+
+
+async def test_tenants_of_one_shape_have_values_of_their_own(app):
+    """
+    What an overlay brings along is given by itself, by handles and to what stands on it, and is that of no other one.
+    """
+
+    class Holder:
+        def __init__(self, name: Name, again: Factory[Name], late: Lazy[Name]):
+            self.name, self.again, self.late = name, again, late
+
+    app.register_dependency(Holder, Holder)
+    async with Container(app) as container, AsyncExitStack() as stack:
+        tenants = [await stack.enter_async_context(tenant_of(container, name)) for name in ("ada", "bob")]
+        found = []
+        for tenant in (*tenants, *tenants):
+            holder = await tenant.get(Holder)
+            found.append({holder.name, await holder.again(), await holder.late, await tenant.get(Name), tenant.get_nowait(Name)})
+
+        assert found == [{"ada"}, {"bob"}] * 2
+
+
+async def test_a_tenant_has_its_value_again_when_it_is_entered_again(app):
+    """
+    An overlay that is closed and entered again brings the same value along.
+    """
+    async with Container(app) as container, tenant_of(container, "ada") as ada:
+        await ada.aclose()
+        with pytest.raises(ClosedError):
+            await ada.get(Name)
+        async with ada:
+            assert await ada.get(Name) == "ada"
+            assert [(await way(ada)).name for way in WAYS] == ["ada"] * 3
+
+
+async def test_what_no_longer_fits_is_told_to_each_tenant(app):
+    """
+    A registration that comes between two overlays of one shape is checked for the second.
+    """
+    async with Container(app, check=False) as container, tenant_of(container, "ada") as ada:
+        assert (await by_request(ada)).name == "ada"
+
+        class Wrong:
+            def __init__(self, name: Name, nothing: bytes):
+                pass
+
+        app.register_dependency(Wrong, Wrong)
+        for _ in range(2):
+            with pytest.raises(MissingDependencyError):
+                async with tenant_of(container, "bob") as bob:
+                    await bob.get(Wrong)
+        with pytest.raises(MissingDependencyError):
+            await ada.get(Wrong)
+
+
+async def test_new_keys_are_for_those_who_say_so(app):
+    """
+    An overlay at the same place that says new=True is another one than one that does not.
+    """
+
+    def opened(container, **more):
+        return container.overlay({"motto": "per aspera"}, **more)
+
+    async with Container(app) as container:
+        for _ in range(2):
+            async with opened(container, new=True) as ada:
+                assert await ada.get("motto") == "per aspera"
+            with pytest.raises(MissingDependencyError):
+                async with opened(container):
+                    pass
+
+
+async def test_tenants_by_a_provider_list_have_factories_of_their_own(app):
+    """
+    Overlays that are given factories are each what they say.
+    """
+
+    def opened(container, name):
+        return container.overlay([{"provide": Name, "use_factory": lambda: Name(name), "lifetime": "transient"}])
+
+    async with Container(app) as container, opened(container, "ada") as ada, opened(container, "bob") as bob:
+        for _ in range(3):
+            for way in WAYS:
+                assert [(await way(one)).name for one in (ada, bob, container)] == ["ada", "bob", "nobody"]
+
+
+async def test_closing_looks_for_blocks_only_where_some_are_open(app, monkeypatch):
+    """
+    Objects are looked through for blocks that are still open when there are some, and not at every closing.
+    """
+    asked = []
+
+    def referrers(*objects):
+        asked.append(len(objects))
+        return gc.get_referrers(*objects)
+
+    monkeypatch.setattr(in_flight, "gc", types.SimpleNamespace(get_referrers=referrers, get_objects=gc.get_objects))
+    async with Container(app) as container, AsyncExitStack() as stack:
+        for name in ("ada", "bob"):
+            async with tenant_of(container, name) as tenant:
+                for _ in range(3):
+                    await by_request(tenant)
+        before = list(asked)
+        eve = await stack.enter_async_context(tenant_of(container, "eve"))
+        await by_request(eve)
+        block = eve.request(Handler)
+        handler = await block.__aenter__()
+        with pytest.warns(ResourceWarning, match="a request of an overlay of App was still in progress"):
+            await eve.aclose()
+        await block.__aexit__(None, None, None)
+
+    assert (before, asked) == ([], [1])
+    assert not handler.session.open

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
-from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
+from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, VALUE
 from ..._declare.registry import registry_of
 from ..._names import Place, arrow
 from ..._solve.emit import Lines
@@ -179,7 +179,7 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: ScopeSt
             adopt_made(value, scope)
         return value
     if kind == VALUE:
-        return node.maker.call
+        return node.maker.call if node.maker.call is not GIVEN else scope._singletons.value(node)
     if kind == START:
         await args[0].on_startup()
         push(scope, args[0].on_shutdown)

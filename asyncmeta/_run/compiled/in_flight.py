@@ -169,7 +169,7 @@ def _found(container: ScopeState) -> list[_InFlight]:
             bound = None if frame.f_code.co_flags & _A_GENERATOR else _bound_in(frame.f_code)
             if bound is not None and id(bound) in bounds:
                 found.append(_Call(bound, frame, thread))
-    classes = [cls for cls in quick_classes_of(container) if in_use(cls)]
+    classes = in_use(quick_classes_of(container))
     holders = [one for one in gc.get_referrers(*classes) if type(one) in classes] if classes else []
     if holders:
         steps = _steps(holders)

@@ -70,7 +70,7 @@ class QuickOneShot:
     _parent: Any
     _entry: CodeType  #: the code that enters
     _calls: tuple[str, ...]  #: the names that it has for factories
-    _alone: int  #: how many refer to the class where it has no instance
+    _alone: int  #: what `references` says of the class where it has no instance
     token: object
     _finalizers: Any  #: set by the generated code before anything else
 
@@ -137,7 +137,8 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
     cls: Any = type("QuickOneShot", (QuickOneShot,), {"__slots__": (), "_parent": container, "token": token, "__aenter__": enter})
     cls._entry = enter.__code__
     cls._calls = tuple(plan.entry.source.calls)
-    cls._alone = sys.getrefcount(cls)
+    (held,) = references([cls])
+    cls._alone = held - 1  # without the variable here
     table = container._root_table
     table.quick, table.has_run_code = table.quick or weakref.WeakSet(), True
     table.quick.add(cls)
@@ -149,9 +150,15 @@ def quick_classes_of(container: ScopeState) -> list[Any]:
     return list(container._root_table.quick or ())
 
 
-def in_use(cls: Any) -> bool:
-    """Tell whether there is an instance: each one refers to its class.  Its container has it at hand no more."""
-    return not _HAS_GIL() or sys.getrefcount(cls) > cls._alone + 1  # in the list of who asks
+def references(classes: list[Any]) -> list[int]:
+    """Return how many refer to each of *classes*, which are in that list and in nobody's variables."""
+    return [sys.getrefcount(cls) for cls in classes]
+
+
+def in_use(classes: list[Any]) -> list[Any]:
+    """Return those that have instances: each one refers to its class.  Their container has them at hand no more."""
+    held = references(classes)
+    return [cls for cls, count in zip(classes, held, strict=True) if count > cls._alone or not _HAS_GIL()]
 
 
 LEAVES.add_methods(QuickOneShot.__aexit__, QuickOneShot.close)

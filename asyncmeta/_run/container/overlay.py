@@ -12,7 +12,7 @@ from ..._declare.registry import Registry
 from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
-from ..._solve.overlaid import OverlaidGraph
+from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ...errors import ClosedError
 from ..build.handles import Await
 from ..scope.scope import Scope
@@ -98,19 +98,23 @@ class Overlay(Answering, Container):
     Its scopes are its own, as those of any container.  Of an override they are views of those below, which it is seen in.
     """
 
-    __slots__ = ("_answers", "_below", "_fetched", "_force", "_number", "_origin", "_views")
+    __slots__ = ("_answers", "_below", "_fetched", "_force", "_given", "_number", "_origin", "_views")
 
     _origin: Container  #: the container that all of this is about
     _below: Container  #: what it shares with: the base, or another overlay
     _number: int  #: later ones have higher ones; what lies or stands on another one is later than that
     _force: InForce | None  #: of an override, which is seen without a handle
+    _given: list[Any]  #: values that are no part of the graph, which may be of many
     _answers: dict[Any, Overlay | None]  #: by who is asked, level and token: whose value it is
     _views: dict[Any, OverlayScope]
 
     def __init__(self, below: Container, registry: Registry, *, new: bool, in_force: bool, check: bool = True) -> None:
         below._check_overridable()
         below._graph.refresh()
-        graph = OverlaidGraph(below._graph, registry, new=new, views=in_force)
+        if in_force:
+            graph, self._given = OverlaidGraph(below._graph, registry, new=new, views=True), []
+        else:
+            graph, self._given = graph_of_many(below._graph, registry, new=new)
         self._origin = below._origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
         self._below = below  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower than of others
         self._number = next(_NUMBERS)
@@ -263,6 +267,10 @@ class Overlay(Answering, Container):
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
+        graph = self._graph
+        assert isinstance(graph, OverlaidGraph)
+        if self._given:
+            self._singletons.built.update(zip(graph.given_nodes(), self._given, strict=True))
         self._views.clear()
         self._fetched.clear()
 

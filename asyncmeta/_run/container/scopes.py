@@ -188,6 +188,7 @@ def scope_class(
             "_singletons": container._singletons,
             "_root_table": container._root_table,
             "_innermost": level == len(graph.levels) - 1,
+            "_warns_open": not container._singletons.overlaid,  # what is in an overlay ends with that
             "__module__": Scope.__module__,
         },
     )
