@@ -86,6 +86,9 @@ def container_of(app: object = None) -> Container:
     """
     Return the container that the settings name; Django has one application for each process.
 
+    Args:
+        app: Is not looked at: it is here so that all integrations are asked alike.
+
     Raises:
         ScopeError: They name none.
     """

@@ -223,6 +223,10 @@ class SyncContainerExtension(_Extension):
     `ContainerExtension` for ``execute_sync``, where nothing can be awaited.
 
     Resolvers are sync, and get what is built, or can be built without awaiting.
+
+    Args:
+        container: The container; somebody else opens and closes it.
+        context: Gives more context values for an operation.
     """
 
     _sync = True

@@ -1,6 +1,8 @@
 """What the documentation says is true: its code runs and prints what it shows, and its lists are whole."""
 
+import argparse
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -12,7 +14,7 @@ from doc_pages import LESSON, ROOT, blocks, pages, run_lesson, run_page
 from test_layers import FLOOR_OF, FLOORS
 
 import asyncmeta
-from asyncmeta import errors
+from asyncmeta import cli, errors
 
 REFERENCE = ROOT / "docs" / "reference"
 WITH_CODE = [page for page in pages() if any(block.language == "python" for block in blocks(page))]
@@ -172,6 +174,76 @@ def test_the_reference_is_whole():
         entries += re.findall(r"^\.\. (?:auto|py:)\w+:: (?:asyncmeta\.)?(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert sorted(set(asyncmeta.__all__) - set(entries)) == []
+
+
+INNER = {("AsyncDependencyDescriptor", "ask_in"), ("AsyncMeta", "mro")}  # what the library asks of its own classes
+
+
+@pytest.mark.parametrize("name", [name for name in asyncmeta.__all__ if inspect.isclass(getattr(asyncmeta, name))])
+def test_the_reference_has_every_method(name):
+    """
+    Every public method and field of a public class has its entry, or is told in the text of its class.
+    """
+    public = getattr(asyncmeta, name)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.rst")))
+    entry = re.search(rf"^\.\. (?:autoclass|autoexception|py:data):: {name}\b.*\n((?: +.*\n|\n)*)", text, re.MULTILINE)
+    assert entry is not None or issubclass(public, BaseException)  # errors are an own page
+    if entry is None or re.search(r":members: *$", entry[1], re.MULTILINE):
+        return
+    told = entry[1] + (public.__doc__ or "")
+    if public is asyncmeta.Container:
+        told += re.search(r"^\.\. autoclass:: Scope\b.*\n((?: +.*\n|\n)*)", text, re.MULTILINE)[1]
+
+    own = [member for member in vars(public) if not member.startswith("_") and (name, member) not in INNER]
+    assert [member for member in own if not re.search(rf"\b{member}\b", told)] == []
+
+
+@pytest.mark.parametrize("room", sorted(file.stem for file in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")))
+def test_every_option_of_an_integration_is_told(room):
+    """
+    What an integration offers has a text, which names each option: in its own words, or in those of the class that it is.
+    """
+    try:
+        module = importlib.import_module(f"asyncmeta.integrations.{room}")
+    except ImportError as error:
+        pytest.skip(f"the library is not installed: {error.name}")
+    source = inspect.getsource(module)
+    untold: list[str] = []
+    for name in module.__all__:
+        public = getattr(module, name)
+        if not inspect.isfunction(public) and not inspect.isclass(public):
+            continue
+        of_classes = [one for one in public.__mro__ if one.__module__.startswith("asyncmeta")] if inspect.isclass(public) else []
+        text = "\n".join(inspect.getdoc(one) or "" for one in [public, *of_classes, *(one.__init__ for one in of_classes)])
+        text += "\n".join(re.findall(rf"^#: (.*)\n{name}\b", source, re.MULTILINE))
+        options = [one.name for one in inspect.signature(public).parameters.values() if one.default is not one.empty]
+        untold += [] if text.strip() else [name]
+        untold += [f"{name}({option})" for option in options if not re.search(rf"\b{option}\b", text)]
+
+    assert module.__all__
+    assert untold == []
+
+
+def test_the_reference_has_every_option_of_the_command_line():
+    """
+    The page has a section for each command, with its options and choices, and no other one.
+    """
+    text = (REFERENCE / "command-line.rst").read_text(encoding="utf-8")
+    parser = cli._parser()
+    (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    sections = dict(re.findall(r"^(\w+)\n-+\n((?:.*\n)*?)(?=^\w+\n-+\n|\Z)", text, re.MULTILINE))
+    shown = {name: sorted(re.findall(r"``(--?[\w-]+)", section)) for name, section in sections.items()}
+    real = {
+        name: sorted(option for action in command._actions for option in action.option_strings if action.dest != "help")
+        for name, command in commands.choices.items()
+    }
+    choices = [
+        f"--format {'|'.join(sorted(action.choices))}``"
+        for command in commands.choices.values() for action in command._actions if action.dest == "format"
+    ]  # fmt: skip
+
+    assert shown == real
+    assert [one for one in choices if one not in text] == []
 
 
 def test_the_reference_has_every_integration():
