@@ -73,9 +73,13 @@ class _Problem(GraphError):
         self.where: Final = where
         super().__init__(key, self.path, where, *more)
 
+    asker = ""  #: what its path does not say of who asks: "of make_basket", a function; "for Mailer", the key of a class
+
     def _needed_by(self) -> str:
         """Say who asked, and where."""
         said = f", needed by {self.path[-2]}" if len(self.path) > 1 else ""
+        if said and self.asker:
+            said += f" {self.asker}"
         return f"{said} ({self.where})" if self.where else said
 
     def _drawn(self) -> str:
@@ -90,11 +94,20 @@ class MissingDependencyError(_Problem, LookupError):
     Attributes:
         close_to: Registered keys with a similar name.
         hint: A sentence about this very case, or "".
+        asker: What the path does not say of who asks: "of make_basket", a function, "for Mailer", the key of a class, or "".
     """
 
-    def __init__(self, key: str, path: Sequence[str] = (), where: str = "", close_to: Sequence[str] = (), hint: str = "") -> None:
-        self.close_to, self.hint = tuple(close_to), hint
-        super().__init__(key, path, where, self.close_to, hint)
+    def __init__(
+        self,
+        key: str,
+        path: Sequence[str] = (),
+        where: str = "",
+        close_to: Sequence[str] = (),
+        hint: str = "",
+        asker: str = "",
+    ) -> None:
+        self.close_to, self.hint, self.asker = tuple(close_to), hint, asker
+        super().__init__(key, path, where, self.close_to, hint, asker)
 
     def __str__(self) -> str:
         lines = [f"nothing provides {self.key}{self._needed_by()}{self._drawn()}"]
@@ -160,11 +173,14 @@ class AmbiguousDependencyError(_Problem):
 
     Attributes:
         places: Where each of them was written.
+        asker: What the path does not say of who asks, as of `MissingDependencyError`.
     """
 
-    def __init__(self, key: str, path: Sequence[str] = (), where: str = "", places: Sequence[str] = ()) -> None:
-        self.places = tuple(places)
-        super().__init__(key, path, where, self.places)
+    def __init__(
+        self, key: str, path: Sequence[str] = (), where: str = "", places: Sequence[str] = (), asker: str = ""
+    ) -> None:
+        self.places, self.asker = tuple(places), asker
+        super().__init__(key, path, where, self.places, asker)
 
     def __str__(self) -> str:
         return (

@@ -55,7 +55,7 @@ class Ask:
         optional: bool = False,
         fallback: Any = MISSING,
         inner: Ask | None = None,
-        listed: Any = None,
+        listed: type | None = None,
         about: Hashable = MISSING,
     ) -> None:
         self.kind = kind

@@ -10,7 +10,7 @@ from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registrations import Registration
 from .._declare.registry import attributes_of, snapshot
-from .._names import arrow, name_of
+from .._names import arrow, is_a, name_of
 from ..errors import (
     AmbiguousDependencyError,
     CaptiveDependencyError,
@@ -267,9 +267,11 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
             near, hint = (), f"{problem.edge} is an argument: ask for {factory_of(node)}, and call it with {problem.edge}=..."
             if not node.asked_with_arguments:
                 hint += f'; or give it a key of its own: Annotated[{name}, Inject("{problem.edge}")]'
-        return MissingDependencyError(name, (*steps, name), where, near, hint)
+        return MissingDependencyError(name, (*steps, name), where, near, hint, "" if node is None else _also_called(node))
     if problem.kind == "ambiguous":
-        return AmbiguousDependencyError(name, (*steps, name), where, problem.places)
+        return AmbiguousDependencyError(
+            name, (*steps, name), where, problem.places, "" if node is None or not problem.edge else _also_called(node)
+        )
     if problem.kind == "circular":
         assert node is not None
         hint = (
@@ -279,6 +281,15 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
         return CircularDependencyError(node.name, (*steps, node.name), where, hint)
     drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
     return GraphError(f"{problem.hint} ({where}){drawn}")
+
+
+def _also_called(node: Node) -> str:
+    """Return what the last step of a path does not say of who asks: of a function its name, of a class the key it is made for."""
+    cls, maker = node.maker.cls, node.maker
+    if cls is not None:
+        return f"for {name_of(node.key)}" if node.title != node.name and not is_a(node.key, str) else ""
+    told = maker.function is not None and not maker.is_alias and node.name.strip("\"'") != maker.name
+    return f"of {maker.name}" if told else ""
 
 
 def _fields(node: Node, errors: list[GraphError]) -> None:
@@ -434,7 +445,7 @@ def _captive_error(
                 node = following[1]
                 break
     lifetime = graph.levels[holder.level]
-    return CaptiveDependencyError(node.name, (*steps, node.name), str(place_of(holder)), lifetime, graph.levels[need])
+    return CaptiveDependencyError(node.title, (*steps, node.name), str(place_of(holder)), lifetime, graph.levels[need])
 
 
 # --- ladders --------------------------------------------------------------------------------------

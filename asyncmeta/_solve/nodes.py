@@ -153,6 +153,12 @@ class Node:
         return name_of(cls)
 
     @property
+    def title(self) -> str:
+        """What it is asked for by, then the class that makes it where that is another one."""
+        key, cls = self.key, self.maker.cls
+        return name_of(key) if cls is None or cls is key or self.binding is not None else f"{name_of(key)} by {name_of(cls)}"
+
+    @property
     def place(self) -> Place:
         """Where it was written: the class statement of a service, else where it was registered."""
         registry = registry_of(self.maker.cls)

@@ -164,7 +164,7 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
 def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[str]:
     used = listed | {other for node in reached for edge in (*(node.edges or ()), *node.late) for other in edge.target.each()}
     return [
-        f"{node.name} ({node.place})"
+        f"{node.title} ({node.place})"
         for node in starts
         if node.rank >= 0
         and not node.registration.entry
@@ -176,7 +176,7 @@ def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[
 def _factory_only(reached: list[Node]) -> list[str]:
     halves = {node.constructed for node in reached}
     return [
-        f"{node.name}: {', '.join(problem.edge for problem in (node.constructed or node).problems)} ({place_of(node)})"
+        f"{node.title}: {', '.join(problem.edge for problem in (node.constructed or node).problems)} ({place_of(node)})"
         for node in reached
         if node not in halves and takes_arguments(node.constructed or node)
     ]

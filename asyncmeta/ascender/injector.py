@@ -201,7 +201,7 @@ class Injector:
         if site is None:
             ask = ask_for(token)
             # Whether nothing serves it is asked here, and a multi token gives its list.
-            ask = Ask(ask.kind, ask.keys, False, MISSING, ask.inner, True)
+            ask = Ask(ask.kind, ask.keys, False, MISSING, ask.inner, list)
             site = Site(ask, None, "", None)
         with LOCK:
             graph.refresh()

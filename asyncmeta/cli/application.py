@@ -145,7 +145,7 @@ def items_named(items: Iterable[Item], wanted: str) -> list[Item]:
     of_these = {key for item in exact for key in _keys_of(item)}
     # Another one of the same key is one of another layer and has an id of its own; another key of that name is meant as well.
     found = exact + [item for item in items if wanted in _names_of(item) and of_these.isdisjoint(_keys_of(item))]
-    if not found:  # a member of a multi key goes by what makes it, or by its own name
+    if not found:  # a class under another key goes by its own name, too, a member of a multi key by what makes it, or by its name
         found = [item for item in items if wanted in _names_of_member(item)]
     if not found:
         names = close_to(wanted, dict.fromkeys(name for item in items for name in (item.id, item.name)))
@@ -177,8 +177,11 @@ def _keys_of(item: Item) -> tuple[Hashable, ...]:
 
 
 def _names_of_member(item: Item) -> list[str]:
-    registration = item.node.registration
-    return [item.name, item.factory, *map(str, registration.named), *map(name_of, registration.named)] if registration.multi else []
+    registration, cls = item.node.registration, item.node.maker.cls
+    made_by = [] if cls is None else _names_of_key(cls)
+    if not registration.multi:
+        return made_by
+    return [item.name, item.factory, *made_by, *map(str, registration.named), *map(name_of, registration.named)]
 
 
 def _names_of(item: Item) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
-from .._names import name_of
+from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
 from .._solve.checks import check_nodes, check_whole, declared_nodes, listed_nodes, needs_of, problem_error, reached_from
 from .._solve.graph import Graph
@@ -50,8 +50,9 @@ class Item:
         options = registration.options
         self.node = node
         self.number = number  #: position in the diagram
-        self.id = ""  #: the name, told apart from others of the same name; stays what it is when lines move
-        self.name = node.name
+        #: the name, then what makes it where that is another class; told apart from others, and the same when lines move
+        self.id = ""
+        self.name = name_of(node.key)  #: what it is asked for by
         self.lifetime = str(node.lifetime)
         self.level = node.level
         self.kind = _kind_of(node)
@@ -164,9 +165,19 @@ def _told_apart(error: GraphError) -> tuple[object, ...]:
 def _name(items: list[Item]) -> None:
     """Give every item an id of its own."""
     taken: set[str] = set()
+    shared: dict[str, set[type]] = {}
     for item in items:
-        several = item.node.registration.multi
-        wished = f"{item.name} by {item.factory}" if several else item.name
+        for cls in (item.node.key, item.node.maker.cls):
+            if is_a(cls, type):
+                shared.setdefault(name_of(cls), set()).add(cls)
+    for item in items:
+        several, key, cls = item.node.registration.multi, item.node.key, item.node.maker.cls
+        if len(shared.get(item.name, ())) > 1 and is_a(key, type):
+            item.name = f"{key.__module__}.{item.name}"
+        if len(shared.get(item.factory, ())) > 1 and is_a(cls, type):
+            item.factory = item.name if cls is key else f"{cls.__module__}.{item.factory}"
+        other = cls is not None and cls is not key and item.node.binding is None
+        wished = f"{item.name} by {item.factory}" if several or other else item.name
         candidates = [wished, f"{item.name} by {item.factory}"]
         found = next((one for one in candidates if one not in taken), "")
         number = 2

@@ -583,3 +583,33 @@ async def test_who_takes_over_constructs_a_service_anew():
         assert type(await tasks[1]) is Users
 
     assert journal == ["+Users", "+Users", "started"]
+
+
+async def test_the_key_itself():
+    """
+    A build gives the key as it was registered, beside its name: a class under another key, a string, a generic's form.
+    """
+    seen = {}
+    app = fresh_app()
+    app.register_dependency(Session, lambda: Session(), lifetime="scoped")
+    app.register_dependency("name", lambda: "ada")
+    app.register_dependency(list[int], lambda: [1])
+    app.register_dependency(Port, Adapter)
+
+    async def middleware(build, call):
+        seen[build.key] = build.token
+        return await call()
+
+    async with Container(app, middleware=[middleware]) as container, container.scope() as scope:
+        for token in (Session, "name", list[int], Port):
+            await scope.get(token)
+
+    assert seen == {"Session": Session, '"name"': "name", "list[int]": list[int], "Adapter": Port}
+
+
+class Port:
+    pass
+
+
+class Adapter(Port):
+    pass

@@ -124,12 +124,15 @@ def test_what_it_does_not_go_with(options):
         inject_dependency(Mailer, on=fresh_app(), **{"around": True, **options})(Mailer)
 
 
-def test_around_nothing():
+@pytest.mark.parametrize("around", [True, False])
+def test_around_nothing(around):
     """
     One that stands around nothing needs itself, and the text says that what it stands in front of was looked for.
     """
     app = fresh_app()
-    wrapping(app, "logged")
+
+    @inject_dependency(Mailer, on=app, around=around)
+    def wrap(inner: Mailer): ...
 
     with pytest.raises(GraphErrors) as caught:
         Container(app)

@@ -1,9 +1,11 @@
 """Texts that say what was meant where nothing provides a key."""
 
+import pickle
+
 import pytest
 from helpers import fresh_app, problems
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, GraphErrors, ScopeError
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, GraphErrors, ScopeError, inject_dependency
 
 
 class Settings:
@@ -76,3 +78,52 @@ def test_a_scope_inside_of_the_innermost():
     with Container(fresh_app()) as container, container.scope() as scope:
         with pytest.raises(ScopeError, match="is the innermost one of App and has no scopes inside: ask it itself"):
             scope.scope()
+
+
+class Port:
+    pass
+
+
+def test_needed_by_names_the_factory():
+    """
+    Who needs it is told by the factory's name beside the key, and a class beside the key that it is made for.
+    """
+    functions, classes = fresh_app(), fresh_app()
+
+    @inject_dependency(Settings, on=functions)
+    def read_settings(dsn): ...
+
+    @inject_dependency(Port, on=classes)
+    class Adapter(Port):
+        def __init__(self, dsn): ...
+
+    assert "needed by Settings.dsn of read_settings (" in told(functions)
+    assert "needed by Adapter.dsn for Port (" in told(classes)
+
+
+def test_the_name_of_a_function_is_not_said_twice():
+    """
+    A factory that is called as its key is not named beside it.
+    """
+    app = fresh_app()
+
+    @inject_dependency("store", on=app)
+    def store(dsn): ...
+
+    assert 'needed by "store".dsn (' in told(app)
+
+
+def test_an_error_with_its_asker_can_be_pickled():
+    """
+    What names the factory is a fact like the others and survives pickling.
+    """
+    app = fresh_app()
+    app.register_dependency("request", asking(Request))
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+    (problem,) = problems(caught.value)
+
+    copied = pickle.loads(pickle.dumps(problem))
+
+    assert str(copied) == str(problem)
+    assert 'needed by "request".it of ask (' in str(copied)

@@ -1030,7 +1030,7 @@ MEMBERS = """
 
 
 @pytest.mark.parametrize(
-    ("token", "said"), [("Csv", "Csv by Csv: singleton"), ("pdf", "Plug by <lambda>"), ("alias", "transient, the same as Store")]
+    ("token", "said"), [("Csv", "Plug by Csv: singleton"), ("pdf", "Plug by <lambda>"), ("alias", "transient, the same as Store")]
 )
 def test_members_and_aliases_are_explained(module, capsys, token, said):
     """
@@ -1040,3 +1040,32 @@ def test_members_and_aliases_are_explained(module, capsys, token, said):
 
     assert code == 0
     assert said in out
+
+
+PORTS = """
+    class Mailer: ...
+    class Stamp: ...
+    class Smtp(Mailer):
+        def __init__(self, stamp: Stamp, other: other.Stamp): ...
+    class Shop(AsyncServiceBase, providers=[Stamp, other.Stamp]): ...
+    inject_dependency(Mailer, on=Shop)(Smtp)
+"""
+
+
+def test_a_port_is_named_before_what_makes_it(module, capsys):
+    """
+    Graph, explain and check name the key first, then the class that makes it; classes of one name with their modules.
+    """
+    other = module("class Stamp: ...")
+    ports = module(f"    import {other} as other\n" + PORTS.lstrip("\n"))
+
+    _, drawn, _ = run(capsys, "graph", f"{ports}:Shop")
+    _, asked, _ = run(capsys, "explain", f"{ports}:Shop", "Mailer")
+    _, by_class, _ = run(capsys, "explain", f"{ports}:Shop", "Smtp")
+    _, found, _ = run(capsys, "check", f"{ports}:Shop")
+
+    assert "\nMailer by Smtp  singleton" in drawn
+    assert f"stamp: {ports}.Stamp  singleton" in drawn and f"other: {other}.Stamp  singleton" in drawn
+    assert asked == by_class
+    assert asked.startswith("Mailer by Smtp: singleton, made by Smtp, a class")
+    assert "nothing that is declared asks for Mailer by Smtp" in found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import final
 
 from ..._declare.lifetimes import Lifetime
@@ -27,6 +27,11 @@ class Build:
     def key(self) -> str:
         """What is built, by name."""
         return self._node.name
+
+    @property
+    def token(self) -> Hashable:
+        """What is built: the key itself, as it was registered."""
+        return self._node.key
 
     @property
     def lifetime(self) -> Lifetime:
