@@ -252,13 +252,18 @@ async def test_an_abort_rolls_back(kind):
     ``context.abort`` reaches the finalizers, and the client hears its status.
     """
     app, journal = shop()
+    on_its_way = asyncio.Event()  # the client hears of it before the handler does
 
     async def fail(context):
-        await context.abort(grpc.StatusCode.NOT_FOUND, "no tea")
+        try:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no tea")
+        finally:
+            on_its_way.set()
 
     async with serving(Container(app), kind, failing(kind, fail)) as method:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await called(kind, method)
+        await on_its_way.wait()
 
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.NOT_FOUND, "no tea")
     assert journal == ["+pool", "begin", "rollback AbortError", "-pool"]
