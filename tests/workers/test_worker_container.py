@@ -407,7 +407,7 @@ def test_who_runs_while_it_closes_is_told(journal):
             error = running.exception(LIMIT)
 
     assert isinstance(error, (ClosedError, concurrent.futures.CancelledError))
-    assert journal[-1] == "-database"
+    assert journal[-2:] == ["rolled back: ClosedError", "-database"]
 
 
 def test_health_is_asked_in_the_containers_loop():
