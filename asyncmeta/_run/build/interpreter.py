@@ -24,6 +24,7 @@ from ..state.context import building
 from ..state.frames import BUILDS
 from ..state.getting import GETTING
 from ..state.lock import LOCK
+from ..state.parking import leave, park, parked
 from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
 from ..state.waiting import Outcome, Wait, holdings
@@ -295,7 +296,7 @@ def settle(scope: ScopeState, slot: int, value: object, error: BaseException | N
     """Publish a value, or with UNSET that there is none, and wake who waits for it."""
     with LOCK:
         scope._values[slot] = value
-        waiting = scope._waiters.pop(slot, None) if scope._waiters else None
+        waiting = parked(scope, slot)
     if waiting:
         # A cancelled builder says nothing about the value: one who waits takes over.
         outcome = Outcome(None if isinstance(error, asyncio.CancelledError) else error)
@@ -342,7 +343,7 @@ async def join(scope: ScopeState, slot: int, node: Node) -> None:
         (await future).check()
     finally:
         wait.end()
-        _leave(scope, slot, told)
+        leave(scope, slot, told)
 
 
 def _join_thread(scope: ScopeState, slot: int, node: Node, wait: Wait) -> None:
@@ -362,7 +363,7 @@ def _join_thread(scope: ScopeState, slot: int, node: Node, wait: Wait) -> None:
             outcomes[0].check()
     finally:
         wait.end()
-        _leave(scope, slot, told)
+        leave(scope, slot, told)
 
 
 def _enter(scope: ScopeState, slot: int, told: Callable[[Outcome], None]) -> bool:
@@ -370,17 +371,8 @@ def _enter(scope: ScopeState, slot: int, told: Callable[[Outcome], None]) -> boo
         if scope._values[slot] is not FLIGHT:
             told(Outcome())
             return False
-        if scope._waiters is None:
-            scope._waiters = {}
-        scope._waiters.setdefault(slot, []).append(told)
+        park(scope, slot, told)
         return True
-
-
-def _leave(scope: ScopeState, slot: int, told: Callable[[Outcome], None]) -> None:
-    with LOCK:
-        waiting = scope._waiters.get(slot) if scope._waiters else None
-        if waiting and told in waiting:
-            waiting.remove(told)
 
 
 def absent(node: Node, scope: ScopeState) -> ScopeError:

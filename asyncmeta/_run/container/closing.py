@@ -15,6 +15,7 @@ from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
 from ..state.lock import LOCK
+from ..state.parking import LANDED, until
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN, Closers, Flight
@@ -187,7 +188,7 @@ class Closing:
                     flight.waiters[future] = None
             if waiting:
                 await _swallowing(asyncio.wait(waiting))
-        await _swallowing(container._until(-2, lambda: container._in_flight == CLOSING))
+        await _swallowing(until(container, LANDED, lambda: container._in_flight == CLOSING))
         await container._close_kids(raised, None, self.closers)
         if container._root_table.has_run_code:
             from ..compiled.in_flight import end_in_flight  # late

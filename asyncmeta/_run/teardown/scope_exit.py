@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import warnings
-from collections.abc import Callable
 from types import AsyncGeneratorType, TracebackType
 from typing import Any, Self, cast
 
@@ -13,10 +11,11 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
 from ..state.lock import LOCK
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
 from ..state.waiting import Closers
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
-from .undone import Undone, failed, me, waker
+from .undone import Undone, failed, me
 from .unwinding import let_unwind
 
 __all__ = [
@@ -28,9 +27,6 @@ __all__ = [
     "live",
     "warn_open",
 ]
-
-# Keys beside slots among a scope's waiters.
-_CLOSERS, _LANDING = -1, -2
 
 
 class ScopeExit(ScopeState):
@@ -102,7 +98,7 @@ class ScopeExit(ScopeState):
             if around:
                 around.discard(self)
             if self._waiters:
-                self._tell(_CLOSERS)
+                tell(self, CLOSED_BY_OTHERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         self._end_block_nowait(exc)
@@ -147,7 +143,7 @@ class ScopeExit(ScopeState):
         if around is not None:
             around.discard(self)
         if self._waiters:
-            self._tell(_CLOSERS)
+            tell(self, CLOSED_BY_OTHERS)
 
     def _is_around(self, role: Role) -> bool:
         """Tell whether the running code does *role* for this or for a scope inside of it; through tasks as well."""
@@ -164,7 +160,7 @@ class ScopeExit(ScopeState):
             return  # a finalizer of a scope inside asks: this is closed by who has opened it
         if not self._begin_to_close():
             if not self._is_around(LEAVES):
-                await self._until(_CLOSERS, self._is_gone)
+                await until(self, CLOSED_BY_OTHERS, self._is_gone)
             return
         settle_errors(await self._tear_down(error, Closers((me(),))), error)
 
@@ -181,7 +177,7 @@ class ScopeExit(ScopeState):
         """
         if not self._begin_to_close():
             if not self._is_around(LEAVES):
-                await self._until(_CLOSERS, self._is_gone)
+                await until(self, CLOSED_BY_OTHERS, self._is_gone)
             return
         error = failed(self) if error is None else error
         settle_errors(await self._tear_down(error, closers, Undone(error, closers)), None)
@@ -211,7 +207,7 @@ class ScopeExit(ScopeState):
         raised: list[BaseException] = []
         await self._close_kids(raised, error, closers)
         try:
-            await self._until(_LANDING, lambda: self._in_flight == CLOSING)
+            await until(self, LANDED, lambda: self._in_flight == CLOSING)
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
         finalizers, self._finalizers = as_list(self._finalizers), None
@@ -258,7 +254,7 @@ class ScopeExit(ScopeState):
             self._refuse_inside()
         if not self._begin_to_close():
             if not self._is_around(LEAVES):
-                self._until_nowait(_CLOSERS, self._is_gone)
+                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone)
             return
         try:
             raised = self._tear_down_nowait(error, Closers((me(),)))
@@ -270,7 +266,7 @@ class ScopeExit(ScopeState):
         """Close it without a loop; see `_fail`."""
         if not self._begin_to_close():
             if not self._is_around(LEAVES):
-                self._until_nowait(_CLOSERS, self._is_gone)
+                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone)
             return
         try:
             error = failed(self) if error is None else error
@@ -284,7 +280,7 @@ class ScopeExit(ScopeState):
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
         self._close_kids_nowait(raised, error, closers)
-        self._until_nowait(_LANDING, lambda: self._in_flight == CLOSING)
+        until_nowait(self, LANDED, lambda: self._in_flight == CLOSING)
         # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
         finalizers = self._finalizers = as_list(self._finalizers)
         holds = bool(finalizers)
@@ -330,54 +326,10 @@ class ScopeExit(ScopeState):
         if (self._children or self._in_flight & (CLOSING - 1)) and self._is_around(MAKES):
             raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
 
-    async def _until(self, key: int, over: Callable[[], bool]) -> None:
-        """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
-        cancelled: asyncio.CancelledError | None = None
-        while not over():
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            told = waker(future)
-            with LOCK:
-                if over():  # meanwhile, in another thread
-                    break
-                if self._waiters is None:
-                    self._waiters = {}
-                self._waiters.setdefault(key, []).append(told)
-            try:
-                await future
-            except asyncio.CancelledError as error:
-                cancelled = error
-            finally:
-                waiting = self._waiters.get(key)
-                if waiting and told in waiting:
-                    waiting.remove(told)
-        if cancelled is not None:
-            raise cancelled
-
-    def _until_nowait(self, key: int, over: Callable[[], bool]) -> None:
-        while not over():
-            event = threading.Event()
-            with LOCK:
-                if over():
-                    return
-                if self._waiters is None:
-                    self._waiters = {}
-                self._waiters.setdefault(key, []).append(_setter(event))
-            event.wait()
-
     def _wake_closers(self) -> None:
         """Tell who closes it that a get in flight has landed."""
         if self._in_flight >= CLOSING:
-            self._tell(_LANDING)  # who waits is looked up under the lock, under which they count and begin to wait
-
-    def _tell(self, key: int) -> None:
-        with LOCK:
-            waiting = self._waiters.pop(key, ()) if self._waiters else ()
-        for told in waiting:
-            told(None)
-
-
-def _setter(event: threading.Event) -> Callable[[Any], None]:
-    return lambda _: event.set()
+            tell(self, LANDED)  # who waits is looked up under the lock, under which they count and begin to wait
 
 
 def warn_open(scope: ScopeState, raised: list[BaseException]) -> None:

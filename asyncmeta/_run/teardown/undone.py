@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
 
 from ..._compat import get_running_loop
 from ...errors import ClosedError
-from ..state.lock import LOCK
+from ..state.parking import CLOSED_BY_OTHERS, Told, tell, until, until_nowait
 from ..state.slots import Gone, Held, ScopeState
-from ..state.waiting import Closers, wake
+from ..state.waiting import Closers
 
-__all__ = ["Taken", "Undone", "failed", "me", "waker"]
+__all__ = ["Taken", "Undone", "failed", "me"]
 
 
 class Undone(Gone):
@@ -49,40 +47,24 @@ def failed(scope: ScopeState) -> ClosedError:
     return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
 
 
-def waker(future: asyncio.Future[None]) -> Callable[[Any], None]:
-    """Return a function that ends the waiting on *future*, from any thread."""
-    loop = future.get_loop()
-
-    def told(_: Any) -> None:
-        if loop is get_running_loop():
-            wake(future)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(wake, future)
-
-    return told
-
-
 class Taken(Held):
     """Stands where a call or block had its finalizers: its container has closed in its place what it had begun."""
 
-    __slots__ = ("_undone", "_waiting", "name", "over")
+    __slots__ = ("_undone", "_waiters", "name", "over")
 
     def __init__(self, name: str, undone: Undone) -> None:
         self.name = name
         self.over = False  #: all has been torn down
         self._undone = undone
-        self._waiting: list[Callable[[Any], None]] = []
+        self._waiters: dict[int, list[Told]] | None = None
 
     def needs_await(self) -> bool:
         return False
 
     def end(self) -> None:
         """Tell who waits that all has been torn down."""
-        with LOCK:
-            self.over, waiting = True, self._waiting
-            self._waiting = []
-        for told in waiting:
-            told(None)
+        self.over = True
+        tell(self, CLOSED_BY_OTHERS)
 
     async def leave(self, error: BaseException | None) -> None:
         """
@@ -91,31 +73,12 @@ class Taken(Held):
         Raises:
             ClosedError: The body has ended as if its work were kept.
         """
-        cancelled: asyncio.CancelledError | None = None
-        while not self.over:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            with LOCK:
-                if not self.over:
-                    self._waiting.append(waker(future))
-                else:
-                    future.set_result(None)
-            try:
-                await future
-            except asyncio.CancelledError as met:
-                cancelled = met
-        if cancelled is not None:
-            raise cancelled
+        await until(self, CLOSED_BY_OTHERS, lambda: self.over)
         if error is None:
             self._undone.check(self.name)
 
     def leave_nowait(self, error: BaseException | None) -> None:
         """The same in a thread."""
-        event = threading.Event()
-        with LOCK:
-            if not self.over:
-                self._waiting.append(lambda _: event.set())
-            else:
-                event.set()
-        event.wait()
+        until_nowait(self, CLOSED_BY_OTHERS, lambda: self.over)
         if error is None:
             self._undone.check(self.name)

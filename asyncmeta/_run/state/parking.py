@@ -1,0 +1,102 @@
+"""Where do tasks and threads wait until something is over, and who tells them?"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from ..._compat import get_running_loop
+from .lock import LOCK
+from .waiting import wake
+
+__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Place", "Told", "leave", "park", "parked", "tell", "until", "until_nowait"]
+
+#: Hears that it is over, from any thread, and with what: the outcome of a build, or None.
+Told = Callable[[Any], None]
+
+#: What is waited for at a place beside the values of its slots: that it is closed, and that all gets have landed.
+CLOSED_BY_OTHERS: Final = -1
+LANDED: Final = -2
+
+
+class Place(Protocol):
+    """A scope, or what else is waited at."""
+
+    _waiters: dict[int, list[Told]] | None
+
+
+def park(place: Place, key: int, told: Told) -> None:
+    """Let *told* hear of *key*.  The lock is held, under which the caller has seen that it is not over."""
+    if place._waiters is None:
+        place._waiters = {}
+    place._waiters.setdefault(key, []).append(told)
+
+
+def leave(place: Place, key: int, told: Told) -> None:
+    """Let *told* hear nothing of *key* any more."""
+    with LOCK:
+        waiting = place._waiters.get(key) if place._waiters else None
+        if waiting and told in waiting:
+            waiting.remove(told)
+
+
+def parked(place: Place, key: int) -> Iterable[Told]:
+    """Take and return who waits for *key*.  The lock is held; they are told when it is not."""
+    return place._waiters.pop(key, ()) if place._waiters else ()
+
+
+def tell(place: Place, key: int) -> None:
+    """Tell who waits for *key* that it is over."""
+    with LOCK:
+        waiting = parked(place, key)
+    for told in waiting:
+        told(None)
+
+
+async def until(place: Place, key: int, over: Callable[[], bool]) -> None:
+    """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not over():
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        told = _waker(future)
+        with LOCK:
+            if over():  # meanwhile, in another thread
+                break
+            park(place, key, told)
+        try:
+            await future
+        except asyncio.CancelledError as error:
+            cancelled = error
+        finally:
+            leave(place, key, told)
+    if cancelled is not None:
+        raise cancelled
+
+
+def until_nowait(place: Place, key: int, over: Callable[[], bool]) -> None:
+    """The same in a thread."""
+    while not over():
+        event = threading.Event()
+        with LOCK:
+            if over():
+                return
+            park(place, key, _setter(event))
+        event.wait()
+
+
+def _setter(event: threading.Event) -> Told:
+    return lambda _: event.set()
+
+
+def _waker(future: asyncio.Future[None]) -> Told:
+    loop = future.get_loop()
+
+    def told(_: Any) -> None:
+        if loop is get_running_loop():
+            wake(future)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(wake, future)
+
+    return told
