@@ -151,12 +151,13 @@ def _only_listed(entry: Registration | list[Registration]) -> bool:
     return isinstance(entry, Registration) and entry.bare
 
 
-def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -> list[GraphError]:
+def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -> list[GraphError]:
     """
     Check *starts* and everything that they reach; what an earlier check found sound is not looked at again.
 
     Args:
-        plainly: *starts* are asked for as they are, not through a Factory, and not only declared.
+        plainly: *starts* are asked for as they are, not through a Factory, and not only declared; None where nobody knows:
+            then it is so unless some Factory asks for them.
     """
     starts = list(starts)
     if not [node for node in starts if node not in graph.sound]:
@@ -166,8 +167,8 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool = True) -
     errors: list[GraphError] = []
     handed = [node for node in reached if takes_arguments(node)]
     asked: Set[Node] = frozenset()
-    if handed:  # what some Factory is known to ask for is told by the plan of who asks otherwise
-        asked = asked_plainly(reached, [node for node in starts if plainly and not node.asked_with_arguments])
+    if handed:
+        asked = asked_plainly(reached, [node for node in starts if plainly or (plainly is None and not node.asked_with_arguments)])
     for node in reached:
         for problem in node.problems:
             if is_argument(node, problem) and node not in asked:

@@ -149,14 +149,14 @@ class OverlaidGraph(Graph):
             return []
         rank = len(self.layers) - 1
         overriding = [self.node(registration, None, rank) for registration in self.overrides()]
-        errors = check_nodes(self, overriding)
+        errors = check_nodes(self, overriding, plainly=None)
         if errors or self._may_harm(overriding):
             users = [
                 self.node(one.registration, None if one.view is None else one.owner, one.rank, one.key, one.binding)
                 for one in self.affected()
                 if one.rank >= 0 and one.kind not in (CONTEXT, CONTAINER, SCOPE)
             ]
-            errors = check_nodes(self, (*overriding, *users))
+            errors = check_nodes(self, (*overriding, *users), plainly=None)
         if not errors:
             self.kept["fits"] = self.roots
         return errors

@@ -1765,3 +1765,32 @@ def test_check_leaves_out_what_is_passed_by_hand():
     async def show(number, rates: From[Rates]): ...
 
     Container(fresh_app()).check(functools.partial(show, rates=Rates()))
+
+
+class Report:
+    def __init__(self, name: str, rates: int): ...
+
+
+async def makes(report: From[Factory[Report]]): ...
+
+
+async def has(report: From[Report]): ...
+
+
+async def makes_and_has(make: From[Factory[Report]], report: From[Report]): ...
+
+
+@pytest.mark.parametrize("functions", [(has,), (makes, has), (has, makes), (makes_and_has,)])
+def test_check_sees_who_asks_for_what_only_a_factory_makes(functions):
+    """
+    Who asks for a value that takes an argument is told, also where somebody else makes it through a Factory, as is right.
+    """
+    App = fresh_app(providers=[Report])
+    App.register_value(int, 3)
+    container = Container(App)
+    container.check(makes)
+
+    for _ in range(2):
+        with pytest.raises(GraphErrors, match=r"name is an argument: ask for Factory\[Report\]"):
+            container.check(*functions)
+    container.check(makes)
