@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from .. import AsyncDependencyError, AsyncServiceBase, Container, ScopeError
+from ._handlers import Handler, check
 
 __all__ = ["Decorator", "Run", "Source", "container_from", "ended_well", "noted", "of_command", "run_command", "run_in_context"]
 
@@ -67,7 +69,7 @@ def ended_well(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
-def run_in_context(function: Callable[[], Any], source: Source | None, context: Any, kind: type, exits: type, run: Run) -> Any:
+def run_in_context(function: functools.partial[Any], source: Source | None, context: Any, kind: type, exits: type, run: Run) -> Any:
     """
     Run a command of Click's kind as `run_command` does, in the container that is the object of its context, or in *source*'s.
 
@@ -78,12 +80,16 @@ def run_in_context(function: Callable[[], Any], source: Source | None, context: 
         kind: Its type, as which the scope is given it where the application declares that.
         exits: The library's exception for an exit with a code; one with code 0 is no failure.
         run: What runs a coroutine to its end.
+
+    Raises:
+        GraphErrors: What the command asks for cannot be given; all problems at once, before anything is opened.
     """
 
     def well(error: BaseException) -> bool:
         return ended_well(error) or (isinstance(error, exits) and getattr(error, "exit_code", None) == 0)
 
     container = context.find_object(Container) or container_from(source)
+    check(container, [Handler(function.func, f"command {context.info_name}")], "", f"the command {context.info_name}")
     given = {kind: context} if container.takes(kind) else None
     return run_command(function, container, context=given, well=well, run=run)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from helpers import Journal, fresh_app
 
-from asyncmeta import AsyncDependencyError, Container, FinalizationErrors, From, ScopeError, injected
+from asyncmeta import AsyncDependencyError, Container, FinalizationErrors, From, GraphErrors, ScopeError, injected
 
 from .shops import Pool, Session, shop, sync_shop
 
@@ -288,6 +288,33 @@ def test_a_container_can_be_used_again():
         assert run(commands(container)[kind], "tea").exit_code == 0
 
     assert journal == ["+pool", "begin", "commit", "-pool"] * 3
+
+
+def test_what_a_command_asks_for_is_checked_before_it_runs():
+    """
+    All that a command asks for and nobody provides is told at once, with its line, and nothing is opened; help needs none of it.
+    """
+    app, journal = shop()
+
+    class Rates: ...
+
+    class Mailer: ...
+
+    @click.command()
+    @click.argument("count")
+    @with_container(app)
+    async def order(count: int, rates: From[Rates], session: From[Session], mailer: From[Mailer]) -> None: ...
+
+    program = order
+
+    result = run(program, "3")
+
+    assert isinstance(result.exception, GraphErrors)
+    text = str(result.exception)
+    assert "order has 2 problems" in text and "order.rates (" in text and "order.mailer (" in text
+    assert "test_click.py:" in text
+    assert journal == []
+    assert run(program, "--help").exit_code == 0
 
 
 def test_a_plain_command_needs_a_graph_without_awaiting():

@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 from helpers import fresh_app
 
-from asyncmeta import AsyncDependencyError, Container, FinalizationErrors, From, ScopeError, injected
+from asyncmeta import AsyncDependencyError, Container, FinalizationErrors, From, GraphErrors, ScopeError, injected
 
 from .shops import Pool, Session, shop, sync_shop
 
@@ -246,6 +246,32 @@ def test_overrides_in_tests(kind):
 
     assert result.output == "1 tea str\n"
     assert journal == []
+
+
+def test_what_a_command_asks_for_is_checked_before_it_runs():
+    """
+    All that a command asks for and nobody provides is told at once, with its line, and nothing is opened; help needs none of it.
+    """
+    app, journal = shop()
+
+    class Rates: ...
+
+    class Mailer: ...
+
+    program = typer.Typer()
+
+    @program.command()
+    @with_container(app)
+    async def order(count: int, rates: From[Rates], session: From[Session], mailer: From[Mailer]) -> None: ...
+
+    result = run(program, "3")
+
+    assert isinstance(result.exception, GraphErrors)
+    text = str(result.exception)
+    assert "order has 2 problems" in text and "order.rates (" in text and "order.mailer (" in text
+    assert "test_typer.py:" in text
+    assert journal == []
+    assert run(program, "--help").exit_code == 0
 
 
 def test_a_plain_command_needs_a_graph_without_awaiting():
