@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 from helpers import guarded
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, From, GraphErrors, Inject, ScopeError
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, Factory, From, GraphErrors, Inject, ScopeError
 
 from .asgi_server import Server
 
@@ -503,6 +503,27 @@ def test_what_handlers_ask_for_is_checked_at_the_start(start):
     text = told(caught.value)
     assert "Rates" in text and "Mailer" in text, text
     assert all(called in text for called in CALLED.get(start.__name__, ("show_rates", "list_users"))), text
+    assert text.count("test_handlers.py:") >= 2, text
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_factories_that_handlers_ask_for_are_checked_at_the_start(start):
+    """
+    The same for handlers that ask for a `Factory`: what it would make, and what that needs, has to be there.
+    """
+    name = start.__name__.partition("_")[0]
+    module = integration(name)
+    mark = module.From if name == "fastapi" else From
+
+    class Making:
+        def __class_getitem__(cls, wanted):
+            return mark[Factory[wanted]]
+
+    with pytest.raises((Exception, BaseExceptionGroup)) as caught:
+        start(Container(wanting()), Making, module.inject)
+
+    text = told(caught.value)
+    assert "nothing provides Rates" in text and "nothing provides Mailer" in text, text
     assert text.count("test_handlers.py:") >= 2, text
 
 
