@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from ._declare.entries import BODY, Written, enter
+from ._declare.entries import BODY, Declaration, enter
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
@@ -94,7 +94,7 @@ class _Decorator:
         return f"inject_dependency({token}) decorates a factory, which is missing"
 
 
-def body_of(frame: types.FrameType, place: Place) -> list[Written] | None:
+def body_of(frame: types.FrameType, place: Place) -> list[Declaration] | None:
     """
     Return where the class body that *frame* runs collects its registrations; None where it runs something else.
 
@@ -105,7 +105,7 @@ def body_of(frame: types.FrameType, place: Place) -> list[Written] | None:
     if frame.f_code.co_flags & 0x01:
         return None
     names = frame.f_locals
-    body: list[Written] | None = names.get(BODY)
+    body: list[Declaration] | None = names.get(BODY)
     if body is None and "__module__" in names and "__qualname__" in names:
         raise DeclarationError(
             f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: "
@@ -125,7 +125,7 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: types.Fra
     place = Place.of(frame)
     body = None if "on" in options else body_of(frame, place)
     module = getattr(factory, "__module__", None) or frame.f_globals.get("__name__")
-    written = Written(token, factory, options, place, module)
+    written = Declaration(token, factory, options, place, module)
     if body is not None:
         # The class is not made yet; what can be known is said at the line all the same.
         if not callable(factory) and not isinstance(factory, staticmethod):
@@ -273,7 +273,7 @@ def injected(*fns: Any) -> Any:
 
     .. versionadded:: 0.1.0
     """
-    from ._run.scope.injection import inject  # late
+    from ._run.scope.injection import inject  # lazy import
 
     if not fns:
         return injected

@@ -22,7 +22,7 @@ __all__ = [
     "place_of_caller",
     "place_of_function",
     "plural",
-    "shortened",
+    "cut",
 ]
 
 K = TypeVar("K")
@@ -108,7 +108,7 @@ def place_of_function(function: Any) -> Place | None:
     return Place(code.co_filename, code.co_firstlineno)
 
 
-def shortened(text: str) -> str:
+def cut(text: str) -> str:
     """Return *text* in at most 80 characters, the cut marked."""
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
@@ -120,15 +120,15 @@ def name_of(key: Any) -> str:
     A key is what the user wrote to ask; values never come here.
     """
     if is_a(key, str):
-        return shortened(f'"{key}"') if key.isprintable() and '"' not in key else shortened(repr(key))
+        return cut(f'"{key}"') if key.isprintable() and '"' not in key else cut(repr(key))
     if is_a(key, type) and not hasattr(key, "__origin__"):
         name = type.__getattribute__(key, "__qualname__")
-        return shortened(str(name).rpartition("<locals>.")[2])
+        return cut(str(name).rpartition("<locals>.")[2])
     try:
         text = _name_of_form(key) or repr(key)
     except Exception:  # a hostile __repr__ must not hide the error that is being told
         text = f"<{type(key).__name__}>"
-    return shortened(text.replace("typing.", ""))
+    return cut(text.replace("typing.", ""))
 
 
 def _name_of_form(key: Any) -> str:
@@ -153,7 +153,7 @@ def name_of_callable(call: Any) -> str:
     name = getattr(call, "__qualname__", None)
     if not isinstance(name, str):
         name = type(call).__qualname__
-    return shortened(name.rpartition("<locals>.")[2])
+    return cut(name.rpartition("<locals>.")[2])
 
 
 def close_to(name: str, names: Iterable[str], most: int = 3) -> tuple[str, ...]:

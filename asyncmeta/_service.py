@@ -12,7 +12,7 @@ import typing_extensions as te
 
 from ._compat import ProtocolMeta, annotations_in_body
 from ._declare.constructors import BY_HAND, seen_around
-from ._declare.entries import BODY, Written, enter_body, registration_of, value_registration
+from ._declare.entries import BODY, Declaration, enter_body, registration_of, value_registration
 from ._declare.keys import token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
@@ -77,7 +77,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         **more: Any,
     ) -> Any:
         namespace = dict(namespace)
-        body: list[Written] = namespace.pop(BODY, None) or []
+        body: list[Declaration] = namespace.pop(BODY, None) or []
         former = namespace.pop("__asyncmeta__", None)
         place = former.place if isinstance(former, Registry) else place_of_caller()
         try:
@@ -148,7 +148,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             "lifetime": lifetime, "also": also, "multi": multi, "into": into, "around": around, "timeout": timeout,
             "in_thread": in_thread, "concurrent": concurrent, "health": health,
         }  # fmt: skip
-        written = Written(token, factory, options, place_of_caller())
+        written = Declaration(token, factory, options, place_of_caller())
         if token is None:
             raise DeclarationError("register_dependency takes a token; None is none", str(written.place))
         _registry(cls).add(registration_of(written, any_token=True), replace=True)
@@ -222,7 +222,7 @@ def _has_attributes(cls: type) -> bool:
 
 
 def _read_listed(providers: Any, place: Place, lifetime: str | None = None) -> list[Registration | Entry | Later]:
-    from ._declare.providers import read_listed  # late
+    from ._declare.providers import read_listed  # lazy import
 
     return read_listed(providers, place, lifetime)
 
@@ -411,7 +411,7 @@ def _without_fetched(state: Any, marks: dict[str, object]) -> Any:
 
 
 def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
-    from ._run.container.override import Override  # late
+    from ._run.container.override import Override  # lazy import
 
     return Override(container, overrides, **how)
 

@@ -55,7 +55,7 @@ ARROWS_UP = {
 
 #: Rooms that are loaded when they are first needed, by an import in a function, and why a program may never need them.
 #: `import asyncmeta` loads none of them; see the docstring of _run.
-LATE = {
+LAZY_IMPORTS = {
     "_declare.misread": "only where pydantic reads a mark",
     "_declare.members": "only where a registration says into=",
     "_declare.providers": "registrations are mostly written with decorators",
@@ -228,17 +228,17 @@ def test_no_circles_between_modules():
 
 def test_no_import_hides_in_a_function():
     """
-    The package's own modules are imported at the top, but for those named in LATE, each of which is used.
+    The package's own modules are imported at the top, but for those named in LAZY_IMPORTS, each of which is used.
     """
     hidden = [found for found in IMPORTS if found.in_function]
 
-    assert [str(found) for found in hidden if found.target not in LATE] == []
-    assert {found.target for found in hidden} == set(LATE)
+    assert [str(found) for found in hidden if found.target not in LAZY_IMPORTS] == []
+    assert {found.target for found in hidden} == set(LAZY_IMPORTS)
 
 
 def test_what_is_late_is_not_loaded_before():
     """
-    A program that declares a service and gets it loads no room that is named in LATE.
+    A program that declares a service and gets it loads no room that is named in LAZY_IMPORTS.
     """
     program = """
 import asyncio, sys
@@ -266,7 +266,7 @@ print(*sys.modules)
 
     loaded = {name.removeprefix("asyncmeta.") for name in done.stdout.split() if name.startswith("asyncmeta.")}
     assert "_run.container.container" in loaded
-    assert loaded & {*LATE, "report"} == set()
+    assert loaded & {*LAZY_IMPORTS, "report"} == set()
 
 
 def test_integrations_see_only_the_front_door():

@@ -21,7 +21,7 @@ from .yields import refuse_used_yield
 
 __all__ = [
     "BODY",
-    "Written",
+    "Declaration",
     "also_keys",
     "check_name",
     "enter",
@@ -37,7 +37,7 @@ __all__ = [
 BODY = "__asyncmeta_body__"
 
 
-class Written:
+class Declaration:
     """One use of ``@inject_dependency``, as written; becomes a registration when it is known where it stands."""
 
     __slots__ = ("body", "factory", "module", "options", "place", "token")
@@ -59,7 +59,7 @@ class Written:
 
 
 def registration_of(
-    written: Written,
+    written: Declaration,
     *,
     any_token: bool = False,
     lifetime: str = "singleton",
@@ -276,7 +276,7 @@ def refuse_class(key: Hashable, value: object) -> None:
         )
 
 
-def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str, Any]) -> None:
+def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[str, Any]) -> None:
     """
     Register what the decorators in a class body have written.
 
@@ -286,7 +286,7 @@ def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str,
         DeclarationError: One of them is wrong; none is registered.
     """
     assert registry.cls is not None
-    found: list[tuple[Written, str | None]] = []
+    found: list[tuple[Declaration, str | None]] = []
     for written in body:
         attribute = None
         if inspect.isfunction(written.factory):
@@ -301,7 +301,7 @@ def enter_body(registry: Registry, body: Sequence[Written], namespace: dict[str,
         enter(registry, written, attribute)
 
 
-def enter(registry: Registry, written: Written, attribute: str | None = None) -> None:
+def enter(registry: Registry, written: Declaration, attribute: str | None = None) -> None:
     """Register what a decorator has written; a token that is not defined yet is read when somebody looks."""
     # A factory in a class body has its class's lifetime where it names none.
     lifetime = registry.lifetime if written.body else "singleton"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from .._names import place_of_function
-from .makers import ASYNC, Maker, _kind_of
+from .makers import ASYNC, Maker, kind_of_callable
 
 __all__ = ["misfit_hooks"]
 
@@ -23,7 +23,7 @@ def misfit_hooks(cls: type, names: Iterable[str]) -> Iterator[str]:
             continue
         called, code = f"{cls.__qualname__}.{name}", function.__code__
         place = place_of_function(function)
-        maker = Maker(function, _kind_of(function, code), function, None, function)
+        maker = Maker(function, kind_of_callable(function, code), function, None, function)
         with suppress(Exception):
             maker = maker.declared((), cls)
         if maker.kind is not ASYNC:

@@ -309,7 +309,7 @@ def is_marked(form: Any) -> bool:
     return is_union(form) and any(map(is_marked, typing.get_args(form)))
 
 
-def shortened(form: Any) -> Any:
+def unwrapped_from(form: Any) -> Any:
     """Return what asks for the same as *form* and is quicker to look up: of ``From[T]``, T, which needs no code to be hashed."""
     if typing.get_origin(form) is Annotated:
         annotated, *marks = typing.get_args(form)

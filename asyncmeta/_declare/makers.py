@@ -344,7 +344,7 @@ def maker_of(factory: Any) -> Maker:
             maker.seen = seen_around(factory)
         return maker
     if type(factory) is types.FunctionType and not hasattr(factory, "__wrapped__"):
-        maker = Maker(factory, _kind_of(factory, factory.__code__), factory, None, factory)
+        maker = Maker(factory, kind_of_callable(factory, factory.__code__), factory, None, factory)
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)
         return maker
@@ -474,14 +474,14 @@ def _kinds(call: Any) -> tuple[str, str]:
             code = getattr(getattr(called, "__func__", called), "__code__", None)
         kind = (GENERATOR, ASYNC_GENERATOR)[_MANAGERS.index(code)] if code in _MANAGERS else SYNC
         if kind is SYNC and isinstance(code, types.CodeType):
-            kind = _kind_of(call, code)
+            kind = kind_of_callable(call, code)
         own = own or kind
         if kind is not SYNC or "__wrapped__" not in getattr(call, "__dict__", {}):
             return own, kind
         call = call.__wrapped__
 
 
-def _kind_of(call: Any, code: types.CodeType) -> str:
+def kind_of_callable(call: Any, code: types.CodeType) -> str:
     flags = code.co_flags
     if flags & _ASYNC_GENERATOR:
         return ASYNC_GENERATOR

@@ -13,8 +13,8 @@ from .._compat import annotations_of, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .constructors import constructor_of, is_generated, writer_of
-from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, read_leniently, shortened
-from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, _kind_of
+from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, read_leniently, unwrapped_from
+from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, kind_of_callable
 from .texts import Evaluator, evaluator_for, evaluator_of_class
 
 __all__ = ["Form", "Taken", "form_of"]
@@ -77,10 +77,10 @@ class Form:
             found = _read(function, one) if one.form is MISSING else one.form
             ask = ask_for(found)
             if one.default is MISSING:
-                one.asked = shortened(found)
+                one.asked = unwrapped_from(found)
             else:  # which counts before None, and for a context value that a scope was opened without
                 own = ask.kind == "value" and ask.fallback is MISSING
-                one.asked = ask.but(optional=False, fallback=one.default) if own else shortened(found)
+                one.asked = ask.but(optional=False, fallback=one.default) if own else unwrapped_from(found)
         return one.asked
 
     def why(self, number: int, function: Any, error: Exception) -> str:
@@ -137,7 +137,7 @@ def _innermost(function: Any) -> Any:
     return function
 
 
-def _called(thing: Any) -> Any:
+def _call_method(thing: Any) -> Any:
     """Return the function that a call of an object with ``__call__`` runs, None where it has none in Python."""
     return getattr(type(thing), "__call__", None)  # noqa: B004  # the function is wanted, not whether there is one
 
@@ -146,9 +146,9 @@ def _kind(function: Any) -> str:
     inner = _innermost(function)
     if isinstance(inner, type):
         return SYNC
-    call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else _called(inner)
+    call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else _call_method(inner)
     code = getattr(call, "__code__", None)
-    kind = SYNC if code is None else _kind_of(call, code)
+    kind = SYNC if code is None else kind_of_callable(call, code)
     assert kind in (SYNC, ASYNC, GENERATOR, ASYNC_GENERATOR)
     return kind
 
@@ -170,7 +170,7 @@ def _below(function: Any) -> types.FunctionType | None:
             function = inspect.unwrap(function)
         elif isinstance(function, types.MethodType):
             function = function.__func__
-        elif not isinstance(function := _called(function), types.FunctionType | types.MethodType):
+        elif not isinstance(function := _call_method(function), types.FunctionType | types.MethodType):
             return None
     return function
 

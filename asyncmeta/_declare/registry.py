@@ -44,7 +44,7 @@ def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Op
         DeclarationError: One is of the wrong kind, or they contradict each other.
     """
     if not isinstance(lifetime, str) or not lifetime:
-        raise DeclarationError(f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_kind_of(lifetime)}')
+        raise DeclarationError(f'lifetime is "singleton", "scoped", "transient" or the name of a level, not {_described(lifetime)}')
     if not given:
         return PLAIN
     timeout, health = given.get("timeout"), given.get("health")
@@ -55,7 +55,7 @@ def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Op
         raise DeclarationError("timeout is a number of seconds above 0, or None to wait for ever")
     for name, given in (("in_thread", in_thread), ("concurrent", concurrent)):
         if not isinstance(given, bool):
-            raise DeclarationError(f"{name} is True or False, not {_kind_of(given)}")
+            raise DeclarationError(f"{name} is True or False, not {_described(given)}")
     if in_thread and (maker.kind == ASYNC_GENERATOR or maker.kind == "async"):
         raise DeclarationError(f"in_thread=True is for synchronous factories; {maker.name} is {maker.kind}")
     if maker.kind == VALUE and (timeout is not None or in_thread):
@@ -74,7 +74,7 @@ def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Op
     return Options(None if timeout is None else float(timeout), in_thread, concurrent, health)
 
 
-def _kind_of(thing: object) -> str:
+def _described(thing: object) -> str:
     return "None" if thing is None else f"a {type(thing).__name__}" if not isinstance(thing, str) else name_of(thing)
 
 
@@ -403,7 +403,7 @@ def checked_scopes(scopes: Any) -> tuple[str, ...]:
     names = tuple(scopes)
     for name in names:
         if not isinstance(name, str) or not name:
-            raise DeclarationError(f"the name of a level is a string, not {_kind_of(name)}")
+            raise DeclarationError(f"the name of a level is a string, not {_described(name)}")
         if name in ("singleton", "transient", "scoped"):
             raise DeclarationError(f'"{name}" is a lifetime already and cannot name a level')
     if len(set(names)) != len(names):

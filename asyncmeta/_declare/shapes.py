@@ -8,10 +8,10 @@ from typing import Any
 from .._names import Place
 from .providers import VALUE, WORDS
 
-__all__ = ["shape_of"]
+__all__ = ["provider_shape"]
 
 
-def shape_of(providers: Any, place: Place) -> tuple[tuple[Any, ...], list[Any]] | None:
+def provider_shape(providers: Any, place: Place) -> tuple[tuple[Any, ...], list[Any]] | None:
     """
     Return what two lists have in common that mean the same but for their values, and the values; None where that is hard to say.
 

@@ -111,7 +111,7 @@ class Inject:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         """Refuse to be read from a request; asked by pydantic, for frameworks that make models of a handler's parameters."""
-        from .misread import schema_unless_misread  # late
+        from .misread import schema_unless_misread  # lazy import
 
         return schema_unless_misread(self, source, handler)
 
@@ -126,7 +126,7 @@ class _Collect:
     __slots__ = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        from .misread import schema_unless_misread  # late
+        from .misread import schema_unless_misread  # lazy import
 
         return schema_unless_misread(self, source, handler)
 

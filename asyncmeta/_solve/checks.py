@@ -23,7 +23,7 @@ from .arguments import asked_plainly, factory_of, is_argument, takes_arguments
 from .found import giving
 from .generics import is_open
 from .graph import Graph
-from .nodes import LATE, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
+from .nodes import DEFERRED, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
     "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
@@ -209,7 +209,7 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
         node = pending.pop()
         reached.append(node)
         edges = graph.expand(node)
-        for several in (edges, node.late):
+        for several in (edges, node.deferred):
             for edge in several:
                 target = edge.target
                 if not choices and target.chooses:
@@ -298,7 +298,7 @@ def _fields(node: Node, errors: list[GraphError]) -> None:
     cls = node.maker.cls
     if cls is None or node.kind == START:
         return
-    if node.late and cls.__dictoffset__ == 0 and not hasattr(cls, "_asyncmeta_scope"):
+    if node.deferred and cls.__dictoffset__ == 0 and not hasattr(cls, "_asyncmeta_scope"):
         errors.append(GraphError(f"{keeps_nothing(cls)} ({place_of(node)})"))
     if "__dataclass_fields__" not in cls.__dict__:
         return
@@ -348,7 +348,7 @@ def _circle_error(circle: list[Node]) -> CircularDependencyError:
     for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
         if node.kind != START:
             edge = next(
-                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in (LATE, MAKE)
+                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in (DEFERRED, MAKE)
             )
             steps.append(f"{node.name}.{edge.name}")
     first = next(node for node in circle if node.kind != START)
@@ -369,12 +369,12 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
         level = node.level
         if level == TRANSIENT_LEVEL or level == len(graph.levels) - 1:
             continue
-        for edges in (node.edges or (), node.late):
+        for edges in (node.edges or (), node.deferred):
             for edge in edges:
-                if edge.target.how in (LATE, MAKE) and edges is node.edges:
-                    continue  # stands in node.late again
+                if edge.target.how in (DEFERRED, MAKE) and edges is node.edges:
+                    continue  # stands in node.deferred again
                 for other in edge.target.each():
-                    need = needs_of(other, needs, edge.target.how)
+                    need = level_needed(other, needs, edge.target.how)
                     if need > level and need != TRANSIENT_LEVEL:
                         errors.append(_captive_error(graph, node, edge, other, need, needs))
     return errors
@@ -409,12 +409,12 @@ def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
 
 
 def _all_of(node: Node):  # type: ignore[no-untyped-def]  # a generator of nodes, used here only
-    for edges in (node.edges or (), node.late):
+    for edges in (node.edges or (), node.deferred):
         for edge in edges:
             yield from edge.target.each()
 
 
-def needs_of(node: Node, needs: dict[Node, int], how: str) -> int:
+def level_needed(node: Node, needs: dict[Node, int], how: str) -> int:
     """Return the innermost level that a user of *node* needs."""
     if node.level == TRANSIENT_LEVEL:
         return needs.get(node) or 0
@@ -431,13 +431,13 @@ def _captive_error(
     seen: set[Node] = set()
     while node.level == TRANSIENT_LEVEL and node not in seen:
         seen.add(node)
-        for edges in (node.edges or (), node.late):
+        for edges in (node.edges or (), node.deferred):
             following = next(
                 (
                     (step, after)
                     for step in edges
                     for after in step.target.each()
-                    if needs_of(after, needs, step.target.how) == need
+                    if level_needed(after, needs, step.target.how) == need
                 ),
                 None,
             )

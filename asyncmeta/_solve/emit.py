@@ -185,7 +185,7 @@ class _Emitter:
             self.w.line(f"{target}._asyncmeta_scope = {scope}")
         elif registry_of(cls) is not None and getattr(setter, "__name__", "") == BY_HAND:  # which is none of its business
             self.w.line(f'set_attribute({target}, "_asyncmeta_scope", {scope})')
-        elif node.late or "__asyncmeta__" in cls.__dict__:
+        elif node.deferred or "__asyncmeta__" in cls.__dict__:
             self.w.line(f"bind({target}, {scope})")
 
     def push(self, scope: str, finalizer: str) -> None:
@@ -355,7 +355,7 @@ def wants_scope(plan: Plan) -> bool:
     return any(
         any(map(holds, op.args))
         or (op.node.maker.function is not None and registry_of(op.node.key) is not None)
-        or (op.node.maker.cls is not None and (bool(op.node.late) or "__asyncmeta__" in op.node.maker.cls.__dict__))
+        or (op.node.maker.cls is not None and (bool(op.node.deferred) or "__asyncmeta__" in op.node.maker.cls.__dict__))
         for unit in (*plan.units, plan.unit)
         for op in unit.ops
     ) or holds(plan.unit.result)

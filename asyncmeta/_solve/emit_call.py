@@ -13,7 +13,18 @@ from .emit import Source, _Emitter
 from .nodes import Node
 from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
 
-__all__ = ["BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "emit_in_scope", "fits", "is_held", "shape_of", "wrapper_order"]
+__all__ = [
+    "BOUND",
+    "CallSource",
+    "Fill",
+    "emit_call",
+    "emit_cold",
+    "emit_in_scope",
+    "fits",
+    "is_held",
+    "signature_shape",
+    "wrapper_order",
+]
 
 #: The constant that stands for what one container has bound: its place is taken by an object.
 BOUND = "bound"
@@ -414,7 +425,7 @@ def emit_in_scope(form: Form) -> CallSource:
     return _CallEmitter(form).in_scope()
 
 
-def shape_of(form: Form) -> Any:
+def signature_shape(form: Form) -> Any:
     """Return what all forms with the same cold source have in common."""
     return form.kind, tuple((one.shown, one.shown is None and one.kind) for one in form.taken)
 

@@ -24,7 +24,7 @@ from .nodes import (
     CONTAINER,
     CONTEXT,
     DEFAULT,
-    LATE,
+    DEFERRED,
     LIST,
     MAKE,
     MAYBE,
@@ -98,13 +98,13 @@ class Graph(Lookup):
         needs: list[Node] = []
         for edge in edges:
             target = edge.target
-            if target.how == LATE or target.how == MAKE:
+            if target.how == DEFERRED or target.how == MAKE:
                 late.append(edge)
             elif target.node is not None:
                 needs.append(target.node)
             else:
                 needs.extend(target.nodes)
-        node.needs, node.late, node.problems = tuple(needs), tuple(late), tuple(problems)
+        node.needs, node.deferred, node.problems = tuple(needs), tuple(late), tuple(problems)
         node.edges = tuple(edges)
         if problems or node.unread:
             self.news.doubted = True
@@ -240,7 +240,7 @@ class Graph(Lookup):
         if ask.kind == "lazy":
             assert ask.inner is not None
             served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
-            return Target(LATE, nodes=served.each(), site=inner)
+            return Target(DEFERRED, nodes=served.each(), site=inner)
         if ask.kind == "all":
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
@@ -317,7 +317,7 @@ class Graph(Lookup):
                 one = f"{site.name}[{name!r}]"
                 asked.members[name] = Site(Ask("member", (key, name)), site.view, one, site.place, site.user, site.level)
             if nodes:
-                return Target(LATE, nodes=nodes, site=asked)
+                return Target(DEFERRED, nodes=nodes, site=asked)
         if site.ask.optional:
             raise Absent
         raise Absent(nameless(site.ask.inner.key))
@@ -479,7 +479,7 @@ def users_of(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
     """Return who uses what; the service that a factory method gets does not count."""
     users: dict[Node, list[Node]] = {}
     for node in nodes:
-        for edges in (node.edges or (), node.late):
+        for edges in (node.edges or (), node.deferred):
             for edge in edges:
                 if node.owner is not None and edge.name == "self" and edge is (node.edges or (None,))[0]:
                     continue

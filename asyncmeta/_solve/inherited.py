@@ -171,7 +171,7 @@ class InheritedGraph(Graph):
         if origin is None:
             return super().expand(node) if node in self._own else self.parent.expand(node)
         edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.parent.expand(origin)])
-        node.late = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.late])
+        node.deferred = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.deferred])
         node.needs = tuple([
             other for edge in edges if edge.target.how not in ("late", "make") for other in edge.target.each()
         ])  # fmt: skip

@@ -127,7 +127,7 @@ class Lookup:
             return self._forget_answers()  # all that stands on others stays as it is
         before = self._found
         for node in snapshot(self.nodes.values()):  # a thread may ask meanwhile
-            node.edges, node.unit, node.late, node.needs = None, None, (), ()
+            node.edges, node.unit, node.deferred, node.needs = None, None, (), ()
             node.problems = tuple(problem for problem in node.problems if not problem.edge)
         self._forget()
         self.moved.extend(changes(before, self.find))

@@ -15,7 +15,7 @@ from .._names import Place, name_of, place_of_function
 from .generics import Binding
 
 __all__ = [
-    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "LATE", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
+    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
     "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
     "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
@@ -27,7 +27,7 @@ SCOPE = "scope"
 START = "start"  #: a service whose on_startup is awaited; its only edge is the constructed instance
 
 # How a parameter or attribute is served.
-NODE, CONSTANT, LATE, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "late", "make", "list", "maybe", "argument"
+NODE, CONSTANT, DEFERRED, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "deferred", "make", "list", "maybe", "argument"
 DEFAULT = "default"  #: nothing provides it: a constant, in place of which the caller of a Factory may hand in another
 
 
@@ -67,7 +67,7 @@ class Target:
         self.nodes = nodes  #: LIST
         #: CONSTANT, DEFAULT; the fallback of MAYBE; the name of ARGUMENT; of LIST tuple, or the names of a dict, else None
         self.value = value
-        self.site = site  #: LATE: what the handle asks for when it is awaited
+        self.site = site  #: DEFERRED: what the handle asks for when it is awaited
 
     @property
     def chooses(self) -> bool:
@@ -118,7 +118,7 @@ class Node:
     """One registration in one view: what is built once for each place where it lives."""
 
     __slots__ = (
-        "asked_with_arguments", "binding", "constructed", "edges", "key", "kind", "late", "level", "maker", "needs", "owner",
+        "asked_with_arguments", "binding", "constructed", "deferred", "edges", "key", "kind", "level", "maker", "needs", "owner",
         "problems", "rank", "ref", "registration", "slot", "target", "unit", "unread", "view",
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ class Node:
         self.constructed: Node | None = None  #: START: the instance itself
         self.edges: tuple[Edge, ...] | None = None  #: how it is called; None until expanded
         self.needs: tuple[Node, ...] = ()  #: what has to be there first
-        self.late: tuple[Edge, ...] = ()  #: what is fetched later
+        self.deferred: tuple[Edge, ...] = ()  #: what is fetched later
         self.problems: tuple[Problem, ...] = ()
         self.unread: tuple[str, ...] = ()  #: parameters that take their defaults because their annotations cannot be read
         self.slot = -1  #: position among the values of its level

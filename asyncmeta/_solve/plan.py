@@ -10,7 +10,23 @@ from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
 from .._declare.registrations import PLAIN
 from .checks import problem_error
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, LATE, LIST, MAKE, MAYBE, NODE, SCOPE, START, Edge, Node, Target
+from .nodes import (
+    ARGUMENT,
+    CONSTANT,
+    CONTAINER,
+    CONTEXT,
+    DEFAULT,
+    DEFERRED,
+    LIST,
+    MAKE,
+    MAYBE,
+    NODE,
+    SCOPE,
+    START,
+    Edge,
+    Node,
+    Target,
+)
 
 __all__ = ["LARGEST", "Op", "Plan", "Ref", "Unit", "plan_of", "plan_of_unit", "unit_of", "unit_with_arguments"]
 
@@ -300,7 +316,7 @@ class _Expansion:
             return self._node_reference(target.node, waiting)
         if how in (CONSTANT, DEFAULT):
             return Ref(CONST, what=target.value)
-        if how == LATE:
+        if how == DEFERRED:
             return Ref(HANDLE, what=target.site)
         if how == MAKE:
             return Ref(MAKER, target.node)

@@ -23,7 +23,7 @@ __all__ = [
     "answers",
     "findings",
     "is_half_of_service",
-    "needs_of",
+    "dependencies_of",
     "nodes_to_ask",
     "nodes_to_start",
     "users_of",
@@ -80,7 +80,7 @@ def is_half_of_service(graph: Graph, node: Node) -> bool:
     return whole is not None and whole.constructed is node
 
 
-def needs_of(graph: Graph, node: Node) -> Sequence[Node]:
+def dependencies_of(graph: Graph, node: Node) -> Sequence[Node]:
     """Return the shared values that *node* takes."""
     return unit_of(graph, node.constructed or node).shared
 
@@ -162,7 +162,7 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
 
 
 def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[str]:
-    used = listed | {other for node in reached for edge in (*(node.edges or ()), *node.late) for other in edge.target.each()}
+    used = listed | {other for node in reached for edge in (*(node.edges or ()), *node.deferred) for other in edge.target.each()}
     return [
         f"{node.title} ({node.place})"
         for node in starts

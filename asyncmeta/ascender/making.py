@@ -11,7 +11,7 @@ from .._declare.makers import VALUE, value_maker
 from .._declare.providers import Providers, read_providers
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of
-from .._declare.shapes import shape_of
+from .._declare.shapes import provider_shape
 from .._names import name_of, place_of_caller
 from .._run.container.application import hooks, shared_base
 from .._run.container.child import UP, Child, Provided
@@ -76,7 +76,7 @@ def _made(providers: Any, parent: Container | None, below: Registry | None = Non
     """Return an injector of *providers*, with the layer *below* them."""
     place = place_of_caller()
     above = None if parent is None else parent._graph
-    shaped = shape_of(providers, place)
+    shaped = provider_shape(providers, place)
     shape = None
     values: list[Any] = []
     if shaped is not None:

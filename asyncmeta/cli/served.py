@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from .. import Container
-from .._declare.entries import Written, registration_of
+from .._declare.entries import Declaration, registration_of
 from .._declare.registry import Registry, layers_of
 from .._names import Place
 from .._solve.graph import Graph
@@ -40,7 +40,7 @@ def with_handlers(graph: Graph, handlers: Iterable[Handler]) -> Graph:
         # A key of its own that is called as the function is.
         token = type(stub.__name__, (), {"__qualname__": stub.__qualname__, "__module__": stub.__module__})
         place = Place(stub.__code__.co_filename, stub.__code__.co_firstlineno)
-        registration = registration_of(Written(token, stub, {"lifetime": "scoped"}, place, None))
+        registration = registration_of(Declaration(token, stub, {"lifetime": "scoped"}, place, None))
         registration.entry = True
         registry.add(registration, replace=True)
     own = layers_of(graph.app)

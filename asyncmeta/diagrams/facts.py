@@ -9,9 +9,9 @@ from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
 from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
-from .._solve.checks import check_nodes, check_whole, declared_nodes, listed_nodes, needs_of, problem_error, reached_from
+from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
 from .._solve.graph import Graph
-from .._solve.nodes import CONTAINER, CONTEXT, LATE, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
+from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
 from ..errors import AmbiguousDependencyError, GraphError
 
 __all__ = ["Facts", "Item", "Line", "facts_of"]
@@ -20,7 +20,7 @@ __all__ = ["Facts", "Item", "Line", "facts_of"]
 _KINDS = {SYNC: "function", ASYNC: "async function"}
 
 #: How a target is served, in words for readers; a plain one needs none.
-_HOW = {LATE: "lazy", MAKE: "factory", LIST: "all", MAYBE: "if there"}
+_HOW = {DEFERRED: "lazy", MAKE: "factory", LIST: "all", MAYBE: "if there"}
 
 
 class Line:
@@ -209,9 +209,9 @@ def _relate(graph: Graph, item: Item, items: dict[Node, Item], halves: dict[Node
     for part in parts:
         edges = graph.expand(part)
         for edge in edges:
-            if edge.target.how not in (LATE, MAKE) and part.kind != START:
+            if edge.target.how not in (DEFERRED, MAKE) and part.kind != START:
                 _add_lines(item, edge, False, items, halves)
-        for edge in part.late:
+        for edge in part.deferred:
             _add_lines(item, edge, True, items, halves)
         for problem in part.problems:
             if is_argument(part, problem) and part not in asked:
@@ -235,7 +235,7 @@ def _mark_captives(graph: Graph, item: Item) -> None:
     if level == TRANSIENT_LEVEL:
         return
     for line in item.lines:
-        need = needs_of(line.target.node, graph.needs, MAKE if line.how == _HOW[MAKE] else "")
+        need = level_needed(line.target.node, graph.needs, MAKE if line.how == _HOW[MAKE] else "")
         if CONTAINER_LEVEL <= level < need != TRANSIENT_LEVEL:
             line.captive = True
             what = line.target.name

@@ -11,7 +11,7 @@ from asyncmeta import From
 from asyncmeta._declare.marked import form_of
 from asyncmeta._declare.registrations import Options
 from asyncmeta._solve.emit import emit_opening, emit_root, wants_scope
-from asyncmeta._solve.emit_call import Fill, emit_call, emit_cold, fits, is_held, shape_of
+from asyncmeta._solve.emit_call import Fill, emit_call, emit_cold, fits, is_held, signature_shape
 from asyncmeta._solve.plan import plan_of
 
 from .by_hand import SCOPED, entry, graph, layer
@@ -339,7 +339,7 @@ def test_functions_that_are_called_alike_share_their_cold_source():
 
     async def third(name, session: From[Session]): ...
 
-    assert shape_of(form_of(one)) == shape_of(form_of(other)) != shape_of(form_of(third))
+    assert signature_shape(form_of(one)) == signature_shape(form_of(other)) != signature_shape(form_of(third))
     assert emit_cold(form_of(one)).text == emit_cold(form_of(other)).text
 
 

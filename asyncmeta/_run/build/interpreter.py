@@ -62,7 +62,7 @@ def bind(instance: object, scope: ScopeState) -> None:
 def binds(node: Node) -> bool:
     """Tell whether what *node* makes has to be told which scope made it."""
     cls = node.maker.cls
-    return cls is not None and node.kind == SYNC and (bool(node.late) or registry_of(cls) is not None)
+    return cls is not None and node.kind == SYNC and (bool(node.deferred) or registry_of(cls) is not None)
 
 
 def adopts(node: Node) -> bool:
@@ -210,7 +210,7 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: ScopeSt
 
 async def special(node: Node, call: Any, args: list[Any], named: dict[str, Any], scope: ScopeState, push: Push) -> Any:
     """Call a factory that is no plain call: in a thread, within a time."""
-    from .threads import carry_out_special  # late
+    from .threads import carry_out_special  # lazy import
 
     value = await carry_out_special(node, call, args, named, scope, push)
     if node.kind != START:

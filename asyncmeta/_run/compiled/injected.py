@@ -16,7 +16,7 @@ from ..._declare.makers import ASYNC, ASYNC_GENERATOR
 from ..._declare.marked import Form, without_marked
 from ..._declare.tokens import MISSING
 from ..._solve.emit import wants_scope
-from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, shape_of, wrapper_order
+from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, signature_shape, wrapper_order
 from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST
 from ...errors import ClosedError, FactoryError, GraphError, ScopeError
@@ -165,7 +165,7 @@ def _renamed(code: CodeType, form: Form) -> CodeType:
 
 def _cold_code(form: Form) -> CodeType:
     """Return the code of a wrapper that leaves everything to ``run``; compiled once for all forms of one shape."""
-    shape = shape_of(form)
+    shape = signature_shape(form)
     code = _COLD.get(shape)
     if code is None:
         code = _COLD[shape] = _keep(loaded(emit_cold(form)))
@@ -174,7 +174,7 @@ def _cold_code(form: Form) -> CodeType:
 
 def _code_in_scope(form: Form) -> CodeType:
     """Return the code of a wrapper that fetches in an ambient scope; compiled once for all forms of one shape."""
-    shape = (shape_of(form), form.marked)
+    shape = (signature_shape(form), form.marked)
     code = _COLD.get(shape)
     if code is None:
         code = _COLD[shape] = _keep(loaded(emit_in_scope(form)))

@@ -102,12 +102,12 @@ class Application(NamedTuple):
         layers = layers_of(self.cls)
         extra: tuple[Registry, ...] = ()
         if providers:
-            from ..._declare.providers import read_listed  # late
+            from ..._declare.providers import read_listed  # lazy import
 
             extra = (Registry(None),)
             extra[0].add_all(read_listed(providers), layers)
         if overrides is not None:
-            from ..._solve.overrides import layer_of  # late
+            from ..._solve.overrides import layer_of  # lazy import
 
             plain = Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
             over = (layer_of(overrides, plain, place_of_caller()),)

@@ -191,7 +191,7 @@ class Closing:
         await _swallowing(until(container, LANDED, lambda: container._in_flight == CLOSING))
         await container._close_kids(raised, None, self.closers)
         if container._root_table.has_run_code:
-            from ..compiled.in_flight import end_in_flight  # late
+            from ..compiled.in_flight import end_in_flight  # lazy import
 
             raised += await end_in_flight(container, self.closers)
         finalizers, container._finalizers = as_list(container._finalizers), None
@@ -249,7 +249,7 @@ class Closing:
         self._wait_for_threads()
         container._close_kids_nowait(raised, None, closers)
         if container._root_table.has_run_code:
-            from ..compiled.in_flight import end_in_flight_nowait  # late
+            from ..compiled.in_flight import end_in_flight_nowait  # lazy import
 
             raised += end_in_flight_nowait(container, closers)
         finalizers = container._finalizers = as_list(container._finalizers)

@@ -370,7 +370,7 @@ class Container(Scope):
         Raises:
             BaseException: What the first failing factory raised; what was built stays.
         """
-        from .start import start  # late
+        from .start import start  # lazy import
 
         here: Any = self._active() or self
         while here is not self and not here._force.outlives:
@@ -391,7 +391,7 @@ class Container(Scope):
         Raises:
             GraphErrors: The problems, all at once.
         """
-        from .check import check  # late
+        from .check import check  # lazy import
 
         return check(self, functions)
 
@@ -412,7 +412,7 @@ class Container(Scope):
         Raises:
             DeclarationError: *observer* is none.
         """
-        from ..observe.watch import Watch  # late
+        from ..observe.watch import Watch  # lazy import
 
         return (self._watcher or Watch(self._heed, hooks(), (), None)).observe(observer)
 
@@ -430,7 +430,7 @@ class Container(Scope):
             ClosedError: This container is closed.
             WrongLoopError: Another living loop owns what would be asked.
         """
-        from .health import health  # late
+        from .health import health  # lazy import
 
         return await health(self, timeout)
 
@@ -439,7 +439,7 @@ class Container(Scope):
         given = [middleware, *(layer.middleware for layer in layers_of(cls))]
         if slow is None and all(one == () for one in given):
             return None
-        from ..observe.middleware import checked_middleware  # late
+        from ..observe.middleware import checked_middleware  # lazy import
         from ..observe.slow import checked_slow
         from ..observe.watch import Watch
 
@@ -465,7 +465,7 @@ class Container(Scope):
         debug, watch = loop.get_debug(), self._watcher
         if debug or (watch is not None and watch.debug is not None):
             from ..observe.slow import DEBUG_FACTOR
-            from ..observe.watch import Watch  # late
+            from ..observe.watch import Watch  # lazy import
 
             watch = watch or Watch(self._heed, hooks(), (), None)
             watch.debug = loop.slow_callback_duration * DEBUG_FACTOR if debug else None

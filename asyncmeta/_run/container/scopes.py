@@ -101,7 +101,7 @@ class Opener:
             table = container._root_table
             found = scope_class(base, container, level, table.tables[level], table.tables_nowait[level])
             if container._observed:
-                from ..observe.watch import observed_class  # late
+                from ..observe.watch import observed_class  # lazy import
 
                 found = observed_class(found)
             self.classes[level, base] = found
@@ -109,7 +109,7 @@ class Opener:
 
     def for_one(self, around: Scope, token: object, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
-        from ..compiled.one_shot import OneShot, quick_enter  # late
+        from ..compiled.one_shot import OneShot, quick_enter  # lazy import
 
         container = self.container
         singletons = container._singletons

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._solve.nodes import CONTAINER, Node
-from ..._solve.whole import is_half_of_service, needs_of, nodes_to_start
+from ..._solve.whole import dependencies_of, is_half_of_service, nodes_to_start
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
 from ..state.lock import LOCK
@@ -42,7 +42,8 @@ async def start(
             halves[node] = flight
             return
         needs = tuple(dict.fromkeys(
-            other.name for other in needs_of(container._graph, node) if other.level == CONTAINER_LEVEL and other.kind != CONTAINER
+            other.name for other in dependencies_of(container._graph, node)
+            if other.level == CONTAINER_LEVEL and other.kind != CONTAINER
         ))  # fmt: skip
         parts = [flight] if node.constructed not in halves else [halves.pop(node.constructed), flight]
         own, waited, ran = [], parts[0].began - began, 0.0

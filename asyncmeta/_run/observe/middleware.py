@@ -50,7 +50,7 @@ async def linked(
         at_once: It has nothing to wait for: sync middleware gets the value itself.
     """
     if at_once:
-        call = _now(call, build)
+        call = _nowait(call, build)
     for one, awaits in reversed(middleware):
         if awaits:
             call, at_once = _async_link(one, build, call, at_once), False
@@ -61,7 +61,7 @@ async def linked(
     return call() if at_once else await call()
 
 
-def _now(call: Callable[[], Coroutine[Any, Any, Any]], build: Build) -> Callable[[], Any]:
+def _nowait(call: Callable[[], Coroutine[Any, Any, Any]], build: Build) -> Callable[[], Any]:
     """Return a call that gives the value itself, of one that gives a coroutine that has nothing to wait for."""
 
     def at_once() -> Any:

@@ -219,7 +219,7 @@ class Scope(ScopeExit):
             plan.runs += 1
             if plan.runs < 2:  # compiling costs more than most roots are worth once
                 return self._run_plan(plan)
-        from ..compiled.load import root_function  # late
+        from ..compiled.load import root_function  # lazy import
 
         function = root_function(plan, self)
         self._root_table.keep(self, token, function, None)
@@ -233,7 +233,7 @@ class Scope(ScopeExit):
         try:
             with getting(plan), nullcontext() if asked is None else asking(asked):
                 if plan.concurrent:
-                    from ..build.concurrent import build_concurrent  # late
+                    from ..build.concurrent import build_concurrent  # lazy import
 
                     await build_concurrent(plan.units, self)
                 value = await run_plan(plan, self)
@@ -383,7 +383,7 @@ class Scope(ScopeExit):
             plans = [self._find(token).plan for token in tokens]
         units = {unit: None for plan in plans for unit in plan.units}
         if any(unit.concurrent for unit in units) and not self._by_threads:
-            from ..build.concurrent import build_concurrent  # late
+            from ..build.concurrent import build_concurrent  # lazy import
 
             self._enter_flight()
             try:
@@ -437,7 +437,7 @@ class Scope(ScopeExit):
 
         .. versionadded:: 0.1.0
         """
-        from .injection import inject  # late
+        from .injection import inject  # lazy import
 
         self._check_open()
         filled: Callable[P, R] = inject(fn, self)
