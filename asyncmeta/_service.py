@@ -56,8 +56,9 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
 
     def mro(cls) -> list[type]:
         """Return the classes to look along; the last but ``object`` takes values by hand, where there are attributes to give."""
-        found = [one for one in super().mro() if one is not _ByHand]
-        if any(_has_attributes(base) for base in found[:-1]):
+        whole = super().mro()
+        found = [one for one in whole if one is not _ByHand]
+        if len(found) < len(whole) or any(_holds_attributes(base) for base in found[:-1]):
             # Behind all bases: their constructors and `__setattr__` come first, whatever the order in which they are named.
             found.insert(-1, _ByHand)
         return found
@@ -215,9 +216,7 @@ def _not_taken(cls: Any, arguments: Sequence[object], values: Mapping[str, objec
     return f"{cls.__qualname__}() has no dependency {wrong!r}; {f'did you mean {near[0]}=?' if near else takes}"
 
 
-def _has_attributes(cls: type) -> bool:
-    if _ByHand in (cls.__mro__ or ()):  # of a class in the making it is None
-        return True
+def _holds_attributes(cls: type) -> bool:
     return any(isinstance(thing, AsyncDependencyDescriptor) for thing in list(vars(cls).values()))
 
 
