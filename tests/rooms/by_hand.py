@@ -42,9 +42,9 @@ class Shared:
     """The class whose layer lies below all others."""
 
 
-def graph(*layers):
+def graph(*layers, builtin=()):
     """Return the graph of *layers*, the highest first, above an empty one that is shared."""
-    return Graph([*layers, Registry(Shared)], {}, app=App, hooks={})
+    return Graph([*layers, Registry(Shared)], dict(builtin), app=App, hooks={})
 
 
 def parameter(name, annotation):

@@ -122,6 +122,7 @@ def test_what_is_not_closed_by_arguments_is_no_closed_generic(key):
         (Repo[Annotated[T, "a"]], Repo[Annotated[int, "a"]], {T: int}),
         (Row, Row[int, str], {Many: (int, str)}),
         (Row[int, *Many], Row[int], {Many: ()}),
+        (Row[int, *Many, str], Row[int, bool, str], {Many: (bool,)}),
         (Row[int, te.Unpack[Many]], Row[int, str], {Many: (str,)}),  # noqa: UP044  # both spellings
     ],
 )
@@ -141,6 +142,8 @@ def test_an_open_key_serves_what_has_its_form(candidate, form, binding):
         (Repo[T | None], Repo[int]),
         (Repo[Annotated[T, "a"]], Repo[Annotated[int, "b"]]),
         (Row[int, *Many], Row[()]),
+        (Row[int, *Many, str], Row[bool, str]),
+        (Row[int, *Many, str], Row[int, bool]),
         (Pair, Repo[int]),
     ],
 )
@@ -156,6 +159,36 @@ def test_a_class_that_is_registered_under_its_base_has_its_own_variables_bound()
     The variables of the class are those that it hands to the base, in whichever order.
     """
     assert served(Pair, Pair[int, str], Swapped) == {U: int, T: str}
+
+
+def test_a_class_under_a_protocol_that_it_does_not_derive_from_has_the_same_arguments():
+    """
+    In the same places, where its variables are others than the Protocol's.
+    """
+
+    class Ordered(Generic[Pet, Number]): ...
+
+    assert served(Pair, Pair[Dog, int], Ordered) == {Pet: Dog, Number: int}
+
+
+def test_a_class_that_names_the_variables_of_such_a_protocol_means_these():
+    """
+    A variable is one thing, in whichever order a class names it.
+    """
+
+    class Turned(Generic[U, T]): ...
+
+    assert served(Pair, Pair[Dog, int], Turned) == {T: Dog, U: int}
+
+
+def test_a_class_with_other_variables_than_the_protocol_takes_as_many_arguments():
+    """
+    One variable cannot be two arguments.
+    """
+
+    class Single(Generic[Pet]): ...
+
+    assert served(Pair, Pair[Dog, int], Single) is None
 
 
 @pytest.mark.parametrize(

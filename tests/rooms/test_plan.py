@@ -1,19 +1,25 @@
 """`_solve.plan`: in which order is it built."""
 
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
 
 from asyncmeta import All, Factory, Inject, Lazy, MissingDependencyError
-from asyncmeta._declare.registrations import Options
+from asyncmeta._declare.makers import ASYNC, SYNC
+from asyncmeta._declare.registrations import PLAIN, Options
+from asyncmeta._solve.nodes import CONTAINER, SCOPE, START
 from asyncmeta._solve.plan import (
     CONST,
     HANDLE,
     MAKER,
     MANY,
     TEMP,
+    THE_CONTAINER,
+    THE_SCOPE,
     VALUE_OF,
+    Op,
     plan_of,
     unit_of,
     unit_with_arguments,
@@ -188,6 +194,64 @@ def test_a_thread_is_awaited_though_its_factory_is_not():
     unit = unit_of(solved, solved.find(None, Database))
 
     assert (unit.special, unit.awaits, unit.threaded) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "special"),
+    [
+        (SYNC, PLAIN, False),
+        (SYNC, Options(in_thread=True), True),
+        (SYNC, Options(health="ping"), False),
+        (SYNC, Options(timeout=1.0), False),
+        (ASYNC, Options(timeout=1.0), True),
+        (ASYNC, Options(concurrent=True), False),
+        (START, Options(in_thread=True), False),
+        (START, Options(timeout=1.0), True),
+    ],
+)
+def test_a_call_is_special_where_a_thread_or_a_limit_is_around_it(kind, options, special):
+    """
+    The constructor of a service that starts may be in a thread, its start may not; what is not awaited has no limit here.
+    """
+    node = SimpleNamespace(kind=kind, registration=SimpleNamespace(options=options))
+
+    assert bool(Op(node, (), ()).special) is special
+
+
+def test_the_first_that_awaits_may_be_what_the_root_makes():
+    """
+    Then it has no unit of its own, and is found among the calls.
+    """
+
+    class Page:
+        def __init__(self, header: Header): ...
+
+    async def render(header: Header) -> Page:
+        return Page(header)
+
+    plan = planned(Page, *SHOP, entry(Header, Header, "transient"), entry(Page, render, "transient"))
+    limited = planned("x", entry("x", Settings, "transient", options=Options(in_thread=True)))
+
+    assert plan.first_awaiting.key is Page
+    assert limited.first_awaiting.key == "x"
+
+
+def test_container_and_scope_are_no_values_of_theirs():
+    """
+    Who takes them gets what carries the plan out.
+    """
+
+    class Here: ...
+
+    class Around: ...
+
+    class Handler:
+        def __init__(self, around: Around, here: Here): ...
+
+    solved = graph(layer(entry(Handler, Handler, "scoped")), builtin={Around: CONTAINER, Here: SCOPE})
+    (unit,) = plan_of(solved, solved.find(None, Handler).target).units
+
+    assert [ref.how for ref in unit.ops[0].args] == [THE_CONTAINER, THE_SCOPE]
 
 
 def test_a_unit_is_made_once():
