@@ -42,8 +42,8 @@ class Ask:
     """
     What one parameter, attribute or call of ``get`` asks for.
 
-    kind is ``"value"``, ``"lazy"``, ``"factory"``, ``"named"``, ``"all"`` or ``"member"``; of handles *inner* says what of, and
-    the keys of a member are the key and its name.
+    kind is ``"value"``, ``"lazy"``, ``"factory"``, ``"named"``, ``"all"``, ``"member"`` or ``"attribute"``; of handles *inner*
+    says what of, the keys of a member are the key and its name, and that of an attribute is the descriptor.
     """
 
     __slots__ = ("about", "fallback", "inner", "keys", "kind", "listed", "optional")
@@ -146,6 +146,9 @@ def ask_for(token: Any) -> Ask:
         return Ask("value", (token,))
     if type(token) is Ask:  # read already
         return token
+    attribute = getattr(type(token), "ask_in", None)
+    if attribute is not None:  # a descriptor: what it asks for, where its class looks it up
+        return Ask("attribute", (token,), inner=attribute(token, token.owner))
     try:
         form = normal(token)
     except DeclarationError:
@@ -249,7 +252,7 @@ def _ask_annotated(form: Any) -> Ask:
         return Ask("all", (_ask_of(normal(token)).keys[0],))
     if token is not MISSING:
         meant = ask_for(token)
-        if plain.kind in ("lazy", "factory", "named") and meant.kind == "value":
+        if plain.kind in ("lazy", "factory", "named") and meant.kind in ("value", "attribute"):
             # The annotation says what arrives, a handle; the token says of what.
             return Ask(plain.kind, (), inner=meant.but(optional=plain.optional or _is_optional(plain.inner), fallback=fallback))
         return meant.but(optional=plain.optional or meant.optional, fallback=fallback, listed=_collection(annotated))

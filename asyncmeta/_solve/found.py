@@ -9,16 +9,19 @@ from functools import partial
 from typing import Any
 
 from .._declare.hooks import misfit_hooks
+from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from .._names import Place, close_to, name_of
 from ..errors import ScopeError
-from .nodes import CONTEXT, Node, Problem
+from .missing import nameless
+from .nodes import CONTEXT, LIST, Absent, Ambiguous, Node, Problem, Target
 
 __all__ = [
-    "context_levels", "context_node", "giving", "handing_on", "highest", "is_whole", "overridden", "problems_of", "with_names",
+    "collected", "context_levels", "context_node", "giving", "handing_on", "highest", "is_whole", "overridden", "problems_of",
+    "with_names",
 ]  # fmt: skip
 
 
@@ -95,6 +98,25 @@ def with_names(lower: list[Node], higher: list[Node]) -> list[Node]:
     if own:
         found = [node for node in found if node in higher or node.registration.member_of not in own]
     return found + [node for node in higher if node not in found]
+
+
+def collected(ask: Ask, members: tuple[Node, ...]) -> Target:
+    """
+    Return what hands over *members* of a multi key as a tuple, or those that have names by these, as *ask* wants it.
+
+    Raises:
+        Absent: None has a name.
+        Ambiguous: Two modules use one name.
+    """
+    if ask.listed is tuple:
+        return Target(LIST, nodes=members, value=tuple)
+    named = tuple([node for node in members if node.registration.named])
+    for node in named:
+        if node.registration.rivals:
+            raise Ambiguous(node.registration)
+    if members and not named:
+        raise Absent(nameless(ask.key))
+    return Target(LIST, nodes=named, value=tuple([node.registration.named[0] for node in named]))
 
 
 def overridden(registration: Registration, owner: type) -> Maker:

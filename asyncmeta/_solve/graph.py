@@ -15,6 +15,7 @@ from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
 from .._names import close_to, is_a, name_of
+from .found import collected
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
 from .missing import all_meant, nameless, said_elsewhere
@@ -246,6 +247,8 @@ class Graph(Lookup):
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
         if ask.kind == "named":
             return self._named_members(site)
+        if ask.kind == "attribute":
+            return self.serve(self._as_attribute(site))
         if ask.kind == "member":
             key, name = ask.keys
             for node in self._members(site, key):
@@ -275,7 +278,7 @@ class Graph(Lookup):
             if isinstance(found, tuple):
                 if ask.listed is None:
                     raise Several
-                return Target(LIST, nodes=found) if ask.listed is list else self._collected(ask, found)
+                return Target(LIST, nodes=found) if ask.listed is list else collected(ask, found)
             if key in self.context:
                 found = self._of_level(key, found, site)
             if found.kind == CONTEXT and (ask.optional or ask.fallback is not MISSING):
@@ -285,18 +288,18 @@ class Graph(Lookup):
             return Target(CONSTANT, value=ask.fallback)
         raise Absent
 
-    @staticmethod
-    def _collected(ask: Ask, members: tuple[Node, ...]) -> Target:
-        """Return what hands over *members* as a tuple, or those that have names by these."""
-        if ask.listed is tuple:
-            return Target(LIST, nodes=members, value=tuple)
-        named = tuple([node for node in members if node.registration.named])
-        for node in named:
-            if node.registration.rivals:
-                raise Ambiguous(node.registration)
-        if members and not named:
-            raise Absent(nameless(ask.key))
-        return Target(LIST, nodes=named, value=tuple([node.registration.named[0] for node in named]))
+    def _as_attribute(self, site: Site) -> Site:
+        """Return the site of what a service's descriptor, given as a token, asks for: looked up where that service does."""
+        ask, (attribute,) = site.ask, site.ask.keys
+        assert ask.inner is not None and isinstance(attribute, Attribute)
+        owner = getattr(attribute, "owner", None)
+        view = None if owner is None else self.view_of(owner)
+        inner = ask.inner.but(optional=ask.optional or ask.inner.optional)
+        if ask.fallback is not MISSING:
+            inner = inner.but(fallback=ask.fallback)
+        # Who asks from elsewhere shadows nothing there.
+        user = site.user if view is None or (site.user is not None and site.user.view is view) else None
+        return Site(inner, view, site.name, site.place, user, site.level)
 
     def _members(self, site: Site, key: Hashable) -> tuple[Node, ...]:
         found = self.find(site.view, key, self._shadower(site, key))

@@ -29,6 +29,8 @@ async def life() -> str:
     assert_type(Container(Shop), Container)
     assert_type(Container(Shop()), Container)
     assert_type(Container(Shop, check=False), Container)
+    assert_type(Container([Shop, Job]), Container)
+    assert_type(Container((Job, Shop), overrides={}), Container)
     async with Container(Shop) as container:
         assert_type(container, Container)
         async with container.scope() as scope:
@@ -105,6 +107,8 @@ async def service_as_root() -> str:
 async def mistakes(container: Container, scope: Scope) -> None:
     Container(int)  # E: no service class
     Container("shop")  # E: no service class
+    Container([Shop, int])  # E: no service class
+    Container([Shop()])  # E: no class
     Container(Shop, Shop)  # E: one root
     Container(Shop, chek=True)  # E: no such keyword
     Container(root=Shop)  # E: by position only

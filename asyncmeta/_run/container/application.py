@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._declare.registry import Registry, layers_of, registry_of
@@ -54,6 +54,39 @@ def what_overrides(
     return found
 
 
+def class_of_layers(layers: Sequence[type]) -> type:
+    """
+    Return the class that has *layers* below it, the last of them the highest, and goes by its name; one for each such list.
+
+    Raises:
+        DeclarationError: One is no service class, or they contradict each other's order.
+    """
+    for one in layers:
+        if registry_of(one) is None:
+            kind = name_of(one if isinstance(one, type) else type(one))
+            raise DeclarationError(f"a list of layers holds classes derived from AsyncServiceBase, not {kind}")
+    # What a later one derives from is below it already.
+    bases = [one for number, one in enumerate(layers) if not any(issubclass(other, one) for other in layers[number + 1 :])]
+    if not bases:
+        raise DeclarationError("the list of layers is empty: Container() alone is the container of the shared layer")
+    highest = bases[-1]
+    if len(bases) == 1:
+        return highest
+    bases.reverse()
+    wanted = tuple(bases)
+    known: type
+    for known in type.__subclasses__(highest):
+        if vars(known).get("__asyncmeta_layers__") == wanted:
+            return known
+    names = {"__asyncmeta_layers__": wanted, "__module__": highest.__module__, "__doc__": highest.__doc__}
+    names["__qualname__"] = highest.__qualname__
+    try:
+        return type(highest)(highest.__name__, wanted, names)
+    except TypeError as error:
+        listed = ", ".join(map(name_of, layers))
+        raise DeclarationError(f"[{listed}] cannot be layers in this order, the last above the others: {error}") from None
+
+
 class Application(NamedTuple):
     """A class, and where the user made it the instance."""
 
@@ -66,19 +99,22 @@ class Application(NamedTuple):
         Return what *root* is brought to life as.
 
         Raises:
-            DeclarationError: It is no service class, and no instance of one.
+            DeclarationError: It is no service class, no instance of one, and no list of such classes that go together.
             ScopeError: It is an instance of a class that lives shorter than a container.
             ContainerError: It belongs to another container already.
         """
         if root is None:
             return cls(shared_base(), None)
+        if type(root) is list or type(root) is tuple:
+            return cls(class_of_layers(root), None)
         registry = registry_of(root)
         if registry is not None:
             return cls(root, None)
         registry = registry_of(type(root))
         if registry is None:
             raise DeclarationError(
-                f"Container takes a class derived from AsyncServiceBase, an instance of one, or nothing; not {name_of(type(root))}"
+                "Container takes a class derived from AsyncServiceBase, a list of such classes, an instance of one, or nothing; "
+                f"not {name_of(type(root))}"
             )
         if registry.lifetime != "singleton":
             raise ScopeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -51,7 +51,8 @@ class Container(Scope):
     entered again.
 
     Args:
-        root: A service class, an instance of one (which is then the application itself), or None for the shared layer.
+        root: A service class, an instance of one (which is then the application itself), a list of such classes, the highest
+            last, that are layers of one application, or None for the shared layer.
         context: The values of what the application declares with ``context={"singleton": [...]}``, by token.
         providers: More registrations, above the class's own.
         overrides: What beats everything from the beginning, as in `override`: a mapping from tokens to values, or a
@@ -107,7 +108,7 @@ class Container(Scope):
 
     def __init__(
         self,
-        root: type[Service] | Service | None = None,
+        root: type[Service] | Service | Sequence[type[Service]] | None = None,
         /,
         context: Mapping[Any, object] | None = None,
         *,
