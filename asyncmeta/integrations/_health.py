@@ -7,10 +7,40 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from .. import Container
+from ._applications import container_of
 
-__all__ = ["answer_health"]
+__all__ = ["HealthEndpoint", "answer_health"]
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class HealthEndpoint:
+    """
+    Answers whether an application lives and is ready, around any ASGI application: ``app = HealthEndpoint(app)``.
+
+    For frameworks whose `setup` has no option *health*: Sanic, BlackSheep, Django (``HealthEndpoint(get_asgi_application())``).
+    It stands outside of everything, opens no scope, and hands all else on.
+
+    Args:
+        app: The application.
+        container: The container; that of the application if not given.
+        path: Below it "/live" and "/ready" are answered, see `ContainerMiddleware`.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, app: Application, container: Container | None = None, *, path: str = "/health") -> None:
+        self.app = app
+        self._container = container
+        self._questions = {f"{path.rstrip('/')}/{word}": word for word in ("live", "ready")}
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Send) -> None:
+        question = self._questions.get(scope.get("path", "")) if scope["type"] == "http" else None
+        if question is None:
+            await self.app(scope, receive, send)
+        else:
+            await answer_health(self._container or container_of(self.app), question, scope["method"], send)
 
 
 async def answer_health(container: Container, question: str, method: str, send: Send) -> None:

@@ -23,7 +23,7 @@ from ._endings import (
     rest_of,
     running_context,
 )  # fmt: skip
-from ._health import answer_health
+from ._health import HealthEndpoint, answer_health
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
 
@@ -33,6 +33,7 @@ __all__ = [
     "ContainerMiddleware",
     "ErrorResponse",
     "From",
+    "HealthEndpoint",
     "container_of",
     "failed",
     "inject",

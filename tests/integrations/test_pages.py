@@ -8,6 +8,7 @@ from helpers import guarded
 
 from asyncmeta import AsyncServiceBase, Container, inject_dependency
 from asyncmeta.development import DevelopmentPage
+from asyncmeta.integrations.asgi import HealthEndpoint
 
 from .asgi_server import Server
 
@@ -80,13 +81,59 @@ def quart(container):
     return setup(Quart("shop"), container, health="/health")
 
 
+def starlette(container):
+    pytest.importorskip("starlette")
+    from starlette.applications import Starlette
+
+    from asyncmeta.integrations.starlette import setup
+
+    return setup(Starlette(), container, health="/health")
+
+
+def blacksheep(container):
+    pytest.importorskip("blacksheep")
+    from blacksheep import Application
+    from blacksheep.server.routing import Router
+
+    from asyncmeta.integrations.blacksheep import setup
+
+    return HealthEndpoint(setup(Application(router=Router()), container))
+
+
+def sanic(container):
+    pytest.importorskip("sanic")
+    from sanic import Sanic
+
+    from asyncmeta.integrations.sanic import setup
+
+    Sanic.test_mode = True
+    app = setup(Sanic(f"health{id(container)}", configure_logging=False), container)
+
+    @app.get("/")  # without any route it answers 500
+    async def home(request): ...
+
+    return HealthEndpoint(app)
+
+
+def django(container):
+    pytest.importorskip("django")
+    from django.test import override_settings
+
+    from asyncmeta.integrations.django import get_asgi_application
+
+    from .django_site import site
+
+    with override_settings(ASYNCMETA_CONTAINER=container), site(middleware=["asyncmeta.integrations.django.ContainerMiddleware"]):
+        return HealthEndpoint(get_asgi_application())
+
+
 async def asked(server, path):
     """Return status and body of a request."""
     exchange = await server.http(path).run()
     return exchange.got[0]["status"], b"".join(message.get("body", b"") for message in exchange.got)
 
 
-@pytest.mark.parametrize("make", [plain, fastapi, litestar, litestar_setup, quart])
+@pytest.mark.parametrize("make", [plain, starlette, fastapi, litestar, litestar_setup, quart, blacksheep, sanic, django])
 @guarded
 async def test_health_in_one_line(make):
     """
