@@ -1,10 +1,11 @@
 """Small inputs for single rooms, made by hand: layers without classes, graphs without containers."""
 
+from asyncmeta import AsyncServiceBase
 from asyncmeta._declare.annotations import NORMAL, Parameter
 from asyncmeta._declare.keys import MISSING, ask_for
 from asyncmeta._declare.makers import maker_of, value_maker
 from asyncmeta._declare.registrations import Registration
-from asyncmeta._declare.registry import Registry
+from asyncmeta._declare.registry import Registry, layers_of
 from asyncmeta._names import Place
 from asyncmeta._solve.graph import Graph
 
@@ -45,6 +46,12 @@ class Shared:
 def graph(*layers, builtin=()):
     """Return the graph of *layers*, the highest first, above an empty one that is shared."""
     return Graph([*layers, Registry(Shared)], dict(builtin), app=App, hooks={})
+
+
+def graph_of(service):
+    """Return the graph of a service class and the layers below it."""
+    nothing = {name: getattr(AsyncServiceBase, name) for name in ("on_startup", "on_shutdown")}
+    return Graph(layers_of(service), {}, app=service, hooks=nothing)
 
 
 def parameter(name, annotation):

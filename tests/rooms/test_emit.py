@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from asyncmeta import From
+from asyncmeta import All, AsyncDependencyDescriptor, AsyncServiceBase, Factory, From, Lazy
 from asyncmeta._declare.marked import form_of
 from asyncmeta._declare.registrations import Options
 from asyncmeta._solve.emit import emit_opening, emit_root, wants_scope
@@ -54,7 +54,7 @@ def run(source, scope, **given):
     names = {
         "UNSET": UNSET, "FLIGHT": FLIGHT, "CLOSED": CLOSED, "CLOSING": 1 << 20, "lines": source.lines,
         "live": lambda scope: None, "undo": lambda scope, error, lines: undone.append(error), "settle": None,
-        **source.constants, **{name: node.maker.call for name, node in source.calls.items()},
+        **source.constants, **source.nodes, **source.sites, **{name: node.maker.call for name, node in source.calls.items()},
         **dict.fromkeys(source.singletons, Settings()), **given,
     }  # fmt: skip
     exec(source.text, names)
@@ -130,9 +130,10 @@ def test_a_value_that_is_awaited_is_in_flight_meanwhile():
         return Session(settings)
 
     scope = a_scope(1)
-    run(emit_root(planned(Session, SHOP[0], entry(Session, connect, "scoped")), SCOPED), scope)
+    session = run(emit_root(planned(Session, SHOP[0], entry(Session, connect, "scoped")), SCOPED), scope)
 
     assert seen == [(FLIGHT, 1)]
+    assert scope._values == [session]
     assert scope._in_flight == 0
 
 
@@ -224,14 +225,105 @@ def test_a_one_shot_scope_keeps_its_values_in_locals():
     assert "_values" not in source.text
 
 
-def test_a_scope_is_wanted_by_what_holds_on_to_it():
+def test_what_a_failure_is_about_can_be_told_from_the_lines():
     """
-    Values that only take each other want none; context values come with one.
+    The lines of a source know the plan that they carry out.
     """
-    with_context = graph(layer(entry(Users, Users, "scoped"), context=(Session,)))
+    plan = planned(Users, *SHOP)
 
+    assert emit_root(plan, SCOPED).lines.plans == (plan,)
+
+
+def test_handles_are_made_for_the_scope_that_asks():
+    """
+    A ``Lazy`` gets the site that it asks for, a ``Factory`` the node that it makes.
+    """
+
+    def handles(late: Lazy[Users], make: Factory[Session]) -> object:
+        return late, make
+
+    scope = a_scope(0)
+    source = emit_root(planned("handles", *SHOP, entry("handles", handles, "transient")), SCOPED)
+    given = {"lazy_handle": lambda scope, site: (scope, site.ask.key), "factory_handle": lambda scope, node: (scope, node.key)}
+
+    assert run(source, scope, **given) == ((scope, Users), (scope, Session))
+
+
+def test_a_context_value_that_may_be_absent_falls_back():
+    """
+    It is looked for in its slot, and None where the scope was opened without it.
+    """
+
+    def page(session: Session | None) -> object:
+        return session
+
+    solved = graph(layer(entry("page", page, "transient"), context=(Session,)))
+    source = emit_root(plan_of(solved, solved.find(None, "page").target), SCOPED)
+    given = a_scope(1)
+    given._values[0] = "given"
+
+    assert (run(source, given), run(source, a_scope(1))) == ("given", None)
+
+
+def test_a_context_value_that_is_needed_is_missed():
+    """
+    What says so is raised before anything is called.
+    """
+    solved = graph(layer(entry(Users, Users, "scoped"), context=(Session,)))
+    source = emit_root(plan_of(solved, solved.find(None, Users).target), SCOPED)
+
+    with pytest.raises(LookupError, match="Session"):
+        run(source, a_scope(2), absent=lambda node, scope: LookupError(node.name), f1=None)
+
+
+def test_a_list_is_written_with_its_members():
+    """
+    Each is what it would be alone, in their order, also where one may be absent further in.
+    """
+
+    def gathered(plugins: All[str]) -> object:
+        return plugins
+
+    registrations = [entry(str, factory, "scoped", multi=True) for factory in (lambda: "one", lambda: "two")]
+    plan = planned("all", *registrations, entry("all", gathered, "transient"))
+
+    assert run(emit_root(plan, SCOPED), a_scope(2)) == ["one", "two"]
+
+
+def test_no_scope_is_wanted_by_values_that_only_take_each_other():
+    """
+    They can be locals of one call.
+    """
     assert not wants_scope(planned(Users, *SHOP))
-    assert wants_scope(plan_of(with_context, with_context.find(None, Users).target))
+
+
+def with_lazy(users: Lazy[Users]) -> str: ...
+
+
+def with_factory(make: Factory[Session]) -> str: ...
+
+
+class Desk(AsyncServiceBase, lifetime="scoped"):
+    """A service, whose attributes are fetched in the scope that has made it."""
+
+    session = AsyncDependencyDescriptor(Session)
+
+
+@pytest.mark.parametrize("factory", [with_lazy, with_factory, Desk])
+def test_a_scope_is_wanted_by_what_holds_on_to_it(factory):
+    """
+    Handles fetch later, and so does a service.
+    """
+    assert wants_scope(planned("x", *SHOP, entry("x", factory, "scoped")))
+
+
+def test_a_scope_is_wanted_by_values_that_come_with_it():
+    """
+    A context value stands in the scope that was opened with it.
+    """
+    solved = graph(layer(entry(Users, Users, "scoped"), context=(Session,)))
+
+    assert wants_scope(plan_of(solved, solved.find(None, Users).target))
 
 
 # --- injected functions ---------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """`_solve.lookup`: which registration serves a key."""
 
+import abc
 from typing import Annotated, Generic, TypeVar
 
 import pytest
 
-from asyncmeta._solve.nodes import CONTEXT, Ambiguous
+from asyncmeta import AsyncServiceBase, inject_dependency
+from asyncmeta._declare.keys import ByName
+from asyncmeta._declare.makers import SYNC
+from asyncmeta._solve.generics import DEEPEST
+from asyncmeta._solve.nodes import CONTAINER as OF_CONTAINER, CONTEXT, SCOPE, START, Ambiguous
 
-from .by_hand import CONTAINER, SCOPED, App, entry, graph, layer, value
+from .by_hand import CONTAINER, SCOPED, App, entry, graph, graph_of, layer, value
 
 T = TypeVar("T")
 
@@ -71,9 +76,11 @@ def test_one_more_key_means_what_serves_the_first():
     A higher layer that shadows the first key of a value is meant by its other keys, too.
     """
     high = entry(Database, Database)
-    solved = graph(layer(high), layer(entry(Database, Database, also=("db",))))
+    low = entry(Database, Database, also=("db",))
+    solved = graph(layer(), layer(high), layer(), layer(low))
 
     assert found(solved, "db") is high
+    assert found(solved, Database, shadowed_by=solved.find(None, "db")) is low
 
 
 def test_a_registration_that_asks_for_its_own_key_gets_the_one_that_it_shadows():
@@ -165,6 +172,7 @@ def test_an_open_generic_serves_a_closed_one():
     assert (of_int.binding, of_str.binding) == ({T: int}, {T: str})
     assert of_int is not of_str
     assert of_int is solved.find(None, Repo[int])
+    assert (of_int.key, of_str.key) == (Repo[int], Repo[str])
 
 
 def test_an_exact_registration_wins_over_an_open_one():
@@ -226,3 +234,168 @@ def test_a_value_is_a_node_like_others():
     solved = graph(layer(value("debug", True)))
 
     assert solved.find(None, "debug").maker.call is True
+
+
+def test_what_lives_longer_than_a_context_value_is_handed_on():
+    """
+    A singleton for a context key stands behind a value of the scope, which has the slot of what is given.
+    """
+    solved = graph(layer(entry(Request, Request), context=(Request,)))
+    node = solved.find(None, Request)
+
+    assert (node.level, node.slot) == (SCOPED, solved.context_nodes[Request, SCOPED].slot)
+    assert (solved.behind[node].registration.key, solved.behind[node].level) == (Request, CONTAINER)
+
+
+def test_container_and_scope_are_served_below_everything():
+    """
+    Each by one node, of the level that it stands for; who registers the key is asked first.
+    """
+    own = entry("scope", Cache)
+    solved = graph(layer(own), builtin={"container": OF_CONTAINER, "scope": SCOPE, "session": SCOPE})
+    around, here = solved.find(None, "container"), solved.find(None, "session")
+
+    assert [(one.kind, one.level) for one in (around, here)] == [(OF_CONTAINER, CONTAINER), (SCOPE, SCOPED)]
+    assert solved.find(None, "container") is around
+    assert found(solved, "scope") is own
+
+
+def test_a_name_is_the_registered_class_that_is_called_so():
+    """
+    In the highest layer that has one.
+    """
+    high = entry(Database, Database)
+    solved = graph(layer(entry(Cache, Cache)), layer(high))
+
+    assert found(solved, ByName("Database")) is high
+    assert found(solved, ByName("Request")) is None
+
+
+def test_generics_are_nested_as_deep_as_somebody_would_write_them():
+    """
+    A generic that needs itself with an ever longer argument comes to an end.
+    """
+    solved = graph(layer(entry(Repo, Repo)))
+    deep = int
+    for _ in range(DEEPEST):
+        deep = Repo[deep]
+
+    assert found(solved, deep) is not None
+    assert found(solved, Repo[deep]) is None
+
+
+# --- service classes ------------------------------------------------------------------------------
+
+
+def test_a_service_class_is_served_without_being_registered():
+    """
+    By a node of its own, whose view is itself.
+    """
+
+    class Users(AsyncServiceBase, lifetime="scoped"): ...
+
+    class Shop(AsyncServiceBase): ...
+
+    node = graph_of(Shop).find(None, Users)
+
+    assert (node.maker.cls, node.lifetime, node.view) == (Users, "scoped", Users)
+
+
+def test_every_class_of_the_application_is_its_instance():
+    """
+    However a class of its MRO is asked for, the application's own node serves it; the shared base serves nobody else.
+    """
+
+    class Base(AsyncServiceBase): ...
+
+    class Shop(Base): ...
+
+    solved = graph_of(Shop)
+
+    assert solved.find(None, Base) is solved.find(None, Shop) is solved.app_node()
+    assert solved.app_node().maker.cls is Shop
+    assert graph_of(AsyncServiceBase).find(None, Shop) is not graph_of(AsyncServiceBase).app_node()
+
+
+def test_an_abstract_service_class_serves_nothing():
+    """
+    It cannot be made.
+    """
+
+    class Users(AsyncServiceBase):
+        @abc.abstractmethod
+        def find(self): ...
+
+    class Shop(AsyncServiceBase): ...
+
+    assert graph_of(Shop).find(None, Users) is None
+
+
+def test_a_generic_service_class_serves_its_closed_forms():
+    """
+    Without being registered, each with what its variables stand for.
+    """
+
+    class Table(AsyncServiceBase, Generic[T]): ...
+
+    class Shop(AsyncServiceBase): ...
+
+    node = graph_of(Shop).find(None, Table[int])
+
+    assert (node.maker.cls, node.binding) == (Table, {T: int})
+
+
+def test_what_a_service_class_registers_is_seen_in_its_view_only():
+    """
+    The application does not see it, and a subclass has a value of its own.
+    """
+
+    class Users(AsyncServiceBase):
+        @inject_dependency(Cache)
+        def make_cache(self):
+            return Cache()
+
+    class Admins(Users): ...
+
+    class Shop(AsyncServiceBase): ...
+
+    solved = graph_of(Shop)
+    of_users, of_admins = solved.find(Users, Cache), solved.find(Admins, Cache)
+
+    assert solved.find(None, Cache) is None
+    assert of_users is not of_admins
+    assert (of_users.owner, of_admins.owner) == (Users, Admins)
+
+
+def test_a_factory_method_of_the_application_belongs_to_the_application():
+    """
+    Its ``self`` is the application's instance, whichever class of the MRO has written it.
+    """
+
+    class Base(AsyncServiceBase):
+        @inject_dependency(Cache)
+        def make_cache(self):
+            return Cache()
+
+    class Shop(Base): ...
+
+    assert graph_of(Shop).find(None, Cache).owner is Shop
+
+
+def test_a_service_that_starts_has_a_node_for_what_is_constructed():
+    """
+    Its instance is made by one node, and started by the one that serves it; others have one node.
+    """
+
+    class Starting(AsyncServiceBase):
+        async def on_startup(self): ...
+
+    class Plain(AsyncServiceBase): ...
+
+    class Shop(AsyncServiceBase): ...
+
+    solved = graph_of(Shop)
+    starting, plain = solved.find(None, Starting), solved.find(None, Plain)
+
+    assert (starting.kind, starting.constructed.kind) == (START, SYNC)
+    assert (plain.kind, plain.constructed) == (SYNC, None)
