@@ -87,7 +87,7 @@ class Closing:
                     break
                 await asyncio.sleep(0)
             raised: list[BaseException] = []
-            await container._close_kids(raised, None, Closers())
+            await container._close_children(raised, None, Closers())
             finalizers, container._finalizers = as_list(container._finalizers), None
             for one in finalizers:
                 if isinstance(one, Part) and isinstance(one.owner_task, BuildTask):
@@ -189,7 +189,7 @@ class Closing:
             if waiting:
                 await _swallowing(asyncio.wait(waiting))
         await _swallowing(until(container, LANDED, lambda: container._in_flight == CLOSING))
-        await container._close_kids(raised, None, self.closers)
+        await container._close_children(raised, None, self.closers)
         if container._root_table.has_run_code:
             from ..compiled.in_flight import end_in_flight  # lazy import
 
@@ -247,7 +247,7 @@ class Closing:
         """Tear down everything without a loop; called again, it goes on where it was interrupted."""
         container, singletons = self.container, self.container._singletons
         self._wait_for_threads()
-        container._close_kids_nowait(raised, None, closers)
+        container._close_children_nowait(raised, None, closers)
         if container._root_table.has_run_code:
             from ..compiled.in_flight import end_in_flight_nowait  # lazy import
 

@@ -205,7 +205,7 @@ class ScopeExit(ScopeState):
     async def _tear_down(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
-        await self._close_kids(raised, error, closers)
+        await self._close_children(raised, error, closers)
         try:
             await until(self, LANDED, lambda: self._in_flight == CLOSING)
         except asyncio.CancelledError as cancelled:
@@ -216,11 +216,11 @@ class ScopeExit(ScopeState):
         self._gone(undone if holds else None)
         return raised
 
-    def _open_kids(self) -> list[ScopeState]:
+    def _open_children(self) -> list[ScopeState]:
         """Return the scopes inside that nobody has begun to close."""
         return [kid for kid in self._children or () if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
 
-    async def _close_kids(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
+    async def _close_children(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
         """
         Let the scopes inside end: those that nobody closes have failed.
 
@@ -229,7 +229,7 @@ class ScopeExit(ScopeState):
         """
         if not self._children:
             return
-        cancelled = await let_unwind(self._open_kids, closers)
+        cancelled = await let_unwind(self._open_children, closers)
         if cancelled is not None:
             raised.append(cancelled)
         while self._children:
@@ -279,7 +279,7 @@ class ScopeExit(ScopeState):
     def _tear_down_nowait(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
-        self._close_kids_nowait(raised, error, closers)
+        self._close_children_nowait(raised, error, closers)
         until_nowait(self, LANDED, lambda: self._in_flight == CLOSING)
         # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
         finalizers = self._finalizers = as_list(self._finalizers)
@@ -289,8 +289,8 @@ class ScopeExit(ScopeState):
         self._gone(undone if holds else None)
         return raised
 
-    def _close_kids_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
-        """Let the scopes inside end without a loop; see `_close_kids`."""
+    def _close_children_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
+        """Let the scopes inside end without a loop; see `_close_children`."""
         for kid in list(self._children or ()):
             if kid._in_flight < CLOSING:
                 warn_open(kid, raised)
