@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,45 @@ def test_the_reference_has_every_integration():
     rooms = {room.stem for room in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")}
 
     assert sorted(re.findall(r"^\.\. automodule:: asyncmeta\.integrations\.(\w+)$", page, re.MULTILINE)) == sorted(rooms)
+
+
+# What is called otherwise than its room, or stands on the page of another one.
+EXTRA_OF = {"opentelemetry": "otel"}
+PAGE_OF = {"fastmcp": "mcp", "typer": "command-line-programs", "click": "command-line-programs"}
+APART = {"asgi", "commands", "logging"}  # no library is behind them
+
+
+@pytest.mark.parametrize("room", sorted(file.stem for file in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")))
+def test_an_integration_is_whole(room):
+    """
+    Each library that is joined has an extra, and each framework its page, its rows, and the checks of one word and one rule.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    source = (ROOT / "asyncmeta" / "integrations" / f"{room}.py").read_text(encoding="utf-8")
+    extra = EXTRA_OF.get(room, room)
+    howto = ROOT / "docs" / "howto"
+    texts = {
+        "docs/howto/index.rst": (howto / "index.rst").read_text(encoding="utf-8"),
+        "README.rst": (ROOT / "README.rst").read_text(encoding="utf-8").lower(),
+        "CHANGELOG.rst": (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8").lower(),
+        "docs/howto/frameworks.rst": (howto / "frameworks.rst").read_text(encoding="utf-8").lower(),
+        "test_handlers.py": (ROOT / "tests" / "integrations" / "test_handlers.py").read_text(encoding="utf-8").lower(),
+    }
+    page = PAGE_OF.get(room, room)
+    wanted = dict.fromkeys(texts, room) | {"docs/howto/index.rst": page}
+    if room == "fastmcp":
+        wanted["README.rst"] = "mcp"
+    if room in ("celery", "dask", "procrastinate", "taskiq"):
+        del wanted["test_handlers.py"]  # workers: what tasks ask for is checked by their own tests
+    if "setup" not in re.findall(r'"(\w+)"', re.search(r"__all__ = \[(.*?)\]", source, re.DOTALL)[1]):
+        wanted = {"CHANGELOG.rst": room}
+
+    lost = [name for name, word in wanted.items() if not re.search(rf"\b{word}\b", texts[name])]
+    if room not in APART:
+        lost += [] if extra in project else [f"the extra {extra}"]
+        lost += [] if re.search(rf"[\[,]{extra}[,\]]", project["integrations"][0]) else ["the extra integrations"]
+        lost += [] if "docs/howto/index.rst" not in wanted or (howto / f"{page}.rst").exists() else [f"docs/howto/{page}.rst"]
+    assert lost == []
 
 
 def test_every_file_that_contributing_names_is_there():
