@@ -15,7 +15,7 @@ from ._declare.entries import BODY, Declaration, enter
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
-from ._names import Place, name_of
+from ._names import Place, name_of, name_of_callable
 from ._service import AsyncServiceBase
 from .errors import DeclarationError
 
@@ -259,7 +259,8 @@ def injected(*fns: Any) -> Any:
     a marked one that is passed by hand wins, and a call that passes all of them needs no container.
 
     Works on functions of any kind, methods, and below ``@staticmethod`` and ``@classmethod``.  A sync function gets what
-    needs no awaiting.  ``= INJECTED`` as the default of a marked parameter lets type checkers accept calls without it.
+    needs no awaiting.  A function that marks nothing comes back as it is, with a warning where it takes more than plain data.
+    ``= INJECTED`` as the default of a marked parameter lets type checkers accept calls without it.
 
     Raises:
         ScopeError: At a call: there is no container or scope around it.
@@ -278,4 +279,27 @@ def injected(*fns: Any) -> Any:
     if not fns:
         return injected
     (fn,) = fns
-    return inject(fn)
+    filled = inject(fn)
+    if filled is fn and not hasattr(fn, "__wrapped__"):
+        _tell_unmarked(fn, sys._getframe(1))
+    return filled
+
+
+def _tell_unmarked(fn: Any, frame: types.FrameType) -> None:
+    """Warn that nothing is filled, where a user has decorated what may need something: not where all it takes is data."""
+    if frame.f_globals.get("__name__", "").partition(".")[0] == "asyncmeta":
+        return
+    import warnings  # lazy import: loaded by whoever has warned before
+
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return
+    annotations = getattr(fn, "__annotations__", {})
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    plain = {"int", "str", "float", "bool", "bytes", int, str, float, bool, bytes}
+    meant = [name for name in names if name not in ("self", "cls") and annotations.get(name) not in plain]
+    if meant:
+        warnings.warn(
+            f"@injected fills nothing of {name_of_callable(fn)}: no parameter is marked; write {meant[0]}: From[...]",
+            stacklevel=3,
+        )

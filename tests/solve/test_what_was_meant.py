@@ -1,11 +1,24 @@
 """Texts that say what was meant where nothing provides a key."""
 
+import asyncio
 import pickle
 
 import pytest
 from helpers import fresh_app, problems
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, GraphErrors, ScopeError, inject_dependency
+from asyncmeta import (
+    INJECTED,
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    ClosedError,
+    Container,
+    DeclarationError,
+    From,
+    GraphErrors,
+    ScopeError,
+    inject_dependency,
+    injected,
+)
 
 
 class Settings:
@@ -127,3 +140,111 @@ def test_an_error_with_its_asker_can_be_pickled():
 
     assert str(copied) == str(problem)
     assert 'needed by "request".it of ask (' in str(copied)
+
+
+def test_injected_without_any_mark():
+    """
+    A decorated function that marks nothing, and takes what may have been meant, says so; one that takes data alone does not.
+    """
+    with pytest.warns(UserWarning, match=r"@injected fills nothing of show: no parameter is marked; write settings: From\["):
+
+        @injected
+        def show(name: str, settings: Settings): ...
+
+    @injected
+    def greet(name: str, times: int = 1): ...
+
+    assert not hasattr(show, "__wrapped__")
+
+
+async def test_a_closed_scope_met_by_a_background_task():
+    """
+    A function that is filled by a scope which has ended says which it is, and both ways out.
+    """
+    app = fresh_app()
+    app.register_dependency(Settings, Settings, lifetime="scoped")
+
+    @injected
+    async def send_mail(settings: From[Settings] = INJECTED): ...
+
+    async def later(ended):
+        await ended.wait()
+        await send_mail()
+
+    async with Container(app) as container:
+        ended = asyncio.Event()
+        async with container.scope() as scope:
+            with scope.ambient():
+                task = asyncio.create_task(later(ended))
+                await asyncio.sleep(0)
+        ended.set()
+        with pytest.raises(ClosedError) as caught:
+            await task
+
+    assert "is closed, and send_mail was called after it" in str(caught.value)
+    assert "container.inject(send_mail)" in str(caught.value) and 'ends="after"' in str(caught.value)
+
+
+async def test_a_scoped_service_made_by_hand():
+    """
+    A service of a scope that was made by hand says first how it is had made.
+    """
+
+    class Desk(AsyncServiceBase, lifetime="scoped"):
+        settings = AsyncDependencyDescriptor(Settings)
+
+    with pytest.raises(ScopeError) as caught:
+        await Desk().settings
+
+    first, _, rest = str(caught.value).partition("scope.adopt(instance)")
+    assert "container.request(Desk)" in first and "Desk(settings=...)" in rest
+
+
+def test_a_base_where_its_subclass_is_registered():
+    """
+    Who asks for a base of what is registered is told that, and how the base becomes a key of it.
+    """
+
+    class Special(Settings):
+        pass
+
+    app = fresh_app(providers=[Special])
+    app.register_dependency("ask", asking(Settings))
+
+    assert "Special is registered, but a base class or Protocol is no token for its subclasses: say also=[Settings]" in told(app)
+
+
+async def test_one_problem_is_told_once():
+    """
+    A problem that several ways lead to is one in the group, and in what is printed.
+    """
+    app = fresh_app()
+
+    @inject_dependency("store", on=app)
+    def store(dsn): ...
+
+    for name in ("one", "two"):
+        app.register_dependency(name, lambda store: store)
+
+    assert told(app).count('nothing provides "dsn"') == 1
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+    assert str(caught.value).count('nothing provides "dsn"') == 1
+
+
+def test_a_provider_says_where_it_stands():
+    """
+    What is wrong with a provider dictionary names its position, at any depth, and its key.
+    """
+    with pytest.raises(DeclarationError, match=r'provider 1\[0\] \("mailer"\): "valeu" is no key of a provider'):
+        Container(providers=[Settings, [{"provide": "mailer", "valeu": 1}]])
+
+
+def test_errors_of_more_providers_are_headed_by_the_application():
+    """
+    What does not fit in the providers of a container is told under the name of its application.
+    """
+    app = fresh_app()
+
+    with pytest.raises(GraphErrors, match="App has 1 problem"):
+        Container(app, providers=[{"provide": "ask", "use_factory": asking(Request)}])

@@ -20,7 +20,7 @@ from ..._solve.emit_call import Fill
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Plan
-from ...errors import DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
+from ...errors import ClosedError, DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
 from ..state.slots import ScopeState
@@ -127,7 +127,16 @@ class Injection(InjectedFunction):
                 f"{self.form.name} was called where no container or scope is ambient, and needs {needed}; call it inside of "
                 "`async with Container(...)`, pass them by hand, or use container.inject"
             )
-        home._check_open()
+        try:
+            home._check_open()
+        except ClosedError as closed:
+            if self.home is not None or home is home.container:
+                raise
+            name = self.form.name
+            raise ClosedError(
+                f"{closed}, and {name} was called after it, as by a background task; have it open a scope of its own, "
+                f'container.inject({name}), or keep this one open until then (ends="after" of an integration)'
+            ) from None
         return home
 
     def token(self, number: int) -> Any:
