@@ -48,7 +48,8 @@ def problems_of(error: BaseException) -> list[Finding]:
     where = getattr(error, "where", "")
     if not where and isinstance(error, AmbiguousDependencyError) and error.places:
         where = error.places[-1]
-    return [Finding("error", rule, str(error), *_place(where or _last_place(str(error).partition("\n")[0])))]
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])  # a note says which handlers ask
+    return [Finding("error", rule, text, *_place(where or _last_place(text.partition("\n")[0])))]
 
 
 def warnings_of(report: CheckReport, level: str) -> list[Finding]:

@@ -836,6 +836,14 @@ MAKES = {
         handlers = {one.__name__: grpc.unary_unary_rpc_method_handler(one) for one in (show_rates, list_users)}
         app.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop", handlers)])
     """,
+    "strawberry": """
+        import strawberry
+        Query = strawberry.type(type("Query", (), {
+            "rates": strawberry.field(resolver=show_rates), "users": strawberry.field(resolver=list_users),
+            "__annotations__": {},
+        }))
+        app = setup(strawberry.Schema(Query), container)
+    """,
     "typer": """
         import typer
         app = setup(typer.Typer(), container)
@@ -860,7 +868,7 @@ def served(name, provided=False):
     for handler, token in ("show_rates", "Rates"), ("list_users", "Users"):
         if name not in ("fastapi", "faststream"):
             text += "    @inject\n"
-        returned = " -> None" if name == "litestar" else ""
+        returned = {"litestar": " -> None", "strawberry": " -> int"}.get(name, "")
         text += f"    async def {handler}({request}one: From[{token}], two: From[Session]){returned}: ...\n"
     return text + textwrap.indent(textwrap.dedent(MAKES[name]), "    ")
 
@@ -939,13 +947,23 @@ def test_settings_of_django_are_an_application(tmp_path):
         "from shop_services import Rates\n@inject\ndef show_rates(request, rates: From[Rates]): ...\n"
         "urlpatterns = [path('rates', show_rates)]\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "asyncmeta", "check", "shop_settings"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
 
-    assert done.returncode == 1
-    assert "shop_urls.py:5: error: nothing provides Rates, needed by show_rates.rates" in done.stdout
+    def done(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "asyncmeta", *words],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    checked = done("check", "shop_settings")
+    assert checked.returncode == 1
+    assert "shop_urls.py:5: error: nothing provides Rates, needed by show_rates.rates" in checked.stdout
+
+    services = tmp_path / "shop_services.py"
+    services.write_text(services.read_text().replace("(AsyncServiceBase)", "(AsyncServiceBase, providers=[Rates])"))
+    assert done("check", "--strict", "shop_settings").returncode == 0
+    assert "show_rates  scoped  handler" in done("graph", "shop_settings").stdout
+    assert "show_rates, as rates" in done("explain", "shop_settings", "Rates").stdout
+    assert "Rates" in done("start", "shop_settings").stdout
 
 
 # --- what makes a container ---------------------------------------------------------------------------
