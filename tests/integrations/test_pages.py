@@ -281,3 +281,45 @@ async def test_the_page_around_an_application_that_is_no_framework_s():
 
     assert (await page(app, scope("/_asyncmeta/graph")))[0] == 200
     assert (await page(app, scope("/_asyncmeta/start")))[0] == 404
+
+
+class Secret:
+    """What nobody may read."""
+
+    def __init__(self, word="hunter-two"):
+        self.word = word
+
+    def __repr__(self):
+        return f"Secret({self.word})"
+
+
+@guarded
+async def test_no_value_is_on_the_pages():
+    """
+    Neither page shows a value: not of a factory, of the container's context, of a registered value, nor a parameter's default.
+    """
+    pytest.importorskip("fastapi")
+    from fastapi import FastAPI
+
+    from asyncmeta.integrations.fastapi import From, setup
+
+    class Vault(AsyncServiceBase, context={"singleton": ["given"]}): ...
+
+    def open_secret(password: str = "hunter-two") -> Secret:
+        return Secret()
+
+    Vault.register_dependency(Secret, open_secret)
+    Vault.register_value("written", Secret())
+    container = Container(Vault, {"given": Secret()})
+    app = setup(FastAPI(), container)
+
+    @app.get("/")
+    async def show(secret: From[Secret], password: str = "hunter-two"): ...
+
+    app.add_middleware(DevelopmentPage)
+    async with Server(app).running():
+        pages = [await page(app, scope(f"/_asyncmeta/{name}")) for name in ("graph", "start")]
+
+    assert [status for status, _ in pages] == [200, 200]
+    assert all("Secret" in text for _, text in pages)
+    assert not any("hunter" in text for _, text in pages)

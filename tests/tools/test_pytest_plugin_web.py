@@ -164,6 +164,12 @@ OF_LITESTAR = """
         with TestClient(app) as client:
             return client.get("/").text
 """
+OF_LITESTAR_ASYNC = """
+    from litestar.testing import AsyncTestClient
+    async def ask():
+        async with AsyncTestClient(app) as client:
+            return (await client.get("/")).text
+"""
 OF_QUART = """
     async def ask():
         async with app.test_app() as running:
@@ -243,6 +249,7 @@ CLIENTS = {
     "fastapi before, in and after a lifespan": (FASTAPI, ALL_WAYS, ("fastapi", "httpx", "asgi_lifespan")),
     "quart before, in and after a lifespan": (QUART, ALL_WAYS, ("quart", "httpx", "asgi_lifespan")),
     "litestar TestClient": (LITESTAR, OF_LITESTAR, ("litestar", "httpx")),
+    "litestar AsyncTestClient": (LITESTAR, OF_LITESTAR_ASYNC, ("litestar", "httpx")),
     "litestar before, in and after a lifespan": (LITESTAR, ALL_WAYS, ("litestar", "httpx", "asgi_lifespan")),
     "quart": (QUART, OF_QUART, ("quart",)),
     "aiohttp": (AIOHTTP, OF_AIOHTTP, ("aiohttp",)),
