@@ -501,7 +501,7 @@ class Traffic(RuleBasedStateMachine):
             self.loop.close()
 
 
-ALL = 600  #: examples of at most 50 steps each: more than 20,000 in all
+ALL = 800  #: examples of at most 50 steps each: more than 20,000 in all
 
 TestTraffic = Traffic.TestCase
 TestTraffic.settings = settings(

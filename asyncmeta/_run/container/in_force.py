@@ -113,9 +113,10 @@ def active_for(container: Container) -> Overlay | None:
     for one in chain(reversed(IN_FORCE.get()), reversed(container._root_table.everywhere)):
         if one.ended:
             continue
-        if one.top is container or type(one) is Shield:
+        # Read once: another thread may be about to end it, and then it has none.
+        top: Overlay | None = one._top if type(one) is InForce else one.top
+        if top is container or type(one) is Shield:
             return None
-        if container in one.over:
-            overlay: Overlay = one.top
-            return overlay
+        if top is not None and container in one.over:
+            return top
     return None
