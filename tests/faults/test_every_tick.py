@@ -45,6 +45,8 @@ def test_cancelled_at_every_tick_of_uvloop(name):
             async with asyncio.timeout(PATIENCE):
                 while not task.done():
                     await asyncio.wait([task])
+                if not task.cancelled():
+                    task.exception()  # heard, so that nobody tells of it
                 with contextlib.suppress(FinalizationErrors):
                     await container.aclose()
 
