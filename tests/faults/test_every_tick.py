@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
@@ -18,6 +19,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 PATIENCE = 20
 #: Ticks that are tried; worker threads make some programs spin through thousands.
 MOST = 60
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Let the logs of tasks that a program leaves behind alone."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
