@@ -87,7 +87,7 @@ class World:
             page = scope.get_nowait("page")
             self.switch()
             session = scope.get_nowait("session")
-            # Where a thread registers anew beside it, one in thousands of scopes builds a second one: not yet mended.
+            # Where a thread registers anew beside it, one in a hundred thousand scopes builds a second one: not yet mended.
             if page.parts[0] is not session and not (self.overriding or self.registering):
                 self.wrong.append("a scope has two sessions")
 

@@ -37,6 +37,7 @@ from sqlalchemy import make_url, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from asyncmeta import Container, Observer
+from asyncmeta.integrations import _endings
 from examples.bookshop.app import Bookshop
 from examples.bookshop.cache import Clock
 from examples.bookshop.database import BOOKS, STOCK, Book, Order, make_engine
@@ -450,12 +451,13 @@ ROUNDS = 20  #: of a server that is stopped by force
 
 @pytest.mark.filterwarnings("ignore:.*was still open when its container closed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of SQLAlchemy's connecting, if that is what is cancelled
-async def test_servers_that_are_stopped_by_force(database, caplog):
+async def test_servers_that_are_stopped_by_force(database, caplog, monkeypatch):
     """
     Servers that are stopped by force at any moment, with or without a moment of grace: an order that is there was answered
     with success or not at all, one that was answered with an error is not there, and stock and orders agree.
     """
     caplog.set_level("CRITICAL")  # the pool logs each connection that it has to give up
+    monkeypatch.setattr(_endings, "PATIENCE", 60.0)  # what follows a commit may be slow where other tests run beside it
     choose = random.Random(11)
     heard, statuses = {}, Counter()
 

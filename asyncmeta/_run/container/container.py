@@ -169,8 +169,9 @@ class Container(Scope):
         know(self)
 
     def _check(self) -> None:
-        self._graph.refresh()
-        errors = check_whole(self._graph) + not_given(self._graph, self._made_with)
+        with LOCK:  # what one thread takes in, another one would take in, too
+            self._graph.refresh()
+            errors = check_whole(self._graph) + not_given(self._graph, self._made_with)
         if errors:
             raise grouped(self._graph, errors)
 
@@ -457,7 +458,7 @@ class Container(Scope):
                 self._observed = watch.observed
                 if self._singletons.state == OPEN:
                     self._root_table.clear()
-            overlays = [child for child in self._inner if isinstance(child, Container)]
+            overlays = [child for child in list(self._inner) if isinstance(child, Container)]
         for overlay in overlays:
             overlay._heed(watch)
 

@@ -86,7 +86,7 @@ def _settle(container: Container, parent: int) -> None:
         # Nobody carries it out here, and who waits for it does so in the parent.
         flight.waiters.clear()
         flight.end(Outcome())
-    for child in container._inner:
+    for child in list(container._inner):
         if child._level != CONTAINER_LEVEL:
             _leave_to_the_parent(child)
     name = singletons.name

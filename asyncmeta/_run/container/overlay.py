@@ -110,11 +110,12 @@ class Overlay(Answering, Container):
 
     def __init__(self, below: Container, registry: Registry, *, new: bool, in_force: bool, check: bool = True) -> None:
         below._check_overridable()
-        below._graph.refresh()
-        if in_force:
-            graph, self._given = OverlaidGraph(below._graph, registry, new=new, views=True), []
-        else:
-            graph, self._given = graph_of_many(below._graph, registry, new=new)
+        with LOCK:
+            below._graph.refresh()
+            if in_force:
+                graph, self._given = OverlaidGraph(below._graph, registry, new=new, views=True), []
+            else:
+                graph, self._given = graph_of_many(below._graph, registry, new=new)
         self._origin = below._origin  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of others
         self._below = below  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower than of others
         self._number = next(_NUMBERS)
@@ -125,7 +126,8 @@ class Overlay(Answering, Container):
         self._parent = below
         if below._watcher is not None:
             self._heed(below._watcher)
-        errors = graph.check_overrides() if check else ()
+        with LOCK:
+            errors = graph.check_overrides() if check else ()
         if errors:
             raise grouped(graph, errors)
         below._inner.add(self)
@@ -185,8 +187,9 @@ class Overlay(Answering, Container):
         if below is not self._below:
             force.lay(Overlay(below, self._graph.over[0], new=True, in_force=True, check=False))
             return
-        self._graph.refresh()
-        self._graph.listeners.add(self._root_table)
+        with LOCK:
+            self._graph.refresh()
+            self._graph.listeners.add(self._root_table)
         self._views.clear()
         self._fetched.clear()
         self._begin_anew()

@@ -66,9 +66,10 @@ class Override:
 
     def _over(self, below: Container, registry: Registry) -> Overlay:
         below._check_overridable() if self._in_force else below._check_open()
-        below._graph.refresh()
-        if not self._new:
-            refuse_unknown(below._graph, registry)
+        with LOCK:
+            below._graph.refresh()
+            if not self._new:
+                refuse_unknown(below._graph, registry)
         return Overlay(below, registry, new=self._new, in_force=self._in_force)
 
     def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
@@ -152,7 +153,7 @@ def _heir_of(overlay: Overlay) -> InForce | None:
     """Return an override in force that has, or once had, an overlay upon *overlay*, be it through others; None where none has."""
     pending = [overlay]
     for lower in pending:
-        for kid in lower._inner:
+        for kid in list(lower._inner):
             if isinstance(kid, Overlay) and kid._force is not None:
                 if not kid._force.ended:
                     return kid._force
@@ -162,7 +163,7 @@ def _heir_of(overlay: Overlay) -> InForce | None:
 
 def _in_force_upon(overlay: Overlay) -> list[Overlay]:
     """Return the overlays directly upon *overlay* that answer for an override in force."""
-    kids = [kid for kid in overlay._inner if isinstance(kid, Overlay) and kid._force is not None]
+    kids = [kid for kid in list(overlay._inner) if isinstance(kid, Overlay) and kid._force is not None]
     return [kid for kid in kids if kid._force is not None and not kid._force.ended and kid._force.top is kid]
 
 

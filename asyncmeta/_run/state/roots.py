@@ -16,7 +16,7 @@ from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
 from .lock import LOCK
 from .singletons import OPEN, Singletons
-from .slots import FLIGHT, UNSET, RootFunction, RootNowait, ScopeState
+from .slots import FLIGHT, UNSET, Gone, RootFunction, RootNowait, ScopeState
 from .waiting import Outcome
 
 __all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
@@ -242,6 +242,8 @@ class RootTable:
             while scope is not self.singletons.scope:
                 level = scope._level
                 values = scope._values
+                if isinstance(values, Gone):  # closed meanwhile, in another thread
+                    return
                 since = next((moved for table, moved in self.generations if table is scope._roots), 0)
                 values.extend([UNSET] * (graph.slots[level] - len(values)))
                 for _, old, new in graph.moved[since:]:
