@@ -122,12 +122,23 @@ async def leave_in(context: contextvars.Context | None, scope: Scope, error: Bas
 
 async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyncio.CancelledError | None:
     """Leave *scope*, in which all went well, as `leave_in` does; see `rest_of`."""
-    ending = leave_in(context, scope, None)
+    if context is None or context is running_context():
+        ending: Coroutine[Any, Any, Any] = scope.__aexit__(None, None, None)
+        elsewhere = None
+    else:
+        # The end of a loop cancels all its tasks: that one has to keep it from the end as well.
+        elsewhere = asyncio.get_running_loop().create_task(leave_whole(None, scope), context=context)
+        ending = _result_of(elsewhere)
     try:
         awaited = ending.send(None)
     except StopIteration:
         return None
-    return await rest_of(ending, awaited)
+    met = await rest_of(ending, awaited)
+    return met if met is not None or elsewhere is None else elsewhere.result()
+
+
+async def _result_of(task: asyncio.Task[Any]) -> None:
+    await task
 
 
 @types.coroutine

@@ -354,8 +354,12 @@ def check(watch, closed, cut=False):
     assert set(closed.values()) == {1}
 
 
-async def agree(url, heard):
-    """The database has what clients were told, and what it has is whole. *heard*: customer -> (status, wish, answer)"""
+async def agree(url, heard, cut=0):
+    """
+    The database has what clients were told, and what it has is whole. *heard*: customer -> (status, wish, answer)
+
+    *cut*: how many sessions were cut off in their end, so that nobody knows what came of it.
+    """
     stock, orders = await stored(url)
     by_customer = {order.customer: order for order in orders}
     assert len(by_customer) == len(orders)
@@ -370,7 +374,8 @@ async def agree(url, heard):
         if status in (201, 303):
             assert (order.book, order.quantity, order.number) == (*wish, number)
         elif status is not None:
-            assert order is None, status
+            cut -= order is not None
+            assert order is None or cut >= 0, status
         elif order is not None:
             assert (order.book, order.quantity) == wish
     assert not by_customer
@@ -454,12 +459,13 @@ ROUNDS = 20  #: of a server that is stopped by force
 async def test_servers_that_are_stopped_by_force(database, caplog, monkeypatch):
     """
     Servers that are stopped by force at any moment, with or without a moment of grace: an order that is there was answered
-    with success or not at all, one that was answered with an error is not there, and stock and orders agree.
+    with success or not at all, one that was answered with an error is not there, and stock and orders agree.  Where the loop
+    ends at once it cancels all tasks, those too in which libraries close: only who was cut off by that may be in doubt.
     """
     caplog.set_level("CRITICAL")  # the pool logs each connection that it has to give up
     monkeypatch.setattr(_endings, "PATIENCE", 60.0)  # what follows a commit may be slow where other tests run beside it
     choose = random.Random(11)
-    heard, statuses = {}, Counter()
+    heard, statuses, cut = {}, Counter(), 0
 
     async def one(visit, port):
         try:
@@ -490,6 +496,7 @@ async def test_servers_that_are_stopped_by_force(database, caplog, monkeypatch):
         assert ended["built"] == ended["ended"] + ended["failed"]
         assert watch.counts["scope", "ended"] == watch.counts["scope", "built"]
         assert watch.left == 0
+        cut += ended["failed"] if grace is None else 0
 
-    await agree(database, heard)
+    await agree(database, heard, cut)
     assert {None, 201, 500} <= set(statuses)
