@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..._compat import get_running_loop
 from .lock import LOCK
+from .slots import Place
 from .waiting import wake
 
-__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Place", "Told", "leave", "park", "parked", "tell", "until", "until_nowait"]
+__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Told", "leave", "park", "parked", "tell", "until", "until_nowait"]
 
 #: Hears that it is over, from any thread, and with what: the outcome of a build, or None.
 Told = Callable[[Any], None]
@@ -19,12 +20,6 @@ Told = Callable[[Any], None]
 #: What is waited for at a place beside the values of its slots: that it is closed, and that all gets have landed.
 CLOSED_BY_OTHERS: Final = -1
 LANDED: Final = -2
-
-
-class Place(Protocol):
-    """A scope, or what else is waited at."""
-
-    _waiters: dict[int, list[Told]] | None
 
 
 def park(place: Place, key: int, told: Told) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "GONE",
     "Gone",
     "NOWHERE",
+    "Place",
     "UNSET",
     "Finalizer",
     "Held",
@@ -104,7 +105,15 @@ class ThreadWaiters(dict[int, list[Callable[[Any], None]]]):
     __slots__ = ()
 
 
-class ScopeState:
+class Place:
+    """Something at which tasks and threads wait until something is over, see `parking`."""
+
+    __slots__ = ("_waiters",)
+
+    _waiters: dict[int, list[Callable[[Any], None]]] | None  #: who waits, by what for: a slot, or what else there is
+
+
+class ScopeState(Place):
     """
     What a scope, or a container, holds.
 
@@ -120,7 +129,6 @@ class ScopeState:
         "_parent",
         "_roots",
         "_values",
-        "_waiters",
     )
 
     _children: set[ScopeState] | None  #: scopes inside of this one that have something to close
@@ -129,7 +137,6 @@ class ScopeState:
     _parent: ScopeState  #: the scope or container around this one; NOWHERE of a container
     _roots: dict[object, RootFunction]  #: what is asked for -> its root
     _values: list[Any]  #: by slot, UNSET or FLIGHT where there is none
-    _waiters: dict[int, list[Callable[[Any], None]]] | None  #: who waits, by slot
 
     # --- facts of the class that a container makes for each level, or of the container itself ---
 

@@ -7,8 +7,8 @@ import threading
 
 from ..._compat import get_running_loop
 from ...errors import ClosedError
-from ..state.parking import CLOSED_BY_OTHERS, Told, tell, until, until_nowait
-from ..state.slots import Gone, Held, ScopeState
+from ..state.parking import CLOSED_BY_OTHERS, tell, until, until_nowait
+from ..state.slots import Gone, Held, Place, ScopeState
 from ..state.waiting import Closers
 
 __all__ = ["Taken", "Undone", "failed", "me"]
@@ -47,16 +47,16 @@ def failed(scope: ScopeState) -> ClosedError:
     return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
 
 
-class Taken(Held):
+class Taken(Held, Place):
     """Stands where a call or block had its finalizers: its container has closed in its place what it had begun."""
 
-    __slots__ = ("_undone", "_waiters", "name", "over")
+    __slots__ = ("_undone", "name", "over")
 
     def __init__(self, name: str, undone: Undone) -> None:
         self.name = name
         self.over = False  #: all has been torn down
         self._undone = undone
-        self._waiters: dict[int, list[Told]] | None = None
+        self._waiters = None
 
     def needs_await(self) -> bool:
         return False
