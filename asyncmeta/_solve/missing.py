@@ -53,9 +53,17 @@ def _other_layer(key: Hashable, layers: Sequence[Registry], shared: Registry, ap
             # What a function has made comes and goes, and so would the sentence.
             mine = cls.__module__.partition(".")[0] == package and "<locals>" not in cls.__qualname__
             registry = registry_of(cls) if mine else None
-            if registry is not None and registry not in layers and key in registry.entries:
+            if registry is not None and registry not in layers and _declares(registry, key):
                 return registry
     return None
+
+
+def _declares(registry: Registry, key: Hashable) -> bool:
+    """Tell whether *registry* has *key*; a comparison that raises, of a key of somebody else's, says nothing."""
+    try:
+        return key in registry.entries
+    except Exception:
+        return False
 
 
 def nameless(key: Hashable) -> str:

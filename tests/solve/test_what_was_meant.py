@@ -15,6 +15,7 @@ from asyncmeta import (
     DeclarationError,
     From,
     GraphErrors,
+    MissingDependencyError,
     ScopeError,
     inject_dependency,
     injected,
@@ -69,6 +70,35 @@ def test_a_request_that_nobody_declares():
     app.register_dependency("ask", asking(Request), lifetime="scoped")
 
     assert "class App(AsyncServiceBase, context=[Request])" in told(app)
+
+
+class Unequal:
+    """A key whose comparison raises; its hash is that of True."""
+
+    def __eq__(self, other):
+        raise RuntimeError("not to be compared")
+
+    def __hash__(self):
+        return hash(True)
+
+
+class OfUnequal(AsyncServiceBase):
+    pass
+
+
+OfUnequal.register_dependency(Unequal(), lambda: 1)
+
+
+def test_keys_of_others_that_cannot_be_compared():
+    """
+    Looking for what may have been meant asks layers of others, too: what their keys raise is not what the caller gets.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    with Container(App) as container, pytest.raises(MissingDependencyError):
+        container.get_nowait(True)
 
 
 def test_a_value_on_another_services_layer():
