@@ -7,6 +7,7 @@ prints the counts; they are the same on every machine, however busy.  Comprehens
 """
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,11 +71,14 @@ async def calls(work: Callable[[], Awaitable[Any]]) -> int:
             entered += 1
 
     frames: list[FrameType] = []
+    gc.collect()  # what is collected meanwhile would be counted, too
+    gc.disable()
     sys.setprofile(note)
     try:
         await work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return entered
 
 
