@@ -23,7 +23,7 @@ from .arguments import asked_plainly, factory_of, is_argument, takes_arguments
 from .found import giving
 from .generics import is_open
 from .graph import Graph
-from .nodes import DEFERRED, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
+from .nodes import LATER, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
 
 __all__ = [
     "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
@@ -348,7 +348,7 @@ def _circle_error(circle: list[Node]) -> CircularDependencyError:
     for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
         if node.kind != START:
             edge = next(
-                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in (DEFERRED, MAKE)
+                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in LATER
             )
             steps.append(f"{node.name}.{edge.name}")
     first = next(node for node in circle if node.kind != START)
@@ -371,7 +371,7 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
             continue
         for edges in (node.edges or (), node.deferred):
             for edge in edges:
-                if edge.target.how in (DEFERRED, MAKE) and edges is node.edges:
+                if edge.target.how in LATER and edges is node.edges:
                     continue  # stands in node.deferred again
                 for other in edge.target.each():
                     need = level_needed(other, needs, edge.target.how)

@@ -26,6 +26,7 @@ from .nodes import (
     CONTEXT,
     DEFAULT,
     DEFERRED,
+    LATER,
     LIST,
     MAKE,
     MAYBE,
@@ -99,7 +100,7 @@ class Graph(Lookup):
         needs: list[Node] = []
         for edge in edges:
             target = edge.target
-            if target.how == DEFERRED or target.how == MAKE:
+            if target.how in LATER:
                 late.append(edge)
             elif target.node is not None:
                 needs.append(target.node)

@@ -9,7 +9,7 @@ from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from .generics import Binding
 from .graph import Graph
-from .nodes import CONTAINER, CONTEXT, NODE, SCOPE, Edge, Node, Site, Target
+from .nodes import CONTAINER, CONTEXT, LATER, NODE, SCOPE, Edge, Node, Site, Target
 
 __all__ = ["InheritedGraph"]
 
@@ -173,7 +173,7 @@ class InheritedGraph(Graph):
         edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.parent.expand(origin)])
         node.deferred = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.deferred])
         node.needs = tuple([
-            other for edge in edges if edge.target.how not in ("late", "make") for other in edge.target.each()
+            other for edge in edges if edge.target.how not in LATER for other in edge.target.each()
         ])  # fmt: skip
         node.problems = origin.problems
         node.edges = edges

@@ -15,8 +15,8 @@ from .._names import Place, name_of, place_of_function
 from .generics import Binding
 
 __all__ = [
-    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE", "START",
-    "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
+    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LATER", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE",
+    "START", "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
     "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
 
@@ -29,6 +29,7 @@ START = "start"  #: a service whose on_startup is awaited; its only edge is the 
 # How a parameter or attribute is served.
 NODE, CONSTANT, DEFERRED, MAKE, LIST, MAYBE, ARGUMENT = "node", "constant", "deferred", "make", "list", "maybe", "argument"
 DEFAULT = "default"  #: nothing provides it: a constant, in place of which the caller of a Factory may hand in another
+LATER = frozenset({DEFERRED, MAKE})  #: what need not be there first: it is fetched, or made, by whoever holds it
 
 
 class Site:

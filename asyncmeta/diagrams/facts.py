@@ -11,7 +11,7 @@ from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
 from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
 from .._solve.graph import Graph
-from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
+from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LATER, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
 from ..errors import AmbiguousDependencyError, GraphError
 
 __all__ = ["Facts", "Item", "Line", "facts_of"]
@@ -209,7 +209,7 @@ def _relate(graph: Graph, item: Item, items: dict[Node, Item], halves: dict[Node
     for part in parts:
         edges = graph.expand(part)
         for edge in edges:
-            if edge.target.how not in (DEFERRED, MAKE) and part.kind != START:
+            if edge.target.how not in LATER and part.kind != START:
                 _add_lines(item, edge, False, items, halves)
         for edge in part.deferred:
             _add_lines(item, edge, True, items, halves)
