@@ -113,11 +113,8 @@ class Driver:
         self.ended.append(flight)
         self.again.set()
         future = self.future
-        if future is not None and self.loop is not None:
-            if self.loop is get_running_loop():
-                wake(future)
-            elif not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(wake, future)
+        if future is not None:
+            wake(future)
 
     def came(self, node: Node) -> None:
         """A value is there: what needs it may have become ready."""
@@ -321,7 +318,7 @@ def may_just_wait(flight: Flight, container: ScopeState) -> bool:
         flight.task is not None
         and flight.loop is get_running_loop()
         and not CHAIN.get()
-        and not ((container._children or container._in_flight) and MAKES.above(asking=False))
+        and not ((container._children or container._in_flight) and MAKES.above())
     )
 
 

@@ -153,13 +153,13 @@ class Closing:
     def _is_exiting(self) -> bool:
         """Tell whether the running code is a finalizer of this, or of something inside."""
         here = self.container
-        above = LEAVES.above(asking=False, through_tasks=True)
+        above = LEAVES.above(through_tasks=True)
         return here in EXITING.get() or any(one.container is here for one in above)
 
     def _refuse_inside(self) -> None:
         here, singletons = self.container, self.container._singletons
         inside = any(flight.owner is singletons and not flight.done for flight in CHAIN.get())
-        if inside or any(scope.container is here for scope in MAKES.above(asking=False, through_tasks=True)):
+        if inside or any(scope.container is here for scope in MAKES.above(through_tasks=True)):
             raise ContainerError(f"{singletons.title} cannot be closed by a factory that it is waiting for")
 
     def _begin(self) -> None:

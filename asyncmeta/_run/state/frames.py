@@ -34,17 +34,18 @@ class Role:
         """Let *methods* do it for the scope that they are called on, or for the owner of a task that they are called on."""
         self.add(*(method.__code__ for method in methods), reader=_whose)
 
-    def above(self, *, asking: bool = True, through_tasks: bool = False) -> list[Any]:
+    def above(self, *, through_tasks: bool = False) -> list[Any]:
         """
         Return for whom, or what, the running code does it, by plain calls and awaits; the innermost first.
 
+        The call that asks, where it does it itself, does not count.
+
         Args:
-            asking: Count the call that asks, too, where it does it itself.
             through_tasks: Look also at the tasks that wait for this one, and so on.
         """
         readers, name = self._readers, self.name
         frame: FrameType | None = sys._getframe(1)
-        while not asking and frame is not None and id(frame.f_code) in readers:
+        while frame is not None and id(frame.f_code) in readers:
             frame = frame.f_back
         frames: list[FrameType] = []
         while frame is not None:

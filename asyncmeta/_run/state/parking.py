@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ..._compat import get_running_loop
 from .lock import LOCK
 from .slots import Place
 from .waiting import wake
@@ -86,12 +85,4 @@ def _setter(event: threading.Event) -> Told:
 
 
 def _waker(future: asyncio.Future[None]) -> Told:
-    loop = future.get_loop()
-
-    def told(_: Any) -> None:
-        if loop is get_running_loop():
-            wake(future)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(wake, future)
-
-    return told
+    return lambda _: wake(future)

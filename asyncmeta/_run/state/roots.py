@@ -15,6 +15,7 @@ from ..._solve.plan import plan_of
 from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
 from .lock import LOCK
+from .parking import park, parked
 from .singletons import OPEN, Singletons
 from .slots import FLIGHT, UNSET, Gone, RootFunction, RootNowait, ScopeState
 from .waiting import Outcome
@@ -52,13 +53,11 @@ def _follow(scope: ScopeState, old: int, new: int) -> None:
                 _follow(scope, old, new)
                 return
             scope._values[new] = scope._values[old]
-            waiting = scope._waiters.pop(new, None) if scope._waiters else None
-        for one in waiting or ():
+            waiting = parked(scope, new)
+        for one in waiting:
             one(outcome)
 
-    if scope._waiters is None:
-        scope._waiters = {}
-    scope._waiters.setdefault(old, []).append(told)
+    park(scope, old, told)
 
 
 class RootTable:

@@ -70,14 +70,9 @@ class Flight:
         if self.seen:
             unshield(self.seen)
         waiters, self.waiters = self.waiters, {}
-        here = get_running_loop()
         for waiter in waiters:
             if isinstance(waiter, asyncio.Future):
-                loop = waiter.get_loop()
-                if loop is here:
-                    wake(waiter)
-                elif not loop.is_closed():
-                    loop.call_soon_threadsafe(wake, waiter)
+                wake(waiter)
             else:
                 waiter.told(self)
 
@@ -98,8 +93,12 @@ class Flight:
 
 
 def wake(future: asyncio.Future[None]) -> None:
-    """End the waiting on *future* where it still waits; in its own loop."""
-    if not future.done():
+    """End the waiting on *future* where it still waits; from whatever thread this is."""
+    loop = future.get_loop()
+    if loop is not get_running_loop():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake, future)
+    elif not future.done():
         future.set_result(None)
 
 

@@ -147,7 +147,7 @@ class ScopeExit(ScopeState):
 
     def _is_around(self, role: Role) -> bool:
         """Tell whether the running code does *role* for this or for a scope inside of it; through tasks as well."""
-        for one in role.above(asking=False, through_tasks=True):
+        for one in role.above(through_tasks=True):
             while isinstance(one, ScopeState) and one is not NOWHERE:
                 if one is self:
                     return True
