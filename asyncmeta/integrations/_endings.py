@@ -13,8 +13,7 @@ from typing import Any, Final
 from .. import FinalizationErrors, Scope
 
 __all__ = [
-    "ERROR_STATUS", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of", "rest_of",
-    "running_context",
+    "ERROR_STATUS", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of", "running_context",
 ]  # fmt: skip
 
 #: Seconds for which a cancellation waits for the end of what went well.
@@ -109,20 +108,20 @@ async def leave_in(context: contextvars.Context | None, scope: Scope, error: Bas
 
     There a finalizer can reset the tokens that its factory has; elsewhere, in the task of some middleware, it could not.
     """
-    kind = None if error is None else type(error)
-    if context is None or context is running_context():
-        await scope.__aexit__(kind, error, None)
-        return
-    leaving: Any = scope.__aexit__(kind, error, None)
-    await asyncio.get_running_loop().create_task(leaving, context=context)
+    leaving = scope.__aexit__(None if error is None else type(error), error, None)
+    await (leaving if _is_here(context) else asyncio.get_running_loop().create_task(leaving, context=context))
+
+
+def _is_here(context: contextvars.Context | None) -> bool:
+    return context is None or context is running_context()
 
 
 # --- not cut short ----------------------------------------------------------------------------------
 
 
 async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyncio.CancelledError | None:
-    """Leave *scope*, in which all went well, as `leave_in` does; see `rest_of`."""
-    if context is None or context is running_context():
+    """Leave *scope*, in which all went well, as `leave_in` does; see `_rest_of`."""
+    if _is_here(context):
         ending: Coroutine[Any, Any, Any] = scope.__aexit__(None, None, None)
         elsewhere = None
     else:
@@ -133,7 +132,7 @@ async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyn
         awaited = ending.send(None)
     except StopIteration:
         return None
-    met = await rest_of(ending, awaited)
+    met = await _rest_of(ending, awaited)
     return met if met is not None or elsewhere is None else elsewhere.result()
 
 
@@ -142,7 +141,7 @@ async def _result_of(task: asyncio.Task[Any]) -> None:
 
 
 @types.coroutine
-def rest_of(
+def _rest_of(
     ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None
 ) -> Generator[Any, Any, asyncio.CancelledError | None]:
     """

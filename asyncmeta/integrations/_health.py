@@ -9,7 +9,7 @@ from typing import Any
 from .. import Container
 from ._applications import container_of
 
-__all__ = ["HealthEndpoint", "answer_health"]
+__all__ = ["HealthEndpoint", "answer_health", "questions_below"]
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -33,7 +33,7 @@ class HealthEndpoint:
     def __init__(self, app: Application, container: Container | None = None, *, path: str = "/health") -> None:
         self.app = app
         self._container = container
-        self._questions = {f"{path.rstrip('/')}/{word}": word for word in ("live", "ready")}
+        self._questions = questions_below(path)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Send) -> None:
         question = self._questions.get(scope.get("path", "")) if scope["type"] == "http" else None
@@ -41,6 +41,11 @@ class HealthEndpoint:
             await self.app(scope, receive, send)
         else:
             await answer_health(self._container or container_of(self.app), question, scope["method"], send)
+
+
+def questions_below(path: str) -> dict[str, str]:
+    """Return which question is asked by each path below *path*."""
+    return {f"{path.rstrip('/')}/{question}": question for question in ("live", "ready")}
 
 
 async def answer_health(container: Container, question: str, method: str, send: Send) -> None:

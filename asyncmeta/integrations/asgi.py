@@ -20,10 +20,9 @@ from ._endings import (
     leave_in,
     leave_whole,
     one_of,
-    rest_of,
     running_context,
 )  # fmt: skip
-from ._health import HealthEndpoint, answer_health
+from ._health import HealthEndpoint, answer_health, questions_below
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
 
@@ -162,7 +161,7 @@ class ContainerMiddleware:
         self._context = context
         self._early = ends == "before"
         self._error_status = error_status
-        self._health = {} if health is None else {f"{health.rstrip('/')}/{word}": word for word in ("live", "ready")}
+        self._health = {} if health is None else questions_below(health)
         self._lives = self.lives_elsewhere  #: a lifespan was heard of, or it was told that none is
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
@@ -356,11 +355,8 @@ class _Life:
                 await self.end(None)
             elif self.open:
                 self.open = False
-                ending = self._scope.__aexit__(None, None, None)
                 try:
-                    self.cancelled = await rest_of(ending, ending.send(None))
-                except StopIteration:  # it had nothing to wait for
-                    pass
+                    self.cancelled = await leave_whole(None, self._scope)
                 except BaseException as error:
                     self.held, self.raised = None, error
                     raise

@@ -25,6 +25,7 @@ from .. import Container, From, Scope as OpenScope, ScopeError, injected
 from ._applications import check_application
 from ._endings import ERROR_STATUS
 from ._handlers import Handler, asking, handler as _handler
+from ._health import questions_below
 from ._lifespan import REPORTS, need_asyncio
 from ._marks import asynchronous
 from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
@@ -103,7 +104,7 @@ class ContainerPlugin(InitPlugin):
         app_config.after_exception = [*app_config.after_exception, self._note]
         if self._options["health"] is not None:
             # Middleware is not asked where no route matches; where one does, it answers in the place of that.
-            paths = [f"{self._options['health'].rstrip('/')}/{word}" for word in ("live", "ready")]
+            paths = list(questions_below(self._options["health"]))
             app_config.route_handlers = [*app_config.route_handlers, asgi(paths, copy_scope=False)(_nobody)]
         return app_config
 
