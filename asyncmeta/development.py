@@ -98,7 +98,6 @@ def _diagram(container: Container, app: Any) -> Diagram:
     graph = container._graph
     if integration_of(app) is not None:
         graph = with_handlers(graph, handlers_of(app))
-        graph.refresh()
     return diagram(graph)
 
 

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "asyncmeta"
 # Bottom to top. A room may import from its own floor (without circles) and from those below it.
 FLOORS: list[set[str]] = [
     {"_compat"},
+    {"_lock"},
     {"_names"},
     {"errors"},
     {"_declare"},

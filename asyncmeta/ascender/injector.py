@@ -13,9 +13,9 @@ from .. import AsyncServiceBase, CheckReport, Container, Scope, Token
 from .._declare.keys import MISSING, Ask, ask_for, is_hashable
 from .._declare.makers import maker_of
 from .._declare.registrations import Registration
+from .._lock import LOCK
 from .._names import Place, close_to, name_of
 from .._run.container.child import Child, Provided
-from .._run.state.lock import LOCK
 from .._run.teardown.finalizers import push
 from .._run.teardown.scope_exit import CLOSED
 from .._solve.graph import Graph

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, SYNC
 from .._declare.registry import Registry
+from .._lock import LOCK
 from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
 from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
@@ -122,6 +123,11 @@ def facts_of(graph: Graph, *, whole: bool = False) -> Facts:
     Args:
         whole: Take in all of the shared layer, reached or not.
     """
+    with LOCK:  # held to the end: what somebody else takes in meanwhile would be met half-way
+        return _facts(graph, whole)
+
+
+def _facts(graph: Graph, whole: bool) -> Facts:
     graph.refresh()
     problems = check_whole(graph)
     starts, _ = declared_nodes(graph)

@@ -9,6 +9,7 @@ import traceback
 import pytest
 
 from asyncmeta import AsyncDependencyError, AsyncServiceBase, ClosedError, Container
+from asyncmeta.diagrams import diagram
 
 THREADS = 6
 ROUNDS = 25
@@ -108,6 +109,9 @@ class World:
             container.get_nowait("pool")
             self.switch()
 
+    def draw(self, container):
+        diagram(container).to_html()
+
     def another(self, container):
         with Container(self.app) as other:
             other.get_nowait("pool")
@@ -178,11 +182,11 @@ def test_threads_that_get_and_open_scopes(seed):
 @SEEDS
 def test_threads_that_register_meanwhile(seed):
     """
-    Registering, checking and making containers beside those who use one harms nobody.
+    Registering, checking, drawing and making containers beside those who use one harms nobody.
     """
     world = World(seed)
 
-    assert world.storm(world.get, world.scope, world.register, world.fresh, world.check, world.another) == []
+    assert world.storm(world.get, world.scope, world.register, world.fresh, world.check, world.draw, world.another) == []
 
 
 @SEEDS

@@ -190,8 +190,8 @@ def test_who_holds_the_lock_too_long_does_not_keep_a_parent_from_forking(monkeyp
     """
     A fork waits for the lock for a while only; the child has a new one.
     """
+    from asyncmeta._lock import LOCK
     from asyncmeta._run.container import forks
-    from asyncmeta._run.state.lock import LOCK
 
     monkeypatch.setattr(forks, "PATIENCE", 0.01)
     App, holds, go = fresh_app(), threading.Event(), threading.Event()

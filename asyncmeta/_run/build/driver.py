@@ -12,13 +12,13 @@ from typing import Any
 
 from ..._compat import get_running_loop, new_task
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ..._solve.nodes import CONTAINER, Node
 from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
 from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
 from ..state.frames import MAKES
-from ..state.lock import LOCK
 from ..state.singletons import OPEN, Singletons
 from ..state.slots import ScopeState
 from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, wake

@@ -13,6 +13,7 @@ from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, VALUE
 from ..._declare.registry import registry_of
+from ..._lock import LOCK
 from ..._names import Place, arrow
 from ..._solve.emit import Lines
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
@@ -23,7 +24,6 @@ from ..observe.cause import builds_of
 from ..state.context import building
 from ..state.frames import BUILDS
 from ..state.getting import GETTING
-from ..state.lock import LOCK
 from ..state.parking import leave, park, parked
 from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState

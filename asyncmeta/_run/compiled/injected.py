@@ -15,6 +15,7 @@ from ..._compat import annotations_of
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR
 from ..._declare.marked import Form, without_marked
 from ..._declare.tokens import MISSING
+from ..._lock import LOCK
 from ..._solve.emit import wants_scope
 from ..._solve.emit_call import BOUND, CallSource, Fill, emit_call, emit_cold, emit_in_scope, fits, signature_shape, wrapper_order
 from ..._solve.nodes import Node
@@ -23,7 +24,6 @@ from ...errors import ClosedError, FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
 from ..state.frames import LEAVES, MAKES
-from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
 from .load import Loaded, loaded

@@ -10,11 +10,11 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from ..._compat import new_task
+from ..._lock import LOCK
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
-from ..state.lock import LOCK
 from ..state.parking import LANDED, until
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer

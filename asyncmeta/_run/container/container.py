@@ -13,6 +13,7 @@ from typing_extensions import TypeForm
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.registry import layers_of
 from ..._declare.tokens import Token
+from ..._lock import LOCK
 from ..._solve.checks import check_whole, grouped, not_given
 from ..._solve.graph import Graph
 from ...errors import ClosedError, ContainerError
@@ -20,7 +21,6 @@ from ..build.handles import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
 from ..scope.scope import Scope, T
 from ..state.context import Ambient
-from ..state.lock import LOCK
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
 from ..state.slots import CLOSING, NOWHERE, RootNowait, ScopeState

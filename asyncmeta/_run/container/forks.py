@@ -8,9 +8,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ...errors import ClosedError
 from ..build.handles import refusing
-from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
 from ..state.waiting import Outcome, forget_waits

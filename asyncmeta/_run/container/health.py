@@ -9,12 +9,12 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ..._names import Place, name_of
 from ..._solve.nodes import Node
 from ..._solve.whole import nodes_to_ask, users_of
 from ...errors import WrongLoopError
 from ...report import Health, HealthReport
-from ..state.lock import LOCK
 from ..state.singletons import Singletons
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
+from ..._lock import LOCK
 from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
@@ -16,7 +17,6 @@ from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ...errors import ClosedError
 from ..build.handles import Await
 from ..scope.scope import Scope
-from ..state.lock import LOCK
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import UNSET, Held, ScopeState
 from ..state.waiting import Closers

@@ -6,12 +6,12 @@ from types import TracebackType
 from typing import Any
 
 from ..._declare.registry import Registry
+from ..._lock import LOCK
 from ..._names import place_of_caller
 from ..._solve.overrides import read_overrides, refuse_unknown
 from ...errors import ClosedError
 from ..observe.watch import override_began, override_ended
 from ..state.context import IN_FORCE
-from ..state.lock import LOCK
 from .container import Container
 from .in_force import InForce
 from .overlay import Overlay

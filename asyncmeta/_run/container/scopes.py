@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
 from ...errors import ClosedError, GraphError, ScopeError
 from ..scope.scope import Scope
-from ..state.lock import LOCK
 from ..state.singletons import OPEN
 from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
 from ..teardown.finalizers import settle_errors

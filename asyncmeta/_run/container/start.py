@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ..._solve.nodes import CONTAINER, Node
 from ..._solve.whole import dependencies_of, is_half_of_service, nodes_to_start
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
-from ..state.lock import LOCK
 from ..state.waiting import Flight
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple, Self
 from ..._compat import get_running_loop
 from ..._declare.makers import GENERATOR, SYNC, VALUE
 from ..._declare.registry import registry_of
+from ..._lock import LOCK
 from ..._names import name_of, name_of_callable
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
-from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, Push, ScopeState
 from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
 from .cause import Build, asking

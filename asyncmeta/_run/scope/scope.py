@@ -14,6 +14,7 @@ from ..._compat import get_running_loop
 from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
+from ..._lock import LOCK
 from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST, Plan, plan_of_unit
 from ..._solve.resolve import Root
@@ -26,7 +27,6 @@ from ..observe.cause import Causes, asking, causes_in
 from ..state.context import Ambient
 from ..state.frames import MAKES
 from ..state.getting import getting
-from ..state.lock import LOCK
 from ..state.roots import constant_root
 from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from .lock import LOCK
+from ..._lock import LOCK
 from .slots import Place
 from .waiting import wake
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from ..._declare.keys import lasting
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.tokens import is_hashable
+from ..._lock import LOCK
 from ..._solve.nodes import Node
 from ..._solve.plan import plan_of
 from ..._solve.resolve import Root, root_of
 from .context import IN_FORCE
-from .lock import LOCK
 from .parking import park, parked
 from .singletons import OPEN, Singletons
 from .slots import FLIGHT, UNSET, Gone, RootFunction, RootNowait, ScopeState

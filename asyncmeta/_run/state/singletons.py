@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..._lock import LOCK
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit, unit_of
 from ...errors import ClosedError, WrongLoopError
 from .context import EXITING, IN_FORCE, Shield
-from .lock import LOCK
 from .slots import Finalizer, Push, ScopeState
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop
+from ..._lock import LOCK
 from ..._names import name_of
 from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
 from .context import unshield
 from .frames import BUILDS
-from .lock import LOCK
 
 if TYPE_CHECKING:
     from .singletons import Singletons

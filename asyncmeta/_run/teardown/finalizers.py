@@ -9,10 +9,10 @@ from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType, MethodType, TracebackType
 from typing import Any, Final
 
+from ..._lock import LOCK
 from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
-from ..state.lock import LOCK
 from ..state.slots import Finalizer, Held, ScopeState
 
 __all__ = [

@@ -8,9 +8,9 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._lock import LOCK
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
-from ..state.lock import LOCK
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
 from ..state.waiting import Closers

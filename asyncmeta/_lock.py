@@ -1,10 +1,10 @@
-"""The one lock of the run wing."""
+"""The one lock: whoever claims, settles, or takes in what was registered, holds it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ..._compat import reentrant_lock
+from ._compat import reentrant_lock
 
 __all__ = ["LOCK"]
 
