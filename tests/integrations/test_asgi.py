@@ -1229,15 +1229,10 @@ async def test_a_commit_that_fails_while_it_is_cancelled(kind):
         await go.wait()
         raise kind
 
-    app.register_dependency("session", session, lifetime="scoped")
-
-    async def page(connection, receive, send):
-        await connection[KEY].get("session")
-        await send(start(201))
-        await send(part(b"thanks"))
+    app.register_dependency(Session, session, lifetime="scoped")
 
     async with Container(app) as container:
-        exchange = Server(ContainerMiddleware(page, container)).http()
+        exchange = Server(ContainerMiddleware(scripted(start(201), part(b"thanks")), container)).http()
         task = asyncio.create_task(exchange.run())
         await at.wait()
         task.cancel()
@@ -1265,15 +1260,10 @@ async def test_a_finalizers_own_time_limit_is_kept(monkeypatch):
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
 
-    app.register_dependency("session", session, lifetime="scoped")
-
-    async def page(connection, receive, send):
-        await connection[KEY].get("session")
-        await send(start(201))
-        await send(part(b"thanks"))
+    app.register_dependency(Session, session, lifetime="scoped")
 
     async with Container(app) as container:
-        exchange = Server(ContainerMiddleware(page, container)).http()
+        exchange = Server(ContainerMiddleware(scripted(start(201), part(b"thanks")), container)).http()
         ended = await outcome(exchange.run())
 
     assert isinstance(ended, FinalizationErrors)

@@ -796,6 +796,32 @@ BETWEEN = {
 }
 
 
+def leaving(spec_version, *, stuck=False):
+    """
+    Return the receive and the send of a client that goes away at the first part of its response.
+
+    From 2.4 on that cannot be sent; before, the client is heard to leave, and *stuck* never takes that part.
+    """
+    gone = asyncio.Event()
+    request = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        if request:
+            return request.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            gone.set()
+            if spec_version == "2.4":
+                raise OSError("the connection is lost")
+            if stuck:
+                await asyncio.Event().wait()
+
+    return receive, send
+
+
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
 @pytest.mark.parametrize("between", BETWEEN)
 @guarded
@@ -815,20 +841,7 @@ async def test_a_stream_whose_client_leaves_rolls_back_whatever_stands_between(s
 
         return StreamingResponse(rows())
 
-    gone = asyncio.Event()
-    request = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive():
-        if request:
-            return request.pop()
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        if message["type"] == "http.response.body":
-            gone.set()
-            if spec_version == "2.4":
-                raise OSError("the connection is lost")
+    receive, send = leaving(spec_version)
 
     headers = [(b"accept-encoding", b"gzip")]
     connection = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""}
@@ -856,21 +869,7 @@ async def test_a_generator_whose_client_has_gone_rolls_back_with_its_response(sp
         while True:
             yield 1
 
-    gone = asyncio.Event()
-    request = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive():
-        if request:
-            return request.pop()
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        if message["type"] == "http.response.body":
-            gone.set()
-            if spec_version == "2.4":
-                raise OSError("the connection is lost")
-            await asyncio.Event().wait()
+    receive, send = leaving(spec_version, stuck=True)
 
     connection = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
     async with container:
