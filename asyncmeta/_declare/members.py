@@ -11,7 +11,7 @@ from .keys import MISSING, ask_for
 from .makers import SYNC, Maker
 from .registrations import Registration
 
-__all__ = ["Member", "members_of"]
+__all__ = ["Member", "itself", "members_of"]
 
 
 class Member(Maker):
@@ -21,7 +21,7 @@ class Member(Maker):
     is_alias = True
 
     def __init__(self, target: Hashable, written: Any) -> None:
-        super().__init__(_itself, SYNC, None, None, written)
+        super().__init__(itself, SYNC, None, None, written)
         self.target = target
 
     @property
@@ -32,7 +32,8 @@ class Member(Maker):
         return (Parameter("value", POSITIONAL, ask_for(self.target), MISSING),)
 
 
-def _itself(value: Any) -> Any:
+def itself(value: Any) -> Any:
+    """Make the value of what is there already."""
     return value
 
 

@@ -22,7 +22,7 @@ from .forms import is_alias
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
-from .members import members_of
+from .members import itself, members_of
 from .registrations import Entry, Later, Registration
 from .registry import NotYet, checked_options, inferred_token, registry_of
 from .yields import refuse_used_yield
@@ -203,10 +203,6 @@ class Alias(ProviderMaker):
         return name_of(self.deps[0])
 
 
-def _same(existing: Any) -> Any:
-    return existing
-
-
 # --- reading ----------------------------------------------------------------------------------------
 
 
@@ -378,7 +374,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
         if chosen:
             raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
-        alias = Alias(Maker(_same, SYNC, None, None, _same), FACTORY, (thing,))
+        alias = Alias(Maker(itself, SYNC, None, None, itself), FACTORY, (thing,))
         return _with_options(Registration(key, alias, "transient", place, multi=multi), also, into, None, {})
     if kind is CLASS:
         cls = class_of(thing)
