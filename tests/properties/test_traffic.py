@@ -9,23 +9,22 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import time
 import warnings
 
-from helpers import LIMIT
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container
 
 from .graphs import FUZZ, Boom
+from .turns import LoopByTurns
 
 PICKS = st.integers(0, 99)
 KEYS = ("a", "b", "c", "s", "t", "p")
 NEEDS = {"a": (), "b": ("a",), "c": ("a",), "s": ("b",), "t": ("c",), "p": ("s", "a")}
 SCOPED = ("s", "t", "p")
 OVERRIDDEN = ("a", "b", "c")
-#: Turns of the loop after which, when LIMIT seconds are over as well, what has not ended is said to hang.
+#: Steps after which what has not ended is said to hang; by the loop's clock longer than closing waits for anybody.
 BOUND = 5_000
 
 
@@ -199,7 +198,7 @@ class Traffic(RuleBasedStateMachine):
 
     @initialize()
     def make(self):
-        self.loop = asyncio.new_event_loop()
+        self.loop = LoopByTurns()
         self.unhandled = []
         self.loop.set_exception_handler(lambda loop, context: self.unhandled.append(context))
         self.world = World()
@@ -473,11 +472,10 @@ class Traffic(RuleBasedStateMachine):
         """End all there is, let everything go on, and wait for it."""
         for block in [block for block in (*self.blocks, *self.tenants) if block.state == "in force"]:
             self.leave_one(block)
-        # Closing waits for tasks that are on their way out by the clock, not by turns of the loop.
-        late, turn = time.monotonic() + LIMIT, 0
-        while self.acts and (turn < BOUND or time.monotonic() < late):
+        for turn in range(BOUND):
+            if not self.acts:
+                break
             self.step(lambda turn=turn: self.release(turn), 1)
-            turn += 1
         hanging = [(act.what, act.task.get_stack()) for act in self.acts]
         assert not hanging, f"these never end: {hanging}"
         self.scopes.clear()

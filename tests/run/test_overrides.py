@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import pytest
-from helpers import collected
+from helpers import collected, guarded, outcome
 
 from asyncmeta import (
     All,
@@ -372,6 +372,44 @@ async def test_a_view_of_a_scope_ends_with_whichever_ends_first(first):
         assert steps == ["+fake", "-fake"]
         await (block.__aexit__(None, None, None) if first == "scope" else scope.aclose())
     assert steps == ["+fake", "-fake"]
+
+
+@guarded
+async def test_who_asks_in_an_override_while_the_scope_closes_is_refused():
+    """
+    In an override, too, a get in flight has nothing when its scope closes, and one that comes then keeps no closing waiting.
+    """
+    going, steps = asyncio.Event(), []
+
+    class App(AsyncServiceBase):
+        @inject_dependency("first", lifetime="scoped")
+        @staticmethod
+        async def first(clock: Annotated[str, Inject("clock")]):
+            steps.append("+first")
+            await going.wait()
+            yield clock
+            steps.append("-first")
+
+        @inject_dependency("second", lifetime="scoped")
+        @staticmethod
+        async def second(clock: Annotated[str, Inject("clock")]):
+            await asyncio.sleep(0)
+            return clock
+
+    App.register_value("clock", "real")
+    async with Container(App) as container, container.override({"clock": "fake"}):
+        scope = container.scope()
+        asking = asyncio.create_task(outcome(scope.get("first")))
+        while not steps:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(scope.aclose())
+        await asyncio.sleep(0)
+        with pytest.raises(ClosedError):
+            await scope.get("second")
+        going.set()
+        await closing
+        assert isinstance(await asking, ClosedError)
+        assert steps == ["+first", "-first"]
 
 
 async def test_scoped_keys_can_be_overridden():

@@ -14,13 +14,16 @@ from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.overlaid import OverlaidGraph, graph_of_many
+from ..._solve.plan import Plan
 from ...errors import ClosedError
 from ..build.handles import Await
+from ..observe.cause import Causes
 from ..scope.scope import Scope
 from ..state.singletons import IS_CLOSED, OPEN
-from ..state.slots import UNSET, Held, ScopeState
+from ..state.slots import CLOSING, UNSET, Held, ScopeState
 from ..state.waiting import Closers
 from ..teardown.finalizers import as_list, needs_await, push
+from ..teardown.scope_exit import landed
 from ..teardown.undone import Undone
 from .application import Application
 from .container import Container
@@ -350,9 +353,19 @@ class OverlayScope(Answering):
         return self._below
 
     def _enter_flight(self) -> None:
-        # What it builds of the scope's own counts there, too.
-        super()._enter_flight()
+        # What it builds of the scope's own counts there, too, and where the scope is closing it counts nowhere.
         self._below._enter_flight()
+        try:
+            super()._enter_flight()
+        except BaseException:
+            self._below._leave_flight()
+            raise
+
+    async def _run_plan(self, plan: Plan, asked: Causes | None = None) -> Any:
+        value = await super()._run_plan(plan, asked)
+        if beneath(self)._in_flight >= CLOSING:
+            landed(self)
+        return value
 
     def _left_flight(self) -> None:
         super()._left_flight()
