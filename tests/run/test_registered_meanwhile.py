@@ -71,6 +71,26 @@ async def test_what_is_being_built_stays_what_it_is(lifetime):
 
 
 @LIFETIMES
+async def test_what_nobody_has_looked_for_since_is_the_one_that_was_built_as_well(lifetime):
+    """
+    Registered anew twice, the second time looked for only when the first value is there: it is that one.
+    """
+    world = World(lifetime)
+    world.register(1)
+    async with Container(world.app) as container, container.scope() as scope:
+        tasks = await world.asked(scope, "pool")
+        world.register(2)
+        tasks += await world.asked(scope, "pool")
+        world.register(3)
+        for gate in world.gates.values():
+            gate.set()
+        assert await ended(tasks) == [1, 1]
+
+        assert await ended(await world.asked(scope, "pool", "user")) == [1, "user of 1"]
+    assert world.begun == world.closed == [1]
+
+
+@LIFETIMES
 @pytest.mark.parametrize("cancelled", [True, False])
 async def test_what_comes_to_nothing_is_followed_by_what_is_registered(lifetime, cancelled):
     """

@@ -217,14 +217,14 @@ class RootTable:
         if self.moves == len(moved):
             return
         for key, old, new in moved[self.moves :]:
-            if old not in built:
-                first = singletons.follows.get(old, old)
+            first = old if old in built else singletons.follows.get(old, old)
+            if first not in built:
                 if new is not None and first in singletons.flights:
                     singletons.follows[new] = first
             elif new is None:
-                self.pins[key] = old
+                self.pins[key] = first
             elif new not in built:
-                built[new] = built[old]
+                built[new] = built[first]
         self.moves = len(moved)
 
     def catch_up_scope(self, scope: ScopeState) -> None:
