@@ -14,6 +14,8 @@ everything else says what it needs and awaits it.  ``reviews`` adds the models o
 
 By itself it keeps its books in a new SQLite file, which goes when the program does.
 ``DATABASE_URL=postgresql://...`` or ``DATABASE_URL=sqlite:///shop.sqlite3`` says where else,
+``REPLICA_URL=...`` where a copy of them is that answers long questions, such as what sells best: by itself
+that is the same database, asked through connections of its own.
 ``REDIS_URL=redis://...`` who keeps the cache, ``RATES_URL=https://...`` who knows what
 a euro costs, ``OUTBOX=...`` in which folder mails and thumbnails are laid.
 

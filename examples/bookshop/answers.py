@@ -26,3 +26,13 @@ class OrderPlaced(BaseModel):
     customer: str
     total: int  #: cents, of EUR
     placed: str
+
+
+class Bestseller(BaseModel):
+    """A book that is ordered much."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    code: str
+    title: str
+    sold: int

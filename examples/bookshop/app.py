@@ -8,7 +8,7 @@ from .database import Storage
 from .pages import Pages
 from .printing import Clerk, Printing
 from .rates import Rates, Supplying
-from .services import OrderDesk, Shelf
+from .services import Bestsellers, OrderDesk, Shelf
 from .settings import Settings
 
 
@@ -22,6 +22,7 @@ class Bookshop(
     providers=[
         Settings,
         {"lifetime": "scoped", "providers": [Shelf, OrderDesk]},  # one of each for a request
+        Bestsellers,
         Rates,
         Pages,
         Clerk,

@@ -1,4 +1,10 @@
-"""The same services from the command line: ``python -m examples.bookshop.command books``, or ``order GEB ada@example.org``."""
+"""
+The same services from the command line.
+
+    python -m examples.bookshop.command books
+    python -m examples.bookshop.command order GEB ada@example.org
+    python -m examples.bookshop.command bestsellers
+"""
 
 import typer
 from pydantic import ValidationError
@@ -7,7 +13,7 @@ from asyncmeta import Container, From
 from asyncmeta.integrations.typer import with_container
 
 from .app import Bookshop
-from .services import OrderDesk, Refused, Shelf, Wish
+from .services import Bestsellers, OrderDesk, Refused, Shelf, Wish
 
 app = typer.Typer(help="The bookshop. DATABASE_URL says which: by itself each command has a new one.")
 
@@ -31,6 +37,14 @@ async def order(container: From[Container], book: str, customer: str, quantity: 
     except (Refused, ValidationError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{placed.number}: {placed.quantity} of {placed.book}, {placed.total / 100:.2f} EUR")
+
+
+@app.command()
+@with_container(Bookshop)
+async def bestsellers(found: From[Bestsellers]) -> None:
+    """List what is ordered most."""
+    for book in await found.top():
+        typer.echo(f"{book.sold:3} {book.code:6} {book.title}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import CreateTable
 
-from asyncmeta import AsyncServiceBase, inject_dependency
+from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, inject_dependency
 
 from .settings import Settings
 
@@ -87,43 +87,86 @@ class AfterCommit(AsyncServiceBase, lifetime="scoped"):
                 log.exception("what should follow an order has failed")
 
 
-class Storage(AsyncServiceBase):
-    """The layer of the database: an engine for the program, a session for each request."""
+class Database(AsyncServiceBase):
+    """
+    The layer of one database.
+
+    The application does not derive from it, so every class that does has an engine of its own: ``Main`` and ``Replica``.
+    """
+
+    reads_only = False
+    engine = AsyncDependencyDescriptor(AsyncEngine)
 
     @inject_dependency(health=ping)
-    async def open_engine(self, settings: Settings) -> AsyncIterator[AsyncEngine]:
-        """Open the database and make what is not there yet; at the end all connections are closed."""
+    async def open_engine(self, url: URL) -> AsyncIterator[AsyncEngine]:
+        """Open the database at the address that the class registers; at the end all connections are closed."""
+        engine = make_engine(url, self.reads_only)
+        try:
+            await self.prepare(engine)
+            yield engine
+        finally:
+            await engine.dispose()
+
+    async def prepare(self, engine: AsyncEngine) -> None:
+        """Do what is to be done before anybody else asks it; nothing, where a class does not say more."""
+
+
+class Main(Database):
+    """The database of the shop."""
+
+    @inject_dependency
+    def find(self, settings: Settings) -> Iterator[URL]:
+        """Give the address that the settings name, or that of a new file that goes when the program does."""
         with tempfile.TemporaryDirectory(prefix="bookshop-") as folder:
-            engine = make_engine(make_url(settings.database_url or f"sqlite:///{Path(folder, 'bookshop.sqlite3')}"))
-            try:
-                async with engine.begin() as connection:
-                    for table in Table.metadata.sorted_tables:  # not create_all: workers that start at once all look first
-                        await connection.execute(CreateTable(table, if_not_exists=True))
-                    await connection.execute(FILL, [book | {"stock": STOCK} for book in BOOKS])
-                yield engine
-            finally:
-                await engine.dispose()
+            yield make_url(settings.database_url or f"sqlite:///{Path(folder, 'bookshop.sqlite3')}")
+
+    async def prepare(self, engine: AsyncEngine) -> None:
+        """Make what is not there yet."""
+        async with engine.begin() as connection:
+            for table in Table.metadata.sorted_tables:  # not create_all: workers that start at once all look first
+                await connection.execute(CreateTable(table, if_not_exists=True))
+            await connection.execute(FILL, [book | {"stock": STOCK} for book in BOOKS])
+
+
+class Replica(Database):
+    """
+    A copy that is read only, for long questions: these take no connection from those who order.
+
+    It may be a moment behind, so nothing that was just written is looked for here.
+    """
+
+    reads_only = True
+
+    @inject_dependency
+    async def find(self, settings: Settings, main: Main) -> URL:
+        """Give the address that the settings name, or that of the shop's database, which is opened before and closed after."""
+        return make_url(settings.replica_url) if settings.replica_url else (await main.engine).url
+
+
+class Storage(AsyncServiceBase):
+    """The layer of the sessions: one for each request, in the shop's database."""
 
     # The exception that ends a scope is thrown in at the yield: that is what rolls back.
     @inject_dependency(lifetime="scoped")
-    async def open_session(self, engine: AsyncEngine, after: AfterCommit) -> AsyncIterator[AsyncSession]:
+    async def open_session(self, main: Main, after: AfterCommit) -> AsyncIterator[AsyncSession]:
         """Begin a session; all services of one request work in it, and it is committed if the request ends well."""
-        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        async with AsyncSession(await main.engine, expire_on_commit=False) as session, session.begin():
             yield session
         await after.done()
 
 
-def make_engine(url: URL) -> AsyncEngine:
-    """Return an engine with the asynchronous driver of the database that *url* names."""
+def make_engine(url: URL, reads_only: bool = False) -> AsyncEngine:
+    """Return an engine with the asynchronous driver of the database that *url* names; one that reads only is refused all else."""
     if url.get_backend_name() in ("postgresql", "postgres"):
-        return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+        says = {"server_settings": {"default_transaction_read_only": "on"}} if reads_only else {}
+        return create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True, connect_args=says)
     if url.get_backend_name() != "sqlite":
-        raise ArgumentError(f"DATABASE_URL is of PostgreSQL or SQLite, not of {url.get_backend_name()}")
+        raise ArgumentError(f"a database of the shop is of PostgreSQL or SQLite, not of {url.get_backend_name()}")
     # isolation_level=None: Python's sqlite3 begins no transactions by itself, and so none too late.
     waits = {"timeout": 20, "isolation_level": None}  # seconds, for the one writer that SQLite has room for
     url = url.set(drivername="sqlite+aiosqlite")
     engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, connect_args=waits)
-    event.listen(engine.sync_engine, "connect", prepare_sqlite)
+    event.listen(engine.sync_engine, "connect", only_read_sqlite if reads_only else prepare_sqlite)
     event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     event.listen(engine.sync_engine, "invalidate", let_go)
     return engine
@@ -131,7 +174,17 @@ def make_engine(url: URL) -> AsyncEngine:
 
 def prepare_sqlite(connection: Any, record: object) -> None:
     """Let readers read while somebody writes, and hold every row to its foreign keys."""
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
+    say(connection, "journal_mode = WAL", "foreign_keys = ON")
+
+
+def only_read_sqlite(connection: Any, record: object) -> None:
+    """Refuse whatever writes."""
+    say(connection, "query_only = ON")
+
+
+def say(connection: Any, *pragmas: str) -> None:
+    """Tell SQLite how it shall behave on this connection."""
+    for pragma in pragmas:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from .cache import Clock
 from .chores import Chores
-from .database import AfterCommit, Book, Order
+from .database import AfterCommit, Book, Order, Replica
 
 NUMBER = re.compile(r"[0-9a-f]{32}")
 MAIL = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
@@ -56,6 +56,29 @@ class Shelf:
         if found is None:
             raise Unknown("there is no such order")
         return found
+
+
+class Sold(NamedTuple):
+    """A book, and how many of it were ordered."""
+
+    code: str
+    title: str
+    sold: int
+
+
+class Bestsellers:
+    """What is ordered most: a question about all orders, and so one for the replica."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    async def top(self, most: int = 3) -> Sequence[Sold]:
+        """Return the books of which most were ordered, with the first in front; none that nobody ordered."""
+        sold = func.sum(Order.quantity).label("sold")
+        question = select(Book.code, Book.title, sold).join(Order, Order.book == Book.code).group_by(Book.code, Book.title)
+        async with (await self._replica.engine).connect() as connection:
+            found = await connection.execute(question.order_by(sold.desc(), Book.title).limit(most))
+        return [Sold(*row) for row in found]
 
 
 class OrderDesk:

@@ -11,11 +11,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from asyncmeta import INJECTED, Container, StartReport, injected
 from asyncmeta.integrations.fastapi import ContainerMiddleware, ContainerRoute, From
 
-from .answers import BookFound, OrderPlaced
+from .answers import Bestseller, BookFound, OrderPlaced
 from .app import Bookshop
 from .pages import Pages
 from .rates import Currency, NoRates, Rates, converted
-from .services import OrderDesk, Refused, Shelf, SoldOut, Unknown, Wish
+from .services import Bestsellers, OrderDesk, Refused, Shelf, SoldOut, Unknown, Wish
 
 # The route class fills what is marked in one call; without it From[...] does the same, a little slower.
 site = APIRouter(route_class=ContainerRoute, default_response_class=HTMLResponse, include_in_schema=False)
@@ -65,6 +65,11 @@ async def list_books(shelf: From[Shelf]) -> Any:
 @api.post("/orders", response_model=OrderPlaced, status_code=201)
 async def place_order(wish: Wish, desk: From[OrderDesk]) -> Any:
     return await desk.place(wish)
+
+
+@api.get("/bestsellers", response_model=list[Bestseller])
+async def list_bestsellers(bestsellers: From[Bestsellers]) -> Any:
+    return await bestsellers.top()
 
 
 @injected

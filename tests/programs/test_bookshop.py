@@ -31,15 +31,16 @@ import httpx
 from fastapi import FastAPI
 from PIL import Image
 from serving import serving
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from asyncmeta import Container, FinalizationErrors, Observer
 from examples.bookshop.__main__ import main, order_once
 from examples.bookshop.app import Bookshop
 from examples.bookshop.cache import Clock
 from examples.bookshop.chores import Chores
-from examples.bookshop.database import BOOKS, STOCK, Book
+from examples.bookshop.database import BOOKS, STOCK, Book, Main, Replica
 from examples.bookshop.inprocess import client_of
 from examples.bookshop.printing import Clerk
 from examples.bookshop.rates import Rates
@@ -307,7 +308,7 @@ async def test_no_success_is_told_that_could_not_be_committed(container, client,
     def broken(connection):
         raise OSError("the disk is full")
 
-    engine = await container.get(AsyncEngine)
+    engine = await (await container.get(Main)).engine
     event.listen(engine.sync_engine, "commit", broken)
     with pytest.raises(FinalizationErrors) as caught:
         await client.post("/orders", data=WISH)
@@ -341,7 +342,76 @@ async def test_a_request_has_one_session_which_ends_with_it(container, client):
         await client.get("/start")
 
     assert {what: count for (key, what), count in ended.items() if key == "AsyncSession"} == {"begun": 5, "ended": 5}
-    assert (await container.get(AsyncEngine)).pool.checkedout() == 0
+    assert (await (await container.get(Main)).engine).pool.checkedout() == 0
+
+
+# --- the replica ---
+
+
+async def test_bestsellers_are_what_most_was_ordered_of(client):
+    """
+    Three at most, the first in front; nothing that nobody ordered.
+    """
+    before = await client.get("/api/bestsellers")
+    for book, quantity in (("GEB", 2), ("SICP", 1), ("ALICE", 5), ("GEB", 2), ("MOBY", 1)):
+        await client.post("/api/orders", json=WISH | {"book": book, "quantity": quantity})
+    after = await client.get("/api/bestsellers")
+
+    assert before.json() == []
+    assert [(one["code"], one["sold"]) for one in after.json()] == [("ALICE", 5), ("GEB", 4), ("MOBY", 1)]
+
+
+async def test_a_replica_has_an_address_and_an_engine_of_its_own(database, tmp_path):
+    """
+    Orders go to the shop's database, and what sells best is asked of the copy, which knows of none since it was made.
+    """
+    copy = tmp_path / "copy.sqlite3"
+    settings = Settings(database_url=f"sqlite:///{database}", replica_url=f"sqlite:///{copy}")
+    async with client_of(make_app(Container(Bookshop, overrides={Settings: settings}))) as client:
+        await client.post("/api/orders", json=WISH)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        await client.post("/api/orders", json=WISH | {"book": "ALICE", "quantity": "9"})
+        found = (await client.get("/api/bestsellers")).json()
+        health = (await client.get("/health")).json()
+
+    assert [one["code"] for one in found] == ["GEB"]
+    assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
+    assert Counter(one["state"] for one in health["entries"]) == {"ok": 3}
+
+
+async def test_a_replica_is_not_written(container):
+    """
+    Whoever tries is refused by the database itself; the shop's own engine writes on.
+    """
+    async with container:
+        main, replica = await (await container.get(Main)).engine, await (await container.get(Replica)).engine
+        async with replica.connect() as connection:
+            with pytest.raises(OperationalError, match="readonly"):
+                await connection.execute(update(Book).values(stock=0))
+        async with main.begin() as connection:
+            written = await connection.execute(update(Book).values(stock=1))
+
+    assert main is not replica
+    assert written.rowcount == len(BOOKS)
+
+
+async def test_a_replica_closes_before_the_database_that_it_reads():
+    """
+    By itself both are one file that goes with the program: who came last lets go of it first.
+    """
+    order = []
+    container = Container(Bookshop, overrides={Settings: Settings()})
+
+    async with container:
+        main, replica = await (await container.get(Main)).engine, await (await container.get(Replica)).engine
+        file = Path(main.url.database)
+        for name, engine in (("main", main), ("replica", replica)):
+            event.listen(engine.sync_engine, "engine_disposed", lambda _, name=name: order.append((name, file.exists())))
+
+    assert replica.url == main.url
+    assert order == [("replica", True), ("main", True)]
+    assert not await asyncio.to_thread(file.exists)
 
 
 # --- what others answer ---
@@ -507,7 +577,7 @@ async def test_programs_are_told_what_they_may_ask(client):
     """
     described = (await client.get("/openapi.json")).json()
 
-    assert list(described["paths"]) == ["/api/books", "/api/orders"]
+    assert list(described["paths"]) == ["/api/books", "/api/orders", "/api/bestsellers"]
     assert "parameters" not in described["paths"]["/api/books"]["get"]
     wish = described["components"]["schemas"]["Wish"]
     assert (wish["properties"]["quantity"]["minimum"], wish["properties"]["quantity"]["maximum"]) == (1, 99)
@@ -519,7 +589,7 @@ async def test_the_container_closes_with_the_application(container, database):
     After the shutdown no connection is open, and a start that fails is told as it is.
     """
     async with client_of(make_app(container)):
-        engine = await container.get(AsyncEngine)
+        engine = await (await container.get(Main)).engine
     broken = Container(Bookshop, overrides={Settings: Settings(database_url=f"sqlite:///{database}/no/folder.sqlite3")})
 
     assert container.closed

@@ -104,7 +104,7 @@ def test_orders_from_a_terminal(database, overrides):
 
     placed = run("order", "GEB", "ada@example.org", "--quantity", "2")
     refused = run("order", "GEB", "ada@example.org", "--quantity", "99"), run("order", "GEB", "ada")
-    books = run("books")
+    books, bestsellers = run("books"), run("bestsellers")
 
     (number, *_) = kept(database)[1][0]
     assert placed.output == f"{number}: 2 of GEB, 57.98 EUR\n"
@@ -112,6 +112,7 @@ def test_orders_from_a_terminal(database, overrides):
     assert "only 18 of GEB are left" in refused[0].output
     assert "customer" in refused[1].output
     assert "GEB     18   28.99 EUR  Gödel, Escher, Bach, Hofstadter\n" in books.output
+    assert bestsellers.output == "  2 GEB    Gödel, Escher, Bach\n"
     assert kept(database) == (STOCK - 2, [(number, *WISH.values(), 5798)])
 
 

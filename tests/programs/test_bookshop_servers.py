@@ -34,13 +34,14 @@ import redis.asyncio
 import servers
 from serving import serving
 from sqlalchemy import make_url, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from asyncmeta import Container, Observer
 from asyncmeta.integrations import _endings
 from examples.bookshop.app import Bookshop
 from examples.bookshop.cache import Clock
-from examples.bookshop.database import BOOKS, STOCK, Book, Order, make_engine
+from examples.bookshop.database import BOOKS, STOCK, Book, Main, Order, Replica, make_engine
 from examples.bookshop.inprocess import client_of
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
@@ -144,6 +145,22 @@ async def test_orders_in_postgresql(new_database):
     stock, orders = await stored(new_database)
     assert stock == dict.fromkeys(PRICES, STOCK) | {"GEB": STOCK - 2}
     assert [order.total for order in orders] == [5798]
+
+
+async def test_bestsellers_are_read_in_postgresql_by_who_may_not_write(new_database):
+    """
+    The replica's sessions are read-only for PostgreSQL itself.
+    """
+    container = shop(database_url=new_database)
+    async with client_of(make_app(container)) as client:
+        await client.post("/api/orders", json=WISH | {"quantity": 2})
+        found = await client.get("/api/bestsellers")
+        async with (await (await container.get(Replica)).engine).connect() as connection:
+            with pytest.raises(DBAPIError, match="read-only transaction"):
+                await connection.execute(update(Book).values(stock=0))
+
+    assert found.json() == [{"code": "GEB", "title": "Gödel, Escher, Bach", "sold": 2}]
+    assert (await stored(new_database))[0]["GEB"] == STOCK - 2
 
 
 async def test_the_last_book_is_sold_once_in_postgresql(new_database):
@@ -322,11 +339,16 @@ def database(request, tmp_path):
     return f"sqlite:///{tmp_path / 'shop.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("new_database")
 
 
+async def engine_of(container):
+    """Return the engine of the shop's database."""
+    return await (await container.get(Main)).engine
+
+
 async def fill(container):
     """Put books on the shelf."""
     async with container.request(AsyncSession) as session:
         await session.execute(update(Book).values(stock=SHELF))
-    return await container.get(AsyncEngine)
+    return await engine_of(container)
 
 
 def count_closing(monkeypatch):
@@ -484,7 +506,7 @@ async def test_servers_that_are_stopped_by_force(database, caplog, monkeypatch):
         with container.observe(watch), serving(make_app(container), timeout_graceful_shutdown=grace) as server:
             if round_ == 0:
                 await asyncio.to_thread(server.call, fill(container))
-            watch.engine = await asyncio.to_thread(server.call, container.get(AsyncEngine))
+            watch.engine = await asyncio.to_thread(server.call, engine_of(container))
             port = int(server.address.rpartition(":")[2])
             async with asyncio.TaskGroup() as group:
                 for visit in visits:
