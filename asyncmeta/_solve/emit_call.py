@@ -365,10 +365,12 @@ class _CallEmitter(_Emitter):
         if single:
             step, over = _STEP[self.finalizers[0].kind]
             with w.indent("if finalizer is not None:"):
+                told = self.finalizers[0].kind == ASYNC_GENERATOR
+                with w.indent("if taken is not None:"):
+                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, None)')
                 with w.indent("try:"):
                     w.line(step)
-                told = self.finalizers[0].kind == ASYNC_GENERATOR
-                with w.indent(f"except {over}:"), w.indent("if taken is not None:"):
+                with w.indent(f"except {over}:"), w.indent("if taken is not None:"):  # in a thread, meanwhile
                     w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, None)')
                 with w.indent("except BaseException as error:"):
                     w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, error)')

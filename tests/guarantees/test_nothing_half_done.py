@@ -212,6 +212,33 @@ async def test_a_failing_task_ends_its_scope_itself():
     bank.undone("LookupError")
 
 
+@pytest.mark.parametrize("inside", [False, True])
+async def test_a_cancelled_task_that_goes_on_as_if_nothing_were_has_failed(inside):
+    """
+    A scope whose task swallows its cancellation while the container closes was open then: its block ends with a ClosedError.
+    """
+    bank, began = Bank(scopes=("session", "request")), asyncio.Event()
+
+    async def work():
+        async with bank.container.scope(level="session") as outer:
+            async with outer.scope() if inside else bank.container.scope() as scope:
+                await scope.get("account")
+                began.set()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+    async with bank.container:
+        task = asyncio.create_task(work())
+        await began.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+
+    assert isinstance(await outcome(task), ClosedError)
+    bank.undone("ClosedError")
+
+
 async def test_the_waiting_for_who_unwinds_is_bounded(monkeypatch):
     """
     A task that never comes to the end of its way out does not keep the container from closing: then its scope has failed.

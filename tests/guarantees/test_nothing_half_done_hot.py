@@ -1,6 +1,7 @@
 """Promise 14, where a call or a block has code of its own and no scope was made for it."""
 
 import asyncio
+import contextlib
 import threading
 from typing import Annotated
 
@@ -121,6 +122,29 @@ async def test_who_is_on_the_way_out_ends_with_its_own(way):
 
     bank.undone("CancelledError")
     assert isinstance(await outcome(task), asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_who_was_on_the_way_out_and_goes_on_has_failed(way):
+    """
+    A cancelled call that swallows that and returns was in progress when the container closed: its work is undone.
+    """
+
+    async def hold():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    bank, doors, go = await hot(way, hold)
+    task = asyncio.create_task(go())
+    await doors.began.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    await bank.container.aclose()
+
+    assert isinstance(await outcome(task), ClosedError)
+    bank.undone("ClosedError")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -298,6 +322,35 @@ def test_a_call_in_a_thread_has_failed(how):
     bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
     bank.undone("ClosedError")
     done.set()
+
+    assert [type(error) for error in wait()] == [ClosedError]
+    bank.undone("ClosedError")
+
+
+def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed():
+    """
+    A thread that is handling an exception is waited for; it was in its call, and is told at its end if that ends well.
+    """
+    bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
+    done.set()
+
+    @bank.container.inject
+    def work(account: Account):
+        try:
+            raise LookupError("handled")
+        except LookupError:
+            began.set()
+            done.wait(10)
+
+    for _ in range(4):
+        work()
+    bank.log.clear()
+    began.clear()
+    done.clear()
+    wait = in_a_thread(work)
+    began.wait(10)
+    threading.Timer(0.05, done.set).start()
+    bank.container.close()
 
     assert [type(error) for error in wait()] == [ClosedError]
     bank.undone("ClosedError")

@@ -16,7 +16,7 @@ from ..state.slots import Finalizer, ScopeState
 from ..state.waiting import Closers
 from ..teardown import unwinding
 from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
-from ..teardown.undone import Taken, Undone
+from ..teardown.undone import Leaving, Taken, Undone
 from .injected import Bound, bounds_of, refusing
 from .one_shot import QuickOneShot, in_use, quick_classes_of
 
@@ -41,6 +41,7 @@ class _Call:
         self.holder = holder
         self.thread = thread
         self.name = f"a call of {bound.name}"
+        self.leaving: Leaving | None = None  #: stands where its finalizers were
 
     def frame(self) -> FrameType | None:
         if self.thread is None:
@@ -52,6 +53,8 @@ class _Call:
 
     def state(self) -> str:
         """Tell whether it is making or leaving something just now; whoever has not begun cannot begin any more."""
+        if self.leaving is not None:
+            return _state_of(self.leaving)
         frame, source = self.frame(), self.bound.source
         if frame is None or source.kept is None or source.leaves_from is None or frame.f_lineno <= 1:
             return _OVER
@@ -62,19 +65,18 @@ class _Call:
     def _kept(self, frame: FrameType) -> Finalizer | list[Finalizer] | None:
         kept = frame.f_locals.get(self.bound.kept)
         first = kept[0] if type(kept) is list and kept else kept
-        return None if type(first) is Taken or (type(kept) is not list and kept in self.bound.taken) else kept
+        return None if isinstance(first, Taken) or (type(kept) is not list and kept in self.bound.taken) else kept
 
-    def take(self, undone: Undone) -> tuple[list[Finalizer], Taken]:
+    def take(self, undone: Undone) -> Leaving:
         frame = self.frame()
         kept = None if frame is None else self._kept(frame)
-        taken = Taken(self.name, undone)
-        finalizers = list(as_list(kept))
+        self.leaving = taken = Leaving(self.name, undone, list(as_list(kept)))
         if isinstance(kept, list):
             kept[:] = [taken]
             self.bound.taken[taken] = taken
         elif kept is not None:
             self.bound.take(kept, taken)
-        return finalizers, taken
+        return taken
 
     def unwinds(self) -> bool:
         """Tell whether its thread is handling an exception."""
@@ -90,26 +92,35 @@ class _Block:
         self.holder = holder
         self.steps = steps  #: what enters or leaves it
         self.name = f"a request of {holder._parent._name}"
+        self.leaving: Leaving | None = None  #: stands where its finalizers were
 
     def state(self) -> str:
+        if self.leaving is not None:
+            return _state_of(self.leaving)
         if any(step.cr_frame is not None for step in self.steps):
             return _BUSY
         kept = getattr(self.holder, "_finalizers", None)
         if kept is None:
             self.steps = [step for step in _steps((self.holder,)).get(id(self.holder), ()) if step.cr_frame is not None]
             return _BUSY if self.steps else _OVER
-        return _OVER if type(kept) is Taken else _RUNNING
+        return _OVER if isinstance(kept, Taken) else _RUNNING
 
-    def take(self, undone: Undone) -> tuple[list[Finalizer], Taken]:
-        taken = Taken(self.name, undone)
-        finalizers, self.holder._finalizers = list(as_list(self.holder._finalizers)), taken
-        return finalizers, taken
+    def take(self, undone: Undone) -> Leaving:
+        self.leaving = self.holder._finalizers = Leaving(self.name, undone, list(as_list(self.holder._finalizers)))
+        return self.leaving
 
     def unwinds(self) -> bool:
         return False
 
 
 _InFlight = _Call | _Block
+
+
+def _state_of(leaving: Leaving) -> str:
+    """Tell what has become of one from which its finalizers are taken."""
+    if leaving.over:
+        return _OVER
+    return _BUSY if leaving.finalizers is None else _RUNNING
 
 
 def _frame_of(holder: _Suspended) -> FrameType | None:
@@ -177,13 +188,22 @@ def _found(container: ScopeState) -> list[_InFlight]:
     return found
 
 
-def _failed(container: ScopeState, one: _InFlight, raised: list[BaseException]) -> ClosedError:
-    text = f"{one.name} was still in progress when {container._title} closed"
+def _fail(container: ScopeState, one: _InFlight, closers: Closers) -> Leaving:
+    """Let one of them fail that ends well from here on; return what stands where its finalizers were."""
+    if one.leaving is not None:
+        return one.leaving
+    return one.take(Undone(ClosedError(f"{_text(container, one)}: what was begun in it has failed"), closers))
+
+
+def _text(container: ScopeState, one: _InFlight) -> str:
+    return f"{one.name} was still in progress when {container._title} closed"
+
+
+def _warn(container: ScopeState, one: _InFlight, raised: list[BaseException]) -> None:
     try:
-        warnings.warn(text, ResourceWarning, stacklevel=2)
+        warnings.warn(_text(container, one), ResourceWarning, stacklevel=3)
     except ResourceWarning as told:
         raised.append(told)
-    return ClosedError(f"{text}: what was begun in it has failed")
 
 
 async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseException]:
@@ -202,6 +222,8 @@ async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseExc
         ready = [one for one in there if one.state() is _RUNNING]
         leaving = ready and loop.time() < end and _unwinds(ready, closers)
         if leaving or not ready:
+            for one in ready:
+                _fail(container, one, closers)
             try:
                 await asyncio.sleep(pause)
             except asyncio.CancelledError as met:
@@ -209,10 +231,10 @@ async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseExc
             pause = min(pause * 2, 0.02)
             continue
         one = ready[-1]
-        error = _failed(container, one, raised)
-        finalizers, taken = one.take(Undone(error, closers))
+        _warn(container, one, raised)
+        taken = _fail(container, one, closers)
         try:
-            raised += await unwind(finalizers, error)
+            raised += await unwind(taken.taken_from(), taken.error)
         finally:
             taken.end()
     return raised
@@ -234,16 +256,19 @@ def end_in_flight_nowait(container: ScopeState, closers: Closers) -> list[BaseEx
         if (ready and time.monotonic() < end and any(one.unwinds() for one in ready)) or not ready:
             if all(one.thread is None for one in there):
                 break  # nobody runs that loop while we wait
+            for one in ready:
+                _fail(container, one, closers)
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
             continue
         one = ready[-1]
         there.remove(one)
-        error = _failed(container, one, raised)
-        finalizers, taken = one.take(Undone(error, closers))
+        _warn(container, one, raised)
+        taken = _fail(container, one, closers)
+        finalizers = taken.taken_from()
         try:
             if needs_await(finalizers) is None:
-                raised += unwind_nowait(finalizers, error)
+                raised += unwind_nowait(finalizers, taken.error)
             else:
                 raised.append(
                     AsyncDependencyError(one.name, (), "", "cannot be undone without awaiting", "Use `await ....aclose()`")

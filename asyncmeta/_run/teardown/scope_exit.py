@@ -105,14 +105,40 @@ class ScopeExit(ScopeState):
 
     async def _end_block(self, error: BaseException | None) -> None:
         """Close it because its block ends; one that believes to have succeeded, and was undone meanwhile, is told."""
-        await self._close(error)
+        if error is None and self._is_late():
+            await self._fail(None, Closers())
+        else:
+            await self._close(error)
         if error is None and isinstance(self._values, Undone):
             self._values.check(self._name)
 
     def _end_block_nowait(self, error: BaseException | None) -> None:
-        self._close_nowait(error)
+        if error is None and self._is_late():
+            self._fail_nowait(None, Closers())
+        else:
+            self._close_nowait(error)
         if error is None and isinstance(self._values, Undone):
             self._values.check(self._name)
+
+    def _is_late(self) -> bool:
+        """
+        Tell whether its block ends well when something around it is closing already: it was open then, and has failed.
+
+        So it is for one whose task was cancelled, or handled an exception, and was waited for; that came of it after all.
+        """
+        around = self._parent
+        while self._finalizers and isinstance(around, ScopeState) and around is not NOWHERE:
+            if around._roots is CLOSED:
+                return True
+            around = around._parent
+        return False
+
+    def _be_looked_at(self) -> None:
+        """Let the end of its block, and of those inside, not take the short way, which does not ask whether it is late."""
+        if type(self._finalizers) is AsyncGeneratorType:
+            self._finalizers = [self._finalizers]
+        for kid in self._open_children():
+            kid._be_looked_at()
 
     async def aclose(self) -> None:
         """
@@ -229,6 +255,8 @@ class ScopeExit(ScopeState):
         """
         if not self._children:
             return
+        for kid in self._open_children():
+            kid._be_looked_at()
         cancelled = await let_unwind(self._open_children, closers)
         if cancelled is not None:
             raised.append(cancelled)

@@ -8,10 +8,11 @@ import threading
 from ..._compat import get_running_loop
 from ...errors import ClosedError
 from ..state.parking import CLOSED_BY_OTHERS, tell, until, until_nowait
-from ..state.slots import Gone, Held, Place, ScopeState
+from ..state.slots import Finalizer, Gone, Held, Place, ScopeState
 from ..state.waiting import Closers
+from .finalizers import settle_errors, unwind, unwind_nowait
 
-__all__ = ["Taken", "Undone", "failed", "me"]
+__all__ = ["Leaving", "Taken", "Undone", "failed", "me"]
 
 
 class Undone(Gone):
@@ -58,6 +59,11 @@ class Taken(Held, Place):
         self._undone = undone
         self._waiters = None
 
+    @property
+    def error(self) -> BaseException:
+        """What is thrown into what it held."""
+        return self._undone.error
+
     def needs_await(self) -> bool:
         return False
 
@@ -80,5 +86,48 @@ class Taken(Held, Place):
     def leave_nowait(self, error: BaseException | None) -> None:
         """The same in a thread."""
         until_nowait(self, CLOSED_BY_OTHERS, lambda: self.over)
+        if error is None:
+            self._undone.check(self.name)
+
+
+class Leaving(Taken):
+    """
+    The same while whoever holds it may be on the way out with an exception: so it ends then, if that comes in time.
+
+    One that ends well after all was open when its container closed, and has failed.
+    """
+
+    __slots__ = ("finalizers",)
+
+    def __init__(self, name: str, undone: Undone, finalizers: list[Finalizer]) -> None:
+        super().__init__(name, undone)
+        self.finalizers: list[Finalizer] | None = finalizers  #: None where somebody tears them down, or has
+
+    def taken_from(self) -> list[Finalizer]:
+        """Return what is to be torn down, once."""
+        finalizers, self.finalizers = self.finalizers or [], None
+        return finalizers
+
+    async def leave(self, error: BaseException | None) -> None:
+        if self.finalizers is None:
+            await super().leave(error)
+            return
+        try:
+            raised = await unwind(self.taken_from(), self.error if error is None else error)
+        finally:
+            self.end()
+        settle_errors(raised, error)
+        if error is None:
+            self._undone.check(self.name)
+
+    def leave_nowait(self, error: BaseException | None) -> None:
+        if self.finalizers is None:
+            super().leave_nowait(error)
+            return
+        try:
+            raised = unwind_nowait(self.taken_from(), self.error if error is None else error)
+        finally:
+            self.end()
+        settle_errors(raised, error)
         if error is None:
             self._undone.check(self.name)
