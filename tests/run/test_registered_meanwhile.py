@@ -160,14 +160,7 @@ async def test_a_factory_that_registers_its_own_key_anew_is_asked_once():
         assert await container.get("pool") == 2
 
 
-@pytest.mark.parametrize(
-    "lifetime",
-    [
-        "singleton",
-        # RootTable.catch_up_scope leaves views alone, whose slots are of the overlay's own graph.
-        pytest.param("scoped", marks=pytest.mark.xfail(reason="views of scopes do not follow what a registration moves")),
-    ],
-)
+@LIFETIMES
 @pytest.mark.parametrize("built", [True, False])
 async def test_in_an_override_as_well(lifetime, built):
     """

@@ -306,7 +306,7 @@ class Overlay(Answering, Container):
 class OverlayScope(Answering):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_overlay", "_own_level", "_root_table", "_singletons")
+    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons")
 
     _warns_open = False
 
@@ -317,6 +317,7 @@ class OverlayScope(Answering):
         self._overlay, self._singletons, self._root_table = overlay, overlay._singletons, overlay._root_table
         self._below = below
         self._own_level = below._level
+        self._moves = len(overlay._graph.moved)
         self._closes_below = False
         self._fetched = {}
         self._roots = {}
@@ -351,6 +352,11 @@ class OverlayScope(Answering):
 
     def _shown(self) -> ScopeState:
         return self._below
+
+    def _moved_since(self) -> int:
+        """Return how many of what registrations have moved were there when this was last asked."""
+        since, self._moves = self._moves, len(self._singletons.graph.moved)
+        return since
 
     def _enter_flight(self) -> None:
         # What it builds of the scope's own counts there, too, and where the scope is closing it counts nowhere.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import weakref
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..._declare.keys import lasting
@@ -231,29 +231,34 @@ class RootTable:
         """Bring an open scope up to date: more slots, and what stays built under what serves a key now."""
         if scope._roots is self.tables[scope._level] or self.singletons.state != OPEN or scope.closed:
             return
-        if self.views:
-            # A view has all its slots when it needs them; what it shows stays built, too.
-            if self.below is not None and scope is not self.singletons.scope:
-                self.below.catch_up_scope(scope._shown())
-            return
-        graph = self.singletons.graph
+        if self.views and self.below is not None and scope is not self.singletons.scope:
+            self.below.catch_up_scope(scope._shown())  # what a view shows stays built, too
+        moved = self.singletons.graph.moved
         with LOCK:
             while scope is not self.singletons.scope:
-                level = scope._level
-                values = scope._values
-                if isinstance(values, Gone):  # closed meanwhile, in another thread
+                if isinstance(scope._values, Gone):  # closed meanwhile, in another thread
                     return
-                since = next((moved for table, moved in self.generations if table is scope._roots), 0)
-                values.extend([UNSET] * (graph.slots[level] - len(values)))
-                for _, old, new in graph.moved[since:]:
-                    if new is not None and old.level == level and values[new.slot] is UNSET:
-                        if values[old.slot] is FLIGHT:
-                            _follow(scope, old.slot, new.slot)
-                        else:
-                            values[new.slot] = values[old.slot]
-                if not scope._by_threads:
-                    scope._roots = self.tables[level]
+                if self.views:
+                    self._take_over(scope, moved[scope._moved_since() :])
+                else:
+                    since = next((moves for table, moves in self.generations if table is scope._roots), 0)
+                    self._take_over(scope, moved[since:])
+                    if not scope._by_threads:
+                        scope._roots = self.tables[scope._level]
                 scope = scope._parent
+
+    def _take_over(self, scope: ScopeState, moved: Iterable[tuple[Hashable, Node, Node | None]]) -> None:
+        """Let *scope* have all its slots, and keep what it has under whatever serves its key now.  The lock is held."""
+        graph, level, values = self.singletons.graph, scope._level, scope._values
+        values.extend([UNSET] * (graph.slots[level] - len(values)))
+        for _, old, new in moved:
+            if new is None or old.level != level or not (graph.owns(old) and graph.owns(new)):
+                continue
+            if values[new.slot] is UNSET:
+                if values[old.slot] is FLIGHT:
+                    _follow(scope, old.slot, new.slot)
+                else:
+                    values[new.slot] = values[old.slot]
 
     # --- keeping ---
 
