@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "asyncmeta"
+#: The package that is tested: of the checkout, or installed from a wheel.  It is found without being imported.
+PACKAGE = Path(find_spec("asyncmeta").origin).parent
 
 # Bottom to top. A room may import from its own floor (without circles) and from those below it.
 FLOORS: list[set[str]] = [

@@ -20,9 +20,9 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from doc_pages import ROOT, blocks
+from test_layers import PACKAGE
 
 PAGE = ROOT / "docs" / "explanation" / "inside.rst"
-PACKAGE = ROOT / "asyncmeta"
 NAMED = re.compile(r"^``(_\w+(?:\.(?:\w|<locals>)+)+)``$", re.MULTILINE)  #: a function at the beginning of what a page says of it
 TITLE = re.compile(r"^(\S.*)\n-{3,}$", re.MULTILINE)
 

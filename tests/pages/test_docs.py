@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from doc_pages import LESSON, ROOT, blocks, pages, run_lesson, run_page
-from test_layers import FLOOR_OF, FLOORS
+from test_layers import FLOOR_OF, FLOORS, PACKAGE
 
 import asyncmeta
 from asyncmeta import cli, errors
@@ -199,7 +199,7 @@ def test_the_reference_has_every_method(name):
     assert [member for member in own if not re.search(rf"\b{member}\b", told)] == []
 
 
-@pytest.mark.parametrize("room", sorted(file.stem for file in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")))
+@pytest.mark.parametrize("room", sorted(file.stem for file in (PACKAGE / "integrations").glob("[!_]*.py")))
 def test_every_option_of_an_integration_is_told(room):
     """
     What an integration offers has a text, which names each option: in its own words, or in those of the class that it is.
@@ -252,7 +252,7 @@ def test_the_reference_has_every_integration():
     Every integration is in the reference, and in no other one.
     """
     page = (REFERENCE / "integrations.rst").read_text(encoding="utf-8")
-    rooms = {room.stem for room in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")}
+    rooms = {room.stem for room in (PACKAGE / "integrations").glob("[!_]*.py")}
 
     assert sorted(re.findall(r"^\.\. automodule:: asyncmeta\.integrations\.(\w+)$", page, re.MULTILINE)) == sorted(rooms)
 
@@ -263,13 +263,13 @@ PAGE_OF = {"fastmcp": "mcp", "typer": "command-line-programs", "click": "command
 APART = {"asgi", "commands", "logging"}  # no library is behind them
 
 
-@pytest.mark.parametrize("room", sorted(file.stem for file in (ROOT / "asyncmeta" / "integrations").glob("[!_]*.py")))
+@pytest.mark.parametrize("room", sorted(file.stem for file in (PACKAGE / "integrations").glob("[!_]*.py")))
 def test_an_integration_is_whole(room):
     """
     Each library that is joined has an extra, and each framework its page, its rows, and the checks of one word and one rule.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    source = (ROOT / "asyncmeta" / "integrations" / f"{room}.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "integrations" / f"{room}.py").read_text(encoding="utf-8")
     extra = EXTRA_OF.get(room, room)
     howto = ROOT / "docs" / "howto"
     texts = {
@@ -302,9 +302,9 @@ def test_every_file_that_contributing_names_is_there():
     """
     text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
     named = set(re.findall(r"``((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|rst|toml))``", text))
-    folders = ["", "tests", "asyncmeta", "asyncmeta/integrations", "tests/integrations"]
+    folders = [ROOT, ROOT / "tests", ROOT / "tests" / "integrations", PACKAGE.parent, PACKAGE, PACKAGE / "integrations"]
 
-    lost = [name for name in named if "NAME" not in name and not any((ROOT / folder / name).exists() for folder in folders)]
+    lost = [name for name in named if "NAME" not in name and not any((folder / name).exists() for folder in folders)]
     assert len(named) > 15
     assert lost == []
 
