@@ -35,7 +35,7 @@ _NOT_THE_CALLER = (os.path.dirname(os.path.abspath(__file__)) + os.sep, cast.__c
 class Place:
     """Where something was written, and by which code where that is known."""
 
-    __slots__ = ("_code", "file", "line", "module", "within")
+    __slots__ = ("_begun", "_code", "begun_in", "file", "line", "module", "within")
 
     def __init__(self, file: str, line: int) -> None:
         self.file = file  #: as the code object names it
@@ -43,6 +43,8 @@ class Place:
         self.module = ""  #: whose code it is, by name
         self.within = ""  #: the function, or "<module>"
         self._code: ReferenceType[CodeType] | None = None
+        self._begun: ReferenceType[CodeType] | None = None
+        self.begun_in = ""  #: the file of the module whose code was running, which may have called a function of another
 
     @classmethod
     def of(cls, frame: FrameType) -> Place:
@@ -52,22 +54,32 @@ class Place:
         place.module, place.within = frame.f_globals.get("__name__") or "", code.co_qualname
         # Weakly: the code of a module is run once and would live on for nothing.
         place._code = ref(code)
+        running: FrameType | None = frame
+        while running is not None and running.f_code.co_name != "<module>":
+            running = running.f_back
+        if running is not None:
+            place._begun, place.begun_in = ref(running.f_code), running.f_code.co_filename
         return place
 
     @property
-    def code(self) -> ReferenceType[CodeType] | None:
-        """The code that it stands in, weakly: one reference for all places in it."""
-        return self._code
+    def code(self) -> tuple[int, int]:
+        """What tells the code that it stands in, and that of the module that was running, from others."""
+        return id(self._code), id(self._begun)  # there is one reference for all places in one code
 
     def written_again(self, before: Place) -> bool:
         """
         Tell whether the code here is that of *before*, compiled anew: reloaded, imported by another name, or a cell run again.
 
-        Two rounds of a loop, and two calls of one function, are one code and no second time.
+        Two rounds of a loop, and two calls of one function, are one code and no second time; but where the module that calls a
+        function of another is itself run again, so is what it has the function do.
         """
         if self._code is None or before._code is None or self.within != before.within:
             return False
-        return self._code() is not before._code()
+        if self._code() is not before._code():
+            return True
+        if self._begun is None or before._begun is None or self._begun() is before._begun() or self.begun_in.startswith("<"):
+            return False
+        return os.path.realpath(self.begun_in) == os.path.realpath(before.begun_in)
 
     def __str__(self) -> str:
         file = self.file

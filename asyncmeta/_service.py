@@ -112,8 +112,8 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         for attribute, thing in list(namespace.items()):
             if isinstance(thing, AsyncDependencyDescriptor):
                 registry.attributes[attribute] = thing
-        enter_body(registry, body, namespace)
         registry.add_all(listed, layers_of(cls))
+        enter_body(registry, body, namespace)  # written behind the list, which it beats
         if "<locals>" in cls.__qualname__:
             registry.seen = seen_around(cls)
         type.__setattr__(cls, "__asyncmeta__", registry)

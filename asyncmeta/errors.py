@@ -169,22 +169,29 @@ class CaptiveDependencyError(_Problem):
 
 class AmbiguousDependencyError(_Problem):
     """
-    Two modules register one key in the same layer.
+    Two modules register one key in the same layer, or two members of a key have one name there.
 
     Attributes:
         places: Where each of them was written.
         asker: What the path does not say of who asks, as of `MissingDependencyError`.
+        how: What is wrong with it, in words.
     """
 
     def __init__(
-        self, key: str, path: Sequence[str] = (), where: str = "", places: Sequence[str] = (), asker: str = ""
+        self,
+        key: str,
+        path: Sequence[str] = (),
+        where: str = "",
+        places: Sequence[str] = (),
+        asker: str = "",
+        how: str = "by more than one module",
     ) -> None:
-        self.places, self.asker = tuple(places), asker
-        super().__init__(key, path, where, self.places, asker)
+        self.places, self.asker, self.how = tuple(places), asker, how
+        super().__init__(key, path, where, self.places, asker, how)
 
     def __str__(self) -> str:
         return (
-            f"{self.key} is registered by more than one module: {', '.join(self.places)}{self._needed_by()}{self._drawn()}\n"
+            f"{self.key} is registered {self.how}: {', '.join(self.places)}{self._needed_by()}{self._drawn()}\n"
             "  Say replace=True where the later one is meant to win, or register on a service class of your own: on=..."
         )
 

@@ -172,7 +172,7 @@ def into_names(into: Any, own: tuple[Hashable, ...], multi: Hashable, *, any_tok
     if multi is not False:
         raise DeclarationError("into= goes beside a key of its own; with multi, say also=")
     found: dict[Hashable, Hashable] = {}
-    for token, name in (into if isinstance(into, Mapping) else dict.fromkeys(into, True)).items():
+    for token, name in into.items() if isinstance(into, Mapping) else [(one, True) for one in into]:
         other = key_of(token, any_token)
         if other in own:
             raise DeclarationError(f"{name_of(other)} is the value's own key: into= is for keys of several values")

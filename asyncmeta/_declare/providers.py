@@ -184,7 +184,7 @@ def _asked_for(ask: Ask) -> Ask:
     if ask.inner is not None:
         _asked_for(ask.inner)
     elif ask.kind == "value":
-        ask.listed = list
+        ask.listed = ask.listed or list
         names = tuple([ByName(key) for key in ask.keys if type(key) is str])
         if names:
             ask.keys += names
@@ -247,6 +247,7 @@ def _read(
     place = place or place_of_caller()
     found: list[Registration | Entry | Later] = []
     first: dict[Hashable, tuple[bool, str]] = {}
+    named: dict[Hashable, str | None] = {}  # of the classes that are only named, their lifetimes
     for spot, entry, of_group in flat(providers, place, lifetime, is_entry=_is_listed if listed else _is_provider):
         try:
             made = class_of(entry)
@@ -268,8 +269,10 @@ def _read(
                 raise DeclarationError(f"{_spot(spot, entry)}: {error}", str(place)) from None
             found.append(Later(partial(_function_registration, entry, place, of_group), place))
             continue
-        if registration.key in first:  # what this very list says before is not registered elsewhere
-            registration.bare = False
+        key = registration.key
+        if key in first and not (registration.bare and named.get(key) == registration.lifetime):
+            registration.bare = False  # what this very list says before is not registered elsewhere
+        named[key] = registration.lifetime if registration.bare else None
         multi, where = first.setdefault(registration.key, (registration.multi, spot))
         if multi is not registration.multi:
             said = "is multi, and is not" if registration.multi else "is not multi, and is"

@@ -130,11 +130,11 @@ class Rounds:
     __slots__ = ("by_code", "spare")
 
     def __init__(self) -> None:
-        self.by_code: dict[int, list[Registration]] = {}
+        self.by_code: dict[tuple[int, int], list[Registration]] = {}
         self.spare: list[Registration] = []  #: those that have places to give
 
     def take(self, registration: Registration) -> None:
-        self.by_code.setdefault(id(registration.written_at.code), []).append(registration)
+        self.by_code.setdefault(registration.written_at.code, []).append(registration)
         if registration.spare:
             self.spare.append(registration)
 
@@ -162,7 +162,7 @@ class Several(list[Registration]):
 def with_one_more(there: list[Registration], registration: Registration) -> list[Registration]:
     """Return *there* with one more: it takes the place of what its own code, run before, has registered."""
     several = there if type(there) is Several else Several(there)
-    rounds, here = several.rounds_of(registration), id(registration.written_at.code)
+    rounds, here = several.rounds_of(registration), registration.written_at.code
     earlier = [other for code, made in rounds.by_code.items() if code != here for other in made]
     before = [other for other in earlier if run_again(other, registration)] if earlier else []
     sibling = None

@@ -165,6 +165,8 @@ class Registry:
         for key in registration.keys:
             there = entries.get(key)
             if there is None or (isinstance(there, Registration) and there.bare):
+                if registration.around:
+                    registration.inner = there  # what is only listed is there, too, where nothing below has the key
                 fresh.append((key, [registration] if registration.multi else registration))
                 continue
             _check_kind(key, there, registration)
@@ -195,7 +197,7 @@ class Registry:
 
     def _note_replaced(self, old: Registration, new: Registration) -> None:
         """Keep what a registration took the place of; where one line replaces its own again and again, the first and the last."""
-        if old.place == new.place:
+        if str(old.place) == str(new.place):
             for number, (first, last) in enumerate(self.replaced):
                 if last is old:
                     self.replaced = [*self.replaced[:number], (first, new), *self.replaced[number + 1 :]]

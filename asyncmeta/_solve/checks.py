@@ -85,8 +85,7 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
             starts.extend(listed.get(registration.key, ()))
             continue
         if registration.rivals:
-            errors.append(_worded(graph, Problem("ambiguous", registration.key, places=tuple(
-                str(one.place) for one in (*registration.rivals, registration))), None, {}))  # fmt: skip
+            errors.append(_worded(graph, ambiguity(registration), None, {}))
             continue
         if not is_open(registration.key):  # checked for each closed form that something asks for
             starts.append(graph.node(registration, None, rank))
@@ -270,9 +269,8 @@ def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents)
                 hint += f'; or give it a key of its own: Annotated[{name}, Inject("{problem.edge}")]'
         return MissingDependencyError(name, (*steps, name), where, near, hint, "" if node is None else _also_called(node))
     if problem.kind == "ambiguous":
-        return AmbiguousDependencyError(
-            name, (*steps, name), where, problem.places, "" if node is None or not problem.edge else _also_called(node)
-        )
+        asker = "" if node is None or not problem.edge else _also_called(node)
+        return AmbiguousDependencyError(name, (*steps, name), where, problem.places, asker, problem.hint)
     if problem.kind == "circular":
         assert node is not None
         hint = (

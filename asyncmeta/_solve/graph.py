@@ -255,7 +255,7 @@ class Graph(Lookup):
             for node in self._members(site, key):
                 if node.registration.named == (name,):
                     return node.target
-            raise Absent
+            raise Absent(f"no {name_of(key)} goes by {name_of(name)} here")
         if ask.kind == "factory":
             assert ask.inner is not None
             served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
@@ -318,9 +318,9 @@ class Graph(Lookup):
             asked = Site(site.ask, site.view, site.name, site.place, site.user, site.level)
             for node in nodes:
                 (name,) = node.registration.named
-                one = f"{site.name}[{name!r}]"
-                asked.members[name] = Site(Ask("member", (key, name)), site.view, one, site.place, site.user, site.level)
-            if nodes:
+                one = f"{site.name}[{name!r}]" if site.name else ""
+                asked.members[name] = Site(Ask("member", (key, name), about=key), site.view, one, site.place, site.user, site.level)
+            if nodes or self.find(site.view, key, self._shadower(site, key)) == ():  # an override has said that there are none
                 return Target(DEFERRED, nodes=nodes, site=asked)
         if site.ask.optional:
             raise Absent

@@ -212,10 +212,13 @@ class Lookup:
         over = len(self.over)
         shared = over + len(layers) - len(self.layers)  # where the private layers of the view end
         start = 0
+        listed: Node | None = None
         if shadowed_by is not None:
             if (inner := shadowed_by.registration.inner) is not None:  # of its own layer
                 where = view if over <= len(layers) - 1 - shadowed_by.rank < shared else None
-                return self.node(inner, where, shadowed_by.rank)
+                listed = self.node(inner, where, shadowed_by.rank)
+                if not inner.bare:
+                    return listed
             start = len(layers) - shadowed_by.rank
             if shadowed_by.owner is None and shadowed_by.view is not None and start > shared:
                 # A service class's private registrations are not above itself.
@@ -223,7 +226,6 @@ class Lookup:
                     entry = layers[position].entries.get(key)
                     if isinstance(entry, Registration) and entry is not shadowed_by.registration:
                         return self.node(entry, view, len(layers) - position - 1)
-        listed: Node | None = None
         for position in range(start, len(layers)):
             if position == shared and key in self.context:
                 return self.from_context(key, self.context[key])

@@ -9,7 +9,7 @@ from typing import Any
 from .._declare.keys import Ask
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import Maker
-from .._declare.registrations import Registration
+from .._declare.registrations import Registration, one_module
 from .._declare.registry import registry_of
 from .._names import Place, name_of, place_of_function
 from .generics import Binding
@@ -110,7 +110,7 @@ class Problem:
         self.kind = kind  #: "missing", "ambiguous", "argument", "circular" or "plain"
         self.key = key
         self.edge = edge  #: the parameter or attribute, "" for the node itself
-        self.hint = hint
+        self.hint = hint  #: of an ambiguous key how it is registered
         self.places = places
         self.close = close  #: near misses are worth a look
 
@@ -190,9 +190,12 @@ class Absent(Exception):
 
 
 def ambiguity(registration: Registration, edge: str = "") -> Problem:
-    """Return the problem of a key that two modules register."""
+    """Return the problem of a key that two modules register, or of which two members have one name."""
     places = tuple(str(one.place) for one in (*registration.rivals, registration))
-    return Problem("ambiguous", registration.key, edge, places=places)
+    how = "twice" if all(one_module(one, registration) for one in registration.rivals) else "by more than one module"
+    if registration.named:
+        how += f" under the name {name_of(registration.named[0])}"
+    return Problem("ambiguous", registration.key, edge, how, places)
 
 
 def several_hint(key: Hashable) -> str:

@@ -57,9 +57,29 @@ def read_overrides(overrides: Overrides, graph: Graph, place: Place) -> Registry
         return registry
     if isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes):
         registry.add_all(read_providers(overrides, place))
+        for key, entry in registry.entries.items():
+            _refuse_mixed(key, isinstance(entry, list), graph, place)
         return registry
     raise DeclarationError(
         f"overrides are a mapping from tokens to values, or a provider list; not a {name_of(type(overrides))}", str(place)
+    )
+
+
+def _refuse_mixed(key: Hashable, several: bool, graph: Graph, place: Place) -> None:
+    """Refuse a provider that puts one value in the place of several, or the other way about."""
+    try:
+        below = graph.find(None, key)
+    except Ambiguous:
+        return
+    if below is None or isinstance(below, tuple) is several:
+        return
+    name = name_of(key)
+    raise DeclarationError(
+        f'{name} is registered without multi=True: leave "multi" out'
+        if several
+        else f'{name} is registered with multi=True: {{"provide": {name}, ..., "multi": True}} replaces the whole, and a name in '
+        "the place of True the member of that name",
+        str(place),
     )
 
 

@@ -110,7 +110,8 @@ def _served(graph: Graph, site: Site) -> Target:
 
 def _found_at(graph: Graph, problem: Any, site: Site) -> GraphError:
     name = name_of(problem.key)
-    return AmbiguousDependencyError(name, (site.name, name) if site.name else (name,), str(site.place or ""), problem.places)
+    path = (site.name, name) if site.name else (name,)
+    return AmbiguousDependencyError(name, path, str(site.place or ""), problem.places, how=problem.hint)
 
 
 def _takes_scope(plan: Plan) -> bool:

@@ -12,7 +12,7 @@ from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
 from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
 from .._solve.graph import Graph
-from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LATER, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, place_of
+from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LATER, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, ambiguity, place_of
 from ..errors import AmbiguousDependencyError, GraphError
 
 __all__ = ["Facts", "Item", "Line", "facts_of"]
@@ -137,8 +137,8 @@ def _facts(graph: Graph, whole: bool) -> Facts:
         more: list[GraphError] = check_nodes(graph, shared, plainly=False)
         for one in registered:
             if one.rivals:
-                places = tuple(str(rival.place) for rival in (*one.rivals, one))
-                more.append(AmbiguousDependencyError(name_of(one.key), (name_of(one.key),), "", places))
+                met = ambiguity(one)
+                more.append(AmbiguousDependencyError(name_of(one.key), (name_of(one.key),), "", met.places, how=met.hint))
         known = set(map(_told_apart, problems))
         problems += [error for error in more if _told_apart(error) not in known]
         starts += shared

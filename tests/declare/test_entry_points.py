@@ -106,6 +106,45 @@ def test_the_body_beats_the_list():
         assert scope.get_nowait(Engine).how == "by the function"
 
 
+def test_the_body_beats_a_dictionary_of_the_list():
+    """
+    What a list registers stands in front of the body, as it is written: the body replaces it, and the check says so.
+    """
+
+    class App(AsyncServiceBase, providers=[{"provide": Engine, "value": "listed"}, {"provide": "m", "value": 1, "multi": True}]):
+        @inject_dependency
+        def open_engine(self) -> Engine:
+            return made()
+
+        @inject_dependency("m", multi=True)
+        def two(self) -> int:
+            return 2
+
+    container = Container(App, providers=[Engine, "m"])
+
+    assert container.get_nowait(Engine).how == "by the function"
+    assert len(container.check().replaced) == 1
+    assert container.get_nowait(Annotated[list, Inject("m")]) == [1, 2]
+
+
+def test_listed_more_than_once():
+    """
+    A class that two helpers list is still only named; with another lifetime the later entry registers it.
+    """
+    app = fresh_app()
+    inject_dependency(lifetime="scoped", on=app)(Basket)
+
+    class Above(app, providers=[Basket, [Basket], Basket]): ...
+
+    class Other(app, providers=[Basket, {"lifetime": "transient", "providers": [Basket]}]): ...
+
+    with Container(Above) as container, container.scope() as one, container.scope() as two:
+        assert one.get_nowait(Basket) is not two.get_nowait(Basket)
+        assert str(container.check()) == "nothing to report"
+    container = Container(Other)
+    assert container.get_nowait(Basket) is not container.get_nowait(Basket)
+
+
 def test_what_is_registered_later_and_lower_counts(isolated_shared_layer):
     """
     The list does not have to wait for what registers its class, on the shared layer neither.

@@ -175,3 +175,15 @@ def test_two_modules_of_one_key():
 
     with pytest.raises(GraphErrors, match="more than one module"):
         Container(app)
+
+
+def test_into_takes_tokens():
+    """
+    What is no token is refused at the line, also what cannot be hashed.
+    """
+    app = fresh_app()
+
+    with pytest.raises(DeclarationError, match=r"a token is .*, not list \(.*test_into.py:"):
+        inject_dependency("csv", on=app, into=[[]])(lambda: 1)
+    with pytest.raises(DeclarationError, match=r'provider 0 \("csv"\): a token has to be hashable'):
+        app.register_providers([{"provide": "csv", "value": 1, "into": [[]]}])

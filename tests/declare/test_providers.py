@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from collections.abc import Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Annotated, Generic, TypeVar
@@ -528,3 +529,25 @@ def test_a_root_takes_the_place_of_the_one_before():
         assert second.get("x") == 2
     finally:
         forget_root(providers=True)
+
+
+def test_a_collection_is_what_its_annotation_says():
+    """
+    A listed class gets all values of a multi key as the collection that it annotates, a list where it annotates none.
+    """
+
+    class Wants:
+        def __init__(
+            self,
+            many: Annotated[tuple[int, ...], Inject("n")],
+            by_name: Annotated[Mapping[str, int], Inject("n")],
+            plain: Annotated[int, Inject("n")],
+        ) -> None:
+            self.got = many, by_name, plain
+
+    class App(
+        AsyncServiceBase,
+        providers=[Wants, *({"provide": "n", "value": number, "multi": f"n{number}"} for number in (1, 2))],
+    ): ...
+
+    assert Container(App).get_nowait(Wants).got == ((1, 2), {"n1": 1, "n2": 2}, [1, 2])

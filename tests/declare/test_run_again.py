@@ -240,3 +240,56 @@ def test_a_class_body_is_made_anew():
         run_code(cell, f"<ipython-input-{number}>", "__main__", AsyncServiceBase=AsyncServiceBase, kept=kept)
 
     assert [values(app, "p") for app in kept] == [[1], [1]]
+
+
+def test_a_helper_of_another_file_called_by_a_file_under_two_names(tmp_path):
+    """
+    What a function of another file registers is done again where the file that calls it runs again: under two names, reloaded.
+    """
+    printed = run_files(
+        tmp_path,
+        helper="""
+            from asyncmeta import AsyncServiceBase, inject_dependency
+
+            def add(name):
+                AsyncServiceBase.register_dependency("plugin", lambda: name, multi=True)
+
+            def decorated(name):
+                @inject_dependency("plugin", multi=name)
+                def make(): return name
+        """,
+        main="""
+            import importlib
+            from typing import Annotated
+            from asyncmeta import AsyncServiceBase, Container, Inject
+            from helper import add, decorated
+
+            class Shop(AsyncServiceBase): ...
+
+            add("a")
+            decorated("b")
+            for name in "cd":
+                add(name)
+
+            if __name__ == "__main__":
+                import main
+                importlib.reload(main)
+                print(*Container(main.Shop, check=False).get_nowait(Annotated[list, Inject("plugin")]))
+        """,
+    )
+
+    assert printed == "a b c d"
+
+
+def test_a_helper_called_by_two_files():
+    """
+    Two modules that call one function of a third are two, whatever it registers.
+    """
+    app = fresh_app()
+    helper = {"App": app, "__name__": "helper"}
+    exec(compile("def add(name): App.register_dependency('plugin', lambda: name, multi=True)", "helper.py", "exec"), helper)
+
+    for file in ("one.py", "two.py"):
+        run_code(f"add({file!r}), add({file!r})", file, add=helper["add"])
+
+    assert values(app, "plugin") == ["one.py", "one.py", "two.py", "two.py"]

@@ -252,3 +252,25 @@ def test_a_class_by_itself_that_nothing_asks_for():
             pass
 
     assert '[{"provide": FileReader, "use_class": FakeReader}]' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fakes", "meant"),
+    [
+        ([{"provide": Plug, "value": "fake"}], '"multi": True'),
+        ([Plug], '"multi": True'),
+        ([{"provide": FileReader, "value": "fake", "multi": True}], 'leave "multi" out'),
+    ],
+)
+def test_a_provider_is_one_value_or_one_of_several(fakes, meant):
+    """
+    A provider that puts one value in the place of several, or the other way about, is refused at the line of the override.
+    """
+    app = reading()
+    app.register_dependency(Plug, Plug, multi=True)
+
+    with pytest.raises(DeclarationError) as caught, Container(app).override(fakes):
+        pass
+
+    assert meant in str(caught.value)
+    assert "test_overriding_keys.py:" in str(caught.value)

@@ -49,6 +49,28 @@ def test_around_what_the_layer_has():
     assert str(container.check()) == "nothing to report"
 
 
+def test_around_what_is_only_listed():
+    """
+    A class that the list names is there, too: the layer below that makes it counts, else the class makes itself.
+    """
+
+    class Below(AsyncServiceBase): ...
+
+    class Above(Below, providers=[Mailer]):
+        @inject_dependency(around=True)
+        def log(self, inner: Mailer) -> Mailer:
+            return Wrapped(inner, "logged")
+
+    wrapping(Above, "retried")
+
+    assert Container(Above).get_nowait(Mailer).way == "retried(logged(mailer))"
+    assert str(Container(Above).check()) == "nothing to report"
+
+    Below.register_dependency(Mailer, lambda: Wrapped(Mailer(), "below"))
+
+    assert Container(Above).get_nowait(Mailer).way == "retried(logged(below(mailer)))"
+
+
 def test_around_the_layer_below():
     """
     Where the layer itself has none, the first stands around what is below, as any that asks for its own key does.

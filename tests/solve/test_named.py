@@ -180,6 +180,49 @@ async def test_an_override_of_one_name(fakes):
         assert await before["local"] == "local"
 
 
+@pytest.mark.parametrize("two", ["members", "into"])
+def test_a_name_twice_in_one_module(two):
+    """
+    A name that one module gives to two members is ambiguous, and the text says the name and both places.
+    """
+    app = fresh_app(providers=[Named[Model]])
+
+    class Other(Model): ...
+
+    for cls in (Model, Other):
+        if two == "members":
+            inject_dependency(Model, on=app, multi="a")(cls)
+        else:
+            inject_dependency(cls.__name__, on=app, into={Model: "a"})(cls)
+
+    with pytest.raises(GraphErrors, match=r'Model is registered twice under the name "a": .*_named.py:\d+, .*_named.py:\d+'):
+        Container(app)
+
+
+async def test_an_override_by_none():
+    """
+    Where an override says that there are none, the collection is empty, also for a handle that was there before.
+    """
+    async with Container(models(Journal(), providers=[Chat])) as container:
+        before = (await container.get(Chat)).models
+        async with container.override({Model: []}):
+            assert list(await container.get(Named[Model])) == []
+            with pytest.raises(KeyError, match="no Model goes by \"local\"; it has no members"):
+                (await container.get(Named[Model]))["local"]
+            with pytest.raises(MissingDependencyError, match='no Model goes by "local" here'):
+                await before["local"]
+
+
+async def test_a_member_that_is_not_awaited():
+    """
+    A use of a member that is not awaiting names the key and the member.
+    """
+    async with Container(models(Journal())) as container:
+        named = await container.get(Named[Model])
+        with pytest.raises(AttributeError, match=r'Model\["local"\] is awaited'):
+            named["local"].name
+
+
 async def test_an_override_of_all():
     """
     A list replaces all members, those with names, too.

@@ -165,7 +165,8 @@ class LazyHandle(Cell):
         return f"<Lazy {self._label()}>"
 
     def _label(self) -> str:
-        return name_of(self._site.ask.key)
+        ask = self._site.ask
+        return f"{name_of(ask.key)}[{name_of(ask.keys[1])}]" if ask.kind == "member" else name_of(ask.key)
 
     def _written(self) -> str:
         return self._site.name or "it"
@@ -213,7 +214,8 @@ class NamedHandle(Named[Any]):
             if member is None:
                 names = {name_of(one): one for one in self._site.members}
                 near = close_to(name_of(name), names)
-                known = f"did you mean {near[0]}?" if near else f"its names are {', '.join(names) or 'none'}"
+                there = f"its names are {', '.join(names)}" if names else "it has no members"
+                known = f"did you mean {near[0]}?" if near else there
                 raise KeyError(f"no {name_of(self._site.ask.key)} goes by {name_of(name)}; {known}")
             handle = self._handles.setdefault(name, LazyHandle(self._scope, member))
         return handle
@@ -225,7 +227,7 @@ class NamedHandle(Named[Any]):
         return len(self._site.members)
 
     def __repr__(self) -> str:
-        return f"<Named {name_of(self._site.ask.key)}: {', '.join(map(name_of, self._site.members))}>"
+        return f"<Named {name_of(self._site.ask.key)}: {', '.join(map(name_of, self._site.members)) or 'none'}>"
 
     def __reduce__(self) -> str:
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
