@@ -108,7 +108,7 @@ def body_of(frame: types.FrameType, place: Place) -> list[Declaration] | None:
     body: list[Declaration] | None = names.get(BODY)
     if body is None and "__module__" in names and "__qualname__" in names:
         raise DeclarationError(
-            f"@inject_dependency in the body of {names['__qualname__']}, which is no service class: "
+            f"@inject_dependency in the body of {names['__qualname__'].rpartition('<locals>.')[2]}, which is no service class: "
             "derive it from AsyncServiceBase, or decorate a function outside",
             str(place),
         )

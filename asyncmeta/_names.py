@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from types import CodeType, FrameType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, cast
 from weakref import ReferenceType, ref
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def name_of(key: Any) -> str:
     if is_a(key, type) and not hasattr(key, "__origin__"):
         name = type.__getattribute__(key, "__qualname__")
         return cut(str(name).rpartition("<locals>.")[2])
+    if is_a(key, NewType):
+        return cut(key.__name__)
     try:
         text = _name_of_form(key) or repr(key)
     except Exception:  # a hostile __repr__ must not hide the error that is being told

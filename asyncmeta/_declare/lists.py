@@ -81,6 +81,8 @@ def _meant(entry: object) -> str:
         return ": did a helper forget to return its providers?"
     if isinstance(entry, str | set | frozenset | Iterator) or typing.get_origin(entry) is not None:
         return "; a provider is a class, a function, a dictionary, or a list of them"
+    if callable(entry):
+        return '; a factory that is no plain function is written {"provide": ..., "use_factory": ...}'
     return '; a value is written {"provide": ..., "value": ...}'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections import abc
 from collections.abc import Hashable, Iterable, Set
 from enum import Enum
 from types import UnionType
@@ -25,7 +26,8 @@ def takes_arguments(node: Node) -> bool:
 
 
 #: Whose types are data: nobody registers the one integer of a program.
-_OF_DATA = frozenset({"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
+_OF_DATA = frozenset({"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid", "zoneinfo"})
+_OF_MANY = frozenset({abc.Sequence, abc.Mapping, abc.Set, abc.Collection, abc.Iterable})
 
 
 def _is_data(key: Hashable) -> bool:
@@ -34,8 +36,12 @@ def _is_data(key: Hashable) -> bool:
         return True
     if origin is Union or origin is UnionType:
         return all(map(_is_data, typing.get_args(key)))
+    while is_a(key, typing.NewType):
+        key = key.__supertype__
     cls = key if origin is None else origin
-    return is_a(cls, type) and cls is not type and (cls.__module__ in _OF_DATA or issubclass(cls, Enum))
+    if not is_a(cls, type) or cls is type:
+        return False
+    return cls.__module__.partition(".")[0] in _OF_DATA or cls in _OF_MANY or issubclass(cls, Enum)
 
 
 def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:

@@ -48,7 +48,7 @@ def check_whole(graph: Graph) -> list[GraphError]:
         errors: list[GraphError] = []
         for name, registry in graph.bad_levels:
             errors.append(GraphError(
-                f"context of {registry.name} names the level {name_of(name)}, but {graph.app.__qualname__} has "
+                f"context of {name_of(registry.cls)} names the level {name_of(name)}, but {name_of(graph.app)} has "
                 f"{', '.join(graph.levels[1:])} ({registry.place})"
             ))  # fmt: skip
         for registry in graph.layers:
@@ -65,7 +65,10 @@ def not_given(graph: Graph, given: Container[Hashable]) -> list[GraphError]:
     """Return the problems of a container that is made with *given*: context of its own that is not among it."""
     errors: list[GraphError] = []
     for (key, level), node in graph.context_nodes.items():
-        if level == CONTAINER_LEVEL and key not in given and graph.find(None, key) is node:
+        if level != CONTAINER_LEVEL or key in given or graph.from_context(key, level) is not node:
+            continue
+        # Of several levels the innermost is found; what is found besides comes from an override.
+        if graph.find(None, key) is graph.from_context(key, graph.context_levels[key][-1]):
             name = name_of(key)
             hint = f"{name_of(graph.app)} declares it as context of the container: {giving(key)}"
             errors.append(MissingDependencyError(name, (name,), str(node.place), (), hint))

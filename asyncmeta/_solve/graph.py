@@ -10,7 +10,7 @@ from typing import Any
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable, plain_of
-from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
+from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
@@ -332,7 +332,7 @@ class Graph(Lookup):
         if len(levels) == 1 or found is not self.from_context(key, levels[-1]):
             return found
         level = site.level
-        if level is None and site.user is not None and CONTAINER_LEVEL < site.user.level < TRANSIENT_LEVEL:
+        if level is None and site.user is not None and site.user.level < TRANSIENT_LEVEL:
             level = site.user.level
         around = [one for one in levels if level is not None and one <= level]
         return self.from_context(key, around[-1]) if around else found

@@ -12,7 +12,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, lev
 from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of, snapshot
-from .._names import Place, is_a
+from .._names import Place, is_a, name_of
 from .found import context_levels, context_node, handing_on, highest, is_whole, overridden, problems_of, with_names
 from .generics import (
     DEEPEST,
@@ -462,7 +462,7 @@ class Lookup:
         own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
-        node.problems = problems_of(node, self.levels, self.app.__qualname__, own)
+        node.problems = problems_of(node, self.levels, name_of(self.app), own)
         if service is not None:
             if own:
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
@@ -495,8 +495,6 @@ class Lookup:
 
     def instance_node(self, view: type | None) -> Node:
         """Return the node of the constructed instance that is ``self`` in the factory methods of *view*."""
-        if view is None or view is self.app:
-            node: Any = self.app_node()
-        else:
-            node = self.instances.get(view) or self.find(None, view)
+        view = view or self.app
+        node: Any = self.app_node() if view is self.app else self.instances.get(view) or self.find(None, view)
         return node.constructed or node  # type: ignore[no-any-return]

@@ -35,7 +35,8 @@ def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, 
         if other is not key and is_a(other, type) and name_of(other) == name:
             return f"the {name} of {getattr(other, '__module__', '')} is registered, and this is that of {key.__module__}"
     if key.__name__ in _COME_WITH_A_SCOPE:
-        return f"what comes with a scope is declared: class {name_of(app)}(AsyncServiceBase, context=[{name}])"
+        declaring = "App" if app is shared.cls else name_of(app)
+        return f"what comes with a scope is declared: class {declaring}(AsyncServiceBase, context=[{name}])"
     return ""
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, ForwardRef
 
-from .._declare.keys import Ask, ask_for
+from .._declare.keys import ask_for
 from .._declare.registry import Attribute
 from .._names import is_a, name_of
 from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
@@ -27,7 +28,7 @@ from .nodes import (
 )
 from .plan import THE_SCOPE, VALUE_OF, Plan, Ref, plan_of
 
-__all__ = ["Root", "root_of"]
+__all__ = ["Root", "outside", "root_of"]
 
 
 class Root:
@@ -76,9 +77,9 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
         nodes = ()
     plan = plan_of(graph, target)
     plan.asker = site.user if site.name else None
-    deepest = max([0, *[unit.node.level for unit in plan.units if unit.node is not None]])
-    if deepest > level or (level == 0 and (plan.unit.ops or plan.unit.result.how != VALUE_OF) and _takes_scope(plan)):
-        raise _outside(graph, site.ask, level, max(deepest, 1))
+    refusal = outside(graph, site.ask.key, level, plan)
+    if refusal is not None:
+        raise refusal
     node = target.node if target.how == NODE else None
     if node is not None and node.kind in (CONTAINER, SCOPE):
         node = None
@@ -124,9 +125,13 @@ def _takes_scope(plan: Plan) -> bool:
     return any(map(takes, refs))
 
 
-def _outside(graph: Graph, ask: Ask, level: int, needed: int) -> ScopeError:
-    name = name_of(ask.key)
-    lives = graph.levels[needed]
+def outside(graph: Graph, key: Hashable, level: int, plan: Plan) -> ScopeError | None:
+    """Return the error of what is asked for by *key* at *level*, where something of its *plan* lives in a scope further in."""
+    deepest = max([0, *[unit.node.level for unit in plan.units if unit.node is not None]])
+    if deepest <= level and not (level == 0 and (plan.unit.ops or plan.unit.result.how != VALUE_OF) and _takes_scope(plan)):
+        return None
+    name = name_of(key)
+    lives = graph.levels[max(deepest, 1)]
     scope = "a scope" if lives == "scoped" else f"a {lives} scope"
     where = "the container" if level == 0 else f"a {graph.levels[level]} scope"
     return ScopeError(

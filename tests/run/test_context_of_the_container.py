@@ -7,11 +7,13 @@ from asyncmeta import (
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     Container,
+    DeclarationError,
     GraphErrors,
     Lazy,
     MissingDependencyError,
     ScopeError,
     Token,
+    inject_dependency,
 )
 
 
@@ -33,6 +35,10 @@ class Users(AsyncServiceBase, lifetime="scoped"):
 
     def __init__(self, database: Database, late: Lazy[Settings]) -> None:
         self.database, self.late = database, late
+
+
+def take(settings: Settings) -> Settings:
+    return settings
 
 
 def application(**keywords):
@@ -81,6 +87,39 @@ def test_the_check_names_what_was_not_given():
     assert [type(one) for one in told] == [MissingDependencyError] * 2
     assert {one.key for one in told} == {"Settings", "Token('dsn')"}
     assert "Container(..., {Settings: ...})" in str(told[0])
+
+
+async def test_a_token_of_the_container_and_of_scopes():
+    """
+    A token that the container and its scopes declare has a value for each, and what lives as long gets its own.
+    """
+    app = fresh_app(context={"singleton": [Settings], "scoped": [Settings]}, providers=[Database])
+    inject_dependency("inner", on=app, lifetime="scoped")(take)
+    outer, inner = Settings(), Settings()
+
+    with pytest.raises(GraphErrors, match="nothing provides Settings"):
+        Container(app)
+    async with Container(app, {Settings: outer}) as container, container.scope({Settings: inner}) as scope:
+        assert (await scope.get(Database)).settings is await container.get(Settings) is outer
+        assert await scope.get("inner") is await scope.get(Settings) is inner
+
+
+def test_a_class_is_no_value_of_the_container():
+    """
+    A class as the value of a type that its instances are of is refused, with what was meant.
+    """
+    with pytest.raises(DeclarationError, match="the value of Settings would be the class Settings"):
+        Container(application(), {Settings: Settings, DSN: ""})
+
+
+def test_what_the_shared_layer_does_not_declare():
+    """
+    A container of the shared layer alone says how an application of one's own declares a value.
+    """
+    with pytest.raises(ScopeError, match=r"class App\(AsyncServiceBase, context="):
+        Container(context={"dsn": ""})
+    with Container() as container, pytest.raises(ScopeError, match=r"class App\(AsyncServiceBase, context="):
+        container.scope({"dsn": ""}).__enter__()
 
 
 def test_unchecked_it_is_told_by_the_get():

@@ -5,8 +5,10 @@ import copy
 import datetime
 import pickle
 import uuid
+from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, NewType
 
 import pytest
 from helpers import Journal, fresh_app, outcome, problems
@@ -29,6 +31,8 @@ from asyncmeta import (
     Lazy,
     MissingDependencyError,
     Scope,
+    ScopeError,
+    inject_dependency,
     injected,
 )
 
@@ -195,7 +199,11 @@ async def test_a_type_of_the_program_is_an_argument_where_a_factory_asks():
     assert invoice.order is order
 
 
-@pytest.mark.parametrize("data", [int, bytes | str, list[str], Literal["a"], datetime.date, int | uuid.UUID, Colour])
+Number = NewType("Number", int)
+DATA = [int, bytes | str, list[str], Sequence[str], Literal["a"], datetime.date, int | uuid.UUID, Colour, Number, Path]
+
+
+@pytest.mark.parametrize("data", DATA)
 async def test_data_is_an_argument_whoever_asks(data):
     """
     What only a Factory can make, since it takes data, is no problem of the check: a handler may ask. The report says which.
@@ -757,3 +765,37 @@ async def test_a_handle_says_what_it_makes_and_stays_here():
         for take_away in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="belongs to the container"):
                 take_away(make)
+
+
+async def test_arguments_are_given_by_name():
+    """
+    An argument by position is refused with the names that there are.
+    """
+    async with Container(reporting_app()) as container:
+        make = await container.get("make")
+        for call in make, make.nowait:
+            with pytest.raises(TypeError, match=r"Factory of Report \(.*\) takes its arguments by name: month=..., year=..."):
+                call(5)
+
+
+@pytest.mark.parametrize("needed", [Scope, "scoped"])
+async def test_what_it_takes_lives_further_in(needed):
+    """
+    A Factory that the container gives makes nothing that needs a scope, and says so; asked of a scope it does.
+    """
+    App = fresh_app()
+    App.register_dependency("scoped", object, lifetime="scoped")
+
+    @inject_dependency("made", lifetime="scoped", on=App)
+    def make(inside: Annotated[object, Inject(needed)], number: int):
+        return number
+
+    asked = Annotated[Factory[int], Inject("made")]
+
+    async with Container(App) as container:
+        outside = await container.get(asked)
+        for call in outside, outside.nowait:
+            with pytest.raises(ScopeError, match='"made" needs a scope, and this is the container'):
+                await call(number=1)
+        async with container.scope() as scope:
+            assert await (await scope.get(asked))(number=2) == 2

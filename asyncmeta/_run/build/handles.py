@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..._declare.tokens import Factory, Named
 from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
-from ..._solve.plan import Unit, unit_with_arguments
+from ..._solve.plan import Plan, plan_of_unit, unit_with_arguments
+from ..._solve.resolve import outside
 from ..state.context import building
 from ..state.frames import BUILDS
 from ..state.singletons import OPEN, Singletons
@@ -32,7 +33,7 @@ __all__ = [
     "forget_fetched",
     "home_kept",
     "lazy_handle",
-    "made_unit",
+    "making_anew",
     "put",
     "renewing",
     "renewing_nowait",
@@ -255,23 +256,43 @@ class FactoryHandle(Factory[Any]):
     def _make_nowait(self, arguments: dict[str, Any]) -> Any:
         return self._scope._make_anew_nowait(self._node, arguments)
 
+    if not TYPE_CHECKING:  # to checkers it takes nothing by position
+
+        def __call__(self, *given: object, **arguments: Any) -> Any:
+            self._refuse(given)
+            return self._make(arguments)
+
+        def nowait(self, *given: object, **arguments: Any) -> Any:
+            self._refuse(given)
+            return self._make_nowait(arguments)
+
+    def _refuse(self, given: tuple[object, ...]) -> None:
+        if given:
+            takes = ", ".join(f"{name}=..." for name in sorted(_takes(self._scope, self._node))) or "none"
+            raise TypeError(f"Factory of {self._node.name} ({self._node.place}) takes its arguments by name: {takes}")
+
     def __reduce__(self) -> str:
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
 
 
-def made_unit(scope: ScopeState, node: Node, arguments: dict[str, Any]) -> Unit:
+def _takes(scope: ScopeState, node: Node) -> dict[str, bool]:
+    """Return what a Factory of *node* takes, and of each whether it has to be given."""
+    edges = scope._singletons.graph.expand(node.constructed or node)
+    return {edge.name: edge.target.how == ARGUMENT for edge in edges if edge.target.how in (ARGUMENT, DEFAULT)}
+
+
+def making_anew(scope: ScopeState, node: Node, arguments: dict[str, Any]) -> Plan:
     """
-    Return the unit that makes *node* anew with the arguments of one call.
+    Return the plan that makes *node* anew with the arguments of one call.
 
     Raises:
         TypeError: One is unknown, or one is missing.
+        ScopeError: What it needs beside them lives in a scope further in.
     """
     scope._check_open()
-    edges = scope._singletons.graph.expand(node.constructed or node)
-    needed = {edge.name for edge in edges if edge.target.how == ARGUMENT}
-    takes = needed | {edge.name for edge in edges if edge.target.how == DEFAULT}
+    takes, graph = _takes(scope, node), scope._singletons.graph
     unknown = [name for name in arguments if name not in takes]
-    absent = [name for name in needed if name not in arguments]
+    absent = [name for name, needed in takes.items() if needed and name not in arguments]
     if unknown or absent:
         said = []
         if unknown:
@@ -281,7 +302,11 @@ def made_unit(scope: ScopeState, node: Node, arguments: dict[str, Any]) -> Unit:
             said.append(f"{', '.join(map(repr, sorted(absent)))} is missing")
         known = ", ".join(sorted(takes)) or "none"
         raise TypeError(f"Factory of {node.name} ({node.place}): {' and '.join(said)}; its arguments are: {known}")
-    return unit_with_arguments(scope._singletons.graph, node, arguments)
+    plan = plan_of_unit(graph, unit_with_arguments(graph, node, arguments))
+    refusal = outside(graph, node.key, scope._level, plan)
+    if refusal is not None:
+        raise refusal
+    return plan
 
 
 def factory_handle(scope: ScopeState, node: Node | None) -> FactoryHandle:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..._declare.entries import refuse_class
 from ..._declare.keys import lasting, token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
@@ -212,12 +213,18 @@ def given_to(graph: Graph, context: Any) -> Mapping[Any, object]:
     for key, value in context.items():
         known = key if (key, CONTAINER_LEVEL) in graph.context_nodes else token_key(key)
         if (known, CONTAINER_LEVEL) not in graph.context_nodes:
-            name, app = name_of(key), name_of(graph.app)
+            name, app = name_of(key), _declaring(graph)
             others = graph.context_levels.get(known)
             what = f"context of the level {str(graph.levels[others[0]])!r}" if others else "no context of the container"
             raise ScopeError(f'{name} is {what}; declare it: class {app}(AsyncServiceBase, context={{"singleton": [{name}]}})')
+        refuse_class(known, value)
         found[known] = value
     return found
+
+
+def _declaring(graph: Graph) -> str:
+    """Return what to call the class that would declare something: nobody writes that of the shared layer."""
+    return "App" if graph.app is graph.shared.cls else name_of(graph.app)
 
 
 def by_level(graph: Graph, context: Any, levels: range) -> dict[int, Any]:
@@ -243,7 +250,7 @@ def undeclared(container: Container, key: Hashable, level: str) -> ScopeError:
         return ScopeError(f"{name_of(key)} is context of the level {names}, not of {level!r}")
     return ScopeError(
         f"{container._name} declares no context value {name_of(key)}{said} "
-        f"(class {container._name}(AsyncServiceBase, context=[{name_of(key)}]))"
+        f"(class {_declaring(container._graph)}(AsyncServiceBase, context=[{name_of(key)}]))"
     )
 
 

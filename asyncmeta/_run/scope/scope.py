@@ -16,11 +16,11 @@ from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
 from ..._lock import LOCK
 from ..._solve.nodes import Node
-from ..._solve.plan import LARGEST, Plan, plan_of_unit
+from ..._solve.plan import LARGEST, Plan
 from ..._solve.resolve import Root
 from ...errors import ContainerError, ScopeError
 from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
-from ..build.handles import home_kept, made_unit
+from ..build.handles import home_kept, making_anew
 from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..observe.cause import Causes, asking, causes_in
@@ -395,7 +395,7 @@ class Scope(ScopeExit):
     async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
         singletons = self._singletons
-        plan = plan_of_unit(singletons.graph, made_unit(self, node, arguments))
+        plan = making_anew(self, node, arguments)
         asked = causes_in(singletons.watch, plan)
         if not singletons.has_all(plan.singletons):
             with getting(plan):
@@ -407,7 +407,7 @@ class Scope(ScopeExit):
     def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
         singletons = self._singletons
-        plan = plan_of_unit(singletons.graph, made_unit(self, node, arguments))
+        plan = making_anew(self, node, arguments)
         asked = causes_in(singletons.watch, plan)
         if not singletons.has_all(plan.singletons):
             self._check_open()
