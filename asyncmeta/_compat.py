@@ -14,8 +14,8 @@ from typing import Any, ForwardRef
 import typing_extensions as te
 
 __all__ = [
-    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "new_task", "parsed", "reentrant_lock", "referred",
-    "signature_of", "type_parameters_of",
+    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "is_marked_async", "new_task", "parsed",
+    "reentrant_lock", "referred", "signature_of", "type_parameters_of",
 ]  # fmt: skip
 
 # The metaclass of Protocol, so that a service can also be an ABC, a Protocol's implementation or a generic.
@@ -117,6 +117,20 @@ else:
 
     #: A lock that an interrupt cannot leave locked: `with` does not look for signals between lock and block.
     reentrant_lock = threading.RLock
+
+
+if sys.version_info >= (3, 12):
+
+    def is_marked_async(call: Any) -> bool:
+        """Tell whether *call*, a function that is none, is marked as a coroutine function."""
+        return hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)
+
+else:
+    _MARK = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # as asyncio.iscoroutinefunction sees it
+
+    def is_marked_async(call: Any) -> bool:
+        """Tell whether *call*, a function that is none, is marked as a coroutine function."""
+        return getattr(call, "_is_coroutine", None) is _MARK
 
 
 def type_parameters_of(thing: Any) -> tuple[Any, ...]:

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
+import typing_extensions as te
+
 from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
@@ -16,8 +18,8 @@ from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, r
 from .texts import Evaluate, Evaluator, evaluator_of_class
 
 __all__ = [
-    "Parameter", "class_annotations", "parameters_of_function", "parameters_of_signature", "plain_parameters", "returned_by",
-    "without_type",
+    "Parameter", "class_annotations", "keyed_parameters", "parameters_of_function", "parameters_of_signature", "plain_parameters",
+    "returned_by", "without_type",
 ]  # fmt: skip
 
 POSITIONAL = 0  #: positional-only
@@ -25,6 +27,9 @@ NORMAL = 1
 KEYWORD = 2  #: keyword-only
 
 _VARKEYWORDS = inspect.CO_VARKEYWORDS
+
+#: Before CPython 3.12 `typing_extensions` has one of its own.
+_UNPACKS: tuple[Any, ...] = (typing.Unpack, te.Unpack)
 
 #: A default that is not passed: leaving the argument out is the only way to have it.
 OMITTED: Final = Missing()
@@ -116,7 +121,7 @@ def parameters_of_function(
             return parameters_of_signature(signature_of(inner), Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
     code = function.__code__
     count = code.co_argcount
-    if not count and not code.co_kwonlyargcount:
+    if not count and not code.co_kwonlyargcount and not code.co_flags & _VARKEYWORDS:
         return ()
     evaluate: Evaluate = Evaluator(function, owner, seen)
     try:
@@ -140,6 +145,38 @@ def parameters_of_function(
         if name not in bound[1]:
             default = (function.__kwdefaults__ or {}).get(name, MISSING)
             found.append(_parameter(name, KEYWORD, written, default, evaluate, function, me))
+    if code.co_flags & _VARKEYWORDS:
+        name = names[count + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
+        if name in written:
+            found += [one for one in _unpacked(name, written[name], evaluate, me) if one.name not in bound[1]]
+    return tuple(found)
+
+
+def _unpacked(name: str, annotation: Any, evaluate: Evaluate, me: type | None) -> tuple[Parameter, ...]:
+    """Return what ``**name: Unpack[Options]`` takes by name, of a TypedDict; nothing where it is annotated with a type."""
+    if is_a(annotation, str) and "Unpack" not in annotation:
+        return ()
+    try:
+        form = evaluate(annotation) if is_a(annotation, str) else annotation
+        if typing.get_origin(form) not in _UNPACKS:
+            return ()
+        return keyed_parameters(read(typing.get_args(form)[0], evaluate, me))
+    except Exception as error:
+        why = evaluate.why(error) if isinstance(evaluate, Evaluator) else f"{type(error).__name__}: {error}"
+        return (Parameter(name, KEYWORD, None, MISSING, unreadable=why),)
+
+
+def keyed_parameters(keyed: Any) -> tuple[Parameter, ...]:
+    """Return the keys of a TypedDict, or of one with arguments, as parameters that are passed by name."""
+    cls = typing.get_origin(keyed) or keyed
+    evaluate = evaluator_of_class(cls)
+    found = []
+    for name, annotation in annotations_of(cls).items():
+        written = annotation.__forward_arg__ if isinstance(annotation, typing.ForwardRef) else ""
+        # A qualifier within a text was not seen when the class was made.
+        said = written.partition("[")[0].rpartition(".")[2].strip()
+        required = name in cls.__required_keys__ if said not in ("Required", "NotRequired") else said == "Required"
+        found.append(_parameter(name, KEYWORD, {name: annotation}, MISSING if required else OMITTED, evaluate, cls, None))
     return tuple(found)
 
 

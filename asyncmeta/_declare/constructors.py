@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import typing_extensions as te
+
 from .._compat import annotations_of, signature_of
-from .annotations import OMITTED, Parameter, parameters_of_function, parameters_of_signature, without_type
-from .keys import read_ask
+from .annotations import OMITTED, Parameter, keyed_parameters, parameters_of_function, parameters_of_signature, without_type
+from .keys import INJECTED, Inject, is_marked, read_ask
 from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
 
 __all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "seen_around", "writer_of"]
@@ -21,8 +24,12 @@ def constructor_of(cls: type) -> Any:
     """
     Return the function that takes *cls*'s constructor arguments, None where it takes none.
 
-    ``__init__``, else ``__new__``: never ``__signature__``, which libraries use to describe other things.
+    ``__init__``, else ``__new__``, but for what a metaclass asks for before: never ``__signature__``, which libraries use to
+    describe other things.  One that takes anything hands it on, or leaves it to the other.
     """
+    meta = type(cls)
+    if meta is not type and _names_what_it_takes(meta.__call__):
+        return meta.__call__
     init = cls.__init__  # type: ignore[misc]  # looked at, not called
     if getattr(init, "__name__", "") == _OF_PROTOCOLS:
         init = next((vars(base)["__init__"] for base in cls.__mro__ if writes_init(base)), object.__init__)
@@ -31,9 +38,14 @@ def constructor_of(cls: type) -> Any:
         and init is not object.__init__
         and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object)
     ):
-        return init
-    new: Any = cls.__new__
+        new: Any = cls.__new__
+        return new if new is not object.__new__ and _names_what_it_takes(new) and _takes_anything(init) else init
+    new = cls.__new__
     return None if new is object.__new__ else new
+
+
+def _names_what_it_takes(call: Any) -> bool:
+    return isinstance(call, types.FunctionType) and not _takes_anything(call)
 
 
 #: What the ``__init__`` and ``__setattr__`` are called that only take values by hand: of no meaning to a container.
@@ -60,7 +72,9 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
     if call is None:
         return _parameters_of_metaclass(cls)
     function = inspect.unwrap(call)
-    if not isinstance(function, types.FunctionType):
+    if not isinstance(function, types.FunctionType) or _is_partial_method(function):
+        if typing.is_typeddict(cls) or te.is_typeddict(cls):
+            return keyed_parameters(cls)
         try:
             signature = signature_of(call)
         except (TypeError, ValueError):
@@ -69,7 +83,8 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
     signed = _own_signature(cls) if "__dataclass_fields__" in vars(cls) and _takes_anything(function) else None
     if isinstance(signed, inspect.Signature):
         # A dataclass that hides its fields behind **kwargs (pydantic); they are what its signature shows.
-        found = parameters_of_signature(signed, evaluator_of_class(cls, seen=seen), function, me=cls)
+        signed = _without_defaults(signed)
+        found = parameters_of_signature(signed, evaluator_of_class(cls, seen=seen), function, me=cls, by_name=True)
     else:
         owner = next((base for base in cls.__mro__ if _writes(base, call)), cls)
         found = parameters_of_function(function, skip=1, owner=owner, me=cls, seen=seen)
@@ -105,10 +120,10 @@ def is_generated(function: Any) -> bool:
     return function.__code__.co_filename.startswith("<")  # type: ignore[no-any-return]
 
 
-def _takes_anything(function: types.FunctionType) -> bool:
+def _takes_anything(function: Any) -> bool:
     """Tell whether a constructor names none of what it takes."""
-    code = function.__code__
-    return code.co_argcount <= 1 and not code.co_kwonlyargcount and bool(code.co_flags & _VARKEYWORDS)
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and code.co_argcount <= 1 and not code.co_kwonlyargcount and bool(code.co_flags & _VARKEYWORDS)
 
 
 def _own_signature(cls: type) -> Any:
@@ -121,6 +136,8 @@ def _own_signature(cls: type) -> Any:
 def hidden_fields(cls: type) -> tuple[str, ...]:
     """Return the required fields that *cls* takes by ``**kwargs`` alone (pydantic's models), so that nothing can fill them."""
     function = constructor_of(cls)
+    if getattr(cls, "__pydantic_root_model__", False):
+        return ("root",) if cls.model_fields["root"].is_required() else ()  # type: ignore[attr-defined]  # pydantic's RootModel
     if not isinstance(function, types.FunctionType) or not _takes_anything(function) or "__dataclass_fields__" in vars(cls):
         return ()
     signed = _own_signature(cls)
@@ -137,16 +154,31 @@ def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
     signed = None if type(cls).__call__ is type.__call__ else _own_signature(cls)
     if not isinstance(signed, inspect.Signature):
         return ()
+    by_place = inspect.Parameter.POSITIONAL_ONLY
+    kept = [given for given in _without_defaults(signed).parameters.values() if given.kind is not by_place]
+    return parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
+
+
+def _without_defaults(signed: inspect.Signature) -> inspect.Signature:
+    """
+    Return a signature of a library's whose defaults are had by leaving the argument out: what stands there may be none.
+
+    Marks and descriptors are kept, which are a user's and mean something else than a default: that is told.
+    """
     kept = []
     for given in signed.parameters.values():
-        if given.kind is inspect.Parameter.POSITIONAL_ONLY:
-            continue
-        if given.default is not inspect.Parameter.empty and not hasattr(type(given.default), "ask_in"):
-            # What stands there may be a mark of the metaclass's. A descriptor is kept: that it became a field is told.
+        default = given.default
+        own = type(default) is Inject or default is INJECTED or is_marked(default) or hasattr(type(default), "ask_in")
+        if default is not inspect.Parameter.empty and not own:
             given = given.replace(default=OMITTED)
         kept.append(given.replace(kind=KEYWORD_ONLY) if given.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else given)
     kept.sort(key=lambda given: given.kind)
-    return parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
+    return signed.replace(parameters=kept)
+
+
+def _is_partial_method(function: Any) -> bool:
+    """Tell whether *function* is what a ``functools.partialmethod`` makes of itself."""
+    return hasattr(function, "__partialmethod__") or hasattr(function, "_partialmethod")
 
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY

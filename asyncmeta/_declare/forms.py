@@ -18,7 +18,7 @@ from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
 __all__ = [
     "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of", "token_of",
-    "without_names",
+    "with_own_variables", "without_names",
 ]  # fmt: skip
 
 #: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
@@ -85,6 +85,12 @@ def without_names(form: Any) -> Any:
 def is_alias(form: Any) -> bool:
     """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
     return isinstance(form, _ALIASES)
+
+
+def with_own_variables(token: Any) -> Any:
+    """Return a generic alias that stands without arguments with its own variables: what is registered under it serves all."""
+    parameters = token.__type_params__ if is_alias(token) else ()
+    return token[tuple([te.Unpack[one] if _is_many(one) else one for one in parameters])] if parameters else token
 
 
 def is_union(form: Any) -> bool:
@@ -211,8 +217,11 @@ class _Reading:
 
     def _callable(self, form: Any) -> Any:
         taken, given = typing.get_args(form)
-        # A list, `...`, or a form of ParamSpecs, which is kept as it stands.
-        taken = self.argument(taken, marked=False) if isinstance(taken, list) else taken
+        if isinstance(taken, list):
+            taken = self.argument(taken, marked=False)
+        elif typing.get_origin(taken) is te.Concatenate:
+            taken = te.Concatenate[tuple([one if one is ... else self.argument(one, marked=False) for one in taken.__args__])]
+        # Else it is `...`, or a ParamSpec.
         return _CALLABLE[taken, self.argument(given, marked=False)]
 
     def _generic(self, form: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
@@ -284,9 +293,13 @@ def default_of(variable: Any) -> Any:
     return variable.__default__ if has is not None and has() else MISSING
 
 
+def _is_many(variable: Any) -> bool:
+    return isinstance(variable, typing.TypeVarTuple)
+
+
 def _padded(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return *arguments* with the defaults of the variables that have none; as they are where a variable has no default."""
-    if any(isinstance(one, typing.TypeVarTuple) for one in parameters):
+    if any(map(_is_many, parameters)):
         return arguments
     found = list(arguments)
     binding = dict(zip(parameters, arguments, strict=False))
@@ -312,7 +325,7 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
     """Return what each of *parameters* stands for, given *arguments* in their order, and defaults; those without are left out."""
     found: dict[Any, Any] = {}
     count = len(arguments)
-    many = next((at for at, one in enumerate(parameters) if isinstance(one, typing.TypeVarTuple)), None)
+    many = next((at for at, one in enumerate(parameters) if _is_many(one)), None)
     if many is not None:
         after = len(parameters) - many - 1
         found[parameters[many]] = arguments[many : max(many, count - after)]

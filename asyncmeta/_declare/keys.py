@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from .._names import is_a, name_of
 from ..errors import DeclarationError
-from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of, without_names
+from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of, with_own_variables, without_names
 from .texts import Evaluate, lenient
 from .tokens import INJECTED, MISSING, All, Factory, From, Inject, Lazy, Missing, Named, Token, _Collect, is_hashable
 
@@ -114,7 +114,7 @@ def token_key(token: Any) -> Hashable:
     """
     if type(token) is type or type(token) is str or type(token) is Token:
         return token
-    ask = ask_for(token)
+    ask = ask_for(with_own_variables(token))
     if ask.kind != "value" or ask.optional:
         raise DeclarationError(f"{name_of(token)} is a way of asking and cannot be registered; register what it is about")
     return ask.keys[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import contextlib
 import functools
 import inspect
@@ -11,25 +10,34 @@ import typing
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from .._compat import annotations_of, signature_of
+from .._compat import annotations_of, is_marked_async, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
 from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
 from .constructors import constructor_of, hidden_fields, parameters_of_class, seen_around
-from .forms import is_alias, is_union, normal
-from .keys import MISSING, Factory, Lazy, Token, plain_of, read
+from .forms import is_alias, is_union, normal, substituted, with_own_variables
+from .handed import variables_of_method
+from .keys import MISSING, Factory, Lazy, plain_of, read
+from .returned import (
+    ASYNC,
+    ASYNC_GENERATOR,
+    GENERATOR,
+    GENERATORS,
+    SYNC,
+    form_of_token,
+    given,
+    is_vague,
+    opened,
+    yielded,
+)
 from .texts import Evaluator, evaluator_of_module
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
-# Kinds of factories.
-VALUE = "value"  #: no call: the value itself
+#: A kind beside those of `returned`: no call, the value itself.
+VALUE = "value"
 GIVEN: Final = object()  #: stands for a value that each container brings along: a graph may be of many
-SYNC = "sync"  #: a class, or a function that returns the value
-ASYNC = "async"
-GENERATOR = "generator"  #: yields the value once; what follows is its finalizer
-ASYNC_GENERATOR = "async generator"
 
 # Functions made by contextlib's decorators share these code objects; the generator function stands in __wrapped__.
 _NOTHING: Any = None
@@ -44,27 +52,6 @@ _GENERATOR, _ASYNC_GENERATOR = inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 
 _NOTHING_BOUND: tuple[int, frozenset[str]] = (0, frozenset())
 
-#: What a plain function returns that is no value yet: the kind of factory that it therefore is, and which argument is made.
-_NO_VALUE_YET: dict[Any, tuple[str, int]] = {
-    contextlib.AbstractContextManager: (GENERATOR, 0),
-    contextlib.AbstractAsyncContextManager: (ASYNC_GENERATOR, 0),
-    collections.abc.Awaitable: (ASYNC, 0),
-    collections.abc.Coroutine: (ASYNC, 2),
-    types.CoroutineType: (ASYNC, 2),
-}
-
-#: What a generator may say that it returns; the first argument is what it yields.
-_YIELDED = (
-    collections.abc.Generator, collections.abc.Iterator, collections.abc.Iterable,
-    collections.abc.AsyncGenerator, collections.abc.AsyncIterator, collections.abc.AsyncIterable,
-)  # fmt: skip
-#: Those of them that nobody returns who means the value that is yielded.
-_GENERATORS = frozenset(_YIELDED) - {collections.abc.Iterable, collections.abc.AsyncIterable}
-
-#: What a generator may be called without saying what it yields.
-_VAGUE = (object, Any, typing.NoReturn, typing.Never)
-
-
 #: Of `typing`'s forms, those that are classes in one Python or another.
 _NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
 
@@ -72,7 +59,7 @@ _NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "seen", "skip", "undecided", "written")
+    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "seen", "skip", "undecided", "variables", "written")
 
     is_alias = False  #: it only hands on what another key gives
 
@@ -86,6 +73,7 @@ class Maker:
         self.partial = _NOTHING_BOUND  #: positions and names bound already
         self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
         self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
+        self.variables: Mapping[Any, Any] | None = None  #: what type variables stand for that its class has from a generic base
         #: names that its texts use, as the functions around it had them when it was handed over; None where it needs none
         self.seen: Mapping[str, Any] | None = None
         self.undecided = False  #: what it says that it returns could not be read yet
@@ -93,7 +81,7 @@ class Maker:
     def take(self, other: Maker) -> None:
         """Be called as *other* is."""
         self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
-        self.form, self.seen = other.form, other.seen
+        self.form, self.seen, self.variables = other.form, other.seen, other.variables
 
     # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
 
@@ -144,6 +132,8 @@ class Maker:
     def misfit_of(self, deps: tuple[Any, ...]) -> str:
         """Return why *deps* are no arguments that the factory can be called with, in their order; "" where they are."""
         call, first = (self.written, ()) if self.cls is None or self.partial[0] else (constructor_of(self.cls), (None,))
+        if call is None and type(self.cls).__call__ is not type.__call__:
+            call, first = self.cls, ()  # its metaclass makes it, in C
         try:
             signature = inspect.Signature([_SELF]) if call is None else signature_of(call)
         except (TypeError, ValueError):  # written in C
@@ -170,29 +160,32 @@ class Maker:
         if said is MISSING:
             return MISSING
         if self.kind in (GENERATOR, ASYNC_GENERATOR) or self.kind is ASYNC:
-            made = _inside(said, self.function.__code__.co_flags)
+            made = yielded(said, self.function.__code__.co_flags)
             if self.kind is ASYNC:
-                return _given(said if made is MISSING else made)
-            if made is MISSING and _NO_VALUE_YET.get(typing.get_origin(plain_of(said))) is None:
+                return given(said if made is MISSING else made)
+            if made is MISSING and opened(said)[0] is SYNC:
                 self._refuse_generator(said)
                 return MISSING
             said = said if made is MISSING else made
-        return _given(_opened(said)[1])
+        return given(opened(said)[1])
 
     def _said(self, owner: type | None) -> Any:
         """Return the normal form of the return annotation."""
-        said = returned_by(self.function, owner or self.home, self.home, self.seen)
-        if isinstance(said, typing.TypeVar) and self.skip:
+        function = self.function
+        assert function is not None
+        said: Any = returned_by(function, owner or self.home, self.home, self.seen)
+        if self.skip and (isinstance(said, typing.TypeVar) or getattr(said, "__parameters__", None)):
             # The older way to say Self: def make(cls: type[T]) -> T.
-            function = self.function
             first = annotations_of(function).get(function.__code__.co_varnames[0], MISSING)
-            if first is not MISSING and read(first, Evaluator(function, owner or self.home)) in (said, type[said]):
-                return self.home
-        return said
+            form: Any = MISSING if first is MISSING else read(first, Evaluator(function, owner or self.home))
+            variable = typing.get_args(form)[0] if typing.get_origin(form) is type else form
+            if isinstance(variable, typing.TypeVar):
+                said = substituted(said, {variable: self.home})
+        return said if self.variables is None else substituted(said, dict(self.variables))
 
     def _refuse_generator(self, said: Any) -> None:
         """Refuse a generator that is annotated with the value that it yields."""
-        if any(said is vague for vague in _VAGUE) or said in _YIELDED:
+        if is_vague(said):
             return
         form = "AsyncIterator" if self.kind is ASYNC_GENERATOR else "Iterator"
         name = name_of(said)
@@ -226,24 +219,33 @@ class Maker:
             self.returns(owner)  # told at the line where it says something else
             return self
         plain = plain_of(said)
-        if not inferred and any(_form_of(token) == plain for token in tokens):
+        if not inferred and any(form_of_token(token) == plain for token in tokens):
             return self
-        if typing.get_origin(plain) in _GENERATORS and self.kind in (SYNC, ASYNC) and any(map(_is_type, tokens)):
+        if typing.get_origin(plain) in GENERATORS and self.kind in (SYNC, ASYNC) and any(map(_is_type, tokens)):
             raise DeclarationError(
                 f"{self.name} says that it yields, {name_of(plain)}, and has no yield: write yield in the place of return, or give "
                 f"{name_of(plain)} as the token"
             )
-        if self.kind is not SYNC:
-            return self
-        kind, made = _opened(said)
-        if kind is SYNC:
+        kind, made = opened(said, tokens)
+        if kind is SYNC or self.kind is not SYNC:
+            if not inferred:
+                self._refuse_unopened(tokens, said)
             return self
         for token in tokens:
-            _check_made(self, token, _given(made), said)
+            _check_made(self, token, given(made), said)
         call = awaiting(self.call) if kind is ASYNC else _OPENING[kind](self.call, name_of(plain))
         maker = Maker(call, kind, self.function, None, self.written)
         maker.take(self)
         return maker
+
+    def _refuse_unopened(self, tokens: tuple[Hashable, ...], said: Any) -> None:
+        """Refuse a class as the token of what gives, or may give, a context manager or an awaitable of it."""
+        kind, _ = opened(given(said))
+        if kind is not SYNC and any(type(plain_of(token)) is type and plain_of(token) is not object for token in tokens):
+            how = "awaiting it gives" if self.kind is ASYNC else "it returns"
+            what = "awaited" if kind is ASYNC else "entered"
+            way = "def in the place of async def" if self.kind is ASYNC else f"-> {name_of(given(said))}"
+            raise DeclarationError(f"{self.name} says that {how} {name_of(said)}, which is not {what} then: write {way}")
 
 
 _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
@@ -265,47 +267,6 @@ def _around(parameters: tuple[Parameter, ...], count: int, names: frozenset[str]
 
 
 # --- what a return annotation says ------------------------------------------------------------------------
-
-
-def _inside(said: Any, flags: int) -> Any:
-    """Return what the generator that says *said* yields; MISSING where it says nothing of the kind."""
-    plain = plain_of(said)
-    if typing.get_origin(plain) not in _YIELDED or not flags & (_GENERATOR | _ASYNC_GENERATOR):
-        return MISSING
-    return _renamed(said, typing.get_args(plain)[0])
-
-
-def _opened(said: Any) -> tuple[str, Any]:
-    """Return which kind of factory a plain function is that says *said*, and what it therefore makes."""
-    plain = plain_of(said)
-    found = _NO_VALUE_YET.get(typing.get_origin(plain))
-    arguments = typing.get_args(plain)
-    if found is None or len(arguments) <= found[1]:
-        return SYNC, said
-    return found[0], _renamed(said, arguments[found[1]])
-
-
-def _renamed(said: Any, made: Any) -> Any:
-    """Return *made* with the name that stands around it, if any."""
-    return normal(Annotated[(made, *said.__metadata__)]) if typing.get_origin(said) is Annotated else made
-
-
-def _given(made: Any) -> Any:
-    """Return what is registered for a factory that makes *made*: of ``T | None`` it is T."""
-    plain = plain_of(made)
-    if is_union(plain):
-        rest = tuple([one for one in typing.get_args(plain) if one is not type(None)])
-        if rest and len(rest) < len(typing.get_args(plain)):
-            return _renamed(made, typing.Union[rest])  # noqa: UP007  # the members are known only now
-    return made
-
-
-def _form_of(token: Any) -> Any:
-    """Return the type that *token* is or, of a Token, says; MISSING where it says none."""
-    if type(token) is Token:
-        said = getattr(token, "__orig_class__", None)
-        return MISSING if said is None else normal(typing.get_args(said)[0])
-    return plain_of(token)
 
 
 def _is_type(token: Any) -> bool:
@@ -375,14 +336,18 @@ def maker_of(factory: Any) -> Maker:
         function = inspect.unwrap(getattr(call, "__func__", call), stop=lambda one: one.__code__ not in _MANAGERS)
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
         factory = functools.partial(call, *factory.args, **factory.keywords) if isinstance(factory, functools.partial) else call
-    function, skip, home = _function_of(call)
+    function, skip, home, within = _function_of(call)
     own, inner = _kinds(call)
     if own is SYNC and inner is not SYNC:
         # A wrapper around a function of another kind gives what that gives.
         factory = awaiting(factory) if inner is ASYNC else _OPENING[inner](factory, "")
         own = inner
     maker = Maker(factory, own, function, None, written)
+    if function is not None and within is not _NOTHING_BOUND:
+        bound = bound[0] + within[0], bound[1] | within[1]
     maker.partial, maker.skip, maker.home = bound, skip, home
+    if skip and function is not None:
+        maker.variables = variables_of_method(getattr(call, "__self__", call), function)
     if function is not None and "<locals>" in function.__qualname__:
         maker.seen = seen_around(function)
     return maker
@@ -392,7 +357,7 @@ def _class_form(thing: Any) -> Any:
     """Return the normal form of a generic class with its arguments, or of an alias of a class; None for anything else."""
     if isinstance(thing, type) or (_class_behind(thing) is None and not is_alias(thing) and not is_alias(typing.get_origin(thing))):
         return None
-    form = normal(thing)
+    form = normal(with_own_variables(thing))
     return form if isinstance(form, type) or _class_behind(form) is not None else None
 
 
@@ -427,18 +392,20 @@ def _is_form(call: Any) -> bool:
     return type(call).__module__ in ("typing", "typing_extensions") and not isinstance(call, typing.NewType)
 
 
-def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None]:
+def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None, tuple[int, frozenset[str]]]:
     """
-    Return the function that says what *call* takes and returns, how many of its parameters are filled, and the class they are of.
+    Return the function that says what *call* takes and returns, how many of its parameters are filled, the class they are of,
+    and what partials within have bound.
 
     Decorated functions say it where `functools.wraps` points to; None where no function of Python's does.
     """
     skip, home = 0, None
+    bound = _NOTHING_BOUND
     while True:
         own = getattr(call, "__dict__", {})
         signed = isinstance(own.get("__signature__", vars(type(call)).get("__signature__")), inspect.Signature)
         if signed and not isinstance(call, types.FunctionType):
-            return None, skip, home
+            return None, skip, home, bound
         if isinstance(call, types.MethodType):
             skip += 1
             home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
@@ -446,9 +413,12 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
         elif "__wrapped__" in own and not signed:
             call = own["__wrapped__"]
         elif isinstance(call, types.FunctionType):
-            return call, skip, home
-        elif isinstance(call, functools.partial | type):
-            return None, skip, home
+            return call, skip, home, bound
+        elif isinstance(call, functools.partial):
+            bound = bound[0] + len(call.args), bound[1] | frozenset(call.keywords)
+            call = call.func
+        elif isinstance(call, type):
+            return None, skip, home, bound
         else:
             called = inspect.getattr_static(type(call), "__call__", None)
             home = type(call)
@@ -459,15 +429,15 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
             elif isinstance(called, types.FunctionType):
                 skip, call = skip + 1, called
             else:
-                return None, skip, home
+                return None, skip, home, bound
 
 
 def _kinds(call: Any) -> tuple[str, str]:
     """Return the kind of what is called, and the kind of what it wraps: the first that is no plain function's."""
     own = None
     while True:
-        if isinstance(call, types.MethodType):
-            call = call.__func__
+        while isinstance(call, types.MethodType | functools.partial):
+            call = call.__func__ if isinstance(call, types.MethodType) else call.func
         code = getattr(call, "__code__", None)
         if code is None and not isinstance(call, type):
             called = inspect.getattr_static(type(call), "__call__", None)
@@ -485,6 +455,6 @@ def kind_of_callable(call: Any, code: types.CodeType) -> str:
     flags = code.co_flags
     if flags & _ASYNC_GENERATOR:
         return ASYNC_GENERATOR
-    if flags & _AWAITED or (hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)):
+    if flags & _AWAITED or is_marked_async(call):
         return ASYNC
     return GENERATOR if flags & _GENERATOR else SYNC

@@ -191,8 +191,11 @@ def _taken(function: Any) -> Iterator[Taken]:
         marked = form is not MISSING and _marks(function, parameter.name, annotation, form, expected)
         if expected and not marked and not by_hand:
             raise _refuse(function, parameter.name, annotation, "From[{}]")
-        if type(default) is Inject and not by_hand:
-            raise _refuse(function, parameter.name, annotation, f"Annotated[{{}}, {default!r}]")
+        if default is not MISSING and not by_hand and (type(default) is Inject or is_marked(default)):
+            meant = f"Annotated[{{}}, {default!r}]" if type(default) is Inject else name_of(default)
+            raise _refuse(function, parameter.name, annotation, meant)
+        if marked and form is not UNREADABLE:
+            _check_marks(function, parameter.name, form)
         one = Taken(parameter.name, parameter.kind, default, annotation, marked)
         if marked and form is not UNREADABLE and below is not None and "<locals>" in below.__qualname__:
             one.form = form
@@ -266,6 +269,16 @@ def _marks(function: Any, name: str, annotation: Any, form: Any, expected: bool)
         return is_marked(read_leniently(annotation, _evaluator(function, name))) or expected
     except Exception:  # no form at all: it is the caller's
         return expected
+
+
+def _check_marks(function: Any, name: str, form: Any) -> None:
+    """Refuse a form that names two things, where it stands."""
+    if len(getattr(form, "__metadata__", ())) != 1 or not isinstance(form.__origin__, type):
+        try:
+            ask_for(form)
+        except DeclarationError as error:
+            called = name_of_callable(_innermost(function))
+            raise DeclarationError(f"parameter {name} of {called}: {error.message}", str(_place(function) or "")) from None
 
 
 def _refuse(function: Any, name: str, annotation: Any, meant: str) -> DeclarationError:

@@ -18,7 +18,7 @@ from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import also_keys, check_name, into_names, refuse_class
-from .forms import is_alias
+from .forms import is_alias, with_own_variables
 from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
@@ -377,7 +377,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
         if chosen:
             raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
-        alias = Alias(Maker(itself, SYNC, None, None, itself), FACTORY, (thing,))
+        alias = Alias(Maker(itself, SYNC, None, None, itself), FACTORY, (_with_variables_of(key, thing),))
         return _with_options(Registration(key, alias, "transient", place, multi=multi), also, into, None, {})
     if kind is CLASS:
         cls = class_of(thing)
@@ -391,6 +391,13 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
     maker = _maker_of(thing).declared((key,))
     registration = Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
     return _with_options(registration, also, into, None, chosen)
+
+
+def _with_variables_of(key: Hashable, thing: Any) -> Any:
+    """Return *thing*, a generic class as it stands, with the arguments of the open *key* that it is another name of."""
+    variables = getattr(plain_of(key), "__parameters__", ())
+    own = getattr(thing, "__parameters__", ()) if isinstance(thing, type) else ()
+    return thing[variables] if isinstance(variables, tuple) and own and len(own) == len(variables) else thing
 
 
 def _with_options(registration: Registration, also: Any, into: Any, cls: Any, chosen: Mapping[str, Any]) -> Registration:
@@ -427,7 +434,7 @@ def _key(token: Any) -> Hashable:
     if isinstance(token, type | str):
         return token
     try:
-        ask = ask_for(token)
+        ask = ask_for(with_own_variables(token))
     except DeclarationError as error:
         raise DeclarationError(f"provide takes a token: {error.message}") from None
     if ask.kind != "value":

@@ -11,6 +11,7 @@ import typing_extensions as te
 from .._declare.annotations import Parameter
 from .._declare.constructors import writes_init
 from .._declare.forms import default_of, is_union, substituted, substitution_of
+from .._declare.handed import handed_up
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.texts import evaluator_of_module
 from .._names import is_a, name_of
@@ -173,9 +174,9 @@ def _bound(candidate: Any, cls: type | None, origin: Any, arguments: tuple[Any, 
     binding: Binding = {}
     if not match_all(patterns, arguments, binding):
         return None
-    if cls is not None and cls is not origin and variables_of(cls):
-        # A class that is registered under its base: its own variables are those that it hands to the base.
-        handed = handed_up(cls, origin)
+    if cls is not None and variables_of(cls) and not (cls is candidate is origin):
+        # A class that is registered under its base, or with variables of others: its own are those that it hands to the key.
+        handed = variables_of(cls) if cls is origin else handed_up(cls, origin)
         if handed is not None:
             binding = {}
             if not match_all(handed, arguments, binding):
@@ -252,28 +253,6 @@ def _match_union(pattern: Any, argument: Any, binding: Binding) -> bool:
             return False
         given.remove(found)
     return bool(given) and _match(opened[-1], typing.Union[tuple(given)], binding)  # noqa: UP007  # known only now
-
-
-def bases_of(cls: type) -> tuple[Any, ...]:
-    """Return the bases of *cls* as written, with their arguments."""
-    return vars(cls).get("__orig_bases__", cls.__bases__)  # type: ignore[no-any-return]
-
-
-def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
-    """Return what *cls* hands to its base *origin*, in terms of its own variables; None where that is no base of it."""
-    pending: list[tuple[type, Binding]] = [(cls, {})]
-    while pending:
-        here, known = pending.pop()
-        for base in bases_of(here):
-            root = typing.get_origin(base) or base
-            if not is_a(root, type) or root is typing.Generic or root is object:
-                continue
-            parameters = variables_of(root)
-            arguments = tuple([replaced(one, known) for one in base.__args__]) if root is not base else parameters
-            if root is origin:
-                return arguments if root is not base or not parameters else None
-            pending.append((root, substitution_of(parameters, arguments) if root is not base else {}))
-    return None
 
 
 # --- bounds -----------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from .nodes import (
     place_of,
     several_hint,
 )  # fmt: skip
+from .opened import binding_within
 
 __all__ = ["Graph"]
 
@@ -163,7 +164,8 @@ class Graph(Lookup):
             # Nearly every parameter: one key, served by one node, and not the node's own.
             key = ask.keys[0]
             found = self._found.get(node.view, _NONE).get(key)
-            if type(found) is Node and found is not node and key not in self.context and key not in node.registration.keys:
+            own = key in node.registration.keys or (node.binding is not None and open_key_of(key) is not None)
+            if type(found) is Node and found is not node and key not in self.context and not own:
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
@@ -362,9 +364,13 @@ class Graph(Lookup):
             return None
         if key in user.registration.keys:
             return None if user.binding is not None and is_open(key) else user
-        # An open generic asks for its own key as it is bound: Box[int].
-        bound = user.binding is not None and open_key_of(key) is not None
-        return user if bound and self.find(site.view, key) is user else None
+        opened = open_key_of(key)
+        if user.binding is None or opened is None:
+            return None
+        # An open generic asks for its own key as it is bound: Box[int], whoever stands in front of it.
+        own = binding_within(user.registration, opened)
+        served = own is not None and own.items() <= user.binding.items()
+        return user if served or self.find(site.view, key) is user else None
 
     def owns(self, node: Node) -> bool:
         """Tell whether *node* stands here, and not in a graph below."""

@@ -36,7 +36,7 @@ from .nodes import (
     Site,
     Target,
 )
-from .opened import OpenKeys, binding_for, bound_entries, is_more_general
+from .opened import OpenKeys, binding_for, binding_within, bound_entries, is_more_general
 
 __all__ = ["Lookup"]
 
@@ -216,7 +216,7 @@ class Lookup:
         if shadowed_by is not None:
             if (inner := shadowed_by.registration.inner) is not None:  # of its own layer
                 where = view if over <= len(layers) - 1 - shadowed_by.rank < shared else None
-                listed = self.node(inner, where, shadowed_by.rank)
+                listed = self.node(inner, where, shadowed_by.rank, key, binding_within(inner, open_key_of(key)))
                 if not inner.bare:
                     return listed
             start = len(layers) - shadowed_by.rank
@@ -458,7 +458,7 @@ class Lookup:
             binding = binding_of(maker.form, binding or {})
         elif binding is None and maker.cls is not None and hasattr(maker.cls, "__parameters__"):
             binding = closing(maker.cls, registration.keys)
-        node.binding = binding
+        node.binding = binding if maker.variables is None else {**maker.variables, **(binding or {})}
         own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]

@@ -25,7 +25,7 @@ from .generics import (
     variables_of,
 )
 
-__all__ = ["OpenKeys", "binding_for", "bound_entries", "is_more_general"]
+__all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "is_more_general"]
 
 _Entry = Registration | list[Registration]
 
@@ -89,6 +89,14 @@ def binding_for(key: Any, candidate: Any, maker: Maker, opened: Opened) -> Bindi
         return {one: binding[one] for one in variables_of(own)}
     found: Binding = {}
     return found if match_all(getattr(own, "__args__", variables_of(own)), opened.arguments, found) else binding
+
+
+def binding_within(registration: Registration, opened: Opened | None) -> Binding | None:
+    """Return the variables' values with which *registration* serves a closed generic, by whichever of its keys; else None."""
+    if opened is None:
+        return None
+    found = (binding_for(registration.key, candidate, registration.maker, opened) for candidate in registration.keys)
+    return next((binding for binding in found if binding is not None), None)
 
 
 def bound_entries(entries: Sequence[Registration], candidate: Any, opened: Opened) -> list[tuple[Registration, Binding]]:

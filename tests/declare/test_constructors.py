@@ -82,6 +82,56 @@ class Own(Port):
         self.engine = engine
 
 
+class Stamped(type):
+    def __call__(cls, engine: Engine):
+        made = super().__call__()
+        made.engine = engine
+        return made
+
+
+class ByMetaclass(metaclass=Stamped): ...
+
+
+class Passing(type):
+    def __call__(cls, *args, **named):
+        return super().__call__(*args, **named)
+
+
+class ThroughMetaclass(metaclass=Passing):
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+
+
+class NewBeforeInit:
+    def __new__(cls, engine: Engine) -> te.Self:
+        self = super().__new__(cls)
+        self.engine = engine
+        return self
+
+    def __init__(self, *args: Any, **named: Any) -> None: ...
+
+
+class InitAfterNew:
+    def __new__(cls, *args: Any, **named: Any) -> te.Self:
+        return super().__new__(cls)
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+
+class Sized:
+    def __init__(self, size: int, engine: Engine) -> None:
+        self.size, self.engine = size, engine
+
+
+class OfSize(Sized):
+    __init__ = functools.partialmethod(Sized.__init__, 3)
+
+
+class OfSizeByName(Sized):
+    __init__ = functools.partialmethod(Sized.__init__, size=3)
+
+
 def application(*classes):
     """Return an application with an Engine, Settings and *classes*."""
     App = fresh_app()
@@ -98,6 +148,16 @@ def test_a_protocol_may_stand_before_the_base(cls, before):
     """
     if before and cls is not OfNew:
         cls(Engine())
+    container = Container(application(cls))
+
+    assert container.get_nowait(cls).engine is container.get_nowait(Engine)
+
+
+@pytest.mark.parametrize("cls", [ByMetaclass, ThroughMetaclass, NewBeforeInit, InitAfterNew, OfSize, OfSizeByName])
+def test_what_a_call_of_the_class_takes_is_filled(cls):
+    """
+    Of the metaclass's call, ``__new__`` and ``__init__``, those that take anything leave it to one that names what it takes.
+    """
     container = Container(application(cls))
 
     assert container.get_nowait(cls).engine is container.get_nowait(Engine)
@@ -173,6 +233,22 @@ def test_a_spec_of_a_class_asks_for_what_the_class_does():
 
     spec.assert_called_once_with(container.get_nowait(Engine))
     function.assert_called_once_with(container.get_nowait(Engine), settings=container.get_nowait(Settings))
+
+
+async def test_a_spec_of_an_async_function_is_awaited():
+    """
+    ``create_autospec`` of an async function is one, on every Python.
+    """
+
+    async def make(engine: Engine) -> Settings: ...
+
+    made = mock.create_autospec(make, return_value="made")
+    App = application()
+    App.register_dependency("made", made)
+
+    async with Container(App) as container:
+        assert await container.get("made") == "made"
+        made.assert_awaited_once_with(await container.get(Engine))
 
 
 def test_a_plain_mock_is_called_without_arguments():
@@ -282,6 +358,165 @@ def test_a_pydantic_dataclass_is_filled_by_its_fields():
     assert (limits.engine, limits.named, limits.size) == (container.get_nowait(Engine), "x", 3)
 
 
+def test_defaults_of_a_pydantic_dataclass_are_its_own():
+    """
+    What its signature shows as a default is not handed to it: of a default_factory it is a sign that means nothing elsewhere.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    @pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+    class Limits:
+        engine: Engine
+        sizes: list[int] = pydantic.Field(default_factory=lambda: [1])
+        given: Settings = dataclasses.field(default_factory=Settings)
+
+    App = fresh_app(providers=[Engine, Limits])
+    Full = fresh_app(providers=[Engine, Limits, Settings])
+    full = Container(Full)
+
+    assert Container(App).get_nowait(Limits).sizes == [1]
+    assert full.get_nowait(Limits).given is full.get_nowait(Settings)
+
+
+def test_the_value_of_a_root_model_is_data():
+    """
+    A pydantic RootModel without a default is told by the check, one with a default is made.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    class Sizes(pydantic.RootModel[list[int]]): ...
+
+    class Defaulted(pydantic.RootModel[list[int]]):
+        root: list[int] = [1]
+
+    with pytest.raises(GraphErrors, match=r"Sizes takes root by \*\*kwargs"):
+        Container(application(Sizes))
+    assert Container(application(Defaulted)).get_nowait(Defaulted).root == [1]
+
+
+def test_deps_of_a_struct_that_do_not_fit_are_told():
+    """
+    Of a class that is made in C, and shows what it takes, a wrong number of deps is a problem of the check.
+    """
+    msgspec = pytest.importorskip("msgspec")
+
+    class Row(msgspec.Struct):
+        engine: Engine
+
+    App = fresh_app(providers=[Engine, {"provide": "row", "use_class": Row, "deps": [Engine, Engine]}])
+
+    with pytest.raises(GraphErrors, match=r"deps of \S+ are 2 arguments, in order, and do not fit"):
+        Container(App)
+
+
+def test_a_mark_as_the_default_of_a_struct_is_refused():
+    """
+    A mark is no value, also where the class itself would take it for one.
+    """
+    msgspec = pytest.importorskip("msgspec")
+
+    class Row(msgspec.Struct):
+        name: str = Inject("name")
+
+    App = application(Row)
+
+    said = r'Row has Inject\("name"\) as its default.*write name: Annotated\[str, Inject\("name"\)\]'
+    with pytest.raises(DeclarationError, match=said):
+        Container(App)
+
+
+# --- typed dictionaries ---
+
+
+class Options(te.TypedDict):
+    engine: Engine
+    settings: te.NotRequired["Settings"]
+    size: te.NotRequired[Annotated[int, "size"]]
+
+
+class Loose(Options, total=False):
+    other: te.Required[Annotated["Settings", {"unit": 1}]]
+    name: str
+
+
+def test_a_typed_dictionary_is_made_of_its_keys():
+    """
+    A TypedDict as a factory takes its keys by name; one that need not be there is left out where nothing provides it.
+    """
+    App = application(Options, Loose)
+    App.register_value(Annotated[int, "size"], 3)
+    container = Container(App)
+    engine, settings = container.get_nowait(Engine), container.get_nowait(Settings)
+
+    assert container.get_nowait(Options) == {"engine": engine, "settings": settings, "size": 3}
+    assert container.get_nowait(Loose) == {"engine": engine, "settings": settings, "size": 3, "other": settings}
+
+
+def test_a_key_that_has_to_be_there_is_missed():
+    """
+    What a TypedDict requires and nothing provides is a problem of the check.
+    """
+
+    class Named(te.TypedDict):
+        name: Annotated[str, "name"]
+
+    App = application(Named)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    (problem,) = problems(caught.value)
+    assert 'nothing provides Annotated[str, "name"], needed by Named.name' in str(problem).replace("'", '"')
+
+
+@pytest.mark.parametrize("form", [te.Unpack[Options], "te.Unpack[Options]", 'te.Unpack["Options"]'])
+def test_named_arguments_that_a_typed_dictionary_names_are_filled(form):
+    """
+    ``**named: Unpack[Options]`` takes the keys of Options as parameters by name, and a partial may bind one.
+    """
+
+    def use(first: Engine, **named):
+        return first, named
+
+    use.__annotations__["named"] = form
+    App = application()
+    App.register_dependency("use", use)
+    App.register_dependency("bound", functools.partial(use, settings="bound"))
+    container = Container(App)
+    engine = container.get_nowait(Engine)
+
+    assert container.get_nowait("use") == (engine, {"engine": engine, "settings": container.get_nowait(Settings)})
+    assert container.get_nowait("bound") == (engine, {"engine": engine, "settings": "bound"})
+
+
+def test_named_arguments_of_a_type_are_left_alone():
+    """
+    ``**named: Engine`` says nothing about which there are.
+    """
+
+    def use(*many: Settings, **named: Engine):
+        return many, named
+
+    App = application()
+    App.register_dependency("use", use)
+
+    assert Container(App).get_nowait("use") == ((), {})
+
+
+def test_a_typed_dictionary_that_cannot_be_read_is_told():
+    """
+    A name that is not defined is a problem of the check here as anywhere.
+    """
+
+    def use(**named: "te.Unpack[Undefined]"): ...  # noqa: F821  # that is its subject
+
+    App = application()
+    App.register_dependency("use", use)
+
+    with pytest.raises(GraphErrors, match=r"annotation of .*named cannot be read: NameError: name 'Undefined' is not defined"):
+        Container(App)
+
+
 class Sync(AsyncServiceBase):
     def on_startup(self): ...
 
@@ -299,7 +534,17 @@ class Stops(AsyncServiceBase):
     def on_shutdown(self): ...
 
 
+class Selfless(AsyncServiceBase):
+    async def on_startup(): ...
+
+
+class NoMethod(AsyncServiceBase):
+    on_startup = 3
+
+
 @pytest.mark.parametrize(("cls", "said"), [
+    (Selfless, r"Selfless\.on_startup \(\S+:\d+\) is called with self: write async def on_startup\(self\)"),
+    (NoMethod, r"NoMethod\.on_startup is awaited, and is no method: write async def on_startup\(self\)"),
     (Sync, r"Sync\.on_startup \(\S+:\d+\) is awaited: write async def on_startup\(self\)"),
     (Yields, r"Yields\.on_startup \(\S+:\d+\) is awaited: write async def on_startup\(self\), without a yield"),
     (Takes, r"Takes\.on_startup \(\S+:\d+\) is called with nothing but self, and takes engine too"),

@@ -73,6 +73,8 @@ FORMS = [
     ('Callable[["Later"], "Later"]', "Callable[[Later], Later]"),
     ('typing.Callable[["Later"], str]', "Callable[[Later], str]"),
     ("typing.Callable[..., Later]", "Callable[..., Later]"),
+    ('typing.Callable[te.Concatenate["Later", ...], str]', "Callable[te.Concatenate[Later, ...], str]"),
+    ("Callable[te.Concatenate[typing.List[int], ...], Later]", "Callable[te.Concatenate[list[int], ...], Later]"),
     ("Callable[[], None]", "Callable[[], type(None)]"),
     ("typing.Pattern[str]", "re.Pattern[str]"),
     ("typing.Union[int, Later]", "int | Later"),

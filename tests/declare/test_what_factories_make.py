@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
@@ -54,6 +55,7 @@ WRAPPERS = {
     "cache": functools.cache,
     "lru_cache": functools.lru_cache(maxsize=3),
     "partial": lambda fn: functools.partial(traced(fn)),
+    "of a partial": lambda fn: traced(functools.partial(fn)),
 }
 
 
@@ -95,8 +97,6 @@ async def test_a_wrapper_makes_what_is_inside(wrapper, inside, token):
     """
     A plain wrapper of any kind over a function of any kind is filled, awaited, entered and left like that.
     """
-    if token is None and wrapper == "partial":
-        token = Pool  # a partial says nothing at the line
     async with Container(application(token, WRAPPERS[wrapper](inside))) as container:
         pool = await container.get(Pool)
         assert (type(pool), pool.state) == (Pool, "open")
@@ -281,6 +281,51 @@ async def test_an_async_function_hands_over_what_it_returns():
 
     with await Container(App).get(AbstractContextManager[Pool]) as pool:
         assert pool.state == "open"
+
+
+@pytest.mark.parametrize(("said", "way"), [
+    (AbstractAsyncContextManager[Pool], "awaiting it gives AbstractAsyncContextManager[Pool], which is not entered"),
+    (Awaitable[Pool], "awaiting it gives Awaitable[Pool], which is not awaited"),
+])  # fmt: skip
+def test_an_async_function_is_awaited_once(said, way):
+    """
+    A class as the token of an ``async def`` that gives what would be entered or awaited then is refused, with the way out.
+    """
+
+    async def make(): ...
+
+    make.__annotations__["return"] = said
+
+    with pytest.raises(DeclarationError, match=re.escape(f"make says that {way} then: write def in the place of async def")):
+        application(Pool, make)
+
+
+def test_what_may_be_no_manager_is_not_entered():
+    """
+    A class as the token of a function that may return None in the place of a context manager is refused.
+    """
+
+    def make() -> AbstractContextManager[Pool] | None: ...
+
+    with pytest.raises(DeclarationError, match=r"which is not entered then: write -> AbstractContextManager\[Pool\]"):
+        application(Pool, make)
+
+
+async def test_a_task_is_awaited_where_what_it_gives_is_the_token():
+    """
+    ``-> asyncio.Task[Pool]`` under Pool gives a Pool; without a token the task is the value.
+    """
+
+    async def open_pool():
+        return Pool()
+
+    def start() -> asyncio.Task[Pool]:
+        return asyncio.create_task(open_pool())
+
+    async with Container(application(Pool, start)) as container:
+        assert type(await container.get(Pool)) is Pool
+    async with Container(application(None, start)) as container:
+        assert type(await (await container.get(asyncio.Task[Pool]))) is Pool
 
 
 @pytest.mark.parametrize("factory", [manager, async_manager, awaitable, coroutine])

@@ -1,7 +1,7 @@
 """Several registrations of one key in one layer that stand around each other, and what is said of one around nothing."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import pytest
 from helpers import fresh_app, problems
@@ -16,6 +16,8 @@ from asyncmeta import (
     MissingDependencyError,
     inject_dependency,
 )
+
+T = TypeVar("T")
 
 
 class Mailer:
@@ -293,3 +295,51 @@ def test_a_subclass_where_its_base_is_registered():
     assert isinstance(problem, MissingDependencyError)
     assert "Mailer, its base, is registered" in str(problem)
     assert "ask for Mailer, or register Wrapped" in str(problem)
+
+
+# --- open forms ---
+
+
+class Box(Generic[T]): ...
+
+
+def inmost(kind: type[T]) -> Box[T]:
+    return f"box of {kind.__name__}"
+
+
+def painted(inner: Box[T], kind: type[T]) -> Box[T]:
+    return f"painted {inner} {kind.__name__}"
+
+
+def wrapped(inner: Box[int]) -> Box[int]:
+    return f"wrapped {inner}"
+
+
+def test_open_forms_stand_around_each_other():
+    """
+    What stands around an open form in its own layer asks for that with the same argument.
+    """
+    App = fresh_app()
+    inject_dependency(on=App)(inmost)
+    inject_dependency(on=App, around=True)(painted)
+
+    assert Container(App).get_nowait(Box[str]) == "painted box of str str"
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("higher", [False, True])
+def test_a_closed_form_stands_around_open_ones(asked_before, higher):
+    """
+    ``Box[int]`` gets what the open forms give, each of which gets the one below, in one layer and in two, whoever asked before.
+    """
+    Below = fresh_app()
+    Above = type("Above", (Below,), {}) if higher else Below
+    inject_dependency(on=Below)(inmost)
+    inject_dependency(on=Below, around=True)(painted)
+    if asked_before:
+        Container(Above).get_nowait(Box[int])
+    inject_dependency(on=Above)(wrapped)
+    container = Container(Above)
+
+    assert container.get_nowait(Box[int]) == "wrapped painted box of int int"
+    assert container.get_nowait(Box[str]) == "painted box of str str"

@@ -3,10 +3,11 @@
 import sys
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NewType, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NewType, Protocol, Self, TypeVar
 
 import pytest
 from helpers import Journal, fresh_app, outcome, problems
+from typing_extensions import TypeAliasType
 
 from asyncmeta import (
     All,
@@ -768,3 +769,89 @@ async def test_an_open_union_gives_each_member_to_one_variable():
 
 if sys.version_info >= (3, 12):
     from .generics_pep695 import *  # noqa: F403  # its tests run here
+
+
+# --- methods of generic classes, other names of open keys ---
+
+
+class Shelf(Generic[T]):
+    def __init__(self, cls: type[T]):
+        self.cls = cls
+
+    @classmethod
+    def made(cls, kind: type[T]) -> Self:
+        return cls(kind)
+
+    def codec(self, kind: type[T]) -> Codec[T]:
+        return Codec(kind)
+
+
+class UserShelf(Shelf[User]): ...
+
+
+class PairShelf(Shelf[Order], Generic[U]): ...
+
+
+def test_a_method_of_a_generic_base_means_what_its_class_says():
+    """
+    In a class that closes its base, the variables of an inherited class method are what they stand for there.
+    """
+    App = fresh_app()
+    inject_dependency(on=App)(UserShelf.made)
+
+    shelf = Container(App).get_nowait(UserShelf)
+
+    assert (type(shelf), shelf.cls) == (UserShelf, User)
+
+
+@pytest.mark.parametrize(("shelf", "kind"), [(UserShelf(User), User), (Shelf[Order](Order), Order), (PairShelf[str](Order), Order)])
+def test_a_method_of_an_object_means_what_that_is_of(shelf, kind):
+    """
+    A bound method makes what its object's class, or the form that the object was made of, says.
+    """
+    App = fresh_app()
+    inject_dependency(on=App)(shelf.codec)
+
+    assert Container(App).get_nowait(Codec[kind]).cls is kind
+
+
+def test_a_method_of_an_open_class_serves_all():
+    """
+    A class method of a class that leaves its variables open is an open factory.
+    """
+    App = fresh_app()
+    inject_dependency(on=App)(Shelf.made)
+    container = Container(App)
+
+    assert [container.get_nowait(Shelf[kind]).cls for kind in (User, Order)] == [User, Order]
+
+
+def test_a_key_may_name_other_variables_than_its_class():
+    """
+    ``Repo[U]`` for a class that is generic in T: what is asked for fills T.
+    """
+    App = fresh_app()
+    App.register_dependency(Repo[U], Repo)
+
+    assert Container(App).get_nowait(Repo[User]).cls is User
+
+
+def test_an_open_alias_is_the_open_form():
+    """
+    A generic alias without arguments, as a token or an entry of a list, is registered for all of them.
+    """
+    RepoOf = TypeAliasType("RepoOf", Repo[U], type_params=(U,))
+    by_call, listed = fresh_app(), fresh_app(providers=[RepoOf])
+    by_call.register_dependency(RepoOf, Repo)
+
+    assert [Container(App).get_nowait(Repo[User]).cls for App in (by_call, listed)] == [User, User]
+
+
+def test_use_existing_of_an_open_form_keeps_the_argument():
+    """
+    What exists under ``Repo`` is had under another open key with the same argument.
+    """
+    App = fresh_app(providers=[Repo, {"provide": Shelf, "use_existing": Repo}])
+    container = Container(App)
+
+    assert container.get_nowait(Shelf[User]) is container.get_nowait(Repo[User])

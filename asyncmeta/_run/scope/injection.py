@@ -148,8 +148,8 @@ class Injection(InjectedFunction):
         """
         try:
             return self.form.token(number, self.function)
-        except DeclarationError:
-            raise
+        except DeclarationError as error:
+            raise DeclarationError(f"{self.asker(number)}: {error.message}", str(self.form.place or "")) from None
         except Exception as error:  # whatever evaluating a user's text may raise
             why = self.form.why(number, self.function, error)
             raise GraphError(f"the annotation of {self.asker(number)} cannot be read: {why} ({self.form.place})") from None

@@ -1,0 +1,57 @@
+"""What do the type variables of a generic class stand for in what derives from it?"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from .._names import is_a
+from .forms import substituted, substitution_of
+
+__all__ = ["handed_up", "variables_of_method"]
+
+#: type variable -> what it stands for
+_Binding = dict[Any, Any]
+
+
+def _parameters_of(cls: Any) -> tuple[Any, ...]:
+    found = getattr(cls, "__parameters__", ())
+    return found if isinstance(found, tuple) else ()
+
+
+def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
+    """Return what *cls* hands to its base *origin*, in terms of its own variables; None where that is no base of it."""
+    pending: list[tuple[type, _Binding]] = [(cls, {})]
+    while pending:
+        here, known = pending.pop()
+        for base in vars(here).get("__orig_bases__", here.__bases__):
+            root = typing.get_origin(base) or base
+            if not is_a(root, type) or root is typing.Generic or root is object:
+                continue
+            parameters = _parameters_of(root)
+            arguments = tuple([substituted(one, known) for one in base.__args__]) if root is not base else parameters
+            if root is origin:
+                return arguments if root is not base or not parameters else None
+            pending.append((root, substitution_of(parameters, arguments) if root is not base else {}))
+    return None
+
+
+def variables_of_method(of: Any, function: Any) -> _Binding | None:
+    """
+    Return what the variables of the class that wrote *function* stand for in *of*; None where nothing says it.
+
+    Args:
+        of: The object, or the class, that the function is a method of.
+    """
+    cls = of if is_a(of, type) else type(of)
+    if not issubclass(cls, typing.Generic):
+        return None
+    form: Any = cls if cls is of else getattr(of, "__orig_class__", cls)  # Maker[int]() remembers what it was made as
+    written_in = function.__qualname__.rpartition(".")[0]
+    writer = next((base for base in cls.__mro__ if base.__qualname__ == written_in), cls)
+    handed = _parameters_of(cls) if writer is cls else handed_up(cls, writer)
+    if not handed:
+        return None
+    own = substitution_of(_parameters_of(cls), form.__args__) if form is not cls else {}
+    found = substitution_of(_parameters_of(writer), tuple([substituted(one, own) for one in handed]))
+    return {one: value for one, value in found.items() if one is not value} or None
