@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 from .. import FinalizationErrors, Scope
-from ._endings import going_nowhere, is_failure, one_of
+from ._endings import Cancellation, going_nowhere, is_failure, one_of
 
 __all__ = ["answered_in"]
 
@@ -33,11 +33,16 @@ async def answered_in(
         status_of: Tells with which status the framework answers what was raised; None for what is no answer.
         failure_of: Tells what is wrong with what was returned.
         knows: Tells whether the framework answers by itself, or by a handler of the application, what a finalizer has raised.
+
+    Raises:
+        CancelledError: The task was, and *answer* gave an answer all the same.
     """
+    cancellation = Cancellation()
     await scope.__aenter__()
     try:
         with scope.ambient():
             found = await answer()
+        cancellation.tell()
     except BaseException as raised:
         fails = is_failure(status_of(raised), border)
         await _leave(scope, raised if fails else None, knows, going_on=fails)

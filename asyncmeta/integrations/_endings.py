@@ -13,7 +13,8 @@ from typing import Any, Final
 from .. import FinalizationErrors, Scope
 
 __all__ = [
-    "ERROR_STATUS", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of", "running_context",
+    "ERROR_STATUS", "WELL", "Cancellation", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of",
+    "running_context",
 ]  # fmt: skip
 
 #: Seconds for which a cancellation waits for the end of what went well.
@@ -21,6 +22,9 @@ PATIENCE: Final = 3.0
 
 #: From which status on an answer is a failure, where nobody says otherwise.
 ERROR_STATUS: Final = 400
+
+#: How websockets end well (RFC 6455): done, and going away.
+WELL: Final = frozenset({1000, 1001})
 
 
 class ErrorResponse(Exception):
@@ -84,6 +88,39 @@ def _last(error: BaseException | None) -> BaseException | None:
         seen.add(id(error))
         error = error.__context__
     return error
+
+
+# --- cancelled, and gone on ----------------------------------------------------------------------------
+
+
+class Cancellation:
+    """
+    Tells whether the running task was cancelled since then, and something has swallowed that.
+
+    A server cancels a request whose client has left, or that runs when the time to stop is over: an answer that is given all
+    the same is one of half-done work.  A time limit inside takes back its own cancellation, and says nothing.
+    """
+
+    __slots__ = ("_before", "_task")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._before = 0 if self._task is None else self._task.cancelling()
+
+    @property
+    def swallowed(self) -> bool:
+        """Whether it was, at this time."""
+        return self._task is not None and self._task.cancelling() > self._before
+
+    def tell(self) -> None:
+        """
+        Let it go on, where all seems to have gone well.
+
+        Raises:
+            CancelledError: The task was cancelled.
+        """
+        if self.swallowed:
+            raise asyncio.CancelledError("this was cancelled, and something swallowed that: what was begun in it has failed")
 
 
 # --- in which context -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from aiogram.types import Chat, ErrorEvent, TelegramObject, Update, User
 
 from .. import Container, From, ScopeError, injected
 from ._applications import check_application
+from ._endings import Cancellation
 from ._handlers import Handler, handler as _handler
 from ._marks import asynchronous, innermost, marked
 
@@ -129,11 +130,14 @@ class ContainerMiddleware:
         ended: BaseException | None = None
         running = asyncio.get_running_loop().create_future()
         self._running.add(running)
+        cancellation = Cancellation()
         try:
             async with self._container.scope(self._given(event, data), level=self._level) as scope:
                 with scope.ambient():
                     try:
-                        return await handler(event, data)
+                        answer = await handler(event, data)
+                        cancellation.tell()
+                        return answer
                     except (SkipHandler, CancelHandler) as error:  # how a handler says that another one shall go on, or none
                         ended = error
             raise ended

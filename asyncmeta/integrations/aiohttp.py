@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
 from ._calls import answered_in
-from ._endings import ERROR_STATUS, ErrorResponse, is_failure
+from ._endings import ERROR_STATUS, WELL, ErrorResponse, is_failure
 from ._handlers import Handler, handler as _handler, methods_of
 
 __all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "From", "container_of", "inject", "setup"]
@@ -202,5 +202,5 @@ def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: 
     return ErrorResponse(answer.status) if answer.status >= error_status else None
 
 
-#: How websockets end well: done, going away, without a code, or not yet at all.
-_WELL: Final = frozenset({1000, 1001, 1005, None})
+#: How websockets of a handler end well, too: without a code, or not yet at all.
+_WELL: Final = WELL | {1005, None}

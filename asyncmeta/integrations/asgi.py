@@ -6,6 +6,7 @@ Every framework that speaks ASGI is wrapped in the same way, and none is importe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
@@ -14,6 +15,8 @@ from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import (
     ERROR_STATUS,
+    WELL,
+    Cancellation,
     ErrorResponse,
     going_nowhere,
     is_failure,
@@ -303,13 +306,15 @@ class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
     __slots__ = (
-        "_accepted", "_due", "_over", "_receive", "_scope", "_send", "_start", "around", "began", "cancelled", "error_status",
-        "failure", "held", "made_in", "open", "raised",
+        "_accepted", "_cancellation", "_due", "_http", "_over", "_receive", "_scope", "_send", "_start", "around", "began",
+        "cancelled", "error_status", "failure", "held", "made_in", "open", "raised",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, error_status: int, due: bool, around: _Life | None) -> None:
         self._scope, self._receive, self._send, self.error_status = scope, receive, send, error_status
         self.open = True
+        self._cancellation = Cancellation()
+        self._http = due
         self._due = due  #: a response is awaited, and not yet complete
         self._start: Message | None = None  #: the start of the response
         self.held: Message | None = None  #: the same, while it is not sent and can be taken back
@@ -351,7 +356,8 @@ class _Life:
         if kind == "http.response.body" and held is not None and not (message.get("more_body") or held.get("trailers")):
             # What nearly every response is, in two parts: the same as below, and nothing is called for it.
             self._due = False
-            if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None:
+            cut = self._cancellation.swallowed
+            if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None or cut:
                 await self.end(None)
             elif self.open:
                 self.open = False
@@ -397,7 +403,9 @@ class _Life:
         self.open = False
         error = left if left is not None else self.failure if self.failure is not None else self._shortcoming()
         try:
-            if error is None:
+            if error is None and self._cancellation.swallowed:
+                await self._end_cancelled()
+            elif error is None:
                 self.cancelled = await leave_whole(self.made_in, self._scope)
             elif error is left:
                 await leave_in(self.made_in, self._scope, error)
@@ -410,6 +418,19 @@ class _Life:
                 self.raised = raised
             raise
 
+    async def _end_cancelled(self) -> None:
+        """
+        End the scope of a connection whose task was cancelled, although it was answered as if nothing were.
+
+        Raises:
+            CancelledError: So nothing is answered.
+        """
+        try:
+            self._cancellation.tell()
+        except asyncio.CancelledError as error:
+            await leave_in(self.made_in, self._scope, error)
+            raise
+
     def _fail(self, status: int | None) -> None:
         if self.failure is None:
             self.failure = ErrorResponse(status)
@@ -418,7 +439,8 @@ class _Life:
         """Return what is wrong with the response."""
         if self._start is not None and self._start["status"] >= self.error_status:
             return ErrorResponse(self._start["status"])
-        return ErrorResponse(None) if self._due else None
+        unheard = not (self._http or self._accepted or self._over or self._start)  # a websocket that was never answered
+        return ErrorResponse(None) if self._due or unheard else None
 
     def _note(self, message: Message) -> None:
         """Take note of how the connection fares."""
@@ -435,7 +457,7 @@ class _Life:
             self._accepted = True
         elif kind == "websocket.close":
             code = message.get("code", 1000)
-            if code not in _WELL:
+            if code not in WELL:
                 self._fail(code)
             elif not (self._accepted or self._over) and self.error_status <= 403:  # so servers answer the client
                 self._fail(403)
@@ -452,9 +474,8 @@ class _Life:
         return self.held is not None and _header(start, b"content-length") == b"%d" % len(message.get("body", b""))
 
 
-#: How websockets end well (RFC 6455): done, and going away.  A client that closes without a code is done, too.
-_WELL: Final = frozenset({1000, 1001})
-_LEFT_WELL: Final = frozenset({1000, 1001, 1005, None})
+#: A client that closes a websocket without a code is done, too.
+_LEFT_WELL: Final = WELL | {1005, None}
 
 #: Messages that begin a response; a websocket may be refused with one.
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})

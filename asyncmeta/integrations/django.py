@@ -30,7 +30,7 @@ from django.utils.module_loading import import_string  # type: ignore[import-unt
 
 from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected as injected_function
 from . import asgi
-from ._endings import ERROR_STATUS, ErrorResponse, going_nowhere, is_failure, one_of
+from ._endings import ERROR_STATUS, Cancellation, ErrorResponse, going_nowhere, is_failure, one_of
 from ._handlers import Handler, check, handler as _handler, methods_of
 from ._lifespan import TESTED, begun_again
 from ._marks import marked, marked_annotations
@@ -216,10 +216,12 @@ class ContainerMiddleware:
         return response
 
     async def _aanswer(self, request: HttpRequest, life: _Life) -> HttpResponseBase:
+        cancellation = Cancellation()
         await life.scope.__aenter__()
         try:
             with life.scope.ambient():
                 response: Any = await self.get_response(request)
+            cancellation.tell()
         except BaseException as error:
             await life.aend(error)
             raise

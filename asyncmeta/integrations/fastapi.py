@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from .. import INJECTED, Container, DeclarationError, FinalizationErrors, Inject, Scope, ScopeError, injected
 from . import starlette
-from ._endings import ERROR_STATUS, ErrorResponse, is_failure
+from ._endings import ERROR_STATUS, Cancellation, ErrorResponse, is_failure
 from ._handlers import Handler, asking, handler as _handler
 from ._marks import by_name, marked, marked_annotations
 from .asgi import KEY, failed, made_here
@@ -246,7 +246,7 @@ class ContainerRoute(APIRoute):
         elif generates(endpoint):
             prepared = _remembered(container.inject(_asynchronous(endpoint)))
         else:
-            prepared = _in_own_scope(endpoint, container, self.error_status)
+            prepared = _in_own_scope(endpoint, container, self.error_status, options.get("status_code") or 200)
             if self.shared and prepared is not endpoint:
                 prepared = _in_either(filled(by_name(endpoint)), prepared)
         if prepared is not endpoint and _is_method(endpoint):
@@ -319,23 +319,30 @@ class _Refused(ErrorResponse):
         self.answer = answer
 
 
-def _in_own_scope(endpoint: Callable[..., Any], container: Container, border: int) -> Callable[..., Any]:
-    """Return *endpoint* filled by *container*, in a scope that ends as the answer says."""
+def _in_own_scope(endpoint: Callable[..., Any], container: Container, border: int, usual: int) -> Callable[..., Any]:
+    """Return *endpoint* filled by *container*, in a scope that ends as the answer says; *usual* is its status."""
     run = asynchronous(by_name(endpoint))
     if not marked(run):
         return endpoint
 
     @functools.wraps(run)
     async def judged(*args: Any, **named: Any) -> Any:
+        cancellation = Cancellation()
         try:
             answer = await run(*args, **named)
         except HTTPException as error:
             if is_failure(error.status_code, border):
                 raise
             return _Answered(error)
+        cancellation.tell()
+        status = 0 if isinstance(answer, Response) else usual
         for one in (answer, *named.values(), *args):  # what it returns, or the response that FastAPI has given it to change
-            if isinstance(one, Response) and (one.status_code or 0) >= border:
-                raise _Refused(one.status_code, answer)
+            if isinstance(one, Response):
+                status = one.status_code or status
+                if status >= border:
+                    break
+        if status >= border:
+            raise _Refused(status, answer)
         return answer
 
     filled = container.inject(judged)

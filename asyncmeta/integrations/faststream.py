@@ -15,6 +15,7 @@ from faststream.exceptions import AckMessage
 
 from .. import Container, Inject, Scope, ScopeError, injected, injected as inject
 from ._applications import check_application
+from ._endings import Cancellation
 from ._handlers import Handler
 from ._marks import marked, marked_annotations
 
@@ -220,10 +221,13 @@ class _Message(BaseMiddleware):
         container = self._container
         given = {kind: msg for kind in type(msg).__mro__ if container.takes(kind, level=self._level)}
         acknowledged: AckMessage | None = None
+        cancellation = Cancellation()
         async with container.scope(given or None, level=self._level) as scope:
             with scope.ambient():
                 try:
-                    return await call_next(msg)
+                    answer = await call_next(msg)
+                    cancellation.tell()
+                    return answer
                 except AckMessage as error:
                     acknowledged = error
         raise acknowledged

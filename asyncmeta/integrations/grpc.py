@@ -12,6 +12,7 @@ import grpc
 
 from .. import Container, From, Scope, ScopeError, injected as inject
 from ._applications import check_application
+from ._endings import Cancellation
 from ._handlers import Handler, handler as _handler
 
 __all__ = ["CallFailed", "ContainerInterceptor", "From", "container_of", "inject", "setup"]
@@ -235,10 +236,12 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
     async def _call(self, context: Any) -> AsyncIterator[None]:
         """The life of a call."""
         failure: CallFailed | None = None
+        cancellation = Cancellation()
         try:
             async with self._scope(context) as scope:
                 with scope.ambient():
                     yield
+                cancellation.tell()
                 failure = _failure_of(context.code())
                 if failure is not None:
                     raise failure

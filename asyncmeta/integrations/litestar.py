@@ -16,14 +16,14 @@ from litestar import Litestar, asgi
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, WebSocketException
 from litestar.plugins import InitPlugin
 from litestar.types import Scope
 from litestar.utils.scope.state import ScopeState
 
 from .. import Container, From, Scope as OpenScope, ScopeError, injected
 from ._applications import check_application
-from ._endings import ERROR_STATUS
+from ._endings import ERROR_STATUS, WELL
 from ._handlers import Handler, asking, handler as _handler
 from ._health import questions_below
 from ._lifespan import REPORTS, need_asyncio
@@ -125,6 +125,8 @@ class ContainerPlugin(InitPlugin):
 
     async def _note(self, error: Exception, scope: Scope) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
+        if isinstance(error, WebSocketException) and error.code in WELL:
+            status = 0
         failed(scope, error, status)  # type: ignore[arg-type]  # Litestar types the connection
 
 

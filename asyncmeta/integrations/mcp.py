@@ -26,7 +26,7 @@ from mcp.server.session import ServerSession
 
 from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
-from ._endings import going_nowhere
+from ._endings import Cancellation, going_nowhere
 from ._handlers import Handler, handler as _handler
 from .commands import Source, container_from
 
@@ -352,12 +352,13 @@ class Life:
             return await self._serve_in(parent.scope(values(parent.takes)), handle, error_of)
 
     async def _serve_in(self, scope: Scope, handle: Callable[[], Awaitable[R]], error_of: Callable[[R], Exception | None]) -> R:
-        request = _Request(self)
+        request, cancellation = _Request(self), Cancellation()
         await scope.__aenter__()
         token = _REQUEST.set(request)
         try:
             with scope.ambient():
                 result = await handle()
+            cancellation.tell()
             error = error_of(result)
         except Exception as left:
             await _end(scope, request.failure or left)

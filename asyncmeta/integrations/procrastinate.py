@@ -18,6 +18,7 @@ from procrastinate.jobs import Job
 
 from .. import injected
 from ..workers import Source, WorkerContainer, check
+from ._endings import Cancellation
 
 __all__ = ["setup"]
 
@@ -119,8 +120,11 @@ def _giving_scopes(worker: WorkerContainer, given: list[Callable[..., Any]], lev
                 raise TypeError(f"the job has an argument for {name!r}, which the container fills")
         offered: dict[Any, object] = {JobContext: context, Job: job}
         values = {token: value for token, value in offered.items() if container.takes(token, level=level)}
+        cancellation = Cancellation()
         async with container.scope(values or None, level=level) as scope:
             with scope.ambient():
-                return await call_next()
+                answer = await call_next()
+            cancellation.tell()
+            return answer
 
     return give_scope

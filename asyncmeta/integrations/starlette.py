@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Final, ParamSpec, TypeVar, overload
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
 from .. import Container, FinalizationErrors, From, ScopeError, injected
 from . import asgi
 from ._applications import handlers_of as _handlers_of
-from ._endings import one_of
+from ._endings import WELL, one_of
 from ._handlers import Handler, handler as _handler, methods_of
 from .commands import Source, container_from
 
@@ -82,7 +82,9 @@ def handler_for(connection: asgi.Connection, error: BaseException) -> Callable[.
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the status with which Starlette answers what was raised; None where that is no answer."""
+    """Return the status with which Starlette answers what was raised; None where that is no answer; 0 for a good end."""
+    if isinstance(error, WebSocketException):
+        return 0 if error.code in WELL else None
     return error.status_code if isinstance(error, HTTPException) else None
 
 

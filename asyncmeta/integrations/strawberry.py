@@ -20,7 +20,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from .. import Container, From, Scope, ScopeError, injected
-from ._endings import going_nowhere
+from ._endings import Cancellation, going_nowhere
 from ._handlers import Handler, check, handler as _handler
 from .asgi import failed
 
@@ -205,11 +205,12 @@ class ContainerExtension(_Extension):
             if error is not None:
                 failed(connection, error)
             return
-        scope = self._scope()
+        scope, cancellation = self._scope(), Cancellation()
         await scope.__aenter__()
         try:
             with scope.ambient():
                 yield
+            cancellation.tell()
         except BaseException as left:
             await scope.__aexit__(type(left), left, None)
             raise

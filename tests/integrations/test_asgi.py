@@ -1379,6 +1379,38 @@ async def test_a_websocket_that_is_closed_before_it_is_accepted(limit, end):
 
 
 @guarded
+async def test_a_websocket_that_is_never_answered():
+    """
+    An application that returns without a word to a handshake has failed: servers answer 500 then.
+    """
+    world = World()
+    await Server(world.wrap(scripted())).websocket().run()
+
+    assert world.journal == ["begin", "rollback ErrorResponse"]
+
+
+@guarded
+async def test_a_time_limit_inside_is_no_cancellation_of_the_request():
+    """
+    Only what is cancelled from outside, and swallowed, takes an answer back: a limit that has run out in it does not.
+    """
+    world = World()
+
+    async def app(scope, receive, send):
+        await scope[KEY].get(Session)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+
+    exchange = await Server(world.wrap(app)).http().run()
+
+    assert exchange.got[0]["status"] == 200
+    assert world.journal == ["begin", "commit"]
+
+
+@guarded
 @pytest.mark.parametrize(("code", "end"), [
     (1000, "commit"), (1001, "commit"), (1005, "commit"), (None, "commit"),
     (1006, "rollback ErrorResponse"), (1011, "rollback ErrorResponse"), (4000, "rollback ErrorResponse"),

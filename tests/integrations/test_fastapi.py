@@ -39,7 +39,7 @@ from asyncmeta import (  # noqa: E402
     injected,
 )
 from asyncmeta.integrations.asgi import KEY  # noqa: E402
-from asyncmeta.integrations.fastapi import ContainerMiddleware, ContainerRoute, From, dependency  # noqa: E402
+from asyncmeta.integrations.fastapi import ContainerMiddleware, ContainerRoute, From, dependency, inject  # noqa: E402
 
 WITH_STREAMS = tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 134)  # handlers that are generators
 
@@ -1068,6 +1068,11 @@ def test_an_answer_of_a_container_s_own_route_is_judged(container, journal):
         response.status_code = 409
         return "taken"
 
+    @app.get("/usual", status_code=410)
+    @later.get("/later/usual", status_code=410)
+    async def usual(session: From[Session]):
+        return "gone"
+
     @app.get("/raised")
     @later.get("/later/raised")
     def raised(session: From[Session]):
@@ -1076,19 +1081,22 @@ def test_an_answer_of_a_container_s_own_route_is_judged(container, journal):
     app.include_router(later)
     ends = []
     with TestClient(app) as client:
-        for path, status in ("/changed", 409), ("/raised", 401), ("/later/changed", 409), ("/later/raised", 401):
-            assert client.get(path).status_code == status
-            ends.append(journal[-1].split(":")[0])
+        for path, status in ("/changed", 409), ("/usual", 410), ("/raised", 401):
+            for prefix in "", "/later":
+                assert client.get(prefix + path).status_code == status
+                ends.append(journal[-1].split(":")[0])
 
-    assert ends == ["rollback", "rollback", "commit", "commit"]
+    assert ends == ["rollback", "commit"] * 3
 
 
-def test_a_websocket_that_an_exception_closes_has_failed(any_app, journal):
+@pytest.mark.parametrize("decorate", [lambda function: function, inject], ids=["plain", "inject"])
+def test_a_websocket_that_an_exception_closes_has_failed(any_app, journal, decorate):
     """
     ``WebSocketException`` is answered with a code: any but 1000 and 1001 is a failure.
     """
 
     @any_app.websocket("/{code}")
+    @decorate
     async def talk(websocket: WebSocket, code: int, session: From[Session]):
         await websocket.accept()
         raise fastapi.WebSocketException(code)

@@ -23,9 +23,10 @@ NUMBERS = itertools.count()
 class Work:
     """What handlers do: whole work at once, and half of the last one, which is then cut off."""
 
-    def __init__(self, *, turns=1, hot=False, sync=False):
+    def __init__(self, *, turns=1, hot=False, sync=False, goes_on=False):
         app, self.journal = sync_shop() if sync else shop()
         self.container = Container(app)
+        self.goes_on = goes_on  #: who is cut off swallows that
         self.turns = turns  #: how often who is cut off awaits something on its way out
         self.before = 5 if hot else 0  #: requests that go well, so that all code is made by then
         self.came, self.go = asyncio.Event(), threading.Event()
@@ -37,6 +38,9 @@ class Work:
         self.came.set()
         try:
             await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not self.goes_on:
+                raise
         finally:
             for _ in range(self.turns):
                 await asyncio.sleep(0)
@@ -317,6 +321,26 @@ async def test_half_of_a_request_is_kept_in_no_framework(framework, turns, hot):
     """
     pytest.importorskip(framework.split()[0])
     work = Work(turns=turns, hot=hot)
+
+    with contextlib.suppress(asyncio.CancelledError):
+        await FRAMEWORKS[framework](work)
+
+    begun, ended, closed = work.half()
+    assert begun == "begin"
+    assert ended.startswith("rollback")
+    assert closed == "-pool"
+
+
+@pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
+@pytest.mark.parametrize("turns", [0, 30])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@guarded
+async def test_who_is_cut_off_and_goes_on_keeps_nothing(framework, turns, hot):
+    """
+    A handler that swallows its cancellation, and returns at once or while the container closes, has failed all the same.
+    """
+    pytest.importorskip(framework.split()[0])
+    work = Work(turns=turns, hot=hot, goes_on=True)
 
     with contextlib.suppress(asyncio.CancelledError):
         await FRAMEWORKS[framework](work)
