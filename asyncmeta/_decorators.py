@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
+from ._declare.adapters import is_function
 from ._declare.entries import BODY, Declaration, enter
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
@@ -229,7 +230,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     if options and (unknown := options.keys() - _OPTIONS):
         raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     frame = sys._getframe(1)
-    if isinstance(token, (types.FunctionType, staticmethod, classmethod, property)):
+    if isinstance(token, (staticmethod, classmethod, property)) or is_function(token):
         if options:
             raise DeclarationError(
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",

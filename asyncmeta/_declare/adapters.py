@@ -10,9 +10,24 @@ from typing import Any
 from .._names import name_of, name_of_callable
 from ..errors import FactoryError
 
-__all__ = ["awaiting", "opening", "opening_async"]
+__all__ = ["awaiting", "binds", "is_function", "opening", "opening_async"]
 
 Call = Callable[..., Any]
+
+_FUNCTIONS = (types.FunctionType, types.MethodType)
+
+
+def is_function(thing: object) -> bool:
+    """Tell whether *thing* is a function, or what a decorator that makes objects, such as `functools.cache`, made of one."""
+    if isinstance(thing, _FUNCTIONS):
+        return True
+    wrapped = None if isinstance(thing, type) else getattr(thing, "__dict__", {}).get("__wrapped__")
+    return isinstance(wrapped, _FUNCTIONS) and callable(thing)
+
+
+def binds(thing: object) -> bool:
+    """Tell whether *thing* is a function that is a method where it stands in the body of a class."""
+    return is_function(thing) and not isinstance(thing, types.MethodType) and hasattr(type(thing), "__get__")
 
 
 def awaiting(call: Call) -> Call:

@@ -13,6 +13,7 @@ import typing_extensions as te
 from .._compat import annotations_of
 from .._names import Place, is_a, name_of, place_of_caller
 from ..errors import DeclarationError
+from .adapters import binds
 from .keys import Token, is_hashable, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
@@ -289,7 +290,7 @@ def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[
     found: list[tuple[Declaration, str | None]] = []
     for written in body:
         attribute = None
-        if inspect.isfunction(written.factory):
+        if binds(written.factory):
             # A plain function of the body is a method, whatever name it still has; in a staticmethod it is none.
             names = [name for name, thing in namespace.items() if thing is written.factory]
             static = any(isinstance(thing, staticmethod) and thing.__func__ is written.factory for thing in namespace.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import types
 import typing
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from typing_extensions import TypedDict
 from .._compat import annotations_of
 from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
 from ..errors import DeclarationError
+from .adapters import is_function
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import also_keys, check_name, into_names, refuse_class
@@ -257,7 +257,7 @@ def _read(
                 registration.bare = listed
             elif isinstance(entry, Mapping):
                 registration = _registration(entry, place)
-            elif isinstance(entry, _FUNCTIONS):
+            elif is_function(entry):
                 registration = _function_registration(entry, place, of_group)
             else:
                 found.append(Entry(entry, place))
@@ -284,9 +284,6 @@ def _read(
     return found
 
 
-_FUNCTIONS = (types.FunctionType, types.MethodType)
-
-
 def _function_registration(function: Any, place: Place, lifetime: str | None) -> Registration:
     """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
     maker = _maker_of(function)
@@ -308,7 +305,7 @@ def _maker_of(factory: Any) -> Maker:
 
 
 def _is_provider(entry: Any) -> bool:
-    return isinstance(entry, (type, Mapping, *_FUNCTIONS)) or class_of(entry) is not None
+    return isinstance(entry, type | Mapping) or is_function(entry) or class_of(entry) is not None
 
 
 def _is_listed(entry: Any) -> bool:

@@ -18,7 +18,7 @@ from .._names import close_to, is_a, name_of
 from .found import collected
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
-from .missing import all_meant, nameless, said_elsewhere
+from .missing import all_meant, default_of_others, nameless, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -169,6 +169,7 @@ class Graph(Lookup):
                 return found.target
         default = MISSING if parameter.default is INJECTED else parameter.default
         if ask is None:
+            problems.extend(default_of_others(node, parameter))
             if default is not MISSING and parameter.unreadable and not parameter.marked:
                 node.unread += (f"{node.name}.{parameter.name} ({place_of(node)}): {parameter.unreadable}",)
             elif default is MISSING or parameter.marked:
@@ -187,6 +188,7 @@ class Graph(Lookup):
             if default is not MISSING:
                 if isinstance(default, Attribute):
                     self._refuse_field(node, parameter.name, problems)
+                problems.extend(default_of_others(node, parameter))
                 return Target(DEFAULT, value=default)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
                 return Target(DEFAULT, value=None)

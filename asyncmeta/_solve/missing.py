@@ -7,11 +7,12 @@ import typing
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from .._declare.annotations import Parameter
 from .._declare.registry import Registry, registry_of, snapshot
 from .._names import is_a, name_of
-from .nodes import several_hint
+from .nodes import Node, Problem, several_hint
 
-__all__ = ["all_meant", "nameless", "said_elsewhere"]
+__all__ = ["all_meant", "default_of_others", "nameless", "said_elsewhere"]
 
 #: How frameworks call what each request, connection or call brings along.
 _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
@@ -19,6 +20,27 @@ _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "Web
 _MAPPINGS = (dict, collections.abc.Mapping)
 
 _LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+
+#: Whose classes are marks that stand as defaults, to be read by the framework that calls the function.
+_MARKS = ("dependency_injector.wiring", "fast_depends", "fastapi.params", "litestar.params", "taskiq_dependencies")
+
+
+def default_of_others(node: Node, parameter: Parameter) -> tuple[Problem, ...]:
+    """
+    Return the problem, if it is one, of a default that another framework reads, as in ``db: Database = Depends(open_database)``.
+
+    Whoever moves from there would get the mark itself in the place of a value.
+    """
+    kind = type(parameter.default)
+    module = kind.__module__
+    if not is_a(module, str) or not any(module == one or module.startswith(f"{one}.") for one in _MARKS):
+        return ()
+    why = f"the default of {node.name}.{parameter.name} is {kind.__name__}(...), which only {module.partition('.')[0]} reads"
+    if parameter.ask is None:
+        why += "; annotate it with what it needs"
+    else:
+        why = f"nothing provides {name_of(parameter.ask.key)}, and {why}"
+    return (Problem("plain", node.key, parameter.name, why),)
 
 
 def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type) -> str:

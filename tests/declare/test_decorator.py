@@ -1080,6 +1080,37 @@ async def test_classes_made_by_a_call_are_services():
     assert await App().db == "connection"
 
 
+def test_bare_above_a_cache_takes_the_function_below():
+    """
+    Without parentheses above ``functools.cache``, what that returns is the factory, in a class body a method; it stays what it was.
+    """
+
+    class Settings: ...
+
+    class App(AsyncServiceBase):
+        made = 0
+
+        @inject_dependency
+        @functools.cache  # noqa: B019  # one for each service
+        def read(self) -> Settings:
+            self.made += 1
+            return Settings()
+
+    @inject_dependency
+    @functools.cache
+    def ask() -> _CachedResult:
+        return _CachedResult()
+
+    app = App()
+    with Container(app) as container:
+        assert container.get_nowait(Settings) is app.read()
+        assert container.get_nowait(_CachedResult) is ask()
+    assert app.made == 1
+
+
+class _CachedResult: ...
+
+
 # --- bare on a class -----------------------------------------------------------------------------
 
 

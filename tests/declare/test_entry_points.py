@@ -1,5 +1,6 @@
 """What a provider list names: entry points, classes that make themselves, functions."""
 
+import functools
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import Annotated, Generic, NewType, TypeVar
@@ -309,6 +310,22 @@ async def test_functions_stand_in_a_list():
 
 class DefinedLater:
     pass
+
+
+@functools.cache
+def cached_engine() -> Engine:
+    return fake_engine()
+
+
+def test_a_function_that_a_decorator_made_an_object_of_is_one():
+    """
+    What ``functools.cache`` returns is no function to Python, and to a list it is: settings of other frameworks are written so.
+    """
+    with Container(fresh_app(providers=[cached_engine])) as one, Container(fresh_app(providers=[cached_engine])) as other:
+        engine, again = one.get_nowait(Engine), other.get_nowait(Engine)
+
+    assert engine.how == "fake"
+    assert engine is again is cached_engine()
 
 
 def test_a_listed_function_that_waits_for_its_type():

@@ -292,6 +292,48 @@ async def test_a_parameter_that_nothing_provides_is_missing():
     assert problem.key == "Cache"
 
 
+def mark_of(module):
+    """Return such a mark as a library with *module* writes as a default."""
+    return type("Depends", (), {"__module__": module})()
+
+
+@pytest.mark.parametrize("module", ["fastapi.params", "fast_depends.dependencies.model", "dependency_injector.wiring"])
+def test_the_mark_of_another_library_is_no_default(module):
+    """
+    A default that only another framework reads is never handed over in the place of a value: the check tells it, with its place.
+    """
+    mark = mark_of(module)
+    library = module.partition(".")[0]
+
+    class Report:
+        def __init__(self, database: Database, cache: Cache = mark, clock=mark) -> None:
+            self.database = database
+
+    App = app_with()
+    App.register_dependency(Report, Report)
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    told = [str(error) for error in caught.value.exceptions]
+    assert len(told) == 2
+    reads = f"is Depends(...), which only {library} reads"
+    assert told[0].startswith(f"nothing provides Cache, and the default of Report.cache {reads}")
+    assert told[1].startswith(f"the default of Report.clock {reads}; annotate it with what it needs")
+    assert all("test_parameters.py:" in one for one in told)
+
+
+async def test_the_mark_of_another_library_stands_aside_where_something_is_provided():
+    """
+    A class that FastAPI fills elsewhere is taken as it is: what is provided wins over its default.
+    """
+    mark = mark_of("fastapi.params")
+
+    def make(database: Database = mark):
+        return type(database)
+
+    assert await made_by(make, app_with()) == Database
+
+
 # --- neither annotation nor default --------------------------------------------------------------
 
 
