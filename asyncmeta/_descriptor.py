@@ -155,7 +155,7 @@ class Given(Unawaited):
         return "<Lazy, given>"
 
     def _label(self) -> str:
-        return f"{self._owner.__qualname__}.{self._name}"
+        return f"{name_of(self._owner)}.{self._name}"
 
     def _written(self) -> str:
         return f"self.{self._name}"
@@ -178,7 +178,7 @@ class Fetching(Cell):
         return f"<Lazy {self._label()}>"
 
     def _label(self) -> str:
-        return f"{type(self._instance).__qualname__}.{self._attribute.name}"
+        return f"{name_of(type(self._instance))}.{self._attribute.name}"
 
     def _written(self) -> str:
         return f"self.{self._attribute.name}"
@@ -276,7 +276,7 @@ def home_of(instance: Any, name: str) -> Any:
     cls = type(instance)
     if getattr(instance, "__dict__", _NOTHING).get(TWIN):
         raise ScopeError(
-            f"this {cls.__qualname__} is a copy of one that a container had made, and belongs to no scope; "
+            f"this {name_of(cls)} is a copy of one that a container had made, and belongs to no scope; "
             "bind it: scope.adopt(instance)"
         )
     registry = registry_of(cls)
@@ -292,5 +292,5 @@ def home_of(instance: Any, name: str) -> Any:
                     f"or give it the value by hand: {cls.__name__}({name}=...), or .{name} = ..."
                 ),
             )
-        raise ScopeError(f"this {cls.__qualname__} was made by hand and belongs to no scope ({said}); {ways}")
+        raise ScopeError(f"this {name_of(cls)} was made by hand and belongs to no scope ({said}); {ways}")
     return Container(instance, check=False)

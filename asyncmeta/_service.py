@@ -20,7 +20,7 @@ from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._declare.tokens import Lazy, Token
 from ._descriptor import AsyncDependencyDescriptor, Given
-from ._names import Place, close_to, place_of_caller
+from ._names import Place, close_to, name_of, place_of_caller
 from ._run.build.handles import HOME, TWIN, home_kept
 from ._run.container.application import install
 from ._run.container.container import Container
@@ -210,10 +210,10 @@ def _not_taken(cls: Any, arguments: Sequence[object], values: Mapping[str, objec
     attributes = sorted(cls._asyncmeta_attributes)
     takes = f"its dependencies are given by keyword: {', '.join(f'{name}=...' for name in attributes)}"
     if arguments:
-        return f"{cls.__qualname__}() takes no arguments by position; {takes}"
+        return f"{name_of(cls)}() takes no arguments by position; {takes}"
     wrong = next(iter(values))
     near = close_to(wrong, attributes)
-    return f"{cls.__qualname__}() has no dependency {wrong!r}; {f'did you mean {near[0]}=?' if near else takes}"
+    return f"{name_of(cls)}() has no dependency {wrong!r}; {f'did you mean {near[0]}=?' if near else takes}"
 
 
 def _holds_attributes(cls: type) -> bool:
@@ -372,7 +372,7 @@ class AsyncServiceBase(_Service):
         if container is None or (container.closed and container.container is not container):
             container = Container(self)
         if container.container is not container or container._instance is not self:
-            raise ScopeError(f"this {type(self).__qualname__} belongs to {container._name}, which enters and leaves it")
+            raise ScopeError(f"this {name_of(type(self))} belongs to {container._name}, which enters and leaves it")
         await container.__aenter__()
         try:
             await container.get(type(self))

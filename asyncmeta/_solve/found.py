@@ -20,8 +20,8 @@ from .missing import nameless
 from .nodes import CONTEXT, LIST, Absent, Ambiguous, Node, Problem, Target
 
 __all__ = [
-    "collected", "context_levels", "context_node", "giving", "handing_on", "highest", "is_whole", "overridden", "problems_of",
-    "with_names",
+    "collected", "context_levels", "context_node", "giving", "handing_on", "highest", "is_given", "is_whole", "overridden",
+    "problems_of", "with_names",
 ]  # fmt: skip
 
 
@@ -55,6 +55,12 @@ def context_node(key: Hashable, level: int, name: str, place: Place) -> Node:
         node = Node(registration, registration.maker, CONTEXT, level, None, 0)
     node.edges = ()
     return node
+
+
+def is_given(node: Node) -> bool:
+    """Tell whether the value of *node* comes with a scope, or with the container."""
+    call = node.maker.call
+    return node.kind == CONTEXT or (type(call) is partial and call.func is _refuse)
 
 
 def _refuse(key: Hashable) -> Any:

@@ -15,7 +15,7 @@ from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
 from .._names import close_to, is_a, name_of
-from .found import collected
+from .found import collected, is_given
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
 from .missing import all_meant, default_of_others, nameless, said_elsewhere
@@ -263,7 +263,7 @@ class Graph(Lookup):
         if ask.kind == "factory":
             assert ask.inner is not None
             served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
-            if served.node is not None and served.node.kind in (CONTEXT, CONTAINER, SCOPE):
+            if served.node is not None and (is_given(served.node) or served.node.kind in (CONTAINER, SCOPE)):
                 raise Absent(f"a Factory calls what makes a value, and {served.node.name} is made by nothing that was registered")
             if served.node is not None:
                 served.node.asked_with_arguments = True

@@ -207,7 +207,7 @@ def several_hint(key: Hashable) -> str:
 def keeps_nothing(cls: type) -> str:
     """Return the text for a class with dependencies as attributes whose instances have no place for what they fetch."""
     return (
-        f"{cls.__qualname__} has dependencies as attributes, but its instances cannot keep anything (__slots__ without "
+        f"{name_of(cls)} has dependencies as attributes, but its instances cannot keep anything (__slots__ without "
         "__dict__); leave slots out (of msgspec: dict=True), or take the dependencies in the constructor"
     )
 

@@ -19,7 +19,7 @@ from .._solve.whole import findings as worth_knowing
 from ..diagrams import changes, diagram
 from ..integrations._handlers import unfilled
 from ..report import CheckReport
-from .application import Refusal, application, container_for, graph_of, items_named, key_named
+from .application import Failed, Refusal, application, container_for, graph_of, items_named, key_named
 from .explaining import explanation, source_of
 from .findings import FORMATS, failed, problems_of, told, warnings_of
 from .served import Served
@@ -111,8 +111,11 @@ def _loaded(options: Any) -> Any:
     except (AsyncMetaError, Refusal, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit: a program that was not made to be imported
-        traceback.print_exception(error)
-        raise Refusal(f"importing {options.application.partition(':')[0]} raised {type(error).__name__}") from None
+        raised, what = error, f"importing {options.application.partition(':')[0]}"
+        if isinstance(error, Failed) and error.__cause__ is not None:
+            raised, what = error.__cause__, f"calling {options.application}"
+        traceback.print_exception(raised)
+        raise Refusal(f"{what} raised {type(raised).__name__}") from None
 
 
 def _graph_loaded(options: Any) -> Any:

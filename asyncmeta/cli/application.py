@@ -6,11 +6,12 @@ import importlib
 import os
 import sys
 from collections.abc import Hashable, Iterable
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from types import FunctionType
 from typing import Any
 
-from .. import Container, ScopeError, Token
+from .. import AsyncMetaError, Container, ScopeError, Token
+from .._declare.keys import is_hashable
 from .._declare.registry import registry_of
 from .._names import close_to, name_of
 from .._solve.graph import Graph
@@ -18,11 +19,15 @@ from ..diagrams import Item
 from ..integrations._applications import container_of, handlers_of, integration_of
 from .served import Served, with_handlers
 
-__all__ = ["Refusal", "application", "container_for", "graph_of", "items_named", "key_named"]
+__all__ = ["Failed", "Refusal", "application", "container_for", "graph_of", "items_named", "key_named"]
 
 
 class Refusal(Exception):
     """What is asked for cannot be done; the text says why."""
+
+
+class Failed(Exception):
+    """The function that makes the application has raised what is the cause of this."""
 
 
 def application(wanted: str, *, factory: bool = False) -> Any:
@@ -37,6 +42,7 @@ def application(wanted: str, *, factory: bool = False) -> Any:
     Raises:
         Refusal: There is no such thing, or it is something else.
         AsyncMetaError: What the module declares is wrong.
+        Failed: The function raised.
         Exception: What the module raised.
     """
     module_name, colon, path = wanted.partition(":")
@@ -80,7 +86,18 @@ def _made_by(factory: Any, wanted: str) -> Any:
         raise Refusal(f"{wanted} is no function that makes an application; leave out --factory")
     if iscoroutinefunction(factory):
         raise Refusal(f"{wanted} is async: --factory takes a plain function, which makes the container and does not enter it")
-    return factory()
+    try:
+        signature(factory).bind()
+    except TypeError as error:
+        raise Refusal(f"{wanted} cannot be called without arguments: {error}") from None
+    except ValueError:  # what is not written in Python may not say what it takes
+        pass
+    try:
+        return factory()
+    except (AsyncMetaError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Failed from error
 
 
 def _served(app: Any, wanted: str) -> Served:
@@ -147,6 +164,10 @@ def items_named(items: Iterable[Item], wanted: str) -> list[Item]:
     found = exact + [item for item in items if wanted in _names_of(item) and of_these.isdisjoint(_keys_of(item))]
     if not found:  # a class under another key goes by its own name, too, a member of a multi key by what makes it, or by its name
         found = [item for item in items if wanted in _names_of_member(item)]
+    if not found and (variable := _variable(wanted)) is not None:
+        found = [item for item in items if variable in _keys_of(item)]
+    if not found:  # as "made by" and a drawing call it
+        found = [item for item in items if item.factory == wanted]
     if not found:
         names = close_to(wanted, dict.fromkeys(name for item in items for name in (item.id, item.name)))
         meant = f"; did you mean {' or '.join(names)}?" if names else ""
@@ -170,6 +191,13 @@ def key_named(items: Iterable[Item], wanted: str) -> Hashable:
         raise Refusal(f"{wanted} may be {' or '.join(longer)}; say which")
     (key,) = keys
     return key
+
+
+def _variable(wanted: str) -> Any:
+    """Return what a module holds under MODULE:NAME, such as a Token; None where it is no token that anybody could mean."""
+    module, _, name = wanted.partition(":")
+    found = getattr(sys.modules.get(module), name, None)
+    return found if is_hashable(found) else None
 
 
 def _keys_of(item: Item) -> tuple[Hashable, ...]:

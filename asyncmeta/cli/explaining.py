@@ -60,7 +60,8 @@ def _at(where: str) -> str:
 
 def _layer_of_kind(item: Item) -> str:
     if item.kind == "context":
-        return "comes with the scope: context=[...]"
+        of_container = 'comes with the container: context={"singleton": [...]}'
+        return of_container if item.level == CONTAINER_LEVEL else "comes with the scope: context=[...]"
     return "none; a service class needs no registration" if item.kind.startswith("service") else "none; it is always there"
 
 

@@ -11,6 +11,7 @@ from .._lock import LOCK
 from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
 from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
+from .._solve.found import is_given
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LATER, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, ambiguity, place_of
 from ..errors import AmbiguousDependencyError, GraphError
@@ -57,8 +58,9 @@ class Item:
         self.lifetime = str(node.lifetime)
         self.level = node.level
         self.kind = _kind_of(node)
-        self.factory = "" if node.kind in (CONTEXT, CONTAINER, SCOPE) else _factory_of(node)
-        self.where = "" if node.kind in (CONTEXT, CONTAINER, SCOPE) else str(place_of(node))
+        made = self.kind not in (CONTEXT, CONTAINER, SCOPE)
+        self.factory = _factory_of(node) if made else ""
+        self.where = str(place_of(node)) if made else ""
         self.layer = ""  #: the class whose registration it is; "" where a class is asked for that needs none
         self.also = tuple(name_of(key) for key in registration.also)  #: more names of the same value
         self.entry = registration.entry  #: listed as something that is asked for from outside
@@ -77,8 +79,10 @@ ALIAS = "alias"
 
 
 def _kind_of(node: Node) -> str:
-    if node.kind in (CONTEXT, CONTAINER, SCOPE):
+    if node.kind in (CONTAINER, SCOPE):
         return node.kind
+    if is_given(node):
+        return CONTEXT
     if node.maker.is_alias:
         return ALIAS
     if node.kind == START:

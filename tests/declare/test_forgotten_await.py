@@ -195,3 +195,23 @@ async def test_a_lazy_parameter_says_it_too():
         "Session is awaited: (await session)(...)",
         "Session is awaited: (await session) == ...",
     ]
+
+
+async def test_a_class_within_a_function_goes_by_its_name():
+    """
+    The text names class and attribute, and not the function in which the class was made: by hand, before and after the build.
+    """
+
+    class Local(AsyncServiceBase):
+        number = AsyncDependencyDescriptor("number")
+
+    Local.register_value("number", 1)
+    async with Container(Local) as container:
+        service = await container.get(Local)
+        handles = [Local(number=1).number, service.number]
+        await service.number
+        handles.append(service.number)
+
+        for handle in handles:
+            with pytest.raises(AttributeError, match=r"^Local\.number is awaited: \(await self\.number\)\.real$"):
+                handle.real

@@ -8,6 +8,7 @@ from asyncmeta import (
     AsyncServiceBase,
     Container,
     DeclarationError,
+    Factory,
     GraphErrors,
     Lazy,
     MissingDependencyError,
@@ -198,3 +199,17 @@ async def test_an_optional_one():
     settings = Settings()
 
     assert Container(app, {Settings: settings, DSN: ""}).get_nowait("report") is settings
+
+
+def test_no_factory_makes_what_is_given():
+    """
+    A Factory of what the container is given is a problem of the check: nothing that was registered makes it.
+    """
+
+    def ask(make: Factory[Settings]): ...
+
+    app = application()
+    app.register_dependency("ask", ask)
+
+    with pytest.raises(GraphErrors, match="Settings is made by nothing that was registered"):
+        Container(app, {Settings: Settings(), DSN: ""})

@@ -1087,3 +1087,59 @@ def test_a_port_is_named_before_what_makes_it(module, capsys):
     assert asked == by_class
     assert asked.startswith("Mailer by Smtp: singleton, made by Smtp, a class")
     assert "nothing that is declared asks for Mailer by Smtp" in found
+
+
+GIVEN = """
+    from asyncmeta import Token
+    class Settings: ...
+    LIMIT = Token[int]("limit of all")
+    class Engine:
+        def __init__(self, settings: Settings): ...
+    def make_report(engine: Engine): ...
+    class Shop(AsyncServiceBase, context={"singleton": [Settings]}, providers=[Engine]): ...
+    Shop.register_value(LIMIT, 3)
+    Shop.register_dependency("report", make_report)
+    def takes(settings): ...
+    def raises(): raise ValueError("no")
+"""
+
+
+def test_what_comes_with_the_container_is_context(module, capsys):
+    """
+    A value that the container is given is drawn and explained as such, and not as something that a function makes.
+    """
+    name = module(GIVEN)
+
+    _, out, _ = run(capsys, "explain", f"{name}:Shop", "Settings")
+    _, drawn, _ = run(capsys, "graph", f"{name}:Shop")
+
+    assert out.startswith("Settings: singleton, a context\n  layer: comes with the container")
+    assert "settings: Settings  singleton  context" in drawn
+
+
+@pytest.mark.parametrize(("token", "found"), [("{}:LIMIT", "Token('limit of all')"), ("make_report", '"report"')])
+def test_a_variable_and_a_factory_name_what_they_are_about(module, capsys, token, found):
+    """
+    A token goes by the variable that holds it, and a value by the function that makes it.
+    """
+    name = module(GIVEN)
+
+    code, out, _ = run(capsys, "explain", f"{name}:Shop", token.format(name))
+
+    assert code == 0
+    assert out.startswith(f"{found}: singleton")
+
+
+def test_a_factory_that_cannot_make_it(module, capsys):
+    """
+    With --factory a function that takes arguments is refused by what it takes, and one that raises is not called a module.
+    """
+    name = module(GIVEN)
+
+    code, _, wanting = run(capsys, "check", "--factory", f"{name}:takes")
+    again, _, raising = run(capsys, "check", "--factory", f"{name}:raises")
+
+    assert (code, again) == (2, 2)
+    assert wanting == f"asyncmeta: {name}:takes cannot be called without arguments: missing a required argument: 'settings'\n"
+    assert "ValueError: no" in raising
+    assert raising.endswith(f"asyncmeta: calling {name}:raises raised ValueError\n")

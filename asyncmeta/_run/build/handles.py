@@ -345,7 +345,7 @@ class Ready(Unawaited):
 
     def _label(self) -> str:
         cls, attribute = self._key
-        return f"{cls.__qualname__}.{attribute.name}"
+        return f"{name_of(cls)}.{attribute.name}"
 
     def _written(self) -> str:
         return f"self.{self._key[1].name}"
@@ -373,7 +373,7 @@ class Renewal(Cell):
 
     def _label(self) -> str:
         cls, attribute = self._ready._key
-        return f"{cls.__qualname__}.{attribute.name}"
+        return f"{name_of(cls)}.{attribute.name}"
 
     def _written(self) -> str:
         return self._ready._written()

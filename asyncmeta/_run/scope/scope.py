@@ -15,6 +15,7 @@ from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
 from ..._lock import LOCK
+from ..._names import name_of
 from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST, Plan
 from ..._solve.resolve import Root
@@ -135,7 +136,7 @@ class Scope(ScopeExit):
         scope: Scope | None = home_kept(service)
         if scope is None:
             raise ScopeError(
-                f"this {type(service).__qualname__} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
+                f"this {name_of(type(service))} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
             )
         return scope
 
@@ -548,7 +549,7 @@ class Scope(ScopeExit):
         self._check_open()
         there = home_kept(service)
         if there is not None and there is not self and not there.closed:
-            raise ContainerError(f"this {type(service).__qualname__} belongs to {there._title} already")
+            raise ContainerError(f"this {name_of(type(service))} belongs to {there._title} already")
         bind(service, self)
         return service
 
