@@ -44,6 +44,23 @@ def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
     assert done.returncode == 0
 
 
+def test_what_a_page_needs_is_there_where_all_is_checked():
+    """
+    A library without which a page is skipped is of the extra of the tests, so that the code of each page is run by somebody.
+    """
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    installed = {re.match(r"[\w-]+", one)[0].replace("-", "_").lower() for name in EXTRAS for one in extras[name]}
+    texts = [page.read_text(encoding="utf-8") for page in WITH_CODE]
+    needed = {name for text in texts for name in re.findall(r"^\.\. needs: (\w+)$", text, re.MULTILINE)}
+
+    assert {"dishka", "fastapi", "taskiq"} <= needed
+    assert needed - installed == {"arq"}  # it asks for an older redis than the bookshop's
+
+
+#: What the command of the README for the tests installs; `integrations` names the extras of single libraries.
+EXTRAS = ("test", "examples", "integrations", "aiogram", "blacksheep", "fastapi", "sanic", "taskiq")
+
+
 def test_every_page_with_code_is_found():
     """
     The collector finds the pages and their blocks, so that the test above cannot pass by looking at nothing.
