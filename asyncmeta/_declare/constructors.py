@@ -211,7 +211,7 @@ def _reread(parameter: Parameter, function: Any, cls: type, seen: Mapping[str, A
     base, text = found
     if is_generated(function):
         parameter.writer = base
-    if isinstance(text, str) and annotations_of(function).get(parameter.name) == text:
+    if isinstance(text, str | typing.ForwardRef) and annotations_of(function).get(parameter.name) == text:
         names = names_of_module(base.__module__, function.__globals__)
         evaluate = evaluator_of_class(base, names, seen)
         try:

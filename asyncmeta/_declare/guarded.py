@@ -8,7 +8,7 @@ import os
 import sys
 import types
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._compat import parsed
@@ -36,7 +36,7 @@ class Guarded(NamedTuple):
 class _Source(NamedTuple):
     """What was read of a module's source."""
 
-    imports: Mapping[str, Guarded]
+    imports: Mapping[str, Sequence[Guarded]]  #: of several, as in branches by version, one is loaded
     stars: tuple[str, ...]  #: modules of ``from ... import *``
     defined: Mapping[str, int]  #: what is defined for checkers only, with its line
     aliases: Mapping[str, str]  #: ``type`` statements of the module itself, as texts
@@ -50,7 +50,8 @@ _READ: weakref.WeakKeyDictionary[types.ModuleType, tuple[Any, _Source]] = weakre
 
 def guarded_import(module: str, name: str) -> Guarded | None:
     """Return how *module* imports *name* for checkers, None where it does not."""
-    return _source_of(module).imports.get(name)
+    found = _source_of(module).imports.get(name)
+    return found[0] if found else None
 
 
 def guarded_value(module: str, name: str) -> Any:
@@ -61,21 +62,26 @@ def guarded_value(module: str, name: str) -> Any:
     """
     for _ in range(_LONGEST_WAY):
         source = _source_of(module)
-        found = source.imports.get(name)
-        if found is None:
+        found = source.imports.get(name, ())
+        if not found:
             return next((vars(loaded)[name] for loaded in _loaded(source.stars) if name in vars(loaded)), MISSING)
-        if not found.attribute:
-            return sys.modules.get(found.module, MISSING)
-        loaded = sys.modules.get(found.module)
-        value = MISSING if loaded is None else vars(loaded).get(found.attribute, MISSING)
-        if value is MISSING:
-            value = sys.modules.get(f"{found.module}.{found.attribute}", MISSING)
+        value = next((value for value in map(_imported, found) if value is not MISSING), MISSING)
         if value is not MISSING:
             return value
-        if loaded is None:
+        further = next((one for one in found if one.attribute and one.module in sys.modules), None)
+        if further is None:
             return MISSING
-        module, name = found.module, found.attribute  # there it may be for checkers only, too
+        module, name = further.module, further.attribute  # there it may be for checkers only, too
     return MISSING
+
+
+def _imported(found: Guarded) -> Any:
+    """Return what *found* imports, MISSING where that is not loaded."""
+    if not found.attribute:
+        return sys.modules.get(found.module, MISSING)
+    loaded = sys.modules.get(found.module)
+    value = MISSING if loaded is None else vars(loaded).get(found.attribute, MISSING)
+    return sys.modules.get(f"{found.module}.{found.attribute}", MISSING) if value is MISSING else value
 
 
 def guarded_line(module: str, name: str) -> int:
@@ -117,22 +123,23 @@ def _read(names: dict[str, Any], file: str) -> _Source:
         tree = parsed("".join(linecache.getlines(file, names)))
     except (SyntaxError, ValueError):  # no Python, or no longer what was loaded
         return _NOTHING
-    imports: dict[str, Guarded] = {}
+    imports: dict[str, list[Guarded]] = {}
     stars: list[str] = []
     defined: dict[str, int] = {}
-    for statement in _for_checkers(tree):
+    for statement in _for_checkers(tree, names):
         if isinstance(statement, ast.ImportFrom):
             origin = _origin(statement, names)
             for alias in statement.names:
                 if alias.name == "*":
                     stars.append(origin)
                 else:
-                    imports[alias.asname or alias.name] = Guarded(origin, alias.name, statement.lineno)
+                    imported = Guarded(origin, alias.name, statement.lineno)
+                    imports.setdefault(alias.asname or alias.name, []).append(imported)
         elif isinstance(statement, ast.Import):
             for alias in statement.names:
                 # ``import a.b`` binds a, ``import a.b as c`` binds the module itself.
                 name = alias.asname or alias.name.partition(".")[0]
-                imports[name] = Guarded(alias.name if alias.asname else name, "", statement.lineno)
+                imports.setdefault(name, []).append(Guarded(alias.name if alias.asname else name, "", statement.lineno))
         elif isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             defined.setdefault(statement.name, statement.lineno)
         elif isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):
@@ -153,22 +160,31 @@ def _origin(statement: ast.ImportFrom, names: Mapping[str, Any]) -> str:
     return f"{above}.{statement.module}" if statement.module else above
 
 
-def _for_checkers(tree: ast.AST) -> Iterator[ast.AST]:
+def _for_checkers(tree: ast.AST, names: Mapping[str, Any]) -> Iterator[ast.AST]:
     """Give the statements that stand under ``if TYPE_CHECKING:``, wherever in the module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.If):
-            meant = _asks(node.test)
+            meant = _asks(node.test, names)
             if meant is not None:
                 for statement in node.body if meant else node.orelse:
                     yield from ast.walk(statement)
 
 
-def _asks(test: ast.expr) -> bool | None:
-    """Tell which branch is for checkers: True for the first, False for ``else``; None where it is another question."""
+def _asks(test: ast.expr, names: Mapping[str, Any]) -> bool | None:
+    """
+    Tell which branch is for checkers: True for the first, False for ``else``; None where it is another question.
+
+    Args:
+        names: The module's globals: what is False there, under whichever name, is never true at run time.
+    """
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        inner = _asks(test.operand)
+        inner = _asks(test.operand, names)
         return None if inner is None else not inner
     if isinstance(test, ast.BoolOp):
-        return next((meant for meant in map(_asks, test.values) if meant is not None), None)
+        return next((meant for meant in (_asks(one, names) for one in test.values) if meant is not None), None)
+    if isinstance(test, ast.Constant):
+        return None if test.value else True
+    if isinstance(test, ast.Name) and names.get(test.id) is False:
+        return True
     name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
     return True if name in ("TYPE_CHECKING", "MYPY") else None

@@ -31,7 +31,7 @@ from .returned import (
     opened,
     yielded,
 )
-from .texts import Evaluator, evaluator_of_module
+from .texts import Evaluator, evaluator_of_class, evaluator_of_module
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
@@ -109,8 +109,12 @@ class Maker:
                 signature = signature_of(self.written)
             except (TypeError, ValueError):  # written in C
                 return ()
-            module = str(getattr(self.written, "__module__", ""))
-            return parameters_of_signature(signature, evaluator_of_module(module), self.written)
+            spec = self.written.__class__  # of a mock with a specification, that
+            if spec is type(self.written):
+                evaluate = evaluator_of_module(str(getattr(self.written, "__module__", "")))
+            else:
+                evaluate = evaluator_of_class(spec)
+            return parameters_of_signature(signature, evaluate, self.written)
         owner = owner or self.home
         return parameters_of_function(
             self.function, skip=self.skip + method, owner=owner, me=self.home, bound=self.partial, seen=self.seen

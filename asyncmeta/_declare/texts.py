@@ -202,7 +202,13 @@ def _names_of_class(cls: type) -> dict[str, Any]:
 
 def _local_names(function: Any, owner: type | None) -> dict[str, Any] | None:
     """Return the names that an annotation of *function* may use before its module's."""
-    found = {} if owner is None else _names_of_class(owner)
+    found: dict[str, Any] = {}
+    if owner is not None:
+        within = function.__qualname__.rpartition(".")[0]
+        for base in owner.__mro__[1:]:  # of a base that wrote the function, the type parameters
+            if base.__qualname__ == within:
+                found.update({parameter.__name__: parameter for parameter in type_parameters_of(base)})
+        found.update(_names_of_class(owner))
     if function.__closure__:
         found.update(_closed_over(function))
     found.update({parameter.__name__: parameter for parameter in type_parameters_of(function)})

@@ -28,6 +28,19 @@ IMPORTS = {
     "handed on": ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .between import Engine", "Engine"),
     "and": ("import sys\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING and sys:\n    from .engines import Engine", "Engine"),
     "else": ("from typing import TYPE_CHECKING\nif not TYPE_CHECKING:\n    pass\nelse:\n    from .engines import Engine", "Engine"),
+    "another name": ("from typing import TYPE_CHECKING as TC\nif TC:\n    from .engines import Engine", "Engine"),
+    "never": ("if False:\n    from .engines import Engine", "Engine"),
+    "elif": ("import typing\nif 0 > 1:\n    pass\nelif typing.TYPE_CHECKING:\n    from .engines import Engine", "Engine"),
+    "by version": (
+        "import sys, typing\nif typing.TYPE_CHECKING:\n    if sys.version_info > (3, 5):\n        from .engines import Engine\n"
+        "    else:\n        from .older import Engine",
+        "Engine",
+    ),
+    "fallback": (
+        "import typing\nif typing.TYPE_CHECKING:\n    try:\n        from .faster import Engine\n"
+        "    except ImportError:\n        from .engines import Engine",
+        "Engine",
+    ),
     "false": ("TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from .engines import Engine", "Engine"),
 }
 BETWEEN = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .engines import Engine"

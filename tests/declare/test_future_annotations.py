@@ -7,7 +7,8 @@ import inspect
 import types
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
+from unittest import mock
 
 import pytest
 
@@ -24,6 +25,8 @@ from asyncmeta import (
     inject_dependency,
     injected,
 )
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from somewhere.typing_only import Hidden
@@ -371,3 +374,55 @@ def test_local_names_are_those_that_were_seen_when_it_was_registered():
         assert container.get_nowait(Store).engine is engine
         assert use() is engine
         assert isinstance(container.get_nowait(Page), Page)
+
+
+class Row(NamedTuple):
+    part: Part
+    kind: Annotated[str, "kind"]
+
+
+class Cell(NamedTuple, Generic[T]):
+    kind: type[T]
+
+
+class Written(TypedDict):
+    part: Part
+    named: NotRequired[Annotated[str, "kind"]]
+
+
+def test_tuples_and_dictionaries_with_names_are_read():
+    """
+    What NamedTuple and TypedDict make of texts is read where these were written.
+    """
+
+    class App(AsyncServiceBase, providers=[Row, Cell, Written]): ...
+
+    App.register_value(Part, "part")
+    App.register_value(Annotated[str, "kind"], "kind")
+    App.register_dependency("bound", functools.partial(Row, kind="bound"))
+    container = Container(App)
+
+    assert container.get_nowait(Row) == ("part", "kind")
+    assert container.get_nowait("bound") == ("part", "bound")
+    assert container.get_nowait(Cell[int]).kind is int
+    assert container.get_nowait(Written) == {"part": "part", "named": "kind"}
+
+
+class Asking:
+    def __init__(self, part: Part) -> None: ...
+
+
+def test_a_specification_of_a_class_is_read_where_that_was_written():
+    """
+    ``create_autospec`` of a class shows the texts of that class.
+    """
+    spec = mock.create_autospec(Asking)
+
+    class App(AsyncServiceBase): ...
+
+    App.register_value(Part, "part")
+    App.register_dependency("asking", spec)
+
+    Container(App).get_nowait("asking")
+
+    spec.assert_called_once_with("part")

@@ -13,7 +13,8 @@ from typing import Annotated, Generic, TypeVar
 import pytest
 from helpers import collected, fresh_app, outcome, settled
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, MissingDependencyError, ScopeError
+from asyncmeta import All, AsyncDependencyDescriptor, AsyncServiceBase, Container, Inject, MissingDependencyError, ScopeError
+from asyncmeta._run.state import roots
 
 T = TypeVar("T")
 
@@ -271,6 +272,35 @@ async def test_what_was_asked_for_in_vain_is_not_kept(way, form):
         gc.collect()
 
     assert dead() is None
+
+
+@pytest.mark.parametrize("way", ["get", "get_nowait", "scope"])
+@pytest.mark.parametrize(
+    "form",
+    [lambda cls: cls | None, lambda cls: All[cls], lambda cls: Annotated[cls, Inject(fallback=0)]],
+    ids=["optional", "all", "fallback"],
+)
+async def test_what_is_answered_with_nothing_is_kept_for_few_keys(monkeypatch, way, form):
+    """
+    Of keys that may be missing, and that no end is asked for, a bounded number is kept, and their answers stay right.
+    """
+    monkeypatch.setattr(roots, "_MOST", 10)
+    dead = []
+    App = fresh_app()
+    async with Container(App) as container, container.scope() as scope:
+        for _ in range(50):
+
+            class Unknown: ...
+
+            for _ in range(3):
+                await ask_in_vain(asks_in_vain(container, scope)[way], form(Unknown))
+            dead.append(weakref.ref(Unknown))
+        App.register_value(Unknown, 1)
+        assert await container.get(Unknown | None) == 1
+        del Unknown
+        typing_cleared()
+
+        assert alive(dead) <= 12
 
 
 def typing_cleared():

@@ -1,5 +1,7 @@
 """Generics in the syntax of Python 3.12: imported by test_generics there, and by nobody on older ones."""
 
+from typing import Self
+
 import pytest
 from helpers import fresh_app, problems
 
@@ -8,6 +10,7 @@ from asyncmeta import AsyncServiceBase, Container, GraphErrors, MissingDependenc
 __all__ = [
     "test_a_class_in_the_new_syntax",
     "test_a_factory_in_the_new_syntax",
+    "test_a_method_of_a_generic_base_in_the_new_syntax",
     "test_a_service_in_the_new_syntax",
     "test_a_type_statement_as_an_argument",
     "test_an_implementation_in_the_new_syntax",
@@ -149,3 +152,25 @@ async def test_a_type_statement_as_an_argument():
 
     async with Container(App) as container:
         assert (await container.get(Bound[Alias])).cls is User
+
+
+class Chain[T]:
+    def __init__(self, kind: "type[T]"):
+        self.kind = kind
+
+    @classmethod
+    def made(cls, kind: "type[T]") -> "Self":
+        return cls(kind)
+
+
+class UserChain(Chain[User]): ...
+
+
+def test_a_method_of_a_generic_base_in_the_new_syntax():
+    """
+    A text in an inherited method may name a type parameter of the class that wrote it; it means what the subclass says.
+    """
+    App = fresh_app()
+    inject_dependency(on=App)(UserChain.made)
+
+    assert Container(App).get_nowait(UserChain).kind is User

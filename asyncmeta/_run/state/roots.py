@@ -23,6 +23,10 @@ from .waiting import Outcome
 __all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
 
 
+#: Of so many roots a graph keeps also those that nothing serves: no program has more that it asks for again and again.
+_MOST = 1024
+
+
 class Coolable(Protocol):
     """What has code that stands on roots as they are."""
 
@@ -201,6 +205,8 @@ class RootTable:
             root: Root | None = graph.roots.get((level, token)) if hashable else None
             if root is None:
                 root = root_of(graph, level, token)
+                if not root.nodes and len(graph.roots) >= _MOST:
+                    return root  # who may be answered None, or an empty list, asks for no end of keys that nothing serves
                 graph.roots[level, token] = root
             if self.sizes != graph.slots:
                 self.clear()
@@ -269,6 +275,8 @@ class RootTable:
             return
         overridden = self.singletons.overridden
         with LOCK:
+            if len(self.singletons.graph.roots) >= _MOST and token not in self.found[level]:
+                return
             if self.singletons.state == OPEN and scope._roots is self.tables[level]:
                 (self.aside[level] if overridden else scope._roots)[token] = root
                 if nowait is not None and not overridden:
