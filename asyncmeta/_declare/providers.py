@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Required, TypeAlias
 from typing_extensions import TypedDict
 
 from .._compat import annotations_of
-from .._names import Place, close_to, name_of, name_of_callable, place_of_caller
+from .._names import Place, close_to, name_of, name_of_callable, place_of_caller, place_of_function
 from ..errors import DeclarationError
 from .adapters import is_function
 from .annotations import POSITIONAL, Parameter
@@ -144,11 +144,11 @@ class ProviderMaker(Maker):
             raise DeclarationError(
                 f"parameter {parameter.name} of {self.name} has neither annotation nor default: annotate it, or give the "
                 f"provider deps",
-                str(self.place or ""),
+                str(self.place or (self.cls and place_of_function(inspect.unwrap(constructor_of(self.cls)))) or ""),
             )
         if parameter.ask is not None:
             if not parameter.named:
-                _asked_for(parameter.ask)
+                _asked_for(parameter.ask, self.named)
         elif parameter.unreadable:
             text = self._text_of(parameter.name)
             if text.isidentifier():
@@ -179,12 +179,15 @@ def _unmarked(dep: Any) -> Ask:
     return ask_for(Annotated[Any, dep] if marker else dep)
 
 
-def _asked_for(ask: Ask) -> Ask:
+def _asked_for(ask: Ask, strict: bool = False) -> Ask:
     """Let *ask* mean what it means in the dialect: a multi key gives its list, a string may be the name of a class."""
     if ask.inner is not None:
         _asked_for(ask.inner)
     elif ask.kind == "value":
-        ask.listed = ask.listed or list
+        if ask.listed is None:
+            ask.listed = list
+        elif ask.listed is dict and not strict:  # members without names, as all of Ascender's are, are a list then
+            ask.listed = Mapping
         names = tuple([ByName(key) for key in ask.keys if type(key) is str])
         if names:
             ask.keys += names
@@ -196,6 +199,10 @@ class Alias(ProviderMaker):
 
     __slots__ = ()
     is_alias = True
+
+    def parameters(self, *, method: bool = False, owner: type | None = None) -> tuple[Parameter, ...]:
+        (parameter,) = super().parameters(method=method, owner=owner)
+        return (Parameter("use_existing", parameter.kind, parameter.ask, parameter.default),)
 
     @property
     def name(self) -> str:
@@ -243,7 +250,8 @@ def _read(
     providers: Any, place: Place | None, lifetime: str | None = None, *, injector: bool, listed: bool
 ) -> list[Registration | Entry | Later]:
     if not isinstance(providers, Sequence) or isinstance(providers, str | bytes):
-        raise DeclarationError(f"providers is a list, not {called(providers)}")
+        meant = f": write [{name_of(providers) if isinstance(providers, type) else '{...}'}]" if _is_provider(providers) else ""
+        raise DeclarationError(f"providers is a list, not {called(providers)}{meant}", str(place or place_of_caller()))
     place = place or place_of_caller()
     found: list[Registration | Entry | Later] = []
     first: dict[Hashable, tuple[bool, str]] = {}

@@ -121,6 +121,8 @@ def collected(ask: Ask, members: tuple[Node, ...]) -> Target:
         if node.registration.rivals:
             raise Ambiguous(node.registration)
     if members and not named:
+        if ask.listed is not dict:
+            return Target(LIST, nodes=members)
         raise Absent(nameless(ask.key))
     return Target(LIST, nodes=named, value=tuple([node.registration.named[0] for node in named]))
 

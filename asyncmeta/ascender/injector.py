@@ -193,7 +193,7 @@ class Injector:
             raise DeclarationError(f"a token has to be hashable; {name_of(type(token))} is not")
         self._holder._check_open()
         graph = self._graph()
-        if (self._holder._level, token) in graph.roots and not only_self:
+        if (self._holder._level, token) in graph.roots and not only_self and token is not None:
             return token  # it was served before, and what is registered is never taken back
         # What was asked for before: containers know by such an object that it is the same question.
         known: dict[Hashable, Site] = graph.kept.setdefault("asked of injectors", {})
@@ -201,7 +201,7 @@ class Injector:
         if site is None:
             ask = ask_for(token)
             # Whether nothing serves it is asked here, and a multi token gives its list.
-            ask = Ask(ask.kind, ask.keys, False, MISSING, ask.inner, list)
+            ask = Ask(ask.kind, ask.keys, False, MISSING, ask.inner, ask.listed or list)
             site = Site(ask, None, "", None)
         with LOCK:
             graph.refresh()
@@ -214,7 +214,7 @@ class Injector:
                 return token
         if only_self and isinstance(graph, InheritedGraph) and not any(map(graph.find_own, site.ask.keys)):
             return None
-        if target.how == NODE and site.ask.keys == (token,):
+        if target.how == NODE and site.ask.keys == (token,) and token is not None:
             return token
         known[token] = site
         return site

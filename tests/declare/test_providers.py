@@ -551,3 +551,66 @@ def test_a_collection_is_what_its_annotation_says():
     ): ...
 
     assert Container(App).get_nowait(Wants).got == ((1, 2), {"n1": 1, "n2": 2}, [1, 2])
+
+
+def test_a_mapping_of_members_without_names():
+    """
+    As Ascender reads no annotation for it, an injector gives a list where nothing has a name; an application's list refuses.
+    """
+
+    class Wants:
+        def __init__(self, many: Annotated[dict, Inject("n")]) -> None:
+            self.many = many
+
+    providers = [Wants, {"provide": "n", "value": 1, "multi": True}]
+
+    class App(AsyncServiceBase, providers=providers): ...
+
+    assert create_injector(providers).get(Wants).many == [1]
+    with pytest.raises(GraphErrors, match='no member of "n" has a name'):
+        Container(App)
+
+
+@pytest.mark.parametrize(
+    ("providers", "said"),
+    [
+        ({"provide": "x", "value": 1}, r"providers is a list, not a dict: write \[\{...\}\] \(.*test_providers.py:"),
+        (Thing, r"providers is a list, not a type: write \[Thing\] \(.*test_providers.py:"),
+        (None, r"providers is a list, not None \(.*test_providers.py:"),
+        ([functools.partial(make)], r'provider 0 is a partial; a factory that is no plain function is written {"provide"'),
+    ],
+)
+def test_what_is_no_list(providers, said):
+    """
+    What is no list, or no provider, is told with its place and how it is written.
+    """
+    with pytest.raises(DeclarationError, match=said):
+        create_injector(providers)
+
+
+def test_where_it_is_wrong():
+    """
+    An alias of nothing is told by the word that was written, and a parameter by the line of its constructor.
+    """
+
+    class Wrong:
+        def __init__(self, thing): ...
+
+    injector = create_injector([{"provide": "x", "use_existing": "nothing"}, {"provide": "wrong", "use_class": Wrong}])
+
+    with pytest.raises(MissingDependencyError, match=r'"nothing", needed by "x".use_existing'):
+        injector.get("x")
+    with pytest.raises(DeclarationError, match=r"parameter thing of Wrong has neither .* \(.*test_providers.py:"):
+        injector.get("wrong")
+
+
+def test_any_hashable_is_a_token():
+    """
+    Also None, an empty string, a number and a tuple are tokens of an injector, each as its own key.
+    """
+    tokens = (None, "", 5, ("a", 1), frozenset())
+
+    injector = create_injector([{"provide": token, "value": repr(token)} for token in tokens])
+
+    for _ in range(2):
+        assert [injector.get(token) for token in tokens] == [repr(token) for token in tokens]
