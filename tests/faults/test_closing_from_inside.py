@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import contextvars
+import threading
 
 import pytest
+from helpers import fresh_app
 
-from asyncmeta import ContainerError, FinalizationErrors
+from asyncmeta import AsyncDependencyError, Container, ContainerError, FinalizationErrors, WrongLoopError
 
 from .stepping import SteppingLoop, Stuck, run
 from .worlds import World
@@ -47,7 +50,62 @@ async def within_a_time(holder):
     await asyncio.wait_for(holder.aclose(), 5)
 
 
-HOW = (directly, by_a_task, by_a_task_of_a_task, within_a_time)
+async def by_a_task_that_is_waited_for_later(holder):
+    task = asyncio.create_task(holder.aclose())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await task
+
+
+async def by_a_task_with_a_context_of_its_own(holder):
+    await asyncio.create_task(holder.aclose(), context=contextvars.Context())
+
+
+async def by_a_group(holder):
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(holder.aclose())
+    except* ContainerError as errors:
+        raise errors.exceptions[0] from None
+
+
+async def by_what_is_completed_first(holder):
+    for done in asyncio.as_completed([holder.aclose()]):
+        await done
+
+
+async def by_the_loop_for_a_thread(holder):
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(holder.aclose(), loop).result())
+
+
+async def by_another_loop(holder):
+    try:
+        await asyncio.to_thread(asyncio.run, holder.aclose())
+    except WrongLoopError as error:
+        raise ContainerError from error
+
+
+async def by_a_thread(holder):
+    try:
+        await asyncio.to_thread(holder.close)
+    except AsyncDependencyError as error:
+        raise ContainerError from error
+
+
+HOW = (
+    directly,
+    by_a_task,
+    by_a_task_of_a_task,
+    within_a_time,
+    by_a_task_that_is_waited_for_later,
+    by_a_task_with_a_context_of_its_own,
+    by_a_group,
+    by_what_is_completed_first,
+    by_the_loop_for_a_thread,
+    by_another_loop,
+    by_a_thread,
+)
 
 CASES = [
     (who, what, how)
@@ -115,3 +173,46 @@ def test_who_closes_what_it_lives_in(who, what, how):
     assert wrong == []
     assert len(met) == 1
     assert isinstance(met[0], ContainerError) if WHO[who][1] == "factory" else met[0] is None or isinstance(met[0], ContainerError)
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "scoped"])
+@pytest.mark.parametrize("where", ["factory", "finalizer"])
+@pytest.mark.parametrize("what", ["scope", "container"])
+def test_a_thread_that_is_joined_closes_what_its_starter_lives_in(lifetime, where, what):
+    """
+    Without a loop, too: who has begun a thread, and waits for its end, is found by the one who closes there.
+    """
+    App = fresh_app()
+    holders, met, closed = {}, [], []
+
+    def close():
+        try:
+            holders[what].close()
+        except ContainerError as error:
+            met.append(error)
+        else:
+            met.append(None)
+
+    def in_a_thread():
+        thread = threading.Thread(target=close, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive(), "it hangs"
+
+    def value():
+        if where == "factory":
+            in_a_thread()
+        try:
+            yield 1
+        finally:
+            if where == "finalizer":
+                in_a_thread()
+            closed.append(True)
+
+    App.register_dependency("value", value, lifetime=lifetime)
+    with contextlib.suppress(ContainerError), Container(App) as container, container.scope() as scope:
+        holders.update(container=container, scope=scope)
+        scope.get_nowait("value")
+
+    assert closed == [True]
+    assert len(met) == 1

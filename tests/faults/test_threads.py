@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, seed):
         self.seed = seed
-        self.lock, self.blocks = threading.Lock(), threading.Lock()
+        self.lock = threading.Lock()
         self.open, self.made, self.wrong = set(), {}, []
         self.random = random.Random(seed)
         self.closing = False
@@ -104,8 +104,7 @@ class World:
 
     def override(self, container):
         self.overriding = True
-        # One at a time: what several do is the expected failure below.
-        with self.blocks, container.override({"pool": Value()}, everywhere=True):
+        with container.override({"pool": Value()}, everywhere=True):
             container.get_nowait("pool")
             self.switch()
 
@@ -209,10 +208,6 @@ def test_a_container_that_closes_under_threads(seed):
     assert world.storm(world.get, world.scope, world.check, closes=True) == []
 
 
-@pytest.mark.xfail(
-    reason="an override that ends closes what is laid on it, and close_nowait refuses what another thread is closing "
-    "instead of waiting for it"
-)
 def test_two_threads_that_leave_overrides_for_everybody_at_once():
     """
     One lies on the other, and is being left in its thread as the other is left: both end, and nobody is refused.

@@ -37,23 +37,9 @@ class Driver:
     """
 
     __slots__ = (
-        "again",
-        "asked",
-        "behind",
-        "claimed",
-        "ended",
-        "future",
-        "joined",
-        "limit",
-        "loop",
-        "needed_by",
-        "on_built",
-        "open",
-        "ready",
-        "singletons",
-        "units",
-        "wait",
-    )
+        "again", "asked", "behind", "claimed", "ended", "future", "joined", "limit",
+        "loop", "needed_by", "on_built", "open", "ready", "singletons", "units", "wait",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -495,3 +481,8 @@ class BuildTask(OwnerTask):
             task.exception()
         if not self.flight.done:
             _settle_failed(self.flight, asyncio.CancelledError())
+
+
+# Where a context does not show it: in a thread, or in a task with a context of its own.
+MAKES.add_methods(BuildTask.live)
+MAKES.add(in_place.__code__, reader=lambda frame: frame.f_locals["flight"].owner.scope)

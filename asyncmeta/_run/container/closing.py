@@ -7,26 +7,31 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
-from ..._compat import new_task
+from ..._compat import get_running_loop, new_task
 from ..._lock import LOCK
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
-from ..state.parking import LANDED, until
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN, Closers, Flight
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
+from ..teardown.scope_exit import Inside
 from ..teardown.undone import me
 
 if TYPE_CHECKING:
     from .container import Container
 
 __all__ = ["Closing"]
+
+#: Seconds after which who waits for a build in a thread looks whether that waits for him.
+_PAUSE: Final = 0.1
 
 
 class Closing:
@@ -87,7 +92,8 @@ class Closing:
                     break
                 await asyncio.sleep(0)
             raised: list[BaseException] = []
-            await container._close_children(raised, None, Closers())
+            with suppress(Inside):
+                await container._close_children(raised, None, Closers())
             finalizers, container._finalizers = as_list(container._finalizers), None
             for one in finalizers:
                 if isinstance(one, Part) and isinstance(one.owner_task, BuildTask):
@@ -111,30 +117,40 @@ class Closing:
         self._refuse_inside()
         if singletons.state == IS_CLOSED:
             return
+        if self.task is None and singletons.state == IS_CLOSING:  # by another thread
+            if not await until(self.container, CLOSED_BY_OTHERS, self._is_over, self._is_inside):
+                self._told_late()
+            return
         if self.task is None:
-            if singletons.state == IS_CLOSING:
-                raise ContainerError(f"{singletons.title} is being closed by another thread")
             loop, owner = asyncio.get_running_loop(), singletons.origin.loop
             if owner is not None and owner is not loop:
                 if not owner.is_closed():
                     raise WrongLoopError(f"{singletons.title} belongs to another event loop, and is closed there")
                 self.lose_loop(owner)
-            self._begin()
+            if not self._begin():
+                await self.close(error)
+                return
             self.closers = Closers()
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self.container))
             self._go_on(error, loop, context)
         self.closers.append(me())
-        cancelled = None
-        while True:
-            closing = self.task
-            assert closing is not None
-            if closing.done() and not closing.cancelled():
-                break
-            try:
-                await asyncio.wait([closing])
-            except asyncio.CancelledError as met:
-                cancelled = met
+        assert self.task is not None
+        closing, cancelled = self.task, None
+
+        def has_closed() -> bool:
+            nonlocal closing
+            closing = self.task or closing
+            return closing.done() and not closing.cancelled()
+
+        try:
+            if not await until(self.container, CLOSED_BY_OTHERS, has_closed, self._is_inside):
+                self._told_late()
+                return
+        except asyncio.CancelledError as met:
+            if not has_closed():
+                raise
+            cancelled = met
         raised = closing.result()
         if cancelled is not None:
             raised = [cancelled, *raised]
@@ -146,6 +162,8 @@ class Closing:
         def over(task: asyncio.Task[list[BaseException]]) -> None:
             if task.cancelled() and self.task is task and not loop.is_closed():
                 self._go_on(error, loop, context)
+            else:
+                tell(self.container, CLOSED_BY_OTHERS)
 
         task = self.task = new_task(self._closing(error), loop, context, f"asyncmeta: closing {self.container._name}")
         task.add_done_callback(over)
@@ -157,20 +175,47 @@ class Closing:
         return here in EXITING.get() or any(one.container is here for one in above)
 
     def _refuse_inside(self) -> None:
-        here, singletons = self.container, self.container._singletons
+        singletons = self.container._singletons
         inside = any(flight.owner is singletons and not flight.done for flight in CHAIN.get())
-        if inside or any(scope.container is here for scope in MAKES.above(through_tasks=True)):
+        if inside or self._is_making():
             raise ContainerError(f"{singletons.title} cannot be closed by a factory that it is waiting for")
 
-    def _begin(self) -> None:
-        """Hand nothing out from here on."""
+    def _is_making(self) -> bool:
+        """Tell whether the running code is part of making something for this, or for something inside."""
+        return any(scope.container is self.container for scope in MAKES.above(through_tasks=True))
+
+    def _is_inside(self) -> bool:
+        return self._is_exiting() or self._is_making()
+
+    def _told_late(self) -> None:
+        """What waits for the caller has begun to do so after that began to wait: closing goes on without the caller."""
+        if not self._is_exiting():
+            self._refuse_inside()
+
+    def _is_over(self) -> bool:
+        return self.container._singletons.state != IS_CLOSING
+
+    def _begin(self) -> bool:
+        """Hand nothing out from here on; tell whether the caller is the one to close it."""
         container = self.container
         with LOCK:
+            if container._singletons.state != OPEN:
+                return False
             container._singletons.turn(IS_CLOSING)
             container._root_table.clear_all()
             container._roots = container._roots_nowait = CLOSED
             container._in_flight += CLOSING
         container._close_first()
+        return True
+
+    def _open_on(self) -> None:
+        """Be open as before: who closes it is waited for by what it would wait for."""
+        container = self.container
+        with LOCK:
+            container._singletons.turn(OPEN)
+            container._in_flight -= CLOSING
+            container._root_table.clear_all()
+            container._attributes.renew()
 
     async def _closing(self, error: BaseException | None) -> list[BaseException]:
         """Close everything, in the order of who uses whom; return what was raised."""
@@ -188,8 +233,9 @@ class Closing:
                     flight.waiters[future] = None
             if waiting:
                 await _swallowing(asyncio.wait(waiting))
-        await _swallowing(until(container, LANDED, lambda: container._in_flight == CLOSING))
-        await container._close_children(raised, None, self.closers)
+        await _swallowing(until(container, LANDED, container._has_landed))
+        with suppress(Inside):  # never: nobody is seen to wait for this very task
+            await container._close_children(raised, None, self.closers)
         if container._root_table.has_run_code:
             from ..compiled.in_flight import end_in_flight  # lazy import
 
@@ -225,22 +271,38 @@ class Closing:
         if singletons.state == IS_CLOSED or self._is_exiting():
             return
         if singletons.state == IS_CLOSING:
-            raise ContainerError(f"{singletons.title} is closing already")
+            if self.task is not None and get_running_loop() is self.task.get_loop():
+                raise ContainerError(f"{singletons.title} is closing already")
+            if not until_nowait(container, CLOSED_BY_OTHERS, self._is_over, self._is_inside):
+                self._told_late()
+            return
         container._refuse_awaiting()
         self._refuse_inside()
-        self._begin()
+        if not self._begin():
+            self.close_nowait(error)
+            return
         token = EXITING.set((*EXITING.get(), container))
         raised: list[BaseException] = []
         closers = Closers((me(),))
+        inside = False
         try:
             try:
                 self._tear_down_nowait(raised, error, closers)
+            except Inside:
+                inside = True
             except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
                 raised.append(met)
                 self._tear_down_nowait(raised, error, closers)
         finally:
             EXITING.reset(token)
-            self._end()
+            if inside:
+                self._open_on()
+            else:
+                self._end()
+            tell(container, CLOSED_BY_OTHERS)
+        if inside:
+            self._told_late()
+            return
         settle_errors(raised, error)
 
     def _tear_down_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
@@ -267,7 +329,9 @@ class Closing:
                     return
                 waiter = ThreadWaiter()
                 flight.waiters[waiter] = None
-            waiter.event.wait()
+            while not waiter.event.wait(_PAUSE):
+                if self._is_making():
+                    raise Inside
 
 
 class ThreadWaiter:
@@ -288,3 +352,6 @@ async def _swallowing(work: Awaitable[object]) -> None:
         await work
     except asyncio.CancelledError:
         return
+
+
+LEAVES.add(Closing._closing.__code__, Closing._tear_down_nowait.__code__, reader=lambda frame: frame.f_locals["self"].container)

@@ -1,12 +1,25 @@
-"""Who waits, through tasks, for the code that runs here?  Found by looking, where something is closed from inside."""
+"""Who waits, through tasks and threads, for the code that runs here?  Found by looking, where something is closed from inside."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import gc
+import sys
+import threading
 from collections.abc import Iterator
-from types import AsyncGeneratorType, BuiltinMethodType, CellType, CoroutineType, FrameType, FunctionType, GeneratorType, MethodType
+from concurrent import futures
+from types import (
+    AsyncGeneratorType,
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
 from typing import Any, Final
 
 from ..._compat import get_running_loop
@@ -14,34 +27,59 @@ from ..._compat import get_running_loop
 __all__ = ["frames_of_waiters"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
-# called (a task's own wake-up, what `gather`, `wait`, `shield` and time limits leave there) leads to who waits.
+# called (a task's own wake-up, what `gather`, `wait`, `shield`, task groups and time limits leave there) leads to who waits.
+# A thread that waits shows it by the frame that it is in.
 _LEADING: Final = (FunctionType, MethodType, BuiltinMethodType, CellType, functools.partial, tuple)
 _LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
 _FAR: Final = 1_000  #: so many objects are looked at
+#: Whose helpers are looked into: what a callback of theirs completes are futures that they keep.
+_LIBRARIES: Final = ("asyncio", "anyio")
 
 
 def frames_of_waiters() -> Iterator[FrameType]:
-    """Give the frames of all tasks that wait for the running one, be it through others."""
+    """Give the frames of all tasks and threads that wait for the running one, be it through others."""
     here = None if get_running_loop() is None else asyncio.current_task()
-    pending: list[Any] = [] if here is None else [here]
+    threads = _Threads()
+    # Futures of both kinds, and threads by their numbers.
+    pending: list[Any] = [threads.here] if here is None else [threads.here, here]
     seen: dict[int, Any] = {}  #: held, so that no other one gets its id
     while pending and len(seen) < _FAR:
-        future = pending.pop()
-        if id(future) in seen:
+        one = pending.pop()
+        if id(one) in seen:
             continue
-        seen[id(future)] = future
-        if isinstance(future, asyncio.Task) and future is not here:
-            yield from _frames(future.get_coro())
-        called: list[Any] = list(getattr(future, "_callbacks", None) or ())
+        seen[id(one)] = one
+        if isinstance(one, _Thread):
+            if one is not threads.here:
+                yield from one.frames
+            pending += one.works_for()
+            pending += threads.waiting_for(one)
+            continue
+        if isinstance(one, asyncio.Task) and one is not here:
+            yield from _frames(one.get_coro())
+        pending += threads.waiting_for(one)
+        called: list[Any] = list(getattr(one, "_callbacks", None) or getattr(one, "_done_callbacks", None) or ())
         while called and len(seen) < _FAR:
-            one = called.pop()
-            if id(one) in seen:
+            link = called.pop()
+            if id(link) in seen:
                 continue
-            if asyncio.isfuture(one):
-                pending.append(one)
-            elif issubclass(type(one), _LEADING) or type(one).__name__ == "TaskWakeupMethWrapper":
-                seen[id(one)] = one
-                called += [inner for inner in gc.get_referents(one) if type(inner) is not dict]
+            if asyncio.isfuture(link) or isinstance(link, futures.Future):
+                pending.append(link)
+            elif issubclass(type(link), _LEADING) or type(link).__name__ == "TaskWakeupMethWrapper":
+                seen[id(link)] = link
+                called += [inner for inner in gc.get_referents(link) if type(inner) is not dict]
+            elif type(link).__module__.partition(".")[0] in _LIBRARIES:
+                seen[id(link)] = link
+                pending += _completed_by(link)
+
+
+def _completed_by(helper: object) -> list[Any]:
+    """Return the futures that a library's helper keeps, to complete them; a task is completed by nobody."""
+    found: list[Any] = []
+    for value in (helper, *getattr(helper, "__dict__", {}).values()):
+        # A queue keeps those of who waits for an item.
+        of_queue = getattr(value, "_getters", ()) if isinstance(value, asyncio.Queue) else ()
+        found += (one for one in (value, *of_queue) if asyncio.isfuture(one) and not isinstance(one, asyncio.Task))
+    return found
 
 
 def _frames(link: Any) -> Iterator[FrameType]:
@@ -57,3 +95,73 @@ def _frames(link: Any) -> Iterator[FrameType]:
             link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
         if link is None or issubclass(type(link), asyncio.Future):
             return
+
+
+# --- threads ---------------------------------------------------------------------------------------
+
+
+def _code_of(function: Any) -> CodeType:
+    code: CodeType = function.__code__
+    return code
+
+
+#: By code: the variable that holds what its thread waits for.
+_WAITS: Final = {
+    _code_of(threading.Thread.join): "self",
+    _code_of(futures.Future.result): "self",
+    _code_of(futures.Future.exception): "self",
+    _code_of(asyncio.BaseEventLoop.run_until_complete): "future",
+    _code_of(asyncio.Runner.run): "task",  # of loops that are no Python code
+}
+
+
+class _Thread:
+    """A thread, by the frames that it is in."""
+
+    __slots__ = ("frames", "number")
+
+    def __init__(self, number: int, top: FrameType | None) -> None:
+        self.number = number
+        self.frames: list[FrameType] = []
+        while top is not None:
+            self.frames.append(top)
+            top = top.f_back
+
+    def works_for(self) -> list[Any]:
+        """Return the futures that are done when it has come to the end of what it runs."""
+        pool = sys.modules.get("concurrent.futures.thread")  # who imports it at the end of a process is refused
+        work = None if pool is None else _code_of(pool._WorkItem.run)
+        return [frame.f_locals["self"].future for frame in self.frames if frame.f_code is work]
+
+    def waits_for(self) -> list[Any]:
+        """Return what it waits for: threads and futures."""
+        return [frame.f_locals.get(_WAITS[frame.f_code]) for frame in self.frames if frame.f_code in _WAITS]
+
+    def tasks(self) -> list[Any]:
+        """Return the tasks that it is taking a step of."""
+        loops = [frame.f_locals["self"] for frame in self.frames if frame.f_code is _code_of(asyncio.Runner.run)]
+        loops = [getattr(one, "_loop", None) for one in loops]
+        loops += [
+            frame.f_locals["self"] for frame in self.frames if frame.f_code is _code_of(asyncio.BaseEventLoop.run_until_complete)
+        ]
+        found = (asyncio.current_task(loop) for loop in loops if loop is not None)
+        return [task for task in found if task is not None]
+
+
+class _Threads:
+    """All threads as they are just now."""
+
+    def __init__(self) -> None:
+        number = threading.get_ident()
+        self.here = _Thread(number, sys._getframe(1))
+        others = [_Thread(other, top) for other, top in sys._current_frames().items() if other != number]
+        self.waiting = [(thread, waits) for thread in others if (waits := thread.waits_for())]
+
+    def waiting_for(self, one: Any) -> list[Any]:
+        """Return the threads that wait for *one*, a thread or a future, each with the task that it is taking a step of."""
+        found: list[Any] = []
+        for thread, waits in self.waiting:
+            for met in waits:
+                if met is one or (isinstance(one, _Thread) and isinstance(met, threading.Thread) and met.ident == one.number):
+                    found += (thread, *thread.tasks())
+        return found

@@ -49,35 +49,69 @@ def tell(place: Place, key: int) -> None:
         told(None)
 
 
-async def until(place: Place, key: int, over: Callable[[], bool]) -> None:
-    """Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards."""
+#: How long who waits for the end of something does not look whether that waits for him, in seconds: at first, and at most.
+_PAUSES: Final = (0.01, 1.0)
+
+
+def _never() -> bool:
+    return False
+
+
+async def until(place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never) -> bool:
+    """
+    Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards.
+
+    Args:
+        inside: Tells whether what is waited for waits for the caller: then it would never be over.  Asked now and then.
+
+    Returns:
+        Whether it is over.
+    """
     cancelled: asyncio.CancelledError | None = None
-    while not over():
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    pause, most = _PAUSES
+    loop = asyncio.get_running_loop()
+    while not (ended := over()):
+        future: asyncio.Future[None] = loop.create_future()
         told = _waker(future)
         with LOCK:
             if over():  # meanwhile, in another thread
-                break
+                continue
             park(place, key, told)
+        # Who has begun a task, or a thread, may begin to wait for it later.
+        look = loop.call_later(pause, told, None)
         try:
             await future
         except asyncio.CancelledError as error:
             cancelled = error
         finally:
+            look.cancel()
             leave(place, key, told)
+        if not over() and inside():
+            break
+        pause = min(2 * pause, most)
     if cancelled is not None:
         raise cancelled
+    return ended
 
 
-def until_nowait(place: Place, key: int, over: Callable[[], bool]) -> None:
+def until_nowait(place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never) -> bool:
     """The same in a thread."""
-    while not over():
+    pause, most = _PAUSES
+    while not (ended := over()):
         event = threading.Event()
+        told = _setter(event)
         with LOCK:
             if over():
-                return
-            park(place, key, _setter(event))
-        event.wait()
+                continue
+            park(place, key, told)
+        try:
+            event.wait(pause)
+        finally:
+            leave(place, key, told)
+        if not over() and inside():
+            break
+        pause = min(2 * pause, most)
+    return ended
 
 
 def _setter(event: threading.Event) -> Told:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..state.context import EXITING
+from ..state.frames import LEAVES
 from ..state.slots import Finalizer, Held
 from .finalizers import leave, push_locked, raise_first, withdraw
 
@@ -121,3 +122,6 @@ class Part(Held):
                 raise_first(cancelled, self.raised)
         if self.raised is not None:
             raise self.raised
+
+
+LEAVES.add(Part.run.__code__, reader=lambda frame: frame.f_locals["self"].owner_task.owner)

@@ -23,10 +23,19 @@ __all__ = [
     "CLOSING",
     "ScopeExit",
     "GONE",
+    "Inside",
     "landed",
     "live",
     "warn_open",
 ]
+
+
+class Inside(ContainerError):
+    """
+    What closing would wait for has begun to wait for the caller, after that began to close: all stays open.
+
+    Nothing of the user's meets it: it is a refusal, or nothing, where closing was asked for.
+    """
 
 
 class ScopeExit(ScopeState):
@@ -180,15 +189,27 @@ class ScopeExit(ScopeState):
                 one = one._parent
         return False
 
+    def _is_left_around(self) -> bool:
+        return self._is_around(LEAVES)
+
+    def _is_made_around(self) -> bool:
+        return self._is_around(MAKES)
+
     async def _close(self, error: BaseException | None) -> None:
         self._refuse_inside()
         if self._children and self._roots is not CLOSED and self._is_around(LEAVES):
             return  # a finalizer of a scope inside asks: this is closed by who has opened it
         if not self._begin_to_close():
-            if not self._is_around(LEAVES):
-                await until(self, CLOSED_BY_OTHERS, self._is_gone)
+            if not self._is_left_around():
+                await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around)
             return
-        settle_errors(await self._tear_down(error, Closers((me(),))), error)
+        try:
+            raised = await self._tear_down(error, Closers((me(),)))
+        except Inside:
+            if not self._is_left_around():
+                raise self._needed_inside() from None
+            return
+        settle_errors(raised, error)
 
     async def _fail(self, error: BaseException | None, closers: Closers) -> None:
         """
@@ -202,8 +223,8 @@ class ScopeExit(ScopeState):
             FinalizationErrors: What finalizers raised; nothing of it is what was thrown into them.
         """
         if not self._begin_to_close():
-            if not self._is_around(LEAVES):
-                await until(self, CLOSED_BY_OTHERS, self._is_gone)
+            if not await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
+                raise Inside
             return
         error = failed(self) if error is None else error
         settle_errors(await self._tear_down(error, closers, Undone(error, closers)), None)
@@ -225,15 +246,31 @@ class ScopeExit(ScopeState):
                 self._in_flight -= CLOSING
             raise
 
+    def _go_on(self) -> None:
+        """Be open as before: who closes it is waited for by what it would wait for."""
+        with LOCK:
+            self._roots = {}
+            self._in_flight -= CLOSING
+
+    def _needed_inside(self) -> ContainerError:
+        return ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
+
+    def _has_landed(self) -> bool:
+        return self._in_flight == CLOSING
+
     def _is_gone(self) -> bool:
         return isinstance(self._values, Gone)
 
     async def _tear_down(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
-        await self._close_children(raised, error, closers)
         try:
-            await until(self, LANDED, lambda: self._in_flight == CLOSING)
+            await self._close_children(raised, error, closers)
+            if not await until(self, LANDED, self._has_landed, self._is_made_around):
+                raise Inside
+        except Inside:
+            self._go_on()
+            raise
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
         finalizers, self._finalizers = as_list(self._finalizers), None
@@ -269,6 +306,8 @@ class ScopeExit(ScopeState):
                     await kid._close(None)
                 else:
                     await kid._fail(error, closers)
+            except Inside:
+                raise
             except asyncio.CancelledError as met:
                 if met not in raised:
                     raised.append(met)
@@ -281,11 +320,15 @@ class ScopeExit(ScopeState):
             self._refuse_awaiting()
             self._refuse_inside()
         if not self._begin_to_close():
-            if not self._is_around(LEAVES):
-                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone)
+            if not self._is_left_around():
+                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around)
             return
         try:
             raised = self._tear_down_nowait(error, Closers((me(),)))
+        except Inside:
+            if not self._is_left_around():
+                raise self._needed_inside() from None
+            return
         except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
             raised = [met, *self._tear_down_nowait(error, Closers((me(),)))]
         settle_errors(raised, error)
@@ -293,12 +336,14 @@ class ScopeExit(ScopeState):
     def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
         """Close it without a loop; see `_fail`."""
         if not self._begin_to_close():
-            if not self._is_around(LEAVES):
-                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone)
+            if not until_nowait(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
+                raise Inside
             return
         try:
             error = failed(self) if error is None else error
             raised = self._tear_down_nowait(error, closers, Undone(error, closers))
+        except Inside:
+            raise
         except BaseException as met:
             error = failed(self) if error is None else error
             raised = [met, *self._tear_down_nowait(error, closers, Undone(error, closers))]
@@ -307,8 +352,13 @@ class ScopeExit(ScopeState):
     def _tear_down_nowait(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
         """Tear it down without a loop; see `_tear_down`."""
         raised: list[BaseException] = []
-        self._close_children_nowait(raised, error, closers)
-        until_nowait(self, LANDED, lambda: self._in_flight == CLOSING)
+        try:
+            self._close_children_nowait(raised, error, closers)
+            if not until_nowait(self, LANDED, self._has_landed, self._is_made_around):
+                raise Inside
+        except Inside:
+            self._go_on()
+            raise
         # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
         finalizers = self._finalizers = as_list(self._finalizers)
         holds = bool(finalizers)
@@ -327,6 +377,8 @@ class ScopeExit(ScopeState):
                     kid._close_nowait(None)
                 else:
                     kid._fail_nowait(error, closers)
+            except Inside:
+                raise
             except BaseException as met:
                 raised.append(met)
 
@@ -352,7 +404,7 @@ class ScopeExit(ScopeState):
             ContainerError: The caller is part of a get in flight.
         """
         if (self._children or self._in_flight & (CLOSING - 1)) and self._is_around(MAKES):
-            raise ContainerError(f"{self._name} cannot be closed by a factory that it is waiting for")
+            raise self._needed_inside()
 
     def _wake_closers(self) -> None:
         """Tell who closes it that a get in flight has landed."""
@@ -409,3 +461,5 @@ LEAVES.add_methods(
     ScopeExit._fail_nowait,
     ScopeExit._tear_down_nowait,
 )
+# Whoever waits asks again and again, as part of the call that waits.
+LEAVES.add(until.__code__, until_nowait.__code__, ScopeExit._is_left_around.__code__, reader=lambda frame: None)
