@@ -44,6 +44,8 @@ def schema_unless_misread(mark: Any, source: Any, handler: Callable[[Any], Any])
         return handler(source)
     # A class that is a dependency stands before the handler that has it, and so does one that is only a parameter's type.
     marked = [(function, package, names) for function, package in readers if (names := _marked_names(function, mark))]
+    if not marked and readers[0][1] not in _CURES:  # who makes a model for some end of its own
+        return handler(source)
     function, package, names = marked[0] if marked else (*readers[0], ["a parameter"])
     raise DeclarationError(
         f"{', '.join(names)} of {function.__qualname__} is marked to be filled by a container, but {package} reads it from "
@@ -59,11 +61,11 @@ def _readers() -> Iterator[tuple[types.FunctionType, str]]:
         root = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if root in _MAKERS or root in sys.stdlib_module_names:
             continue
-        if package and root != package:
+        if root != package and (package or not _is_framework(root, frame)):
             return
         package = root
         for value in list(frame.f_locals.values()):
-            function = _plain(value)
+            function = _plain(value, package in _CURES)
             # What it defines itself is no handler that it was given; what belongs to it is none of a user's.
             if (
                 isinstance(function, types.FunctionType)
@@ -74,6 +76,11 @@ def _readers() -> Iterator[tuple[types.FunctionType, str]]:
                 yield function, package
 
 
+def _is_framework(package: str, frame: types.FrameType) -> bool:
+    """Tell whether it is one: what a program has installed, and none of its own modules, which hold functions of all kinds."""
+    return package in _CURES or any(folder in frame.f_code.co_filename for folder in ("site-packages", "dist-packages"))
+
+
 def _frames() -> Iterator[types.FrameType]:
     frame: types.FrameType | None = sys._getframe(3)
     while frame is not None:
@@ -81,13 +88,16 @@ def _frames() -> Iterator[types.FrameType]:
         frame = frame.f_back
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, objects: bool) -> Any:
+    """Return the function that a call of *value* runs; of *objects* with such a method, too."""
     while isinstance(value, functools.partial):
         value = value.func
     if isinstance(value, types.MethodType):
         return value.__func__
     if isinstance(value, type):
         return value.__dict__.get("__init__")
+    if objects and not isinstance(value, types.FunctionType):
+        value = inspect.getattr_static(type(value), "__call__", None)
     return inspect.unwrap(value) if isinstance(value, types.FunctionType) else None
 
 

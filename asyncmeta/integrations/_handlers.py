@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
-from .. import Container, GraphError, GraphErrors, Inject
-from ._marks import innermost, marked
+from typing_extensions import get_type_hints
 
-__all__ = ["Handler", "asking", "check", "grouped", "handler", "methods_of", "problems_of", "told", "unfilled"]
+from .. import Container, GraphError, GraphErrors, Inject
+from ._marks import innermost, marked, marked_inside
+
+__all__ = ["Handler", "asking", "check", "grouped", "handler", "methods_of", "misread_by", "problems_of", "told", "unfilled"]
 
 
 class Handler(NamedTuple):
@@ -19,11 +22,31 @@ class Handler(NamedTuple):
     function: Any  #: as the framework has it
     called: str  #: what it is to the framework: "GET /orders"
     unfilled: tuple[str, ...] = ()  #: marked parameters that nobody fills
+    misread: tuple[str, ...] = ()  #: marked fields of what it reads from a client
 
 
 def handler(function: Any, called: str, *, passes: Iterable[str] = ()) -> Handler:
     """Return a handler of a framework that fills no mark by itself, but for the parameters *passes*."""
-    return Handler(function, called, tuple(name for name in marked(function) if name not in passes))
+    names = marked(function)
+    return Handler(
+        function, called, tuple(name for name in names if name not in passes), misread_by(function, but={*names, *passes})
+    )
+
+
+def misread_by(function: Any, *, but: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the marked fields of models that *function* has as parameters, which a client would send."""
+    below = innermost(function)
+    found: list[str] = []
+    for name, written in (getattr(below, "__annotations__", None) or {}).items():
+        if name in but or name == "return":
+            continue
+        try:
+            space = SimpleNamespace(__annotations__={name: written})
+            read = get_type_hints(space, getattr(below, "__globals__", None), include_extras=True)[name]
+        except Exception:  # a name for type checkers only
+            continue
+        found += marked_inside(read)
+    return tuple(dict.fromkeys(found))
 
 
 def methods_of(cls: type, names: Iterable[str], called: str) -> Iterator[Handler]:
@@ -59,8 +82,15 @@ def _shown(file: str) -> str:
 
 
 def unfilled(one: Handler, cure: str) -> GraphError | None:
-    """Return the refusal of a handler that has a mark which nobody fills; None where there is none."""
-    return GraphError(f"nobody fills {', '.join(one.unfilled)} of {told(one)}: {cure}") if one.unfilled else None
+    """Return the refusal of a handler that has a mark which nobody fills, or a client would; None where there is none."""
+    if one.unfilled:
+        return GraphError(f"nobody fills {', '.join(one.unfilled)} of {told(one)}: {cure}")
+    if one.misread:
+        return GraphError(
+            f"{', '.join(one.misread)} would be filled by the client, who sends what {told(one)}, reads: take the mark out of "
+            f"the model, and let the value be a parameter of its own; there, {cure}"
+        )
+    return None
 
 
 def problems_of(container: Container, handlers: Iterable[Handler], cure: str) -> list[GraphError]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
-from typing_extensions import get_type_hints
+from typing_extensions import get_type_hints, is_typeddict
 
-from .. import injected
+from .. import All, Inject, injected
 
-__all__ = ["asynchronous", "by_name", "collecting", "innermost", "marked", "marked_annotations"]
+__all__ = ["asynchronous", "by_name", "collecting", "innermost", "marked", "marked_annotations", "marked_inside", "marks"]
 
 
 def innermost(handler: Any) -> Any:
@@ -43,6 +43,47 @@ def marked_annotations(handler: Callable[..., Any], names: list[str]) -> dict[st
     function = innermost(handler)
     written = SimpleNamespace(__annotations__={name: function.__annotations__[name] for name in names})
     return get_type_hints(written, getattr(function, "__globals__", None), include_extras=True)
+
+
+def marked_inside(annotation: Any) -> Iterator[str]:
+    """
+    Yield the marked fields of the models in an annotation, of models in these, too: ``Order.settings``.
+
+    A framework that makes such a model of what a client sends would fill them from that.
+    """
+    seen: set[int] = set()
+    pending = [annotation]
+    while pending:
+        one = pending.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        pending += [inner for inner in get_args(one) if not isinstance(inner, str)]
+        kind: Any = get_origin(one) or one
+        if not ((isinstance(kind, type) and any(hasattr(kind, name) for name in _FIELDS)) or is_typeddict(kind)):
+            continue
+        try:
+            fields = get_type_hints(kind, include_extras=True)
+        except Exception:  # with names for type checkers only: whoever reads it would have to read them, too
+            continue
+        for name, field in fields.items():
+            form: Any = get_origin(field)
+            if form is Annotated and marks(get_args(field)[1:]):
+                yield f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}"
+            else:
+                pending.append(field)
+
+
+_MARKS = (Inject, type(get_args(All[int])[1]))
+
+
+def marks(metadata: Iterable[Any]) -> bool:
+    """Tell whether one of *metadata*, of an ``Annotated``, is a mark."""
+    return any(isinstance(one, _MARKS) for one in metadata)
+
+
+#: By what attribute classes are known that are made of data: of pydantic, dataclasses, msgspec, attrs, and named tuples.
+_FIELDS = ("model_fields", "__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "_fields")
 
 
 def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,18 +30,9 @@ from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of
 from .commands import Source, container_from
 
 __all__ = [
-    "CONNECTION",
-    "KEY",
-    "ContainerMiddleware",
-    "ErrorResponse",
-    "From",
-    "HealthEndpoint",
-    "container_of",
-    "failed",
-    "inject",
-    "made_here",
-    "setup",
-]
+    "CONNECTION", "KEY", "ContainerMiddleware", "ErrorResponse", "From", "HealthEndpoint", "container_of",
+    "failed", "inject", "made_here", "setup",
+]  # fmt: skip
 
 #: What to do where nobody fills a mark.
 CURE: Final = "put @injected below the decorator that makes a handler of it"
@@ -186,6 +177,7 @@ class ContainerMiddleware:
         container = self._container or self.container
         if not self._lives:
             need_asyncio()
+            self.begun(scope, container)
             self._lives = True
             tell_of_no_lifespan(container)
         if self._health and (question := self._health.get(scope.get("path", ""))) and kind == "http":
@@ -212,7 +204,7 @@ class ContainerMiddleware:
                 with opened.ambient():
                     await self.app(scope, life.receive, life.send_early if http and self._early else life.send)
             except BaseException as error:
-                await life.end(error)
+                await (life.end_answered() if self.answers(error) else life.end(error))
                 raise
             if life.open:
                 await life.end(None)
@@ -233,6 +225,10 @@ class ContainerMiddleware:
             if around is not None:
                 # The application's own mapping is written on, not a copy: what stands around us looks into it, too.
                 scope.update(around)
+
+    def answers(self, error: BaseException) -> bool:
+        """Tell whether what leaves the application is an answer, and no failure: whoever stands around us makes it one."""
+        return False
 
     async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
         """
@@ -263,7 +259,8 @@ class ContainerMiddleware:
 
     def begun(self, connection: Connection, container: Container) -> None:
         """
-        A lifespan begins with *container*: check what the application's handlers ask for, where its framework is known.
+        A lifespan begins with *container*, or the first request without one: check what the application's handlers ask for,
+        where its framework is known.
 
         Raises:
             GraphErrors: It cannot be given.
@@ -395,6 +392,11 @@ class _Life:
         held, self.held = self.held, None
         if held is not None:
             await self.send(held)
+
+    async def end_answered(self) -> None:
+        """End the scope, where the response is made around us."""
+        self._due, self._over = False, True
+        await self.end(None)
 
     async def end(self, left: BaseException | None) -> None:
         """End the scope, if it is open, with what went wrong; *left* is what the application raised."""

@@ -112,7 +112,11 @@ def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
 
 
 def handlers_of(app: Application) -> Iterator[Handler]:
-    """Yield the handlers of *app*."""
+    """Yield the handlers of *app*, its middleware and exception handlers."""
+    for middleware in app.middlewares:
+        yield _handler(middleware, "middleware")
+    for function in app.exceptions_handlers.values():
+        yield _handler(function, "exception handler")
     router: Any = app.router
     there = [(method, route) for method, routes in router.routes.items() for route in routes]
     waiting = getattr(router, "registered_routes", ())  # until the application starts

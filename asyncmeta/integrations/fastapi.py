@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
@@ -22,8 +22,8 @@ from starlette.exceptions import HTTPException
 
 from .. import INJECTED, Container, DeclarationError, FinalizationErrors, Inject, Scope, ScopeError, injected
 from . import starlette
+from ._dependants import handlers_of as handlers_of
 from ._endings import ERROR_STATUS, Cancellation, ErrorResponse, is_failure
-from ._handlers import Handler, asking, handler as _handler
 from ._marks import by_name, marked, marked_annotations
 from .asgi import KEY, failed, made_here
 from .commands import Source
@@ -149,42 +149,6 @@ def inject(function: Callable[..., Any], /) -> Callable[..., Any]:
     asked = inspect.Parameter("asyncmeta_connection", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
     noted.__signature__ = shown.replace(parameters=[*shown.parameters.values(), asked])  # type: ignore[attr-defined]  # as above
     return noted
-
-
-def handlers_of(app: Any) -> Iterator[Handler]:
-    """Yield the handlers of *app* and their dependencies, of what is included and mounted, too."""
-    for kind, function in getattr(app, "exception_handlers", {}).items():
-        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
-    seen: set[int] = set()
-    for route in app.routes:
-        yield from _of_route(route, seen)
-
-
-def _of_route(route: Any, seen: set[int]) -> Iterator[Handler]:
-    included = getattr(route, "original_router", None)  # since FastAPI 0.137; before it, its routes are copied
-    if included is not None:
-        for one in included.routes:
-            yield from _of_route(one, seen)
-    elif getattr(route, "dependant", None) is not None:
-        methods = "/".join(sorted(getattr(route, "methods", None) or ())) or "WEBSOCKET"
-        yield from _of_dependant(route.dependant, f"{methods} {route.path}", seen)
-    else:
-        yield from starlette.handlers_of_route(route)
-
-
-def _of_dependant(dependant: Any, called: str, seen: set[int]) -> Iterator[Handler]:
-    if id(dependant) in seen:
-        return
-    seen.add(id(dependant))
-    if dependant.call is not None:
-        # What it reads it reads by pydantic, which the marks refuse: nothing is left that nobody fills.
-        yield Handler(dependant.call, called)
-    for one in dependant.dependencies:
-        token = getattr(one.call, "asyncmeta_token", None)
-        if token is None:
-            yield from _of_dependant(one, called, seen)
-        elif one.name is None:  # of a router; a parameter is told by its function
-            yield asking(token, f"dependencies of {called}")
 
 
 class ContainerRoute(APIRoute):

@@ -64,8 +64,13 @@ def container_of(app: FastMCP[Any]) -> Container:
 
 
 def handlers_of(app: FastMCP[Any]) -> Iterator[Handler]:
-    """Yield the tools, resources and prompts that were added to *app* itself."""
+    """Yield the tools, resources and prompts that were added to *app*, and to servers that are mounted in it."""
     for provider in app.providers:
+        while hasattr(provider, "_inner"):  # under a name of its own
+            provider = provider._inner
+        mounted = getattr(provider, "server", None)
+        if isinstance(mounted, FastMCP):
+            yield from handlers_of(mounted)
         if isinstance(provider, LocalProvider):
             for one in provider._components.values():
                 function = getattr(one, "fn", None)

@@ -16,7 +16,7 @@ from faststream.exceptions import AckMessage
 from .. import Container, Inject, Scope, ScopeError, injected, injected as inject
 from ._applications import check_application
 from ._endings import Cancellation
-from ._handlers import Handler
+from ._handlers import Handler, misread_by
 from ._marks import marked, marked_annotations
 
 __all__ = ["ContainerMiddleware", "From", "container_of", "inject", "lifespan", "setup"]
@@ -138,8 +138,9 @@ def handlers_of(app: FastStream) -> Iterator[Handler]:
             for call in subscriber.calls:
                 function = getattr(call.handler, "_declared_call", None) or getattr(call.handler, "_original_call", call.handler)
                 # What it reads it reads by pydantic, which the marks refuse; by msgspec nobody does.
-                names = [name for name in marked(function) if not _is_dependency(function, name)]
-                yield Handler(function, "a subscriber", tuple(names))
+                there = marked(function)
+                names = [name for name in there if not _is_dependency(function, name)]
+                yield Handler(function, "a subscriber", tuple(names), misread_by(function, but=there))
                 yield from _dependencies_of(function)
 
 

@@ -23,11 +23,11 @@ from litestar.utils.scope.state import ScopeState
 
 from .. import Container, From, Scope as OpenScope, ScopeError, injected
 from ._applications import check_application
-from ._endings import ERROR_STATUS, WELL
-from ._handlers import Handler, asking, handler as _handler
+from ._endings import ERROR_STATUS, WELL, is_failure
+from ._handlers import Handler, asking, handler as _handler, misread_by
 from ._health import questions_below
 from ._lifespan import REPORTS, need_asyncio
-from ._marks import asynchronous
+from ._marks import asynchronous, marked, marks
 from .asgi import KEY, Connection, ContainerMiddleware, Receive, Send, failed
 
 __all__ = ["ContainerPlugin", "From", "container_of", "inject", "provide", "setup"]
@@ -44,6 +44,9 @@ class _Middleware(ContainerMiddleware):
         for kind, values in ContainerMiddleware.offered.items()
     }
     lives_elsewhere = True
+
+    def answers(self, error: BaseException) -> bool:
+        return not is_failure(status_of(error), self._error_status)
 
     async def answer(self, connection: Connection, receive: Receive, send: Send, error: BaseException) -> bool:
         # Nothing was sent, though Litestar thinks so: its own handling of exceptions, around us, answers it.
@@ -124,10 +127,14 @@ class ContainerPlugin(InitPlugin):
         return _Middleware(app, self.container, **self._options)
 
     async def _note(self, error: Exception, scope: Scope) -> None:
-        status = error.status_code if isinstance(error, HTTPException) else None
-        if isinstance(error, WebSocketException) and error.code in WELL:
-            status = 0
-        failed(scope, error, status)  # type: ignore[arg-type]  # Litestar types the connection
+        failed(scope, error, status_of(error))  # type: ignore[arg-type]  # Litestar types the connection
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status with which Litestar answers what was raised; None where that is no answer; 0 for a good end."""
+    if isinstance(error, WebSocketException):
+        return 0 if error.code in WELL else None
+    return error.status_code if isinstance(error, HTTPException) else None
 
 
 async def _nobody(scope: Scope, receive: Any, send: Any) -> None:  # Litestar types the messages of ASGI
@@ -196,7 +203,7 @@ def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
 
 
 def handlers_of(app: Litestar) -> Iterator[Handler]:
-    """Yield the handlers of *app*, and the dependencies of Litestar's kind that they have."""
+    """Yield the handlers of *app*, the dependencies of Litestar's kind that they have, and the functions around them."""
     seen: set[int] = set()
     for route in app.routes:
         handlers: Any = getattr(route, "route_handlers", None) or [route.route_handler]  # type: ignore[union-attr]  # of other kinds
@@ -204,7 +211,16 @@ def handlers_of(app: Litestar) -> Iterator[Handler]:
             methods = "/".join(sorted(map(str, getattr(one, "http_methods", ())))) or "WEBSOCKET"
             called = f"{methods} {route.path}"
             provided = one.resolve_dependencies()
-            yield _handler(one.fn, called, passes=provided)
+            function = getattr(one.fn, "_fn", one.fn)  # of a listener, which stands around it
+            function = getattr(function, "func", function)
+            # What Litestar reads, as it has read it: of listeners and streams another function than the handler's.
+            read = [name for name, field in one.parsed_fn_signature.parameters.items() if marks(field.metadata)]
+            names = tuple(name for name in read if name not in provided)
+            yield Handler(function, called, names, misread_by(function, but={*provided, *marked(function)}))
+            for around in _around(one):
+                if id(around) not in seen:
+                    seen.add(id(around))
+                    yield _handler(getattr(around, "func", around), f"a function around {called}")
             for name, dependency in provided.items():
                 token = getattr(dependency.dependency, "asyncmeta_token", None)
                 if id(dependency) in seen:
@@ -214,6 +230,16 @@ def handlers_of(app: Litestar) -> Iterator[Handler]:
                     yield asking(token, f"dependency {name}")
                 else:
                     yield _handler(dependency.dependency, f"dependency {name}", passes=provided)
+
+
+def _around(one: Any) -> Iterator[Any]:
+    """Yield the guards and hooks of a handler, of those above it too, and its exception handlers."""
+    yield from one.resolve_guards()
+    yield from one.resolve_exception_handlers().values()
+    for name in "resolve_before_request", "resolve_after_request", "resolve_after_response":
+        hook = getattr(one, name, lambda: None)()
+        if hook is not None:
+            yield hook
 
 
 def provide(token: Any, /) -> Provide:

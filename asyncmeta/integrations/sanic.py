@@ -116,13 +116,22 @@ def inject(handler: Callable[..., Awaitable[R] | R], /) -> Callable[..., Corouti
 
 
 def handlers_of(app: Sanic[Any, Any]) -> Iterator[Handler]:
-    """Yield the handlers of *app*, of blueprints and class-based views, too."""
+    """Yield the handlers of *app*, of blueprints and class-based views too, its middleware and exception handlers."""
+    for kind in "request_middleware", "response_middleware":
+        for middleware in getattr(app, kind):
+            yield _handler(getattr(middleware, "func", middleware), "middleware")
+    for function in app.error_handler.cached_handlers.values():
+        if function is not None:
+            yield _handler(function, "exception handler")
     routes: list[Any] = list(app.router.routes_all.values())
     for route in routes:
-        cls = getattr(route.handler, "view_class", None)
+        handler = route.handler
+        if isinstance(handler, functools.partial) and handler.args:  # of a websocket
+            handler = handler.args[0]
+        cls = getattr(handler, "view_class", None)
         called = f"{'/'.join(sorted(route.methods or ()))} /{route.path}"
         if cls is None:
-            yield _handler(route.handler, called)
+            yield _handler(handler, called)
             continue
         for method in route.methods or ():
             function = vars(cls).get(method.lower())

@@ -137,8 +137,17 @@ def handlers_of(app: Any) -> Iterator[Handler]:
     """Yield the handlers of *app*, of what is mounted in it too, but for applications with a container of their own."""
     for kind, function in getattr(app, "exception_handlers", {}).items():
         yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
+    yield from middleware_of(app)
     for route in getattr(app, "routes", ()):
         yield from handlers_of_route(route)
+
+
+def middleware_of(app: Any) -> Iterator[Handler]:
+    """Yield the functions that are middleware of *app*."""
+    for one in getattr(app, "user_middleware", ()):
+        dispatch = one.kwargs.get("dispatch")
+        if dispatch is not None:
+            yield _handler(dispatch, "middleware")
 
 
 def handlers_of_route(route: Any) -> Iterator[Handler]:
@@ -151,6 +160,11 @@ def handlers_of_route(route: Any) -> Iterator[Handler]:
     elif endpoint is not None:
         methods = "/".join(sorted(getattr(route, "methods", None) or ())) or "WEBSOCKET"
         yield _handler(endpoint, f"{methods} {path}")
+    around = getattr(route, "app", None) if endpoint is not None else None
+    while around is not None and not inspect.isroutine(around):  # middleware of this one
+        if getattr(around, "dispatch_func", None) is not None:
+            yield _handler(around.dispatch_func, f"middleware of {path}")
+        around = getattr(around, "app", None)
     mounted = getattr(route, "app", None)
     if endpoint is None and mounted is not None and _given(mounted) is None:
         yield from _handlers_of(mounted)

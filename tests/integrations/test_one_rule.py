@@ -121,12 +121,12 @@ async def fastapi(world, kind, *, route=None, **options):
     return await over_asgi(app, kind)
 
 
-async def litestar(world, kind, **options):
+async def litestar(world, kind, *, later=False, **options):
     from litestar import Litestar, Response, get
     from litestar.exceptions import NotFoundException
     from litestar.response import Redirect
 
-    from asyncmeta.integrations.litestar import ContainerPlugin
+    from asyncmeta.integrations.litestar import ContainerPlugin, setup
 
     @get(f"/{kind}")
     @injected
@@ -140,9 +140,9 @@ async def litestar(world, kind, **options):
     def told(request, error):
         return Response("told", status_code=answer_with(kind == "hidden"))
 
-    plugin = ContainerPlugin(world.container, **options)
-    app = Litestar([handler], plugins=[plugin], exception_handlers={Conflict: told}, logging_config=None, openapi_config=None)
-    return await over_asgi(app, kind)
+    plugins = [] if later else [ContainerPlugin(world.container, **options)]
+    app = Litestar([handler], plugins=plugins, exception_handlers={Conflict: told}, logging_config=None, openapi_config=None)
+    return await over_asgi(setup(app, world.container, **options) if later else app, kind)
 
 
 async def quart(world, kind, **options):
@@ -349,6 +349,7 @@ FRAMEWORKS = {
     "fastapi route": functools.partial(fastapi, route="route"),
     "fastapi of": functools.partial(fastapi, route="of"),
     "litestar": litestar,
+    "litestar later": functools.partial(litestar, later=True),
     "quart": quart,
     "flask": flask,
     "aiohttp": aiohttp,
