@@ -29,6 +29,7 @@ __all__ = [
     "enter_body",
     "into_names",
     "key_of",
+    "methods_of",
     "refuse_class",
     "registration_of",
     "value_registration",
@@ -226,7 +227,7 @@ def _check_class(cls: type, token: Hashable) -> None:
     if not is_a(token, type) or token is cls or token is object or is_a(token, Token):
         return
     if getattr(token, "_is_protocol", False):
-        members = _members(token)
+        members = methods_of(token)
         missing = [name for name in members if not hasattr(cls, name) and name not in annotations_of(cls)]
         if missing:
             raise DeclarationError(f"{name_of(cls)} does not implement {name_of(token)}: it has no {', '.join(sorted(missing))}")
@@ -239,7 +240,7 @@ def _check_class(cls: type, token: Hashable) -> None:
         raise DeclarationError(f"{name_of(cls)} is registered for {name_of(token)} but is no subclass of it")
 
 
-def _members(protocol: type) -> set[str]:
+def methods_of(protocol: type) -> set[str]:
     """Return the names of the methods that a Protocol asks for; data members may be set by the constructor."""
     found: set[str] = set()
     for base in protocol.__mro__:
@@ -266,7 +267,7 @@ def refuse_class(key: Hashable, value: object) -> None:
     if not is_a(value, type) or not is_a(key, type) or is_a(key, Token) or value is object:
         return
     if getattr(key, "_is_protocol", False) and key not in value.__mro__:
-        members = _members(key) - {"__call__"}
+        members = methods_of(key) - {"__call__"}
         meant = bool(members) and all(inspect.isfunction(inspect.getattr_static(value, name, None)) for name in members)
     else:
         meant = key in value.__mro__ and not issubclass(key, type)

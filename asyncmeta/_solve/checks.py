@@ -289,7 +289,9 @@ def _also_called(node: Node) -> str:
     """Return what the last step of a path does not say of who asks: of a function its name, of a class the key it is made for."""
     cls, maker = node.maker.cls, node.maker
     if cls is not None:
-        return f"for {name_of(node.key)}" if node.title != node.name and not is_a(node.key, str) else ""
+        if is_a(node.key, str):  # the path has the key
+            return f"of {name_of(cls)}"
+        return f"for {name_of(node.key)}" if node.title != node.name else ""
     told = maker.function is not None and not maker.is_alias and node.name.strip("\"'") != maker.name
     return f"of {maker.name}" if told else ""
 

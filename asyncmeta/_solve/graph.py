@@ -18,7 +18,7 @@ from .._names import close_to, is_a, name_of
 from .found import collected, is_given
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
-from .missing import all_meant, default_of_others, nameless, said_elsewhere
+from .missing import all_meant, default_of_others, nameless, relatives, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -435,24 +435,10 @@ class Graph(Lookup):
         if elsewhere:
             return elsewhere
         if not is_a(key, type) or typing.get_origin(key) is not None:
-            return self._open.why_not(key, self.layers) or all_meant(key, self.layers)
+            return self._open.why_not(key, self.layers) or all_meant(key, self.layers) or relatives(key, self.layers)
         if registry_of(key) is not None and inspect.isabstract(key):
             return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
-        below = [
-            name_of(other)
-            for layer in self.layers
-            for other in snapshot(layer.entries)
-            if is_a(other, type) and is_subclass(other, key)
-        ]
-        if below:
-            return (
-                f"{', '.join(below[:3])} {'is' if len(below) == 1 else 'are'} registered, but a base class or Protocol is no token "
-                f"for its subclasses: say also=[{name_of(key)}]"
-            )
-        above = [name_of(base) for base in key.__mro__[1:-1] if any(base in layer.entries for layer in self.layers)]
-        if above:
-            return f"{above[0]}, its base, is registered, and may be any such: ask for {above[0]}, or register {name_of(key)}"
-        return ""
+        return relatives(key, self.layers)
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
         """Return registered keys that *key* may have been meant for."""
@@ -478,13 +464,6 @@ class Graph(Lookup):
     def site_of(self, token: Any) -> Site:
         """Return the site of a call of ``get(token)``."""
         return Site(ask_for(token), None, "", None)
-
-
-def is_subclass(cls: type, base: type) -> bool:
-    try:
-        return cls is not base and issubclass(cls, base)
-    except TypeError:  # a Protocol with data members
-        return False
 
 
 def users_of(nodes: Iterable[Node]) -> dict[Node, list[Node]]:

@@ -8,11 +8,12 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from .._declare.annotations import Parameter
+from .._declare.entries import methods_of
 from .._declare.registry import Registry, registry_of, snapshot
 from .._names import is_a, name_of
-from .nodes import Node, Problem, several_hint
+from .nodes import Node, Problem, all_of, several_hint
 
-__all__ = ["all_meant", "default_of_others", "nameless", "said_elsewhere"]
+__all__ = ["all_meant", "default_of_others", "nameless", "relatives", "said_elsewhere"]
 
 #: How frameworks call what each request, connection or call brings along.
 _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
@@ -108,3 +109,39 @@ def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:
         return several_hint(arguments[0])
     name = name_of(arguments[-1])
     return f"{name} is registered with multi=True: ask for Named[{name}], or Annotated[{name_of(key)}, Inject({name})]"
+
+
+def relatives(key: Hashable, layers: Sequence[Registry]) -> str:
+    """Return what to say of a class or closed generic whose subclasses or bases are registered, or that makes another key."""
+    registered = [one for layer in layers for one in snapshot(layer.entries.items())]
+    name = name_of(key)
+    below = [name_of(other) for other, _ in registered if is_a(other, type) and _is_such(other, key)]
+    if below:
+        return (
+            f"{', '.join(below[:3])} {'is' if len(below) == 1 else 'are'} registered, but a base class or Protocol is no token "
+            f"for its subclasses: say also=[{name}]"
+        )
+    for other, entry in registered:
+        if any(one.maker.cls is key for one in (entry if isinstance(entry, list) else (entry,))) and is_a(key, type):
+            asked = all_of(other) if isinstance(entry, list) else name_of(other)
+            return f"{name} is what makes {name_of(other)}: ask for {asked}, or register {name}, too (also=[{name}])"
+    if is_a(key, type):
+        above = [name_of(base) for base in key.__mro__[1:-1] if any(base in layer.entries for layer in layers)]
+        if above:
+            return f"{above[0]}, its base, is registered, and may be any such: ask for {above[0]}, or register {name}"
+    return ""
+
+
+def _is_such(cls: Any, base: Any) -> bool:
+    """Tell whether *cls* is another class than *base*, and derives from it, or has the methods of a Protocol."""
+    if cls is base:
+        return False
+    if typing.get_origin(base) is not None:
+        return any(base in vars(one).get("__orig_bases__", ()) for one in cls.__mro__)
+    try:
+        if issubclass(cls, base):
+            return True
+    except TypeError:  # a Protocol that is not made for it
+        pass
+    methods = methods_of(base) if getattr(base, "_is_protocol", False) else ()
+    return bool(methods) and all(hasattr(cls, method) for method in methods)

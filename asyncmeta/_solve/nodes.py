@@ -17,7 +17,7 @@ from .generics import Binding
 __all__ = [
     "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LATER", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE",
     "START", "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
-    "ambiguity", "keeps_nothing", "place_of", "several_hint",
+    "all_of", "ambiguity", "keeps_nothing", "place_of", "several_hint",
 ]  # fmt: skip
 
 # Kinds of nodes beside the kinds of makers.
@@ -198,10 +198,13 @@ def ambiguity(registration: Registration, edge: str = "") -> Problem:
     return Problem("ambiguous", registration.key, edge, how, places)
 
 
+def all_of(key: Hashable) -> str:
+    """Return how all values of a multi key are asked for."""
+    return f"All[{name_of(key)}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name_of(key)})]"
+
+
 def several_hint(key: Hashable) -> str:
-    name = name_of(key)
-    asked = f"All[{name}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name})]"
-    return f"{name} is registered with multi=True: ask for {asked}"
+    return f"{name_of(key)} is registered with multi=True: ask for {all_of(key)}"
 
 
 def keeps_nothing(cls: type) -> str:

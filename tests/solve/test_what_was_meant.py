@@ -2,9 +2,11 @@
 
 import asyncio
 import pickle
+import re
+from typing import Generic, Protocol, TypeVar
 
 import pytest
-from helpers import fresh_app, problems
+from helpers import fresh_app, outcome, problems
 
 from asyncmeta import (
     INJECTED,
@@ -16,10 +18,13 @@ from asyncmeta import (
     From,
     GraphErrors,
     MissingDependencyError,
+    Scope,
     ScopeError,
     inject_dependency,
     injected,
 )
+
+T = TypeVar("T")
 
 
 class Settings:
@@ -278,3 +283,75 @@ def test_errors_of_more_providers_are_headed_by_the_application():
 
     with pytest.raises(GraphErrors, match="App has 1 problem"):
         Container(app, providers=[{"provide": "ask", "use_factory": asking(Request)}])
+
+
+class Opening(Protocol):
+    def open(self) -> str: ...
+
+
+class Box(Generic[T]):
+    def open(self) -> str:
+        return "opened"
+
+
+class NumberBox(Box[int]): ...
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked", "said"),
+    [
+        (NumberBox, Opening, "NumberBox is registered, but a base class or Protocol is no token .* say also=.Opening"),
+        (NumberBox, Box[int], "NumberBox is registered, .* say also=\\[Box\\[int\\]\\]"),
+        ({"provide": Opening, "use_class": NumberBox}, NumberBox, "NumberBox is what makes Opening: ask for Opening, or"),
+        ({"provide": Box[int], "use_class": NumberBox}, NumberBox, "is what makes Box\\[int\\]: ask for Box\\[int\\], or"),
+        ({"provide": "box", "use_class": NumberBox, "multi": True}, NumberBox, 'what makes "box": ask for Annotated'),
+        (NumberBox, Box[str], "Register it: "),
+    ],
+)
+def test_relatives_of_what_is_registered(listed, asked, said):
+    """
+    A Protocol or closed generic names the classes that would do, and a class the key that it makes.
+    """
+    app = fresh_app(providers=[listed])
+    app.register_dependency("ask", asking(asked))
+
+    assert re.search(said, told(app))
+
+
+def test_a_class_under_a_string_is_named_with_it():
+    """
+    Who needs what is missing is told by its key, and by the class that is made for it.
+    """
+
+    class Store:
+        def __init__(self, settings: Settings) -> None: ...
+
+    app = fresh_app()
+    app.register_dependency("store", Store)
+
+    assert 'nothing provides Settings, needed by "store".settings of Store' in told(app)
+
+
+async def test_a_closed_scope_names_who_asks():
+    """
+    A background task that asks a closed scope, or fetches an attribute of its service, is named with the ways out.
+    """
+
+    class Desk(AsyncServiceBase, lifetime="scoped"):
+        settings = AsyncDependencyDescriptor(Settings)
+
+        async def later(self) -> object:
+            await asyncio.sleep(0)
+            return await self.settings
+
+    async def job(scope: Scope) -> object:
+        await asyncio.sleep(0)
+        return await scope.get(Settings)
+
+    async with Container(fresh_app(providers=[Settings])) as container:
+        async with container.scope() as scope:
+            desk = await scope.get(Desk)
+        told = [str(await outcome(task)) for task in (desk.later(), job(scope))]
+
+    assert "Desk.later asks it for something (" in told[0] and "container.inject(Desk.later)" in told[0]
+    assert "job asks it for something (" in told[1] and 'ends="after"' in told[1]

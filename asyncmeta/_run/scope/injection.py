@@ -24,6 +24,7 @@ from ...errors import ClosedError, DeclarationError, GraphError, GraphErrors, Mi
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
 from ..state.slots import ScopeState
+from ..teardown.scope_exit import asked_after
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -129,14 +130,10 @@ class Injection(InjectedFunction):
             )
         try:
             home._check_open()
-        except ClosedError as closed:
+        except ClosedError:
             if self.home is not None or home is home.container:
                 raise
-            name = self.form.name
-            raise ClosedError(
-                f"{closed}, and {name} was called after it, as by a background task; have it open a scope of its own, "
-                f'container.inject({name}), or keep this one open until then (ends="after" of an integration)'
-            ) from None
+            raise asked_after(home, self.form.name) from None
         return home
 
     def token(self, number: int) -> Any:

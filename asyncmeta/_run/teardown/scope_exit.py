@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
+from ..._names import place_of_caller
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
@@ -56,7 +57,7 @@ class ScopeExit(ScopeState):
             ClosedError: Closed, or closing.
         """
         if self._roots is CLOSED:
-            raise ClosedError(f"{self._name} is closed")
+            raise asked_after(self)
         self._parent._check_open()
 
     # --- entering and closing ---
@@ -422,6 +423,26 @@ def warn_open(scope: ScopeState, raised: list[BaseException]) -> None:
         raised.append(told)
 
 
+def asked_after(scope: ScopeState, called: str = "") -> ClosedError:
+    """
+    Return the error of a closed scope that somebody needs, as a background task does: by the function, with its ways out.
+
+    Args:
+        called: A function that was to be filled; by default the one that asks is meant.
+    """
+    who, what = called, "was called after it"
+    if not called:
+        place = place_of_caller()
+        who, what = place.within.rpartition("<locals>.")[2], f"asks it for something ({place})"
+    if not who or who.startswith("<"):
+        return ClosedError(f"{scope._name} is closed")
+    own = f"container.inject({who})" if called else f"container.scope() or container.inject({who})"
+    return ClosedError(
+        f"{scope._name} is closed, and {who} {what}, as by a background task; have it open a scope of its own, {own}, or keep "
+        'this one open until then (ends="after" of an integration)'
+    )
+
+
 def live(scope: ScopeState) -> None:
     """
     Make a scope known to the one around it: it is about to have something to close, or something in flight.
@@ -431,7 +452,7 @@ def live(scope: ScopeState) -> None:
             after what it uses.
     """
     if scope._roots is CLOSED:  # a get that was asked for before, and begins only now
-        raise ClosedError(f"{scope._name} is closed")
+        raise asked_after(scope)
     around = scope._parent
     if around is NOWHERE:
         return
