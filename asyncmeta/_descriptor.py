@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
@@ -86,18 +86,28 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     def _read(self) -> Ask:
         if self.token is not None:
-            return ask_for(self.token)
+            return ask_for(self.token) if self.owner is None or type(self.token) in (str, type) else self._read_token(self.owner)
         if self.owner is not None:
             for name, annotation, evaluate in class_annotations(self.owner):
                 if name == self.name:
                     form = read(annotation, evaluate)  # ClassVar is taken off
-                    if typing.get_origin(form) is AsyncDependencyDescriptor:
-                        return read_ask(typing.get_args(form)[0], evaluate)
+                    marks = form.__metadata__ if typing.get_origin(form) is Annotated else ()
+                    plain = form.__origin__ if marks else form
+                    if typing.get_origin(plain) is AsyncDependencyDescriptor:
+                        inside = typing.get_args(plain)[0]
+                        return read_ask(Annotated[(inside, *marks)] if marks else inside, evaluate)
         subscripted = getattr(self, "__orig_class__", None)
         if subscripted is not None:
             evaluate = evaluator_for({}) if self.owner is None else evaluator_of_class(self.owner)
             return read_ask(typing.get_args(subscripted)[0], evaluate)
         return ask_for(self.name)
+
+    def _read_token(self, owner: type) -> Ask:
+        """Return what the token asks for, with names in quotes inside of it read where it was written."""
+        try:
+            return read_ask(self.token, evaluator_of_class(owner))
+        except Exception:  # told as any token that cannot be read
+            return ask_for(self.token)
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...

@@ -266,13 +266,13 @@ def _is_descriptor(annotation: Any, names: Mapping[str, Any]) -> bool:
     if isinstance(annotation, str):
         text = annotation.strip()
         head, bracket, rest = text.partition("[")
-        if head.rpartition(".")[2] == "ClassVar" and bracket:
+        if head.rpartition(".")[2] in ("ClassVar", "Annotated", "Final") and bracket:
             return _is_descriptor(rest.rpartition("]")[0], names)
         found: Any = None
         for part in head.strip().split("."):
             found = names.get(part) if found is None else getattr(found, part, None)
         return found is AsyncDependencyDescriptor
-    if typing.get_origin(annotation) is typing.ClassVar:
+    if typing.get_origin(annotation) in (typing.ClassVar, typing.Annotated, typing.Final):
         return _is_descriptor(typing.get_args(annotation)[0], names)
     return annotation is AsyncDependencyDescriptor or typing.get_origin(annotation) is AsyncDependencyDescriptor
 

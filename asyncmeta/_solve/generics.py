@@ -11,8 +11,9 @@ import typing_extensions as te
 from .._declare.annotations import Parameter
 from .._declare.constructors import writes_init
 from .._declare.forms import default_of, is_union, substituted, substitution_of
-from .._declare.handed import handed_up
+from .._declare.handed import handed_up, variables_of_method
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
+from .._declare.makers import Maker
 from .._declare.texts import evaluator_of_module
 from .._names import is_a, name_of
 
@@ -21,6 +22,7 @@ __all__ = [
     "Binding",
     "Opened",
     "binding_of",
+    "bound_in_method",
     "bound_parameters",
     "closed_by_defaults",
     "closing",
@@ -32,6 +34,7 @@ __all__ = [
     "most_specific",
     "names_of",
     "open_key_of",
+    "quoted_in",
     "refusal",
     "substitution",
     "variables_of",
@@ -79,9 +82,17 @@ def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
     plain: Any = plain_of(key)
     origin = typing.get_origin(plain)
-    if not is_a(origin, type) or not variables_of(origin) or variables_of(plain):
+    if not is_a(origin, type) or not variables_of(origin) or variables_of(plain) or quoted_in(plain):
         return None
     return Opened(origin, plain.__args__, names_of(key))
+
+
+def quoted_in(form: Any) -> str:
+    """Return the name in quotes that a token such as ``Repo["User"]`` has as its argument: it names nothing; else ""."""
+    for one in typing.get_args(form):
+        if isinstance(one, str | typing.ForwardRef):
+            return one if isinstance(one, str) else one.__forward_arg__
+    return ""
 
 
 def names_of(key: Any) -> tuple[Any, ...]:
@@ -342,6 +353,12 @@ def closing(cls: type, keys: Iterable[Hashable]) -> Binding | None:
 def binding_of(form: Any, binding: Binding) -> Binding:
     """Return what the variables of a class stand for that is made by *form*, ``Repo[User]`` or, within *binding*, ``Repo[T]``."""
     return substitution_of(variables_of(typing.get_origin(form)), tuple([replaced(one, binding) for one in form.__args__]))
+
+
+def bound_in_method(maker: Maker, owner: type | None, binding: Binding | None) -> Binding | None:
+    """Return *binding* with what the variables of a method's class stand for, where *owner* or the object has them from a base."""
+    variables = maker.variables if owner is None or maker.function is None else variables_of_method(owner, maker.function)
+    return binding if variables is None else {**variables, **(binding or {})}
 
 
 def bound_parameters(parameters: tuple[Parameter, ...], binding: Binding, cls: type | None) -> tuple[Parameter, ...]:

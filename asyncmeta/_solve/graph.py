@@ -366,7 +366,7 @@ class Graph(Lookup):
             return None
         if key in user.registration.keys:
             return None if user.binding is not None and is_open(key) else user
-        opened = open_key_of(key)
+        opened = None if user.binding is None else open_key_of(key)
         if user.binding is None or opened is None:
             return None
         # An open generic asks for its own key as it is bound: Box[int], whoever stands in front of it.

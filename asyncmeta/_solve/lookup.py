@@ -18,6 +18,7 @@ from .generics import (
     DEEPEST,
     Binding,
     binding_of,
+    bound_in_method,
     closed_by_defaults,
     closing,
     depth_of,
@@ -27,15 +28,7 @@ from .generics import (
     substitution,
 )
 from .news import News, changes
-from .nodes import (
-    CONTEXT,
-    SCOPE,
-    START,
-    Ambiguous,
-    Node,
-    Site,
-    Target,
-)
+from .nodes import CONTEXT, SCOPE, START, Ambiguous, Node, Site, Target
 from .opened import OpenKeys, binding_for, binding_within, bound_entries, is_more_general
 
 __all__ = ["Lookup"]
@@ -458,7 +451,7 @@ class Lookup:
             binding = binding_of(maker.form, binding or {})
         elif binding is None and maker.cls is not None and hasattr(maker.cls, "__parameters__"):
             binding = closing(maker.cls, registration.keys)
-        node.binding = binding if maker.variables is None else {**maker.variables, **(binding or {})}
+        node.binding = binding if owner is None and maker.variables is None else bound_in_method(maker, owner, binding)
         own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]

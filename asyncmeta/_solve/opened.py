@@ -20,6 +20,7 @@ from .generics import (
     match_all,
     names_of,
     open_key_of,
+    quoted_in,
     refusal,
     substitution,
     variables_of,
@@ -52,6 +53,9 @@ class OpenKeys:
     def why_not(self, key: Hashable, layers: Sequence[Registry]) -> str:
         """Return why no open generic of *layers* serves *key* although one has its form, else ""."""
         opened = open_key_of(key)
+        quoted = quoted_in(plain_of(key)) if opened is None else ""
+        if quoted:
+            return f"{quoted} in quotes is read in annotations only, where a module says what it names: write it without quotes"
         if opened is None:
             return ""
         if depth_of(key) > DEEPEST:

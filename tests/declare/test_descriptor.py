@@ -9,7 +9,7 @@ import threading
 import uuid
 import weakref
 from abc import ABC, ABCMeta
-from typing import Annotated, Any, ClassVar, NewType
+from typing import Annotated, Any, ClassVar, Final, Generic, List, NewType, TypeVar  # noqa: UP035  # as it may be written
 
 import pytest
 from helpers import named
@@ -31,6 +31,16 @@ from asyncmeta import (
     Token,
     inject_dependency,
 )
+
+T = TypeVar("T")
+
+
+class Part: ...
+
+
+class Holder(Generic[T]):
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
 
 
 def saying(text):
@@ -99,6 +109,45 @@ async def test_the_annotation_s_argument_is_next():
 
     assert type(values[0]) is Database
     assert all(value is values[0] for value in values)
+
+
+async def test_marks_around_an_annotation_count():
+    """
+    What ``Annotated`` and ``Final`` stand around is the attribute's type; a name there names the value, without a value, too.
+    """
+
+    class App(AsyncServiceBase):
+        noted: Annotated[AsyncDependencyDescriptor[Part], {"unit": 1}] = AsyncDependencyDescriptor()
+        main: Annotated[AsyncDependencyDescriptor[Part], "main"]
+        quoted: "Annotated[AsyncDependencyDescriptor[Part], 'main']"
+        final: Final[AsyncDependencyDescriptor[Part]]
+
+    App.register_value(Part, "part")
+    App.register_value(Annotated[Part, "main"], "the main part")
+
+    async with Container(App) as container:
+        app = await container.get(App)
+        assert await app.noted == await app.final == "part"
+        assert await app.main == await app.quoted == "the main part"
+
+
+async def test_a_name_in_quotes_inside_of_a_token_is_read_where_the_class_is():
+    """
+    A descriptor's token is read as an annotation of its class is; elsewhere a name in quotes names nothing, and that is told.
+    """
+
+    class App(AsyncServiceBase, providers=[Holder]):
+        holder = AsyncDependencyDescriptor(Holder["Part"])
+        parts = AsyncDependencyDescriptor(List["Part"])  # noqa: UP006  # as it may be written
+
+    App.register_value(list[Part], ["part"])
+
+    async with Container(App) as container:
+        app = await container.get(App)
+        assert (await app.holder).kind is Part
+        assert await app.parts == ["part"]
+        with pytest.raises(MissingDependencyError, match="Part in quotes is read in annotations only"):
+            await container.get(Holder["Part"])
 
 
 async def test_the_subscript_comes_after_the_annotation():

@@ -826,6 +826,23 @@ def test_a_method_of_an_open_class_serves_all():
     assert [container.get_nowait(Shelf[kind]).cls for kind in (User, Order)] == [User, Order]
 
 
+def test_a_factory_of_a_generic_service_means_what_the_application_says():
+    """
+    A factory in the body of a generic service class is filled with what the application's class says for its variables.
+    """
+
+    class Layer(AsyncServiceBase, Generic[T]):
+        @inject_dependency("kind")
+        def kind(self, kind: type[T], codec: Codec[T]) -> Any:
+            return kind, codec.cls
+
+    class App(Layer[User]): ...
+
+    App.register_dependency(Codec, Codec)
+
+    assert Container(App).get_nowait("kind") == (User, User)
+
+
 def test_a_key_may_name_other_variables_than_its_class():
     """
     ``Repo[U]`` for a class that is generic in T: what is asked for fills T.
