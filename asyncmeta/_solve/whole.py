@@ -24,6 +24,7 @@ __all__ = [
     "findings",
     "is_half_of_service",
     "dependencies_of",
+    "names_apart",
     "nodes_to_ask",
     "nodes_to_start",
     "users_of",
@@ -41,6 +42,19 @@ def users_of(graph: Graph, node: Node) -> list[Node]:
                 found[user] = None
                 waiting.append(user)
     return list(found)
+
+
+def names_apart(nodes: Iterable[Node]) -> dict[Node, str]:
+    """Return how a report calls *nodes*: by name, and where services have each their own value of one name, of which it is."""
+    by_name: dict[str, list[Node]] = {}
+    for node in nodes:
+        by_name.setdefault(node.name, []).append(node)
+    found: dict[Node, str] = {}
+    for name, same in by_name.items():
+        several = len({node.view for node in same}) > 1
+        for node in same:
+            found[node] = f"{name} of {name_of(node.view)}" if several and node.view is not None else name
+    return found
 
 
 # --- starting ------------------------------------------------------------------------------------------

@@ -532,12 +532,12 @@ async def test_whatever_stands_in_a_book_or_a_request_is_text(container, client)
 
 async def test_health_is_what_the_database_and_the_cache_say(client):
     """
-    The page of the health asks both, and is good where both are.
+    The page of the health asks all of them, says which database is which, and is good where all are.
     """
     answer = await client.get("/health")
 
     assert answer.status_code == 200
-    assert {one["key"] for one in answer.json()["entries"]} == {"AsyncEngine", "Cache"}
+    assert {one["key"] for one in answer.json()["entries"]} == {"AsyncEngine of Main", "AsyncEngine of Replica", "Cache"}
 
 
 async def test_a_cache_that_is_away_costs_health_and_nothing_else(database, unused_tcp_port_factory):

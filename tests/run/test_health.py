@@ -222,6 +222,38 @@ async def test_dependents_are_degraded():
     assert (well.key, well.degraded) == ('"other"', ())
 
 
+async def test_two_databases_of_one_layer_are_told_apart():
+    """
+    Where services have each their own value of one key, the report says whose it is, and so does that of the start.
+    """
+
+    class Layer(AsyncServiceBase):
+        well = True
+        database = AsyncDependencyDescriptor(Database)
+
+        @inject_dependency(health=lambda database: database.well)
+        def open_database(self) -> Database:
+            database = Database()
+            database.well = self.well
+            return database
+
+    class Main(Layer):
+        well = False
+
+    class Replica(Layer): ...
+
+    class Reports(AsyncServiceBase):
+        def __init__(self, main: Main) -> None: ...
+
+    async with Container(fresh_app(providers=[Main, Replica, Reports])) as container:
+        started = await container.start()
+        report = await container.health()
+
+    assert states(report) == {"Database of Main": "failed", "Database of Replica": "ok"}
+    assert next(entry for entry in report.entries if entry.state == "failed").degraded == ("Main", "Reports")
+    assert {timing.key for timing in started.builds} >= {"Database of Main", "Database of Replica", "Main", "Replica"}
+
+
 async def test_a_service_and_a_list_are_asked():
     """
     A service that starts is asked once; every member of a multi key is.

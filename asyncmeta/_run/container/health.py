@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import time
 import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._names import Place, name_of
 from ..._solve.nodes import Node
-from ..._solve.whole import nodes_to_ask, users_of
+from ..._solve.whole import names_apart, nodes_to_ask, users_of
 from ...errors import WrongLoopError
 from ...report import Health, HealthReport
 from ..state.singletons import Singletons
@@ -32,6 +33,7 @@ async def health(container: Container, timeout: float) -> HealthReport:
     with LOCK:
         graph.refresh()
         nodes = nodes_to_ask(graph, [node for node in graph.nodes.values() if singletons.has(node)])
+        names = names_apart({*nodes, *(node for node in graph.nodes.values() if node.level == CONTAINER_LEVEL)})
     built = [node for node in nodes if singletons.has(node)]
     loop = asyncio.get_running_loop()
     owner = singletons.origin.loop
@@ -39,12 +41,13 @@ async def health(container: Container, timeout: float) -> HealthReport:
         raise WrongLoopError(f"the values of {container._name} belong to another event loop, and are asked there")
     async with asyncio.TaskGroup() as group:
         asked = {
-            node: group.create_task(_ask(singletons, node, timeout), name=f"asyncmeta: health of {node.name}") for node in built
+            node: group.create_task(_ask(singletons, node, timeout, names), name=f"asyncmeta: health of {names[node]}")
+            for node in built
         }
-    return HealthReport([asked[node].result() if node in asked else Health(node.name, "not started") for node in nodes])
+    return HealthReport([asked[node].result() if node in asked else Health(names[node], "not started") for node in nodes])
 
 
-async def _ask(singletons: Singletons, node: Node, seconds: float) -> Health:
+async def _ask(singletons: Singletons, node: Node, seconds: float, names: Mapping[Node, str]) -> Health:
     """Ask one value, within *seconds*."""
     began = time.perf_counter()
     state, said = "ok", None
@@ -59,7 +62,7 @@ async def _ask(singletons: Singletons, node: Node, seconds: float) -> Health:
     if said is not None:
         state = "failed"
     took = time.perf_counter() - began
-    return Health(node.name, state, took, said, () if state == "ok" else _degraded(singletons, node))
+    return Health(names[node], state, took, said, () if state == "ok" else _degraded(singletons, node, names))
 
 
 async def _answer(node: Node, value: object) -> str | None:
@@ -89,8 +92,8 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__qualname__}{place}"
 
 
-def _degraded(singletons: Singletons, node: Node) -> tuple[str, ...]:
+def _degraded(singletons: Singletons, node: Node, names: Mapping[Node, str]) -> tuple[str, ...]:
     """Return the built values that need *node*, directly or through others, by name."""
     users = users_of(singletons.graph, node)
-    names = (user.name for user in users if user.level == CONTAINER_LEVEL and singletons.has(user) and user.name != node.name)
-    return tuple(dict.fromkeys(names))
+    built = (names.get(user, user.name) for user in users if user.level == CONTAINER_LEVEL and singletons.has(user))
+    return tuple(dict.fromkeys(name for name in built if name != names[node]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._solve.nodes import CONTAINER, Node
-from ..._solve.whole import dependencies_of, is_half_of_service, nodes_to_start
+from ..._solve.whole import dependencies_of, is_half_of_service, names_apart, nodes_to_start
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
 from ..state.waiting import Flight
@@ -31,6 +31,7 @@ async def start(
     nodes = asked_to_start(container, tokens)
     began = time.perf_counter()
     timings: list[Timing] = []
+    names = names_apart(nodes)
     halves: dict[Node, Flight] = {}
     holds: list[tuple[float, float]] = []  # when what was built in place held the event loop
 
@@ -42,7 +43,7 @@ async def start(
             halves[node] = flight
             return
         needs = tuple(dict.fromkeys(
-            other.name for other in dependencies_of(container._graph, node)
+            names.get(other, other.name) for other in dependencies_of(container._graph, node)
             if other.level == CONTAINER_LEVEL and other.kind != CONTAINER
         ))  # fmt: skip
         parts = [flight] if node.constructed not in halves else [halves.pop(node.constructed), flight]
@@ -55,7 +56,7 @@ async def start(
             elif not node.registration.options.in_thread:
                 # What it awaited may have been there long ago: that time is whose the loop was.
                 ran -= math.fsum(max(0.0, min(end, last) - max(begin, first)) for first, last in holds)
-        timing = Timing(node.name, waited, max(0.0, ran), flight.finished - began, needs, own)
+        timing = Timing(names.get(node, node.name), waited, max(0.0, ran), flight.finished - began, needs, own)
         timings.append(timing)
         if progress is not None:
             progress(timing)
