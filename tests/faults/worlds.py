@@ -1,9 +1,22 @@
 """Small programs, one for each kind of building and closing, and the judge of what they leave behind."""
 
 import asyncio
+import contextlib
 from typing import Annotated
 
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, Factory, Inject, Lazy
+from asyncmeta import (
+    AsyncDependencyDescriptor,
+    AsyncServiceBase,
+    BuildTimeoutError,
+    ClosedError,
+    Container,
+    Factory,
+    Inject,
+    Lazy,
+    Observer,
+    injected as filled,
+)
+from asyncmeta.ascender import create_injector
 
 SCOPED = {"lifetime": "scoped"}
 TRANSIENT = {"lifetime": "transient"}
@@ -56,12 +69,12 @@ class World:
         exec("\n".join(lines), space)
         self.declared.append((name, space["factory"], options))
 
-    def container(self, **keywords):
+    def container(self, middleware=(), **keywords):
         """Return a container of all that was declared."""
         App = type("App", (AsyncServiceBase,), {}, **keywords)
         for name, factory, options in self.declared:
             App.register_dependency(name, factory, **options)
-        return Container(App)
+        return Container(App, middleware=middleware)
 
     def wrong(self):
         """Return what is wrong with what was closed: each once, and before what it stands on."""
@@ -476,3 +489,289 @@ def in_thread(world):
             await scope.get("a")
 
     return container, use
+
+
+@program
+def tenants(world):
+    world.add("x", "async")
+    world.add("p", "agen")
+    world.add("a", "agen", "x", "p")
+    world.add("s", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def tenant(name):
+        async with container.overlay({"x": name}) as overlay:
+            for _ in range(2):
+                async with overlay.request("s"):
+                    await asyncio.sleep(0)
+
+    async def use():
+        async with container, asyncio.TaskGroup() as group:
+            for name in ("one", "two"):
+                group.create_task(tenant(name))
+
+    return container, use
+
+
+@program
+def overridden_beside_requests(world):
+    world.add("x", "async")
+    world.add("a", "agen", "x")
+    world.add("s", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def request():
+        for _ in range(3):
+            async with container.scope() as scope:
+                await scope.get("s")
+                await asyncio.sleep(0)
+                await scope.get("a")
+
+    async def use():
+        async with container, asyncio.TaskGroup() as group:
+            group.create_task(request())
+            await asyncio.sleep(0)
+            async with container.override({"x": "fake"}, everywhere=True):
+                group.create_task(request())
+                await container.get("a")
+
+    return container, use
+
+
+@program
+def registered_meanwhile(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p")
+    world.add("s", "agen", "a", **SCOPED)
+    container = world.container()
+    declared = {name: (factory, options) for name, factory, options in world.declared}
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.scope() as scope, asyncio.TaskGroup() as group:
+                    group.create_task(scope.get("s"))
+                    await asyncio.sleep(0)
+                    for name in ("a", "s"):
+                        factory, options = declared[name]
+                        container._root_class.register_dependency(name, factory, **options)
+                    group.create_task(scope.get("s"))
+
+    return container, use
+
+
+@program
+def started_by_two(world):
+    world.add("a", "agen", health=lambda value: None)
+    world.add("b", "agen", "a")
+    world.add("d", "async", "b", health=lambda value: None)
+    container = world.container()
+
+    async def use():
+        async with container:
+            await asyncio.gather(container.start(concurrency=1), container.start("b"))
+            await container.health()
+
+    return container, use
+
+
+@program
+def stood_around(world):
+    async def around(build, call):
+        await asyncio.sleep(0)
+        value = await call()
+        await asyncio.sleep(0)
+        return value
+
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "gen", "a", **SCOPED)
+    container = world.container(middleware=[around])
+
+    class Quiet(Observer):
+        def build_end(self, event): ...
+
+        def finalize_end(self, event): ...
+
+    async def use():
+        with container.observe(Quiet()):
+            async with container:
+                for _ in range(2):
+                    async with container.request("b"):
+                        await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def made_beside(world):
+    world.add("p", "agen")
+    world.add("s", "agen", "p", **SCOPED)
+
+    async def make_part(p, s, number):
+        await asyncio.sleep(0)
+        value = Value("part", [p, s])
+        world.opened.append(value)
+        try:
+            yield value
+        finally:
+            world.closed.append(value)
+
+    async def user(make: Annotated[Factory[object], Inject("part")]):
+        return await asyncio.gather(make(number=1), make(number=2))
+
+    world.declared += [("part", make_part, TRANSIENT), ("user", user, SCOPED)]
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope:
+            await scope.get("user")
+
+    return container, use
+
+
+@program
+def fails_at_first(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    tries = []
+
+    async def flaky(a):
+        await asyncio.sleep(0)
+        tries.append(a)
+        if len(tries) == 1:
+            raise LookupError("not yet")
+        value = Value("flaky", [a])
+        world.opened.append(value)
+        try:
+            yield value
+        finally:
+            world.closed.append(value)
+
+    world.declared.append(("flaky", flaky, SCOPED))
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope:
+            with contextlib.suppress(LookupError):
+                await scope.get("flaky")
+            await scope.get("flaky")
+
+    return container, use
+
+
+@program
+def too_slow(world):
+    world.add("p", "agen")
+
+    async def slow(p):
+        value = Value("slow", [p])
+        world.opened.append(value)
+        try:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            yield value
+        finally:
+            world.closed.append(value)
+
+    world.declared += [("slow", slow, {"timeout": 1e-9}), ("scoped", slow, {**SCOPED, "timeout": 1e-9})]
+    container = world.container()
+
+    async def use():
+        async with container, container.scope() as scope:
+            with contextlib.suppress(BuildTimeoutError):
+                await container.get("slow")
+            with contextlib.suppress(BuildTimeoutError):
+                await scope.get("scoped")
+
+    return container, use
+
+
+@program
+def closed_while_in_use(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    world.add("b", "agen", "a", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            scope = container.scope()
+            with contextlib.suppress(ClosedError):
+                async with scope:
+                    getting = asyncio.ensure_future(scope.get("b"))
+                    await asyncio.sleep(0)
+                    closing = asyncio.ensure_future(scope.aclose())
+                    await asyncio.wait([getting, closing])
+
+    return container, use
+
+
+@program
+def entered_again(world):
+    world.add("p", "agen")
+    world.add("s", "agen", "p", **SCOPED)
+    container = world.container()
+
+    async def use():
+        for _ in range(2):
+            async with container, container.request("s"):
+                await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def ambient(world):
+    world.add("p", "agen")
+    world.add("s", "agen", "p", **SCOPED)
+    world.add("t", "agen", "s", **TRANSIENT)
+    container = world.container()
+
+    @filled
+    async def inner(t: Annotated[object, Inject("t")]):
+        await asyncio.sleep(0)
+
+    @filled
+    async def outer(s: Annotated[object, Inject("s")]):
+        await inner()
+
+    async def use():
+        async with container:
+            for _ in range(3):
+                async with container.scope() as scope:
+                    with scope.ambient():
+                        await outer()
+
+    return container, use
+
+
+@program
+def requests_in_requests(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(3):
+                async with container.request("a"), container.request("a"):
+                    await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def children(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p")
+    provided = {name: factory for name, factory, _ in world.declared}
+    parent = create_injector([{"provide": "p", "use_factory": provided["p"]}])
+
+    async def use():
+        async with parent:
+            child = create_injector([{"provide": "a", "use_factory": provided["a"], "deps": ["p"]}], parent)
+            async with child:
+                await child.aget("a")
+
+    return parent, use

@@ -214,6 +214,15 @@ async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseExc
     the others have failed.
     """
     _refuse(container)
+    return await _end_all(container, closers, "closed")
+
+
+async def retire_in_flight(container: ScopeState) -> list[BaseException]:
+    """Let them end as their loop does, which *container* outlives: those that the next loop begins are not refused."""
+    return await _end_all(container, Closers(), "lost its event loop")
+
+
+async def _end_all(container: ScopeState, closers: Closers, how: str) -> list[BaseException]:
     raised: list[BaseException] = []
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + unwinding.PATIENCE, 0.001

@@ -94,6 +94,10 @@ class Closing:
             raised: list[BaseException] = []
             with suppress(Inside):
                 await container._close_children(raised, None, Closers())
+            if container._root_table.has_run_code:
+                from ..compiled.in_flight import retire_in_flight  # lazy import
+
+                raised += await retire_in_flight(container)
             finalizers, container._finalizers = as_list(container._finalizers), None
             for one in finalizers:
                 if isinstance(one, Part) and isinstance(one.owner_task, BuildTask):
