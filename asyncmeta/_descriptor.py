@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overload
 
@@ -35,7 +36,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
     (``AsyncDependencyDescriptor[Database]()``); the attribute's name, as a string.
 
     ``await instance.db`` gives one value for each instance, whatever its lifetime.  Access on the class gives the
-    descriptor itself.  The value is kept in the instance and nowhere else.
+    descriptor itself, on a class that inherits it one of that class's own.  The value is kept in the instance and nowhere else.
 
     Args:
         token: What to look up.
@@ -64,6 +65,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         self.name = ""
         self.owner: type | None = None
         self._ask: Ask | None = None
+        self._of_subclasses: weakref.WeakKeyDictionary[type, Self] | None = None
+        self.written: AsyncDependencyDescriptor[Any] | None = None  #: of an inherited one, that which stands in the base
         #: what it asks for, by name
         self.service_name: str = "" if token is None else token if is_a(token, str) else name_of(token)
 
@@ -77,6 +80,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
 
     def ask_in(self, owner: type) -> Ask:
         """Return what it asks for; annotations are read when this is first called."""
+        if self.written is not None:
+            return self.written.ask_in(owner)
         if self._ask is None:
             ask = self._read()
             if self.optional and not ask.optional:
@@ -115,8 +120,20 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Lazy[T_co]: ...
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         if instance is None:
-            return self
+            return self if owner is self.owner or registry_of(owner) is None or self.owner is None else self._inherited(owner)
         return Fetching(instance, self)
+
+    def _inherited(self, owner: Any) -> Self:
+        """Return what stands for this in a class that inherits it: as a token it is looked up where that class looks up."""
+        if self._of_subclasses is None:
+            self._of_subclasses = weakref.WeakKeyDictionary()
+        found = self._of_subclasses.get(owner)
+        if found is None:
+            found = object.__new__(type(self))
+            vars(found).update(vars(self))
+            found.owner, found.written, found._of_subclasses = owner, self.written or self, None
+            found = self._of_subclasses.setdefault(owner, found)
+        return found
 
     if TYPE_CHECKING:
 
@@ -125,7 +142,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
     async def resolve(self, instance: object) -> T_co:
         """Return what ``await instance.attribute`` gives."""
         there = getattr(instance, "__dict__", {}).get(self.name)
-        return await (there if isinstance(there, Lazy) else Fetching(instance, self))  # type: ignore[no-any-return]
+        return await (there if isinstance(there, Lazy) else Fetching(instance, self.written or self))  # type: ignore[no-any-return]
 
     if not TYPE_CHECKING:
 

@@ -228,8 +228,8 @@ class Lookup:
             if isinstance(entry, list):
                 return self._all_of(view, key, start)
             if entry.key is not key and entry.key != key:
-                # One more key of the value: what is above of the value's own key is meant by this one, too.
-                above = highest(entry.key, layers[start:position])
+                # One more key of the value: what is above of the value's own key, or around it, is meant by this one, too.
+                above = highest(entry.key, layers[start : position + 1])
                 if above is not None:
                     entry, position = above[0], start + above[1]
             if entry.rivals:

@@ -343,3 +343,38 @@ def test_a_closed_form_stands_around_open_ones(asked_before, higher):
 
     assert container.get_nowait(Box[int]) == "wrapped painted box of int int"
     assert container.get_nowait(Box[str]) == "painted box of str str"
+
+
+@pytest.mark.parametrize("how", ["around", "replaced"])
+def test_more_keys_of_the_value(how):
+    """
+    What stands around a value, or replaces it, in its own layer is what its other keys mean, too.
+    """
+    app = fresh_app()
+
+    class Special(Mailer): ...
+
+    inject_dependency(Special, on=app, also=[Mailer, "mailer"])(Special)
+
+    @inject_dependency(Special, on=app, around=how == "around")
+    def other() -> Mailer:
+        return Wrapped(Mailer(), "other")
+
+    container = Container(app)
+
+    assert container.get_nowait(Mailer).way == container.get_nowait("mailer").way == "other(mailer)"
+    assert container.get_nowait(Special) is container.get_nowait("mailer")
+
+
+def test_around_by_one_more_key():
+    """
+    A decorator that asks for one more key of the value gets what it stands around.
+    """
+    app = fresh_app()
+    inject_dependency(on=app, also=["mailer"])(Mailer)
+
+    @inject_dependency(Mailer, on=app, around=True)
+    def wrap(inner: Annotated[Mailer, Inject("mailer")]) -> Mailer:
+        return Wrapped(inner, "logged")
+
+    assert Container(app).get_nowait("mailer").way == Container(app).get_nowait(Mailer).way == "logged(mailer)"

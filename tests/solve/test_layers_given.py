@@ -222,3 +222,40 @@ async def test_an_override_of_the_key_reaches_it():
 
     async with Container(Shop) as container, container.override({Engine: fake}):
         assert (await container.get(Users)).urls == ("fake", "fake")
+
+
+async def test_an_attribute_that_a_layer_inherits():
+    """
+    As a token it is what the class gives that was asked for it, and not what the base would give that wrote it.
+    """
+
+    class Both:
+        def __init__(
+            self,
+            one: Annotated[Engine, Inject(One.engine)],
+            two: Annotated[Engine, Inject(Two.engine)],
+            late: Annotated[Lazy[Engine], Inject(Two.engine)],
+        ) -> None:
+            self.one, self.two, self.late = one, two, late
+
+    app = fresh_app(providers=[Both])
+
+    async with Container(app) as container:
+        both = await container.get(Both)
+        two = await container.get(Two)
+
+        assert (both.one.url, both.two.url) == ("one", "two")
+        assert both.two is await both.late is await two.engine is await Two.engine.resolve(two)
+        assert Two.engine is Two.engine is not Written.engine
+
+
+class Written(Base):
+    engine = AsyncDependencyDescriptor(Engine)
+
+
+class One(Written):
+    url = "one"
+
+
+class Two(Written):
+    url = "two"
