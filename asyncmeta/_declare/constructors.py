@@ -11,8 +11,18 @@ from typing import Any
 import typing_extensions as te
 
 from .._compat import annotations_of, signature_of
-from .annotations import OMITTED, Parameter, keyed_parameters, parameters_of_function, parameters_of_signature, without_type
+from .annotations import (
+    KEYWORD,
+    OMITTED,
+    POSITIONAL,
+    Parameter,
+    keyed_parameters,
+    parameters_of_function,
+    parameters_of_signature,
+    without_type,
+)
 from .keys import INJECTED, Inject, is_marked, read_ask
+from .passing import passes_on
 from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
 
 __all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "seen_around", "writer_of"]
@@ -87,12 +97,31 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
         found = parameters_of_signature(signed, evaluator_of_class(cls, seen=seen), function, me=cls, by_name=True)
     else:
         owner = next((base for base in cls.__mro__ if _writes(base, call)), cls)
-        found = parameters_of_function(function, skip=1, owner=owner, me=cls, seen=seen)
+        found = _parameters_in(cls, owner, function, seen)
         if not is_generated(function) and not any(parameter.unreadable for parameter in found):
             return found
     # A generated __init__ (dataclass, attrs) repeats what base classes, maybe of other modules, wrote.
     for parameter in found:
         _reread(parameter, function, cls, seen)
+    return found
+
+
+def _parameters_in(cls: type, owner: type, function: types.FunctionType, seen: Mapping[str, Any] | None) -> tuple[Parameter, ...]:
+    """Return what *function*, a constructor that *owner* wrote, takes for *cls*, and what it passes the rest on to."""
+    found = parameters_of_function(function, skip=1, owner=owner, me=cls, seen=seen)
+    if not function.__code__.co_flags & _VARKEYWORDS or not passes_on(function):
+        return found
+    behind = next((base for base in cls.__mro__[cls.__mro__.index(owner) + 1 :] if writes_init(base)), object)
+    call = inspect.unwrap(vars(behind)["__init__"])
+    if not isinstance(call, types.FunctionType):
+        return found
+    own = {parameter.name for parameter in found}
+    for parameter in _parameters_in(cls, behind, call, seen):
+        if parameter.name not in own and parameter.kind != POSITIONAL:
+            if is_generated(call):
+                _reread(parameter, call, cls, seen)
+            parameter.kind, parameter.writer = KEYWORD, parameter.writer or behind
+            found += (parameter,)
     return found
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typing
 from typing import Any
 
+import typing_extensions as te
+
 from .._names import is_a
-from .forms import substituted, substitution_of
+from .forms import all_substituted, substitution_of
 
 __all__ = ["handed_up", "variables_of_method"]
 
@@ -19,6 +21,11 @@ def _parameters_of(cls: Any) -> tuple[Any, ...]:
     return found if isinstance(found, tuple) else ()
 
 
+def _own(parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return type variables as the arguments of their own class."""
+    return tuple([te.Unpack[one] if isinstance(one, typing.TypeVarTuple) else one for one in parameters])
+
+
 def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
     """Return what *cls* hands to its base *origin*, in terms of its own variables; None where that is no base of it."""
     pending: list[tuple[type, _Binding]] = [(cls, {})]
@@ -29,10 +36,11 @@ def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
             if not is_a(root, type) or root is typing.Generic or root is object:
                 continue
             parameters = _parameters_of(root)
-            arguments = tuple([substituted(one, known) for one in base.__args__]) if root is not base else parameters
-            if root is origin:
-                return arguments if root is not base or not parameters else None
-            pending.append((root, substitution_of(parameters, arguments) if root is not base else {}))
+            binding = substitution_of(parameters, () if root is base else all_substituted(base.__args__, known))
+            if root is origin:  # a base that stands without arguments means its defaults
+                said = root is not base or all(one in binding for one in parameters)
+                return all_substituted(_own(parameters), binding) if said else None
+            pending.append((root, binding))
     return None
 
 
@@ -49,9 +57,9 @@ def variables_of_method(of: Any, function: Any) -> _Binding | None:
     form: Any = cls if cls is of else getattr(of, "__orig_class__", cls)  # Maker[int]() remembers what it was made as
     written_in = function.__qualname__.rpartition(".")[0]
     writer = next((base for base in cls.__mro__ if base.__qualname__ == written_in), cls)
-    handed = _parameters_of(cls) if writer is cls else handed_up(cls, writer)
+    handed = _own(_parameters_of(cls)) if writer is cls else handed_up(cls, writer)
     if not handed:
         return None
     own = substitution_of(_parameters_of(cls), form.__args__) if form is not cls else {}
-    found = substitution_of(_parameters_of(writer), tuple([substituted(one, own) for one in handed]))
+    found = substitution_of(_parameters_of(writer), all_substituted(handed, own))
     return {one: value for one, value in found.items() if one is not value} or None

@@ -10,7 +10,7 @@ import typing_extensions as te
 
 from .._declare.annotations import Parameter
 from .._declare.constructors import writes_init
-from .._declare.forms import default_of, is_union, substituted, substitution_of
+from .._declare.forms import all_substituted, default_of, is_union, substituted, substitution_of
 from .._declare.handed import handed_up, variables_of_method
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.makers import Maker
@@ -352,7 +352,7 @@ def closing(cls: type, keys: Iterable[Hashable]) -> Binding | None:
 
 def binding_of(form: Any, binding: Binding) -> Binding:
     """Return what the variables of a class stand for that is made by *form*, ``Repo[User]`` or, within *binding*, ``Repo[T]``."""
-    return substitution_of(variables_of(typing.get_origin(form)), tuple([replaced(one, binding) for one in form.__args__]))
+    return substitution_of(variables_of(typing.get_origin(form)), all_substituted(form.__args__, binding))
 
 
 def bound_in_method(maker: Maker, owner: type | None, binding: Binding | None) -> Binding | None:
@@ -416,4 +416,4 @@ def _seen_by(cls: type, writer: type, binding: Binding) -> Binding:
     handed = handed_up(cls, writer)
     if handed is None:
         return {}
-    return substitution_of(variables_of(writer), tuple([replaced(argument, binding) for argument in handed]))
+    return substitution_of(variables_of(writer), all_substituted(handed, binding))

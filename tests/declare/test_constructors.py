@@ -13,6 +13,8 @@ from helpers import fresh_app, problems
 
 from asyncmeta import AsyncServiceBase, Container, DeclarationError, GraphErrors, Inject
 
+T = TypeVar("T")
+
 
 class Engine: ...
 
@@ -161,6 +163,106 @@ def test_what_a_call_of_the_class_takes_is_filled(cls):
     container = Container(application(cls))
 
     assert container.get_nowait(cls).engine is container.get_nowait(Engine)
+
+
+class Passes(Base):
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+
+
+class PassesNamed(Base):
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.named = named
+
+
+class PassesToFields(Fields):
+    def __init__(self, *args, **named):
+        named.setdefault("engine", None)
+        super().__init__(*args, **named)
+
+
+class PassesTwice(Passes):
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+
+
+class Takes:
+    def __init__(self, settings: "Settings", **rest: Any) -> None:
+        super().__init__(**rest)
+        self.settings = settings
+
+
+class Cooperates(Takes, Base): ...
+
+
+class ServicePasses(ServiceBase):
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+
+
+@pytest.mark.parametrize("cls", [Passes, PassesNamed, PassesToFields, PassesTwice, Cooperates, ServicePasses])
+def test_what_a_constructor_passes_on_is_filled(cls):
+    """
+    ``super().__init__(*args, **named)``, with nothing else, is given what the constructor behind takes.
+    """
+    container = Container(application(cls))
+
+    made = container.get_nowait(cls)
+
+    assert made.engine is container.get_nowait(Engine)
+    if cls is Cooperates:
+        assert made.settings is container.get_nowait(Settings)
+
+
+class Knows(Base):
+    def __init__(self, *args, **named):
+        super().__init__("an engine of its own", *args, **named)
+
+
+class KnowsByName(Base):
+    def __init__(self, **named):
+        super().__init__(engine="an engine of its own", **named)
+
+
+class KeepsToItself(Base):
+    def __init__(self, **named):
+        self.engine = "an engine of its own"
+
+
+@pytest.mark.parametrize("cls", [Knows, KnowsByName, KeepsToItself])
+def test_a_constructor_that_knows_what_it_calls_is_left_alone(cls):
+    """
+    Where it gives an argument of its own, or calls nothing, ``**named`` says nothing.
+    """
+    assert Container(application(cls)).get_nowait(cls).engine == "an engine of its own"
+
+
+def test_what_is_passed_on_and_missing_is_told():
+    """
+    What the constructor behind requires and nothing provides is a problem of the check, by its name.
+    """
+    App = fresh_app(providers=[Passes])
+
+    with pytest.raises(GraphErrors, match=r"nothing provides Engine, needed by Passes\.engine"):
+        Container(App)
+
+
+class Kept(Generic[T]):
+    def __init__(self, kind: type[T]) -> None:
+        self.kind = kind
+
+
+class PassesGeneric(Kept[int]):
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+
+
+def test_what_is_passed_on_to_a_generic_base_is_what_that_is_of():
+    """
+    The variables of the constructor behind stand for what its class is given.
+    """
+    assert Container(application(PassesGeneric)).get_nowait(PassesGeneric).kind is int
 
 
 @dataclass

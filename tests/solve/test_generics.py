@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NewType, Protocol, Self, TypeVar
 
 import pytest
+import typing_extensions as te
 from helpers import Journal, fresh_app, outcome, problems
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypeVarTuple
 
 from asyncmeta import (
     All,
@@ -872,3 +873,40 @@ def test_use_existing_of_an_open_form_keeps_the_argument():
     container = Container(App)
 
     assert container.get_nowait(Shelf[User]) is container.get_nowait(Repo[User])
+
+
+D = te.TypeVar("D", default=User)
+Ts = TypeVarTuple("Ts")
+
+
+class Defaulted(Generic[D]):
+    def __init__(self, kind: type[D]):
+        self.kind = kind
+
+
+class OfDefault(Defaulted): ...
+
+
+class Row(Generic[*Ts]):
+    def __init__(self, row: tuple[*Ts]):
+        self.row = row
+
+
+class Numbered(Row[int, *Ts]): ...
+
+
+def test_a_base_without_arguments_means_its_defaults():
+    """
+    ``class OfDefault(Defaulted)`` is one of ``Defaulted[User]``, where that is the default.
+    """
+    assert Container(fresh_app(providers=[OfDefault])).get_nowait(OfDefault).kind is User
+
+
+def test_a_base_may_be_given_all_variables_of_a_tuple():
+    """
+    ``class Numbered(Row[int, *Ts])`` asked for with two arguments has a base of three.
+    """
+    App = fresh_app(providers=[Numbered])
+    App.register_value(tuple[int, str, bytes], "row")
+
+    assert Container(App).get_nowait(Numbered[str, bytes]).row == "row"
