@@ -14,7 +14,7 @@ from .._compat import annotations_of
 from .._names import Place, is_a, name_of, place_of_caller
 from ..errors import DeclarationError
 from .adapters import binds
-from .keys import Token, is_hashable, token_key
+from .keys import Token, is_hashable, plain_of, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
@@ -264,13 +264,15 @@ def value_registration(token: Any, value: object, place: Place) -> Registration:
 
 def refuse_class(key: Hashable, value: object) -> None:
     """Refuse a class as the value of a type of which its instances are values: who asks would call methods of a class."""
-    if not is_a(value, type) or not is_a(key, type) or is_a(key, Token) or value is object:
+    plain = plain_of(key)
+    cls: Any = typing.get_origin(plain) or plain  # a named value, and one of a generic, are instances, too
+    if not is_a(value, type) or not is_a(cls, type) or value is object:
         return
-    if getattr(key, "_is_protocol", False) and key not in value.__mro__:
-        members = methods_of(key) - {"__call__"}
+    if getattr(cls, "_is_protocol", False) and cls not in value.__mro__:
+        members = methods_of(cls) - {"__call__"}
         meant = bool(members) and all(inspect.isfunction(inspect.getattr_static(value, name, None)) for name in members)
     else:
-        meant = key in value.__mro__ and not issubclass(key, type)
+        meant = cls in value.__mro__ and not issubclass(cls, type)
     if meant:
         raise DeclarationError(
             f"the value of {name_of(key)} would be the class {name_of(value)}, not an instance of it; to have one made write "

@@ -254,11 +254,19 @@ def _ask_annotated(form: Any) -> Ask:
         meant = ask_for(token)
         if plain.kind in ("lazy", "factory", "named") and meant.kind in ("value", "attribute"):
             # The annotation says what arrives, a handle; the token says of what.
-            return Ask(plain.kind, (), inner=meant.but(optional=plain.optional or _is_optional(plain.inner), fallback=fallback))
+            optional = plain.optional or _is_optional(plain.inner)
+            listed = _collection(_of_handle(annotated)) if plain.kind == "lazy" else None
+            return Ask(plain.kind, (), inner=meant.but(optional=optional, fallback=fallback, listed=listed))
         return meant.but(optional=plain.optional or meant.optional, fallback=fallback, listed=_collection(annotated))
     if naming is not MISSING:
         plain = _named(plain, naming)
     return plain if fallback is MISSING else plain.but(fallback=fallback)
+
+
+def _of_handle(form: Any) -> Any:
+    """Return the argument of ``Lazy[...]``, or of ``Lazy[...] | None``."""
+    handles = [one for one in typing.get_args(form) if one is not type(None)] if is_union(form) else [form]
+    return typing.get_args(handles[0])[0]
 
 
 def _is_optional(ask: Ask | None) -> bool:

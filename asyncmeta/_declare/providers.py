@@ -343,6 +343,11 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
         meaning = WORDS.get(word) if isinstance(word, str) else None
         if meaning is None:
             near = close_to(word, WORDS) if isinstance(word, str) else ()
+            if not isinstance(word, str) and "provide" not in entry:
+                kind = CLASS if isinstance(thing, type) else VALUE
+                raise DeclarationError(
+                    f'{name_of(word)} is no key of a provider: write {{"provide": {name_of(word)}, "{kind}": ...}}'
+                )
             raise DeclarationError(
                 f"{name_of(word)} is no key of a provider; "
                 + (f"did you mean {near[0]}?" if near else f"these are: {', '.join(dict.fromkeys(WORDS.values()))}")

@@ -400,14 +400,17 @@ class Graph(Lookup):
         return self._users[1]
 
     def by_key(self) -> dict[Hashable, list[Node]]:
-        """Return the nodes whose edges are known, by each of their keys."""
+        """Return the nodes whose edges are known, by each of their keys, and by those of which a lower layer says the same."""
         count = self.known()
         if self._by_key is None or self._by_key[0] != count:
             found: dict[Hashable, list[Node]] = {}
+            more: dict[Hashable, dict[Hashable, None]] = {}
+            for entry in [entry for layer in self.layers for entry in snapshot(layer.entries.values())]:
+                if isinstance(entry, Registration) and entry.also:
+                    more.setdefault(entry.key, {}).update(dict.fromkeys(entry.also))
             for node in self.expanded_nodes():
                 registration = node.registration
-                found.setdefault(registration.key, []).append(node)
-                for key in registration.also:
+                for key in dict.fromkeys((*registration.keys, *more.get(registration.key, ()))):
                     found.setdefault(key, []).append(node)
             self._by_key = (count, found)
         return self._by_key[1]

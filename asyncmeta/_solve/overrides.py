@@ -61,7 +61,9 @@ def read_overrides(overrides: Overrides, graph: Graph, place: Place) -> Registry
             _refuse_mixed(key, isinstance(entry, list), graph, place)
         return registry
     raise DeclarationError(
-        f"overrides are a mapping from tokens to values, or a provider list; not a {name_of(type(overrides))}", str(place)
+        f"overrides are a mapping from tokens to values, or a provider list; not a {name_of(type(overrides))}"
+        + (f': write [{{"provide": ..., "use_class": {name_of(overrides)}}}]' if is_a(overrides, type) else ""),
+        str(place),
     )
 
 

@@ -1,6 +1,6 @@
 """What an override, or a higher layer, means by a key: none of a list, all keys of a value, instances and not classes."""
 
-from typing import Annotated, Protocol
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import pytest
 from helpers import fresh_app
@@ -15,6 +15,8 @@ from asyncmeta import (
     MissingDependencyError,
     inject_dependency,
 )
+
+T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -226,6 +228,7 @@ def test_a_class_that_is_meant_is_taken():
     app = fresh_app()
     for key, value in (
         (type[FileReader], FakeReader),
+        (list[type[FileReader]], FakeReader),
         (Callback, Plug),
         (Module, Static),
         ("kind", Plug),
@@ -274,3 +277,70 @@ def test_a_provider_is_one_value_or_one_of_several(fakes, meant):
 
     assert meant in str(caught.value)
     assert "test_overriding_keys.py:" in str(caught.value)
+
+
+class Desk:
+    def __init__(self, reader: Reader, file: FileReader) -> None:
+        self.seen = reader, file
+
+
+@pytest.mark.parametrize("by", ["layer", "override", "around"])
+async def test_another_key_of_what_stands_in_its_place(by):
+    """
+    Who got by one more key what a higher layer, an override or a decorator has put in its place, gets an override of that key.
+    """
+    app = fresh_app(providers=[Desk])
+    inject_dependency(on=app, also=[Reader])(FileReader)
+
+    class Above(app): ...
+
+    if by == "layer":
+        Above.register_dependency(FileReader, lambda: "other")
+    if by == "around":
+
+        @inject_dependency(FileReader, on=app, around=True)
+        def other(inner: FileReader) -> FileReader:
+            return "other"
+
+    async with Container(Above) as container, container.override({FileReader: "other"} if by == "override" else {}):
+        assert (await container.get(Desk)).seen == ("other", "other")
+        async with container.override({Reader: "fake"}):
+            assert (await container.get(Desk)).seen == ("fake", "other")
+    if by != "override":
+        async with Container(Above) as container, container.overlay({Reader: "fake"}) as overlay:
+            assert (await overlay.get(Desk)).seen == ("fake", "other")
+
+
+class Shelf(Generic[T]):
+    pass
+
+
+class Numbers(Shelf[int]):
+    pass
+
+
+@pytest.mark.parametrize(("key", "cls"), [(Annotated[FileReader, "replica"], FakeReader), (Shelf[int], Numbers), (Shelf, Numbers)])
+def test_a_class_for_a_named_value_or_a_generic(key, cls):
+    """
+    A class is no value of a named key of its base either, nor of a generic that it closes.
+    """
+    with pytest.raises(DeclarationError, match=f'not an instance of it; .* "use_class": {cls.__name__}'):
+        fresh_app().register_value(key, cls)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "meant"),
+    [
+        (FakeReader, 'write [{"provide": ..., "use_class": FakeReader}]'),
+        ([{FileReader: FakeReader}], 'FileReader is no key of a provider: write {"provide": FileReader, "use_class": ...}'),
+        ([{"x": 1, FileReader: 1}], '"x" is no key of a provider'),
+    ],
+)
+def test_overrides_of_no_form(overrides, meant):
+    """
+    A class by itself, and a mapping of values within a list, are refused with how it is written.
+    """
+    with pytest.raises(DeclarationError) as caught, Container(reading()).override(overrides):
+        pass
+
+    assert meant in str(caught.value)

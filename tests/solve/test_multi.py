@@ -2,6 +2,7 @@
 
 import asyncio
 import types
+from collections.abc import Mapping
 from typing import Annotated
 
 import pytest
@@ -578,3 +579,24 @@ def test_one_key_of_two_layers_is_single_or_multi(below):
     text = str(problems(caught.value)[0])
     assert "one key cannot be both" in text
     assert text.count("test_multi.py:") == 2
+
+
+async def test_a_late_collection():
+    """
+    A Lazy of a list, tuple or mapping gives it late, whether the mark stands around the handle or within.
+    """
+
+    def ask(
+        around: Annotated[Lazy[list[int]], Inject("n")],
+        perhaps: Annotated[Lazy[tuple[int, ...]] | None, Inject("n")],
+        within: Lazy[Annotated[Mapping[str, int], Inject("n")]],
+    ):
+        return around, perhaps, within
+
+    app = fresh_app()
+    for name, number in {"one": 1, "two": 2}.items():
+        app.register_dependency("n", lambda number=number: number, multi=name)
+    app.register_dependency("ask", ask)
+
+    async with Container(app) as container:
+        assert [await late for late in await container.get("ask")] == [[1, 2], (1, 2), {"one": 1, "two": 2}]
