@@ -52,8 +52,9 @@ def setup(
 
     *Failure.*  Finalizers see the exception that left the handler; one that is an answer below *error_status*, such as
     ``web.HTTPFound``, is none.  They see an `ErrorResponse` where a response of *error_status* or above was returned, as by
-    a middleware inside that answers what the handler raised, and where a websocket was closed with another code than 1000
-    and 1001.  A ``web.HTTPException`` that a finalizer raises is the response.
+    a middleware inside that answers what the handler raised, where a websocket was closed with another code than 1000
+    and 1001, and where the client of a stream has left.  A ``web.HTTPException`` that a finalizer raises is the response;
+    any other error of it reaches middlewares outside, which may answer it.
 
     When the client goes away, aiohttp lets the handler run to its end, or cancels it where the server was made with
     ``handler_cancellation=True``.
@@ -97,7 +98,7 @@ def setup(
                 border=error_status,
                 status_of=_status_of,
                 failure_of=lambda answer: _failure_of(request, answer, error_status),
-                knows=lambda error: isinstance(error, web.HTTPException),
+                knows=lambda error: isinstance(error, web.HTTPException) or _has_outer(request, app, give_scope),
             )
         finally:
             if around is None:
@@ -199,7 +200,17 @@ def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: 
     if isinstance(answer, web.WebSocketResponse):
         code = answer.get(_CLOSED_WITH, answer.close_code)
         return None if code in _WELL else ErrorResponse(code)
+    left = request.transport is None or request.transport.is_closing()
+    if answer.prepared and left and not getattr(answer, "_eof_sent", False):
+        return ErrorResponse(None)  # before it had all of the stream, and the handler swallowed that
     return ErrorResponse(answer.status) if answer.status >= error_status else None
+
+
+def _has_outer(request: web.Request, app: web.Application, give_scope: Any) -> bool:
+    """Tell whether middleware stands outside of *give_scope*, of *app*: it may answer what the finalizers raise."""
+    apps = request.match_info.apps
+    above = apps[: apps.index(app)] if app in apps else ()
+    return app.middlewares[0] is not give_scope or any(one.middlewares for one in above)
 
 
 #: How websockets of a handler end well, too: without a code, or not yet at all.

@@ -14,6 +14,7 @@ and in ``asgi.py``, so that the container starts and stops with the server::
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import nullcontext
 from typing import Any, Final, ParamSpec, TypeVar
@@ -31,7 +32,7 @@ from django.utils.module_loading import import_string  # type: ignore[import-unt
 from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected as injected_function
 from . import asgi
 from ._endings import ERROR_STATUS, Cancellation, ErrorResponse, going_nowhere, is_failure, one_of
-from ._handlers import Handler, check, handler as _handler, methods_of
+from ._handlers import Handler, check, handler as _handler, methods_of, misread_by
 from ._lifespan import TESTED, begun_again
 from ._marks import marked, marked_annotations
 
@@ -111,16 +112,38 @@ def _views_of(patterns: Iterable[Any], prefix: str) -> Iterator[Handler]:
             yield from _views_of(inner, path)
             continue
         view = pattern.callback
-        operations = getattr(getattr(view, "__self__", None), "operations", None)
+        operations = _operations_of(view)
         cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
         if operations is not None:  # of Django ninja, which reads the others by pydantic
             for operation in operations:
-                yield Handler(operation.view_func, f"{'/'.join(operation.methods)} {path}")
+                function = operation.view_func
+                called = f"{'/'.join(operation.methods)} {path}"
+                yield Handler(function, called, (), misread_by(function, but=marked(function)))
         elif cls is not None:
             actions = getattr(view, "actions", None) or {}
+            function = _below_api_view(cls)
+            if function is not None:
+                yield _handler(function, f"view of {path}")
+                continue
             yield from methods_of(cls, {*getattr(cls, "http_method_names", ()), *actions.values()}, path)
         else:
             yield _handler(view, f"view of {path}")
+
+
+def _operations_of(view: Any) -> Any:
+    """Return the operations of a path of Django ninja, whose view is a method, or holds what it was one of."""
+    path = getattr(view, "__self__", None)
+    if path is None and inspect.isfunction(view) and str(view.__module__).partition(".")[0] == "ninja":
+        path = inspect.getclosurevars(view).nonlocals.get("self")
+    return getattr(path, "operations", None)
+
+
+def _below_api_view(cls: type) -> Any:
+    """Return the function that ``@api_view`` of REST framework has made a class of; None where it has not."""
+    if cls.__qualname__ != "WrappedAPIView":  # the only name that it has not changed
+        return None
+    methods = (method for method in vars(cls).values() if inspect.isfunction(method))
+    return next((found for one in methods if (found := inspect.getclosurevars(one).nonlocals.get("func")) is not None), None)
 
 
 def get_asgi_application() -> asgi.ContainerMiddleware:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from typing import Annotated
 
 import pytest
 from helpers import fresh_app, guarded, leaves
 
-from asyncmeta import Container, FinalizationErrors, From, Scope, injected
+from asyncmeta import Container, FinalizationErrors, From, Inject, Scope, injected
 
 from .shops import Pool, Session, shop
 
@@ -491,3 +492,81 @@ async def test_nothing_is_logged_for_what_went_well(caplog):
             await client.get("/")
 
     assert caplog.records == []
+
+
+class Conflict(Exception):
+    """What a session raises that cannot commit."""
+
+
+def conflicting():
+    """Return an application class whose sessions cannot commit."""
+    app = fresh_app()
+
+    async def open_session():
+        yield "session"
+        raise Conflict
+
+    app.register_dependency("session", open_session, lifetime="scoped")
+    return app
+
+
+@guarded
+@pytest.mark.parametrize("inner", [False, True], ids=["application", "sub-application"])
+async def test_a_middleware_outside_answers_what_a_finalizer_raises(inner):
+    """
+    aiohttp's error handlers are middlewares: one that was added before `setup`, or to a parent, catches the error itself.
+    """
+
+    @web.middleware
+    async def told(request, handler):
+        try:
+            return await handler(request)
+        except Conflict:
+            return web.Response(status=409)
+
+    @injected
+    async def order(request, session: Annotated[str, Inject("session")]):
+        return web.Response()
+
+    app = web.Application(middlewares=[told])
+    own = web.Application() if inner else app
+    setup(own, Container(conflicting()))
+    own.router.add_get("/", order)
+    if inner:
+        app.add_subapp("/inner", own)
+
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/inner/" if inner else "/")
+
+    assert answer.status == 409
+
+
+@guarded
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_stream_whose_client_leaves_has_failed_although_its_handler_goes_on(stays):
+    """
+    A handler that catches what a lost connection raises, and returns its response, has not sent it; one that has is fine.
+    """
+    app, journal = shop()
+    done = asyncio.Event()
+
+    @injected
+    async def rows(request, session: From[Session]):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"row")
+        if stays:
+            await response.write_eof()
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(done.set)
+        return response
+
+    async with serving(Container(app), web.get("/", rows)) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        await reader.readuntil(b"row")
+        writer.close()
+        await done.wait()
+
+    assert journal[2].split(":")[0] == ("commit" if stays else "rollback ErrorResponse")

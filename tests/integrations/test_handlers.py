@@ -316,6 +316,53 @@ def django(container, mark, inject):
         module.get_asgi_application()
 
 
+def django_ninja(container, mark, inject):
+    module = integration("django")
+    ninja = pytest.importorskip("ninja")
+    from django.test import override_settings
+    from django.urls import path
+
+    from .django_site import site
+
+    api = ninja.NinjaAPI(urls_namespace=f"handlers {next(NUMBERS)}")
+
+    @api.get("/rates")
+    @inject
+    async def show_rates(request, rates: mark[Rates]): ...
+
+    @api.get("/users")
+    @inject
+    def list_users(request, users: mark[Users]): ...
+
+    middleware = ["asyncmeta.integrations.django.ContainerMiddleware"]
+    with override_settings(ASYNCMETA_CONTAINER=container), site(path("api/", api.urls), middleware=middleware):
+        module.get_asgi_application()
+
+
+def django_rest(container, mark, inject):
+    module = integration("django")
+    pytest.importorskip("rest_framework")
+    from django.test import override_settings
+    from django.urls import path
+    from rest_framework.decorators import api_view
+    from rest_framework.viewsets import ViewSet
+
+    from .django_site import site
+
+    @api_view(["GET", "POST"])
+    @inject
+    def show_rates(request, rates: mark[Rates]): ...
+
+    class Users_(ViewSet):
+        @inject
+        def list_users(self, request, users: mark[Users]): ...
+
+    patterns = [path("rates", show_rates), path("users", Users_.as_view({"get": "list_users"}))]
+    middleware = ["asyncmeta.integrations.django.ContainerMiddleware"]
+    with override_settings(ASYNCMETA_CONTAINER=container), site(*patterns, middleware=middleware):
+        module.get_asgi_application()
+
+
 def mcp(container, mark, inject):
     from mcp.server import MCPServer
 
@@ -466,7 +513,7 @@ def strawberry_schema(container, mark, inject):
 
 STARTS = [
     fastapi, fastapi_dependencies, fastapi_mounted, starlette, starlette_wrapped, litestar, litestar_setup, quart, flask, aiohttp,
-    blacksheep, sanic, django, mcp, fastmcp, faststream, faststream_own, strawberry_schema, aiogram,
+    blacksheep, sanic, django, django_ninja, django_rest, mcp, fastmcp, faststream, faststream_own, strawberry_schema, aiogram,
     grpc_server,
 ]  # fmt: skip
 
@@ -544,9 +591,11 @@ def undecorated(handler):
     return handler
 
 
-@pytest.mark.parametrize(
-    "start", [start for start in STARTS if not start.__name__.startswith(("fastapi", "mcp", "fastmcp", "faststream", "straw"))]
-)
+#: What reads marks when a handler is added, and refuses them then.
+READS = ("fastapi", "mcp", "fastmcp", "faststream", "straw", "django_ninja")
+
+
+@pytest.mark.parametrize("start", [start for start in STARTS if not start.__name__.startswith(READS)])
 def test_a_mark_that_nobody_fills_is_refused(start):
     """
     Where no decorator fills the marks of a handler, the application does not start, or the handler is not taken: a client

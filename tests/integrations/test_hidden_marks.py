@@ -138,14 +138,33 @@ def in_strawberry():
     setup(strawberry.Schema(Query), app_of())
 
 
+def in_ninja():
+    from . import django_site
+
+    integration, ninja = import_module("asyncmeta.integrations.django"), import_module("ninja")
+    from django.urls import path
+
+    api = ninja.NinjaAPI(urls_namespace="hidden marks")
+
+    @api.post("/")
+    def order(request, sent: Order): ...
+
+    with django_site.site(path("", api.urls)):
+        check(app_of(), integration.handlers_of(), integration.CURE, "the application")
+
+
 @pytest.mark.parametrize(
-    "read", [in_fastapi, in_fastapi_query, in_litestar, in_mcp, in_fastmcp, in_faststream, in_strawberry],
+    "read", [in_fastapi, in_fastapi_query, in_litestar, in_mcp, in_fastmcp, in_faststream, in_strawberry, in_ninja],
 )  # fmt: skip
 def test_a_model_that_a_client_sends_has_no_marked_fields(read):
     """
     A marked field of a model that a framework makes of a request would be the client's: told with field, handler and cure.
     """
-    pytest.importorskip(read.__name__.split("_")[1])
+    package = read.__name__.split("_")[1]
+    if package == "ninja":  # reads Django's settings when it is imported
+        pytest.importorskip("django")
+        from . import django_site  # noqa: F401
+    pytest.importorskip(package)
 
     text = refused(read)
 
