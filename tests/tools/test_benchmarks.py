@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks import check, cold, peers
+from benchmarks import check, cold, peers, safety
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,41 @@ def test_peers_do_the_work_that_is_counted():
         assert [who for who, _ in contestants] == ["by hand", "asyncmeta"]
         for who, contestant in contestants:
             asyncio.run(peers.same_work(work, who, contestant))
+
+
+# --- where tasks share, fail and are cancelled ---
+
+SHOWN = {
+    "times_made": "1",
+    "seconds_together": "0.1",
+    "who_builds_is_cancelled": "the build goes on",
+    "two_finalizers_fail": "all run, 2 of 2 raised",
+    "closing_is_cancelled": "the rest is run",
+    "a_singleton_keeps_a_scoped_value": "told at the start",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", safety.QUESTIONS, ids=lambda question: question.__name__)
+def test_what_is_shown_beside_other_libraries_is_so(question):
+    """
+    What the page of the comparison says of this library is what it does, by the program that asks the others.
+    """
+    assert safety.asked("asyncmeta", question) == SHOWN[question.__name__]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("library", "question", "answer"), [
+    ("dishka", safety.seconds_together, "0.3"),
+    ("svcs", safety.times_made, "20"),
+    ("wireup", safety.closing_is_cancelled, "1 of 3 run"),
+    ("dependency-injector", safety.who_builds_is_cancelled, "all are cancelled"),
+])  # fmt: skip
+def test_the_questions_tell_libraries_apart(library, question, answer):
+    """
+    Each question has another answer for somebody, so it is none that everybody passes.
+    """
+    if safety.installed(library) not in ("1.10.1", "26.2.0", "2.13.0", "4.49.1"):
+        pytest.skip(f"the page is about another version than the {library} that is installed, or it is not installed")
+
+    assert safety.asked(library, question) == answer
