@@ -85,6 +85,8 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             if lifetime is not None and (not isinstance(lifetime, str) or not lifetime):
                 raise DeclarationError(f'lifetime of {name} is "singleton", "scoped", "transient" or the name of a level')
             of_context, of_scopes = checked_context(context), checked_scopes(scopes)
+            if isinstance(middleware, str) or not isinstance(middleware, Iterable):
+                raise DeclarationError(f"middleware of {name} is a list of callables, outermost first: middleware=[timed]")
             _refuse_fields(name, namespace)
             _add_annotated(namespace)
             _share_nothing(namespace, made_again=isinstance(former, Registry))

@@ -249,7 +249,11 @@ def _ask_annotated(form: Any) -> Ask:
         element = typing.get_args(annotated)[0]
         if token is MISSING:
             token = element if naming is MISSING else Annotated[element, naming]
-        return Ask("all", (_ask_of(normal(token)).keys[0],))
+        one = _ask_of(normal(token))
+        if one.kind != "value":
+            registered = f"All[{name_of(one.key)}]"
+            raise DeclarationError(f"All[{name_of(element)}] collects ways of asking: write what is registered, {registered}")
+        return Ask("all", (one.keys[0],))
     if token is not MISSING:
         meant = ask_for(token)
         if plain.kind in ("lazy", "factory", "named") and meant.kind in ("value", "attribute"):

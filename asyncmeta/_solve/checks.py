@@ -38,8 +38,8 @@ Parents = dict[Node, tuple[Node, Edge] | None]
 
 
 def grouped(graph: Graph, errors: Iterable[GraphError]) -> GraphErrors:
-    """Return all *errors* as one."""
-    return GraphErrors.of(name_of(graph.app), list(errors))
+    """Return all *errors* as one, headed by the application; of the shared layer alone there is none to name."""
+    return GraphErrors.of("the container" if graph.app is graph.shared.cls else name_of(graph.app), list(errors))
 
 
 def check_whole(graph: Graph) -> list[GraphError]:

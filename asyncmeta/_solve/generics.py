@@ -89,6 +89,8 @@ def open_key_of(key: Hashable) -> Opened | None:
 
 def quoted_in(form: Any) -> str:
     """Return the name in quotes that a token such as ``Repo["User"]`` has as its argument: it names nothing; else ""."""
+    if isinstance(form, typing.ForwardRef):
+        return form.__forward_arg__
     for one in () if typing.get_origin(form) is typing.Literal else typing.get_args(form):
         if isinstance(one, str | typing.ForwardRef):
             return one if isinstance(one, str) else one.__forward_arg__

@@ -18,7 +18,7 @@ from .._names import close_to, is_a, name_of
 from .found import collected, is_given
 from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
 from .lookup import Lookup
-from .missing import all_meant, default_of_others, nameless, relatives, said_elsewhere
+from .missing import all_meant, default_of_others, misused, nameless, relatives, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -248,6 +248,8 @@ class Graph(Lookup):
             served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
             return Target(DEFERRED, nodes=served.each(), site=inner)
         if ask.kind == "all":
+            if is_a(ask.keys[0], typing.TypeVar):
+                raise Absent("All says of what: All[Settings]")
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
         if ask.kind == "named":
@@ -434,7 +436,7 @@ class Graph(Lookup):
                 f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
                 "it is registered (a string in Annotated is a name)"
             )
-        elsewhere = said_elsewhere(key, self.layers, self.shared, self.app)
+        elsewhere = misused(key) or said_elsewhere(key, self.layers, self.shared, self.app)
         if elsewhere:
             return elsewhere
         if not is_a(key, type) or typing.get_origin(key) is not None:

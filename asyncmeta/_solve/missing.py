@@ -9,11 +9,12 @@ from typing import Any
 
 from .._declare.annotations import Parameter
 from .._declare.entries import methods_of
+from .._declare.keys import MISSING, Factory, Inject, Lazy, Named
 from .._declare.registry import Registry, registry_of, snapshot
 from .._names import is_a, name_of
 from .nodes import Node, Problem, all_of, several_hint
 
-__all__ = ["all_meant", "default_of_others", "nameless", "relatives", "said_elsewhere"]
+__all__ = ["all_meant", "default_of_others", "misused", "nameless", "relatives", "said_elsewhere"]
 
 #: How frameworks call what each request, connection or call brings along.
 _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
@@ -109,6 +110,15 @@ def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:
         return several_hint(arguments[0])
     name = name_of(arguments[-1])
     return f"{name} is registered with multi=True: ask for Named[{name}], or Annotated[{name_of(key)}, Inject({name})]"
+
+
+def misused(key: Hashable) -> str:
+    """Return what to say of a way of asking, or a mark, that stands where a key is meant; else ""."""
+    if is_a(key, Inject):
+        return f"a mark stands in Annotated[..., {name_of(key)}]: ask for {name_of(key.token)}" if key.token is not MISSING else ""
+    if any(key is form for form in (Lazy, Factory, Named)):
+        return f"{name_of(key)} says of what: {name_of(key)}[Settings]"
+    return ""
 
 
 def relatives(key: Hashable, layers: Sequence[Registry]) -> str:

@@ -643,3 +643,14 @@ async def test_values_appear_in_no_text():
                 texts += getattr(caught.value, "__notes__", [])
 
     assert [text for text in texts if "s3cr3t" in text] == []
+
+
+def test_problems_of_a_container_without_an_application():
+    """
+    What does not fit in a container of the shared layer alone is told of the container: there is no application to name.
+    """
+
+    def ask(nothing): ...
+
+    with pytest.raises(GraphErrors, match="the container has 1 problem"):
+        Container(providers=[{"provide": "ask", "use_factory": ask, "deps": ["nothing"]}])

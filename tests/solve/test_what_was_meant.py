@@ -10,13 +10,17 @@ from helpers import fresh_app, outcome, problems
 
 from asyncmeta import (
     INJECTED,
+    All,
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     ClosedError,
     Container,
     DeclarationError,
+    Factory,
     From,
     GraphErrors,
+    Inject,
+    Lazy,
     MissingDependencyError,
     Scope,
     ScopeError,
@@ -355,3 +359,32 @@ async def test_a_closed_scope_names_who_asks():
 
     assert "Desk.later asks it for something (" in told[0] and "container.inject(Desk.later)" in told[0]
     assert "job asks it for something (" in told[1] and 'ends="after"' in told[1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Lazy, r"Lazy says of what: Lazy\[Settings\]"),
+        (Factory, r"Factory says of what: Factory\[Settings\]"),
+        (All, r"All says of what: All\[Settings\]"),
+        (Inject("name"), 'a mark stands in Annotated.*: ask for "name"'),
+        (Lazy["Settings"], "Settings in quotes is read in annotations only"),
+        (All[Lazy[Settings]], r"All\[Lazy\[Settings\]\] collects ways of asking: write what is registered, All\[Settings\]"),
+        (All[Factory[Settings]], r"write what is registered, All\[Settings\]"),
+    ],
+    ids=str,
+)
+def test_a_way_of_asking_that_says_nothing(asked, said):
+    """
+    A way of asking without what it asks for, or around another one, is told as that, and not to be registered.
+    """
+    with pytest.raises((MissingDependencyError, DeclarationError), match=said):
+        Container(fresh_app(providers=[Settings])).get_nowait(asked)
+
+
+def test_middleware_that_is_no_list():
+    """
+    A single callable in the place of a list is refused at the class.
+    """
+    with pytest.raises(DeclarationError, match=r"middleware of App is a list of callables, .* \(.*helpers.py:"):
+        fresh_app(middleware=print)
