@@ -99,14 +99,15 @@ def registration_of(
         else:
             token = maker.cls if written.token is None else written.token
         key = key_of(token, any_token)
-        also = also_keys(given.get("also", ()), key, maker.cls, any_token=any_token)
+        also = also_keys(given["also"], key, maker.cls, any_token=any_token) if "also" in given else ()
         if maker.function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
-        multi = given.get("multi", False)
-        check_name(multi)
-        if type(written.replace) is not bool or type(given.get("around", False)) is not bool:
+        multi, around = given.get("multi", False), given.get("around", False)
+        if multi is not False:
+            check_name(multi)
+        if type(written.replace) is not bool or type(around) is not bool:
             raise DeclarationError("replace and around are True or False")
-        if given.get("around") and (multi is not False or written.replace):
+        if around and (multi is not False or written.replace):
             raise DeclarationError("around=True stands around one value: it goes with neither multi nor replace")
         lives = given.get("lifetime")
         if lives is None:
@@ -120,7 +121,9 @@ def registration_of(
             names = into_names(given["into"], (key, *also), multi, any_token=any_token)
             members = members_of(names, key, maker, place, written.module)
         if maker.cls is not None:
-            for one in (key, *also, *(member.key for member in members)):
+            if key is not maker.cls:
+                _check_class(maker.cls, key)
+            for one in (*also, *[member.key for member in members]):
                 _check_class(maker.cls, one)
     except DeclarationError as error:
         if error.where:
@@ -129,7 +132,7 @@ def registration_of(
     registration = Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
-    registration.around, registration.members = given.get("around", False), members
+    registration.around, registration.members = around, members
     return registration
 
 

@@ -22,7 +22,7 @@ def is_argument(node: Node, problem: Problem) -> bool:
 
 def takes_arguments(node: Node) -> bool:
     """Tell whether only a Factory can make *node*: nothing provides some of its parameters."""
-    return any(problem.kind == "argument" for problem in node.problems)
+    return bool(node.problems) and any(problem.kind == "argument" for problem in node.problems)
 
 
 #: Whose types are data: nobody registers the one integer of a program.

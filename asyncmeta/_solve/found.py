@@ -152,7 +152,9 @@ def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str
             f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {app} has no such "
             f"level (it has {', '.join(map(str, levels))} and transient){meant}"
         )
-    if cls is not None and getattr(cls, "_is_protocol", False):
+    if type(cls) is type:
+        pass  # nearly every class: only a metaclass makes it a Protocol, or abstract
+    elif cls is not None and getattr(cls, "_is_protocol", False):
         name = name_of(cls)
         said.append(f"{name} is a Protocol and cannot be made: register the class that implements it, @inject_dependency({name})")
     elif cls is not None and inspect.isabstract(cls):

@@ -77,9 +77,11 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
         nodes = ()
     plan = plan_of(graph, target)
     plan.asker = site.user if site.name else None
-    refusal = outside(graph, site.ask.key, level, plan)
-    if refusal is not None:
-        raise refusal
+    # Nothing lives further in than the innermost level, nor does a container value, which is all there is to many plans.
+    if level < len(graph.levels) - 1 and (plan.units or plan.unit.ops or plan.unit.result.how != VALUE_OF):
+        refusal = outside(graph, site.ask.key, level, plan)
+        if refusal is not None:
+            raise refusal
     node = target.node if target.how == NODE else None
     if node is not None and node.kind in (CONTAINER, SCOPE):
         node = None

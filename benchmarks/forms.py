@@ -1,0 +1,293 @@
+"""
+What does the form of a call cost, without any container?
+
+    python -m benchmarks.forms            count it, by valgrind
+
+Each stands for what a container's user writes, with the work by hand inside of it: so much is the interpreter's, and
+no container can be below.  Also here: ways for a cached ``get`` that were tried, and are not taken.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+from . import floor, instructions, ours
+from .instructions import Work
+from .measure import Batch, Competitor, Outcome
+from .work import Call, Request
+
+
+class Block:
+    """A block for one value, as ``container.request`` opens: what is set up and closed is written into it."""
+
+    __slots__ = ("config", "graph", "pool", "sessions")
+
+    def __init__(self, graph: Request, pool: Any, config: Any) -> None:
+        self.graph, self.pool, self.config = graph, pool, config
+
+    async def __aenter__(self) -> Any:
+        graph = self.graph
+        self.sessions = graph.open_session(self.pool, self.config)
+        session = await self.sessions.__anext__()
+        return graph.Handler(graph.Service(graph.Users(session), graph.Orders(session)))
+
+    async def __aexit__(self, *exception: object) -> None:
+        try:
+            await self.sessions.__anext__()
+        except StopAsyncIteration:
+            pass
+
+
+@asynccontextmanager
+async def block(graph: Request) -> AsyncIterator[Batch]:
+    """W2 in an ``async with``, looked up by the handler's class."""
+    config, pool = graph.Config(), await graph.open_pool()
+    blocks: dict[type, Callable[[], Block]] = {graph.Handler: lambda: Block(graph, pool, config)}
+    Handler = graph.Handler
+
+    async def batch(times: int) -> Outcome:
+        handler = None
+        start = perf_counter()
+        for _ in repeat(None, times):
+            async with blocks[Handler]() as made:
+                handler = made
+        return perf_counter() - start, handler
+
+    yield batch
+
+
+@asynccontextmanager
+async def function(graph: Request) -> AsyncIterator[Batch]:
+    """W2 by a function that is called for each request, which sets up, calls the one that is given the handler, and closes."""
+    open_session, Users, Orders, Service, Handler = graph.open_session, graph.Users, graph.Orders, graph.Service, graph.Handler
+    config, pool = graph.Config(), await graph.open_pool()
+
+    async def handle(handler: Any) -> Any:
+        return handler
+
+    async def filled() -> Any:
+        sessions = open_session(pool, config)
+        session = await sessions.__anext__()
+        try:
+            return await handle(Handler(Service(Users(session), Orders(session))))
+        finally:
+            try:
+                await sessions.__anext__()
+            except StopAsyncIteration:
+                pass
+
+    async def batch(times: int) -> Outcome:
+        handler = None
+        start = perf_counter()
+        for _ in repeat(None, times):
+            handler = await filled()
+        return perf_counter() - start, handler
+
+    yield batch
+
+
+@asynccontextmanager
+async def call(graph: Call) -> AsyncIterator[Batch]:
+    """W7 by a function around the one that is called."""
+    Basket, handle = graph.Basket, floor.handle
+    config, pool = graph.Config(), await graph.open_pool()
+
+    async def filled(number: int) -> Any:
+        return await handle(number, pool, config, Basket(pool, config))
+
+    async def batch(times: int) -> Outcome:
+        value = None
+        start = perf_counter()
+        for _ in repeat(None, times):
+            value = await filled(5)
+        return perf_counter() - start, value
+
+    yield batch
+
+
+class There:
+    """Something to be awaited that has its value."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.value
+        yield
+
+
+class Plain:
+    """A service whose attribute stands nowhere but in the instance."""
+
+
+class Descriptor:
+    """Declares an attribute; where the instance has one of that name, it is that."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self
+
+
+class Declared:
+    """A service whose class declares the attribute."""
+
+    db = Descriptor()
+
+
+def awaiting(service_class: type) -> Competitor:
+    """Return W8 by an attribute that holds something to be awaited."""
+
+    @asynccontextmanager
+    async def competitor(graph: Request) -> AsyncIterator[Batch]:
+        service: Any = service_class()
+        service.db = There(await graph.open_pool())
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await service.db
+            return perf_counter() - start, value
+
+        yield batch
+
+    return competitor
+
+
+class ByRoots:
+    """A method that looks up what to call, and returns its coroutine."""
+
+    __slots__ = ("roots",)
+
+    def __init__(self, roots: dict[type, Any]) -> None:
+        self.roots = roots
+
+    def get(self, token: type, /) -> Coroutine[Any, Any, Any]:
+        return self.roots[token](self)  # type: ignore[no-any-return]
+
+
+class ByValues:
+    """A method that is a coroutine, and looks up the value itself: what is made at each get raises first."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: dict[type, Any]) -> None:
+        self.values = values
+
+    async def get(self, token: type, /) -> Any:
+        try:
+            return self.values[token]
+        except KeyError:
+            return await self.make(token)
+
+    async def make(self, token: type) -> Any:
+        raise NotImplementedError
+
+
+class ByMarked(ByValues):
+    """The same, where what is made at each get stands among the values, with a mark."""
+
+    __slots__ = ()
+
+    async def get(self, token: type, /) -> Any:
+        found = self.values[token]
+        return await self.make(token) if type(found) is Mark else found
+
+
+class ByMembership(ByValues):
+    """The same, where it is looked for before it is taken."""
+
+    __slots__ = ()
+
+    async def get(self, token: type, /) -> Any:
+        return self.values[token] if token in self.values else await self.make(token)
+
+
+class Mark:
+    """Stands for what is made."""
+
+
+class Missing(dict[Any, Any]):
+    """A dictionary that says what to do for what it does not have."""
+
+    def __missing__(self, token: object) -> Any:
+        raise NotImplementedError
+
+
+def _root_of(value: Any) -> Any:
+    async def root(scope: object) -> Any:
+        return value
+
+    return root
+
+
+def getting(make: Callable[[type, Any], Any]) -> Competitor:
+    """Return who gets the pool from what *make* returns."""
+
+    @asynccontextmanager
+    async def competitor(graph: Request) -> AsyncIterator[Batch]:
+        Pool, pool = graph.Pool, await graph.open_pool()
+        container = make(Pool, pool)
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await container.get(Pool)
+            return perf_counter() - start, value
+
+        yield batch
+
+    return competitor
+
+
+WORKS = (
+    Work(
+        "a cached get",
+        Request,
+        (
+            ("by hand", floor.cached),
+            ("asyncmeta", ours.cached),
+            ("a method that looks up what to call", getting(lambda key, value: ByRoots({key: _root_of(value)}))),
+            ("the same, a dictionary with __missing__", getting(lambda key, value: ByRoots(Missing({key: _root_of(value)})))),
+            ("a coroutine that looks up the value", getting(lambda key, value: ByValues({key: value}))),
+            ("the same, what is made has a mark", getting(lambda key, value: ByMarked({key: value}))),
+            ("the same, by membership", getting(lambda key, value: ByMembership({key: value}))),
+        ),
+    ),
+    Work("a request", Request, (("by hand", floor.request), ("asyncmeta", ours.request_at_once), ("a block", block))),
+    Work(
+        "an injected request", Request, (("by hand", floor.request), ("asyncmeta", ours.request_function), ("a function", function))
+    ),
+    Work("an injected call", Call, (("by hand", floor.call), ("asyncmeta", ours.call), ("a function around it", call))),
+    Work(
+        "an attribute",
+        Request,
+        (
+            ("by hand", floor.attribute),
+            ("asyncmeta", ours.attribute),
+            ("something awaitable", awaiting(Plain)),
+            ("the same, declared by the class", awaiting(Declared)),
+        ),
+    ),
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Count, and print each as a ratio to the work by hand."""
+    if arguments == ["--inside"]:
+        instructions.inside(WORKS)
+        return
+    why = instructions.missing()
+    if why:
+        sys.exit(why)
+    for name, by in instructions.count("benchmarks.forms", "--inside").items():
+        print(name, *(f"    {who:42}{number / by['by hand']:5.2f}" for who, number in by.items()), sep="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
