@@ -183,6 +183,23 @@ def test_each_section_shows_the_error(name):
     assert "**How to fix it.**" in section
 
 
+def test_troubleshooting_knows_every_error_by_what_it_says():
+    """
+    Each error that is raised has a line on the page, and the words that a line shows are those of the package.
+    """
+    text = (ROOT / "docs" / "howto" / "troubleshooting.rst").read_text(encoding="utf-8")
+    sources = "".join(file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", sources)  # texts that go on in the next line
+    said += (REFERENCE / "errors.rst").read_text(encoding="utf-8")  # texts that are put together, as a test has them raised
+    shown = re.findall(r"^    \* - ``(?:(\w+Errors?)(?:: )?)?(.*?)``", text, re.MULTILINE)
+    words = [part.strip() for _, line in shown for part in re.split(r"\.\.\.|X\.\w+|Depends|fastapi|Factory|[\[\]()]", line)]
+    known = [word for word in words if " " in word]
+
+    assert set(errors.__all__) - {"AsyncMetaError", "ContainerError"} <= {name for name, _ in shown} | {"GraphError"}
+    assert len(known) > 8
+    assert [word for word in known if word not in said] == []
+
+
 def test_the_reference_is_whole():
     """
     Every public name has its entry in the reference.
