@@ -170,14 +170,17 @@ def _begun(app: FastStream, container: Container) -> None:
         RuntimeError: What answers exceptions stands where nobody would hear of them.
     """
     for broker in _brokers(app):
-        inside = False
-        for one in broker.config.broker_middlewares:
-            if inside and isinstance(one, ExceptionMiddleware):
-                raise RuntimeError(
-                    "an ExceptionMiddleware inside of ContainerMiddleware answers what handlers raise, and their sessions would "
-                    "commit: let it stand before, middlewares=[ExceptionMiddleware(...), ContainerMiddleware(container)]"
-                )
-            inside = inside or isinstance(one, ContainerMiddleware)
+        stacks = [broker.config.broker_middlewares, *(getattr(one, "_broker_middlewares", ()) for one in broker.subscribers)]
+        for middlewares in stacks:  # of a subscriber: its routers', too
+            inside = False
+            for one in middlewares:
+                if inside and isinstance(one, ExceptionMiddleware):
+                    raise RuntimeError(
+                        "an ExceptionMiddleware inside of ContainerMiddleware answers what handlers raise, and their sessions "
+                        "would commit: let it stand before, middlewares=[ExceptionMiddleware(...), ContainerMiddleware(...)], "
+                        "and not at a router"
+                    )
+                inside = inside or isinstance(one, ContainerMiddleware)
     check_application(app, container)
 
 

@@ -145,6 +145,23 @@ def _failure_of(code: Any) -> CallFailed | None:
     return None if code in (None, 0, grpc.StatusCode.OK) else CallFailed(code)
 
 
+async def _be_told(context: Any) -> None:
+    """
+    Let the cancellation of a call arrive whose client's requests have ended: with it they end, too, a moment before.
+
+    What is sent needs a turn of grpc's own queue, and stands behind the news in that; or it fails at once.
+
+    Raises:
+        CancelledError: The client has gone, perhaps in the middle of its requests.
+    """
+    try:
+        await context.send_initial_metadata(())
+    except grpc.aio.UsageError:  # it is sent already
+        await asyncio.sleep(0)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError("the client has gone") from error
+
+
 class _Noting:
     """The context of a call in a thread, which does not tell the status that was set; this one does."""
 
@@ -203,9 +220,9 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
         """Return a method's handler, in its scope."""
         if handler.request_streaming:
             if handler.response_streaming:
-                make, behavior = grpc.stream_stream_rpc_method_handler, self._streaming(handler.stream_stream)
+                make, behavior = grpc.stream_stream_rpc_method_handler, self._streaming(handler.stream_stream, hears=True)
             else:
-                make, behavior = grpc.stream_unary_rpc_method_handler, self._single(handler.stream_unary)
+                make, behavior = grpc.stream_unary_rpc_method_handler, self._single(handler.stream_unary, hears=True)
         elif handler.response_streaming:
             make, behavior = grpc.unary_stream_rpc_method_handler, self._streaming(handler.unary_stream)
         else:
@@ -233,14 +250,16 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
                 raise
 
     @asynccontextmanager
-    async def _call(self, context: Any) -> AsyncIterator[None]:
-        """The life of a call."""
+    async def _call(self, context: Any, hears: bool) -> AsyncIterator[None]:
+        """The life of a call; *hears* says that requests stream."""
         failure: CallFailed | None = None
         cancellation = Cancellation()
         try:
             async with self._scope(context) as scope:
                 with scope.ambient():
                     yield
+                if hears:
+                    await _be_told(context)
                 cancellation.tell()
                 failure = _failure_of(context.code())
                 if failure is not None:
@@ -252,7 +271,7 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
 
     # A behavior stays of the kind that it was: grpc, and interceptors around this one, treat kinds differently.
 
-    def _single(self, behavior: Behavior) -> Behavior:
+    def _single(self, behavior: Behavior, *, hears: bool = False) -> Behavior:
         """Wrap what gives one response, or writes its responses by itself."""
         if not inspect.iscoroutinefunction(behavior):
 
@@ -263,15 +282,15 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
             return answer_now
 
         async def answer(request: Any, context: Any) -> Any:
-            async with self._call(context):
+            async with self._call(context, hears):
                 return await behavior(request, context)
 
         return answer
 
-    def _streaming(self, behavior: Behavior) -> Behavior:
+    def _streaming(self, behavior: Behavior, *, hears: bool = False) -> Behavior:
         """Wrap what gives responses one by one."""
         if inspect.iscoroutinefunction(behavior):
-            return self._single(behavior)
+            return self._single(behavior, hears=hears)
         if not inspect.isasyncgenfunction(behavior):
 
             def stream_now(request: Any, context: Any) -> Iterator[Any]:
@@ -281,7 +300,7 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
             return stream_now
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._call(context), aclosing(behavior(request, context)) as responses:
+            async with self._call(context, hears), aclosing(behavior(request, context)) as responses:
                 async for response in responses:
                     # Not yielded: when a call is cancelled, a generator that stands at its yield is dropped, and the scope
                     # would end at some other time, in some other task.

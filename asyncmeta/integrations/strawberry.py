@@ -19,8 +19,8 @@ import strawberry
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
-from .. import Container, From, Scope, ScopeError, injected
-from ._endings import Cancellation, going_nowhere
+from .. import Container, FinalizationErrors, From, Scope, ScopeError, injected
+from ._endings import Cancellation, going_nowhere, one_of
 from ._handlers import Handler, check, handler as _handler
 from .asgi import failed
 
@@ -215,8 +215,11 @@ class ContainerExtension(_Extension):
             await scope.__aexit__(type(left), left, None)
             raise
         error = self._outcome()
-        with going_nowhere(error):
-            await scope.__aexit__(None if error is None else type(error), error, None)
+        try:
+            with going_nowhere(error):
+                await scope.__aexit__(None if error is None else type(error), error, None)
+        except FinalizationErrors as raised:  # the only one of a group, so that whoever words errors knows it
+            raise one_of(raised) from None
 
 
 class SyncContainerExtension(_Extension):
@@ -242,8 +245,11 @@ class SyncContainerExtension(_Extension):
             scope.__exit__(type(left), left, None)
             raise
         error = self._outcome()
-        with going_nowhere(error):
-            scope.__exit__(None if error is None else type(error), error, None)
+        try:
+            with going_nowhere(error):
+                scope.__exit__(None if error is None else type(error), error, None)
+        except FinalizationErrors as raised:
+            raise one_of(raised) from None
 
 
 def inject(fn: F, /) -> F:

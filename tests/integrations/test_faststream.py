@@ -18,7 +18,7 @@ pytest.importorskip("redis", reason="needs redis")
 
 from faststream import Depends, FastStream, StreamMessage, TestApp
 from faststream.exceptions import AckMessage, NackMessage
-from faststream.redis import RedisBroker, StreamSub, TestRedisBroker
+from faststream.redis import RedisBroker, RedisRouter, StreamSub, TestRedisBroker
 
 from asyncmeta.integrations.faststream import ContainerMiddleware, From, lifespan
 
@@ -449,27 +449,31 @@ async def test_subscribers_of_the_plugin_for_fastapi():
 @guarded
 async def test_an_exception_middleware_that_would_hide_failures_is_refused():
     """
-    Where an ExceptionMiddleware stands inside of ours, the application does not start; outside of it both do their work.
+    Where an ExceptionMiddleware stands inside of ours, at a router too, the application does not start; outside both work.
     """
     from faststream.middlewares import ExceptionMiddleware
 
     app, journal = shop()
     container, told = Container(app), ExceptionMiddleware({LookupError: lambda error: None})
 
-    def made(*middlewares):
-        broker = RedisBroker(middlewares=middlewares)
+    def made(*middlewares, router=()):
+        broker, router = RedisBroker(middlewares=middlewares), RedisRouter(middlewares=router)
 
-        @broker.subscriber("orders")
+        @router.subscriber("orders")
         async def handle(name: str, session: From[Session]) -> None:
             raise LookupError
 
+        broker.include_router(router)
         return broker, FastStream(broker, lifespan=lifespan(container))
 
-    broker, program = made(ContainerMiddleware(container), told)
-    async with TestRedisBroker(broker, connect_only=True):
-        with pytest.raises(RuntimeError, match=r"middlewares=\[ExceptionMiddleware"):
-            async with TestApp(program):
-                pass
+    for broker, program in (
+        made(ContainerMiddleware(container), told),
+        made(ContainerMiddleware(container), router=[told]),
+    ):
+        async with TestRedisBroker(broker, connect_only=True):
+            with pytest.raises(RuntimeError, match=r"middlewares=\[ExceptionMiddleware"):
+                async with TestApp(program):
+                    pass
     broker, program = made(told, ContainerMiddleware(container))
     async with TestRedisBroker(broker, connect_only=True), TestApp(program):
         await broker.publish("tea", "orders")

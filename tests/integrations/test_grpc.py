@@ -375,6 +375,46 @@ async def test_a_client_that_cancels(kind):
 
 
 @guarded
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+@pytest.mark.parametrize("reads", [False, True], ids=["iterates", "reads"])
+async def test_a_client_that_leaves_in_the_middle_of_its_requests(kind, reads):
+    """
+    Half of what a client had to say is no success: its requests end with its call, and look as if they were complete.
+    """
+    app, journal = shop()
+    came = asyncio.Event()
+
+    async def half(requests, context):
+        if reads:
+            while await context.read() is not grpc.aio.EOF:
+                came.set()
+        else:
+            async for _ in requests:
+                came.set()
+
+    @injected
+    async def one(requests, context, session: From[Session]):
+        await half(requests, context)
+        return b""
+
+    @injected
+    async def many(requests, context, session: From[Session]):
+        await half(requests, context)
+        return
+        yield
+
+    async with serving(Container(app), kind, one if kind == "stream_unary" else many) as method:
+        call = method()
+        await call.write(b"half")
+        await came.wait()
+        call.cancel()
+        while len(journal) < 3:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.001)
+
+    assert journal[:3] == ["+pool", "begin", "rollback CancelledError"]
+
+
+@guarded
 async def test_a_client_that_cancels_a_stream_that_nobody_reads():
     """
     A stream that cannot send any more is cancelled where it stands, at its yield, and its scope ends in the task of the call.
