@@ -191,13 +191,23 @@ def _closed_over(function: Any) -> dict[str, Any]:
     return found
 
 
-def _names_of_class(cls: type) -> dict[str, Any]:
-    """Return the names that the body of *cls* may use before its module's."""
+def _names_of_class(cls: type, names: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the names that the body of *cls* may use before its module's *names*.
+
+    What is no type there, as the default in ``date: date = None`` or a method, hides no name of the module.
+    """
     found: dict[str, Any] = {parameter.__name__: parameter for parameter in type_parameters_of(cls)}
-    found.update(vars(cls))
+    for name, thing in vars(cls).items():
+        if isinstance(thing, type) or not (name in names or hasattr(builtins, name)) or _is_form(thing):
+            found[name] = thing
     # A class may name itself, also where it is local to a function.
     found.setdefault(cls.__name__, cls)
     return found
+
+
+def _is_form(thing: Any) -> bool:
+    return typing.get_origin(thing) is not None or type(thing).__module__ in ("typing", "typing_extensions")
 
 
 def _local_names(function: Any, owner: type | None) -> dict[str, Any] | None:
@@ -208,7 +218,7 @@ def _local_names(function: Any, owner: type | None) -> dict[str, Any] | None:
         for base in owner.__mro__[1:]:  # of a base that wrote the function, the type parameters
             if base.__qualname__ == within:
                 found.update({parameter.__name__: parameter for parameter in type_parameters_of(base)})
-        found.update(_names_of_class(owner))
+        found.update(_names_of_class(owner, function.__globals__))
     if function.__closure__:
         found.update(_closed_over(function))
     found.update({parameter.__name__: parameter for parameter in type_parameters_of(function)})
@@ -253,7 +263,8 @@ def evaluator_of_module(name: str) -> Evaluate:
 
 def evaluator_of_class(cls: type, fallback: Mapping[str, Any] = _NO_NAMES, seen: Mapping[str, Any] | None = None) -> Evaluate:
     """Return a function that evaluates the texts of *cls*'s body."""
-    return evaluator_for(names_of_module(cls.__module__, fallback), _names_of_class(cls), f"{cls.__qualname__}.", seen)
+    names = names_of_module(cls.__module__, fallback)
+    return evaluator_for(names, _names_of_class(cls, names), f"{cls.__qualname__}.", seen)
 
 
 def names_around(thing: Any, written: Iterable[Any]) -> Mapping[str, Any] | None:

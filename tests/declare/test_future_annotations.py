@@ -426,3 +426,40 @@ def test_a_specification_of_a_class_is_read_where_that_was_written():
     Container(App).get_nowait("asking")
 
     spec.assert_called_once_with("part")
+
+
+@dataclass
+class Hiding:
+    Part: Part | None = None
+    Late: Late = None
+
+
+class HidingByMethods:
+    def Part(self): ...
+
+    @property
+    def list(self): ...
+
+    def __init__(self, part: Part, many: list[Part], plain: list) -> None:
+        self.seen = part, many, plain
+
+
+class HidingService(AsyncServiceBase):
+    Part: ClassVar[AsyncDependencyDescriptor[Part]] = AsyncDependencyDescriptor()
+
+
+async def test_what_is_no_type_hides_no_type():
+    """
+    A field, method or attribute that has the name of a class of the module, or of a built-in one, does not hide it.
+    """
+
+    class App(HidingService, providers=[Hiding, HidingByMethods]): ...
+
+    for token in Part, Late, list[Part], list:
+        App.register_value(token, str(token))
+
+    async with Container(App) as container:
+        hiding = await container.get(Hiding)
+        assert (hiding.Part, hiding.Late) == (str(Part), str(Late))
+        assert (await container.get(HidingByMethods)).seen == (str(Part), str(list[Part]), str(list))
+        assert await (await container.get(App)).Part == str(Part)
