@@ -14,7 +14,7 @@ from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import is_union, token_of
-from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_marked, read, read_ask, read_leniently
+from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_mark, read, read_ask, read_leniently
 from .texts import Evaluate, Evaluator, evaluator_of_class
 
 __all__ = [
@@ -231,7 +231,7 @@ def _parameter(
     """
     if name in written:
         annotation = written[name]
-        if default is not MISSING and (type(default) is Inject or is_marked(default)):
+        if default is not MISSING and is_mark(default):
             _refuse_mark(name, annotation, default, asker)
         if type(annotation) is type and annotation is not type(None):
             return Parameter(name, kind, Ask("value", (annotation,)), default)
@@ -244,7 +244,7 @@ def _parameter(
             without_type(found, annotation, evaluate)
         return found
     if default is not MISSING:
-        if type(default) is Inject or default is INJECTED or is_marked(default):
+        if default is INJECTED or is_mark(default):
             _refuse_mark(name, None, default, asker)
         return Parameter(name, kind, None, default)
     return Parameter(name, kind, Ask("value", (name,)), default, True)
@@ -253,7 +253,10 @@ def _parameter(
 def _refuse_mark(name: str, annotation: Any, default: Any, asker: Any) -> None:
     """Refuse a mark that stands where a default does."""
     said = annotation if is_a(annotation, str) else "..." if annotation is None else name_of(annotation)
-    meant = f"From[{said}]" if default is INJECTED else f"Annotated[{said}, {default!r}]"
+    if type(default) is Inject:
+        meant = f"Annotated[{said}, {default!r}]"
+    else:
+        meant = f"From[{said}]" if default is INJECTED else name_of(default)
     raise DeclarationError(
         f"parameter {name} of {name_of_callable(asker)} has {name_of(default)} as its default, and a mark is no value: "
         f"write {name}: {meant}",

@@ -21,7 +21,7 @@ from .annotations import (
     parameters_of_signature,
     without_type,
 )
-from .keys import INJECTED, Inject, is_marked, read_ask
+from .keys import INJECTED, is_mark, read_ask
 from .passing import passes_on
 from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
 
@@ -197,7 +197,7 @@ def _without_defaults(signed: inspect.Signature) -> inspect.Signature:
     kept = []
     for given in signed.parameters.values():
         default = given.default
-        own = type(default) is Inject or default is INJECTED or is_marked(default) or hasattr(type(default), "ask_in")
+        own = default is INJECTED or is_mark(default) or hasattr(type(default), "ask_in")
         if default is not inspect.Parameter.empty and not own:
             given = given.replace(default=OMITTED)
         kept.append(given.replace(kind=KEYWORD_ONLY) if given.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else given)

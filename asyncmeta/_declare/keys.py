@@ -28,6 +28,7 @@ __all__ = [
     "Token",
     "ask_for",
     "is_hashable",
+    "is_mark",
     "is_marked",
     "lasting",
     "plain_of",
@@ -322,6 +323,16 @@ def is_marked(form: Any) -> bool:
     if typing.get_origin(form) is Annotated:
         return any(type(mark) is _Collect or is_inject(mark) for mark in typing.get_args(form)[1:])
     return is_union(form) and any(map(is_marked, typing.get_args(form)))
+
+
+def is_mark(default: Any) -> bool:
+    """Tell whether *default*, of a parameter, is a mark or a handle's form, which say something in an annotation only."""
+    kind = type(default)
+    if kind is Inject:
+        return True
+    if kind.__module__ not in ("typing", "types"):  # nearly every default
+        return False
+    return typing.get_origin(default) in (Lazy, Factory, Named) or is_marked(default)
 
 
 def unwrapped_from(form: Any) -> Any:

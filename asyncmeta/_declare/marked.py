@@ -13,7 +13,7 @@ from .._compat import annotations_of, signature_of
 from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .constructors import constructor_of, is_generated, writer_of
-from .keys import INJECTED, MISSING, Inject, ask_for, is_marked, read, read_leniently, unwrapped_from
+from .keys import INJECTED, MISSING, Inject, ask_for, is_mark, is_marked, read, read_leniently, unwrapped_from
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, kind_of_callable
 from .texts import Evaluator, evaluator_for, evaluator_of_class
 
@@ -191,7 +191,7 @@ def _taken(function: Any) -> Iterator[Taken]:
         marked = form is not MISSING and _marks(function, parameter.name, annotation, form, expected)
         if expected and not marked and not by_hand:
             raise _refuse(function, parameter.name, annotation, "From[{}]")
-        if default is not MISSING and not by_hand and (type(default) is Inject or is_marked(default)):
+        if default is not MISSING and not by_hand and is_mark(default):
             meant = f"Annotated[{{}}, {default!r}]" if type(default) is Inject else name_of(default)
             raise _refuse(function, parameter.name, annotation, meant)
         if marked and form is not UNREADABLE:

@@ -377,7 +377,9 @@ def bound_parameters(parameters: tuple[Parameter, ...], binding: Binding, cls: t
                 ask, default, fixed = None, argument, True
             else:
                 ask = _bound_ask(ask, here)
-        fresh.append(Parameter(parameter.name, parameter.kind, ask, default, parameter.named, parameter.unreadable, fixed))
+        bound = Parameter(parameter.name, parameter.kind, ask, default, parameter.named, parameter.unreadable, fixed)
+        bound.marked = parameter.marked
+        fresh.append(bound)
     return tuple(fresh)
 
 

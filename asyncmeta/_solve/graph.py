@@ -53,6 +53,11 @@ __all__ = ["Graph"]
 _NONE: dict[Hashable, Any] = {}
 
 
+def _note_unread(node: Node, parameter: Parameter) -> None:
+    """Keep why a parameter of *node* takes its default."""
+    node.unread += (f"{node.name}.{parameter.name} ({place_of(node)}): {parameter.unreadable}",)
+
+
 class Graph(Lookup):
     """
     What an application class and the layers below it declare, related.
@@ -171,7 +176,7 @@ class Graph(Lookup):
         if ask is None:
             problems.extend(default_of_others(node, parameter))
             if default is not MISSING and parameter.unreadable and not parameter.marked:
-                node.unread += (f"{node.name}.{parameter.name} ({place_of(node)}): {parameter.unreadable}",)
+                _note_unread(node, parameter)
             elif default is MISSING or parameter.marked:
                 why = f"the annotation of {node.name}.{parameter.name} cannot be read: {parameter.unreadable}"
                 problems.append(Problem("plain", node.key, parameter.name, why))
@@ -189,11 +194,14 @@ class Graph(Lookup):
                 if isinstance(default, Attribute):
                     self._refuse_field(node, parameter.name, problems)
                 problems.extend(default_of_others(node, parameter))
+                if parameter.unreadable:  # and no class is called so
+                    _note_unread(node, parameter)
                 return Target(DEFAULT, value=default)
             if ask.optional or (ask.inner is not None and ask.inner.optional):
                 return Target(DEFAULT, value=None)
             own = any(self._shadower(site, key) is not None for key in (ask.inner or ask).keys)
-            hint = str(met) or self.hint_for(ask.key)
+            unread = f"its annotation cannot be read: {parameter.unreadable}" if parameter.unreadable else ""
+            hint = str(met) or unread or self.hint_for(ask.key)
             problems.append(Problem("circular" if own else "argument", ask.key, parameter.name, hint))
         except Ambiguous as met:
             problems.append(ambiguity(met.registration, parameter.name))

@@ -257,3 +257,37 @@ def test_a_local_class_in_a_quoted_mark():
 
     with Container(App):
         assert use() == "local"
+
+
+FIELDS = """from __future__ import annotations
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+if TYPE_CHECKING:
+    from .ghosts import Ghost
+@dataclasses.dataclass
+class Fields:
+    ghost: Ghost{0}
+class Row(NamedTuple):
+    ghost: Ghost{0}
+class Plain:
+    def __init__(self, ghost: Ghost{0}): ...
+"""
+
+
+@pytest.mark.parametrize("kind", ["Fields", "Row", "Plain"])
+def test_an_entry_of_a_list_says_why_too(package, kind):
+    """
+    In a provider list a name may be that of a class; where none is called so, the cause is told, and a default is listed.
+    """
+    required = package(store=FIELDS.format(""))
+    defaulted = package("other", other=FIELDS.format(" = None"))
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(fresh_app(providers=[getattr(required, kind)]))
+    report = Container(fresh_app(providers=[getattr(defaulted, kind)])).check()
+
+    (problem,) = problems(caught.value)
+    said = "its annotation cannot be read: NameError: name 'Ghost' is not defined. It is imported under TYPE_CHECKING"
+    assert said in str(problem)
+    (unread,) = report.unread
+    assert unread.startswith(f"{kind}.ghost (")

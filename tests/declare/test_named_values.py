@@ -13,11 +13,13 @@ from asyncmeta import (
     AsyncServiceBase,
     Container,
     DeclarationError,
+    Factory,
     From,
     GraphErrors,
     Inject,
     Lazy,
     MissingDependencyError,
+    Named,
     Token,
     inject_dependency,
     injected,
@@ -276,6 +278,20 @@ def test_a_mark_as_a_default_is_refused(default):
         with pytest.raises(DeclarationError, match=r"write name: Annotated\[str"):
             made(application(("name", "x")), factory)
     with pytest.raises(DeclarationError, match=r"write name: Annotated\[str, Inject\(.*test_named_values\.py"):
+        injected(function)
+
+
+@pytest.mark.parametrize("default", [Lazy[Engine], Factory[Engine], Named[Engine], Engine | From[str], All[Engine]])
+def test_a_form_of_asking_as_a_default_is_refused(default):
+    """
+    A handle's form, or a mark within a union, is as little a value; the text says to write it behind the colon.
+    """
+
+    def function(engine: Engine = default): ...
+
+    with pytest.raises(DeclarationError, match=r"write engine: .*test_named_values\.py"):
+        made(application(), function)
+    with pytest.raises(DeclarationError, match=r"write engine: .*test_named_values\.py"):
         injected(function)
 
 
