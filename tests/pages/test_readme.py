@@ -64,6 +64,22 @@ def test_the_readme_fits_and_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_figures_of_the_readme_are_those_of_the_page():
+    """
+    What a value and a request cost is said as the page of the costs has it, for the Python that is named.
+    """
+    page = (ROOT / "docs" / "explanation" / "performance.rst").read_text(encoding="utf-8")
+    said = re.search(r"on CPython (3\.\d+) a value that is built takes ([\d.]+) .* a request ([\d.]+) ", README)
+    python, value, request = said.groups()
+
+    def figure(title):
+        pythons, row = (re.search(rf"    - - {re.escape(one)}\n((?:      - .+\n)+)", page)[1].split() for one in ("CPython", title))
+        return f"{float(row[pythons.index(python)]):.1f}"
+
+    assert value == figure("``await container.get(Pool)``, built")
+    assert request == figure("the same, by ``container.request(Handler)``")
+
+
 def test_each_command_is_one_line_that_makes_its_own_environment():
     """
     A reader pastes one line on a fresh machine: it makes an environment, installs and goes.
