@@ -19,7 +19,7 @@ from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import also_keys, check_name, into_names, refuse_class
 from .forms import is_alias, with_own_variables
-from .keys import INJECTED, MISSING, Ask, ByName, Inject, Token, ask_for, is_hashable, plain_of
+from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Named, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
 from .members import itself, members_of
@@ -259,6 +259,8 @@ def _read(
     for spot, entry, of_group in flat(providers, place, lifetime, is_entry=_is_listed if listed else _is_provider):
         try:
             made = class_of(entry)
+            if made is Lazy or made is Factory or made is Named:
+                raise DeclarationError(f"{name_of(made)} says of what: {name_of(made)}[...]")
             if made is not None:
                 given = of_group if registry_of(made) is None else None  # a service says it itself
                 registration = _class_registration(made, made, None, given, place, named=not injector)

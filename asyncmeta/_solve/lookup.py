@@ -238,7 +238,7 @@ class Lookup:
             if not entry.bare:
                 return found
             listed = listed or found
-        if listed is not None:
+        if listed is not None and key not in self.builtin:
             opened = self._generic(view, key)
             return listed if opened is None or (isinstance(opened, Node) and opened.registration.bare) else opened
         if start == 0 or shadowed_by is None:

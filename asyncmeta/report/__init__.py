@@ -80,6 +80,7 @@ class StartReport:
         seen: set[int] = set()
         here = max(self._builds, key=lambda timing: timing.finished, default=None)
         until = 0.0 if here is None else here.finished  #: what came later did not matter
+        waited_while_held = False  #: *here* is who held the event loop while the last of the path waited
         while here is not None:
             seen.add(id(here))
             # Several values may go by one name (multi, views): the one meant was there before its user.
@@ -94,13 +95,13 @@ class StartReport:
             hold = self._hold_before(here, ready, until, seen)
             if hold is None:
                 path.append(here)
-                here, until = need, ready
+                here, until, waited_while_held = need, ready, False
             else:
                 holder, begin, end = hold
                 # What would have been there already without the hold has decided nothing.
-                if until - max(end, here.waited) >= self._notable:
+                if waited_while_held or until - max(end, here.waited) >= self._notable:
                     path.append(here)
-                here, until = holder, begin
+                here, until, waited_while_held = holder, begin, True
         path.reverse()
         return tuple(path)
 

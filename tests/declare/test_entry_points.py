@@ -18,6 +18,8 @@ from asyncmeta import (
     Inject,
     Lazy,
     MissingDependencyError,
+    Named,
+    Scope,
     Token,
     inject_dependency,
 )
@@ -385,3 +387,22 @@ def test_a_function_that_says_nothing():
 
     assert "provider 1 (says_nothing)" in str(caught.value)
     assert 'write {"provide": ..., "use_factory": says_nothing}' in str(caught.value)
+
+
+@pytest.mark.parametrize("named", [Container, Scope])
+def test_what_is_always_there_may_be_named(named):
+    """
+    The container and the scope, in a list, are what they are without it, and no new ones of their class.
+    """
+    with Container(fresh_app(providers=[named])) as container, container.scope() as scope:
+        assert container.get_nowait(Container) is container
+        assert scope.get_nowait(Scope) is scope
+
+
+@pytest.mark.parametrize("named", [Lazy, Factory, Named])
+def test_a_way_of_asking_without_its_key(named):
+    """
+    A way of asking in a list says what of; by itself it is no class to make.
+    """
+    with pytest.raises(DeclarationError, match=rf"provider 1 \({named.__name__}\): {named.__name__} says of what"):
+        fresh_app(providers=[Engine, named])

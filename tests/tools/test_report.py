@@ -139,6 +139,17 @@ def test_the_path_goes_through_who_held_the_loop():
     assert [build["held"] for build in json.loads(interrupted.to_json())["builds"]] == pytest.approx([0.7, 0, 0])
 
 
+def test_one_hold_after_another():
+    """
+    Who waited for several that held the loop, one after another, waited for all of them.
+    """
+    holds = [held("a", 0, 0.05), held("b", 0.05, 0.1), held("c", 0.1, 0.15)]
+
+    told = StartReport([*holds, Timing("late", 0.15, 0.1, 0.25, ())], 0.25)
+
+    assert [timing.key for timing in told.critical_path] == ["a", "b", "c", "late"]
+
+
 def test_what_would_have_been_there_without_the_hold_decided_nothing():
     """
     A value whose own time was over while another held the loop is not on the path.
