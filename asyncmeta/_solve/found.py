@@ -91,19 +91,27 @@ def highest(key: Hashable, layers: Sequence[Registry]) -> tuple[Registration, in
 
 
 def is_whole(entry: Registration | list[Registration] | None) -> bool:
-    """Tell whether what an override says of a multi key is all of it: members that have names stand for those alone."""
-    return entry is not None and not (isinstance(entry, list) and entry and all(one.named for one in entry))
+    """
+    Tell whether what an override says of a multi key is all of it.
+
+    Members that have names stand for those alone, and what is a member beside a key of its own for that.
+    """
+    parts = isinstance(entry, list) and entry and all(one.named or one.member_of is not None for one in entry)
+    return entry is not None and not parts
 
 
 def with_names(lower: list[Node], higher: list[Node]) -> list[Node]:
-    """Return the members of a multi key of two layers: one of the higher takes the place of that of its name."""
+    """
+    Return the members of a multi key of two layers: one of the higher takes the place of that of its name, or of its own key.
+
+    What is a member beside a key of its own means one value, in whichever layer it was said.
+    """
     names = {node.registration.named: node for node in higher if node.registration.named}
-    found = [names.pop(node.registration.named, node) for node in lower]
-    # What is a member beside a key of its own means one value, in whichever layer it was said.
-    own = {node.registration.member_of for node in higher} - {None}
-    if own:
-        found = [node for node in found if node in higher or node.registration.member_of not in own]
-    return found + [node for node in higher if node not in found]
+    own = {node.registration.member_of: node for node in higher if node.registration.member_of is not None}
+    found: dict[Node, None] = {}
+    for node in lower:
+        found[own.get(node.registration.member_of) or names.get(node.registration.named) or node] = None
+    return list(found | dict.fromkeys(higher))
 
 
 def collected(ask: Ask, members: tuple[Node, ...]) -> Target:

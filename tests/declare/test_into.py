@@ -1,5 +1,7 @@
 """into=: values that have a key of their own and are, beside it, among the several values of another one."""
 
+from typing import Annotated
+
 import pytest
 from helpers import fresh_app
 
@@ -9,6 +11,7 @@ from asyncmeta import (
     Container,
     DeclarationError,
     GraphErrors,
+    Inject,
     Named,
     inject_dependency,
 )
@@ -187,3 +190,24 @@ def test_into_takes_tokens():
         inject_dependency("csv", on=app, into=[[]])(lambda: 1)
     with pytest.raises(DeclarationError, match=r'provider 0 \("csv"\): a token has to be hashable'):
         app.register_providers([{"provide": "csv", "value": 1, "into": [[]]}])
+
+
+def test_a_member_said_again_keeps_its_place():
+    """
+    What a higher layer, or an override, says of a value that is a member takes that one's place and no other's.
+    """
+    app = fresh_app()
+    for name in ("a", "b", "c"):
+        app.register_dependency(name, lambda name=name: name, into=["all"])
+
+    class Above(app): ...
+
+    Above.register_dependency("a", lambda: "above", into={"all": "named"})
+    key = Annotated[list, Inject("all")]
+
+    with Container(Above) as container:
+        assert container.get_nowait(key) == ["above", "b", "c"]
+        with container.override([{"provide": "b", "value": "fake", "into": ["all"]}]):
+            assert container.get_nowait(key) == ["above", "fake", "c"]
+        with container.override([{"provide": "new", "value": "new", "into": ["all"]}], new=True):
+            assert container.get_nowait(key) == ["above", "b", "c", "new"]
