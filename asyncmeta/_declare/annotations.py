@@ -177,6 +177,7 @@ def keyed_parameters(keyed: Any) -> tuple[Parameter, ...]:
         said = written.partition("[")[0].rpartition(".")[2].strip()
         required = name in cls.__required_keys__ if said not in ("Required", "NotRequired") else said == "Required"
         found.append(_parameter(name, KEYWORD, {name: annotation}, MISSING if required else OMITTED, evaluate, cls, None))
+        found[-1].writer = cls
     return tuple(found)
 
 

@@ -185,7 +185,11 @@ def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
         return ()
     by_place = inspect.Parameter.POSITIONAL_ONLY
     kept = [given for given in _without_defaults(signed).parameters.values() if given.kind is not by_place]
-    return parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
+    found = parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
+    for parameter in found:
+        wrote = writer_of(cls, parameter.name)
+        parameter.writer = cls if wrote is None else wrote[0]
+    return found
 
 
 def _without_defaults(signed: inspect.Signature) -> inspect.Signature:
@@ -238,13 +242,16 @@ def _reread(parameter: Parameter, function: Any, cls: type, seen: Mapping[str, A
     if found is None:
         return
     base, text = found
-    if is_generated(function):
+    if is_generated(function) or _takes_anything(function):
         parameter.writer = base
-    if isinstance(text, str | typing.ForwardRef) and annotations_of(function).get(parameter.name) == text:
+    written = annotations_of(function).get(parameter.name)
+    converted = parameter.named and is_generated(function)  # by what does not say what it takes (attrs)
+    if converted or (isinstance(text, str | typing.ForwardRef) and written == text):
         names = names_of_module(base.__module__, function.__globals__)
         evaluate = evaluator_of_class(base, names, seen)
         try:
-            parameter.ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
+            ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
+            parameter.ask = ask.but(keys=(parameter.name, *ask.keys), about=ask.key) if converted and ask.keys else ask
         except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
             parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")
             without_type(parameter, text, evaluate)

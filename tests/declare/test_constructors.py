@@ -527,6 +527,57 @@ def test_a_mark_as_the_default_of_a_struct_is_refused():
         Container(App)
 
 
+def test_an_argument_that_is_converted_is_asked_for_by_its_field():
+    """
+    Where attrs shows no type, because a converter says none, the field's counts, behind the name of the argument.
+    """
+
+    @attrs.define
+    class Converting:
+        engine: Engine = attrs.field(converter=lambda engine: engine)
+        size: int = attrs.field(converter=int)
+
+    App = application(Converting)
+    App.register_value("size", "3")
+    container = Container(App)
+
+    made = container.get_nowait(Converting)
+
+    assert (made.engine, made.size) == (container.get_nowait(Engine), 3)
+
+
+def fields_of_structs():
+    """Return generic classes whose fields msgspec, pydantic and TypedDict make, each with the one of a closed base."""
+    msgspec, pydantic = pytest.importorskip("msgspec"), pytest.importorskip("pydantic")
+
+    class Struct(msgspec.Struct, Generic[T]):
+        kind: type[T]
+
+    class OfStruct(Struct[str], Generic[T]):
+        other: type[T]
+
+    @pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+    class Limits(Generic[T]):
+        kind: type[T]
+
+    @pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+    class OfLimits(Limits[str], Generic[T]):
+        other: Annotated[Any, Inject("other")]
+
+    return [(Struct, int), (OfStruct, str), (Limits, int), (OfLimits, str)]
+
+
+def test_fields_of_generic_structs_mean_what_these_are_of():
+    """
+    The variables in a field stand for what its class is asked with, or what a subclass closed it with.
+    """
+    for cls, kind in fields_of_structs():
+        App = application(cls)
+        App.register_value("other", "other")
+
+        assert Container(App).get_nowait(cls[int]).kind is kind, cls
+
+
 # --- typed dictionaries ---
 
 
@@ -552,6 +603,17 @@ def test_a_typed_dictionary_is_made_of_its_keys():
 
     assert container.get_nowait(Options) == {"engine": engine, "settings": settings, "size": 3}
     assert container.get_nowait(Loose) == {"engine": engine, "settings": settings, "size": 3, "other": settings}
+
+
+class Kinds(te.TypedDict, Generic[T]):
+    kind: type[T]
+
+
+def test_a_generic_typed_dictionary_is_filled():
+    """
+    ``Kinds[int]`` has the keys of Kinds, with int in them.
+    """
+    assert Container(application(Kinds)).get_nowait(Kinds[int]) == {"kind": int}
 
 
 def test_a_key_that_has_to_be_there_is_missed():
