@@ -231,6 +231,11 @@ def _source_of(registration: Registration) -> str:
     return _file(registration.written_at.file)
 
 
+_CELL = "<ipython-input-"
+
+
 def _file(file: str) -> str:
     """Return what tells one file from another; "" for what is none: ``<stdin>``."""
+    if file.startswith(_CELL):  # a count of runs, then what the text of the cell gives
+        return file.rpartition("-")[2] if file.count("-") > _CELL.count("-") else ""
     return "" if not file or file.startswith("<") else os.path.realpath(file)

@@ -165,6 +165,21 @@ def test_two_cells_with_a_lambda_each():
     assert values(app, "plugin") == [1, 2]
 
 
+def test_a_cell_that_is_run_again_as_it_is():
+    """
+    The same text is the same cell, whatever the count of runs in its name: also what has no name counts once.
+    """
+    app = fresh_app()
+    cell = "for n in (1, 2): App.register_dependency('plugin', lambda n=n: n, multi=True)\n"
+    cell += "App.register_providers([{'provide': 'plugin', 'value': 3, 'multi': True}])"
+
+    for count in (1, 2, 7):
+        run_code(cell, f"<ipython-input-{count}-9f86d081>", "__main__", App=app)
+    run_code(cell, "<ipython-input-8-60303ae2>", "__main__", App=app)
+
+    assert values(app, "plugin") == [1, 2, 3, 1, 2, 3]
+
+
 def test_two_functions_that_register_the_same_factory():
     """
     Code of two functions is not one code run twice, whatever it registers.
