@@ -11,7 +11,7 @@ from typing import Any
 import typing_extensions as te
 
 from .._compat import annotations_of
-from .._names import Place, is_a, name_of, place_of_caller
+from .._names import Place, is_a, name_of, origin_of, place_of_caller
 from ..errors import DeclarationError
 from .adapters import binds
 from .keys import Token, is_hashable, plain_of, token_key
@@ -268,7 +268,7 @@ def value_registration(token: Any, value: object, place: Place) -> Registration:
 def refuse_class(key: Hashable, value: object) -> None:
     """Refuse a class as the value of a type of which its instances are values: who asks would call methods of a class."""
     plain = plain_of(key)
-    cls: Any = typing.get_origin(plain) or plain  # a named value, and one of a generic, are instances, too
+    cls: Any = origin_of(plain) or plain  # a named value, and one of a generic, are instances, too
     if not is_a(value, type) or not is_a(cls, type) or value is object:
         return
     if getattr(cls, "_is_protocol", False) and cls not in value.__mro__:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typing_extensions as te
 
 from .._compat import referred
+from .._names import is_a, origin_of
 from .guarded import alias_text
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
@@ -88,7 +89,7 @@ def without_names(form: Any) -> Any:
 
 def is_alias(form: Any) -> bool:
     """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
-    return isinstance(form, _ALIASES)
+    return issubclass(type(form), _ALIASES)
 
 
 def with_own_variables(token: Any) -> Any:
@@ -98,7 +99,7 @@ def with_own_variables(token: Any) -> Any:
 
 
 def is_union(form: Any) -> bool:
-    origin = typing.get_origin(form)
+    origin = origin_of(form)
     return origin is typing.Union or origin is types.UnionType
 
 
@@ -146,7 +147,7 @@ class _Reading:
         self.named = named  #: keep names, and marks
 
     def of(self, form: Any) -> Any:
-        origin = typing.get_origin(form)
+        origin = origin_of(form)
         if origin is None:
             return self._plain(form)
         if origin is Annotated:
@@ -180,9 +181,9 @@ class _Reading:
         return found if marked or typing.get_origin(found) is not Annotated else _unmarked(found)
 
     def _plain(self, form: Any) -> Any:
-        if isinstance(form, _ALIASES):
+        if is_alias(form):
             return self._alias(form, None)
-        if isinstance(form, typing.ForwardRef):
+        if is_a(form, typing.ForwardRef):
             return self._reference(form)
         if form is te.Self and self.me is not None:
             return self.me

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable
 from typing import Annotated, Any
 
-from .._names import is_a, name_of
+from .._names import is_a, name_of, origin_of
 from ..errors import DeclarationError
 from .forms import is_foreign_inject, is_inject, is_name, is_union, normal, token_of, with_own_variables, without_names
 from .texts import Evaluate, lenient
@@ -121,14 +121,17 @@ def token_key(token: Any) -> Hashable:
     return ask.keys[0]
 
 
+_ANNOTATED: Any = type(Annotated[int, ""])  # asked for by what it is: no call, where each get comes by
+
+
 def plain_of(key: Any) -> Hashable:
     """Return what *key* is about without its name: of ``Annotated[Engine, "replica"]`` Engine."""
-    return typing.get_args(key)[0] if typing.get_origin(key) is Annotated else key  # type: ignore[no-any-return]
+    return key.__origin__ if type(key) is _ANNOTATED else key  # type: ignore[no-any-return]
 
 
 def lasting(token: Any) -> Any:
     """Return what to know *token* by in a table: its normal form where its own hash or equality would not do."""
-    if typing.get_origin(token) is Annotated and any(not (is_a(mark, str) or is_a(mark, Inject)) for mark in token.__metadata__):
+    if type(token) is _ANNOTATED and any(not (is_a(mark, str) or is_a(mark, Inject)) for mark in token.__metadata__):
         return normal(token)
     return token
 
@@ -201,7 +204,7 @@ def read_leniently(annotation: Any, evaluate: Evaluate) -> Any:
 
 
 def _ask_of(form: Any) -> Ask:
-    origin = typing.get_origin(form)
+    origin = origin_of(form)
     if origin is Annotated:
         return _ask_annotated(form)
     if is_union(form):
@@ -233,7 +236,7 @@ def _collection(form: Any) -> type | None:
     if is_union(form):
         rest = [one for one in typing.get_args(form) if one is not type(None)]
         form = rest[0] if len(rest) == 1 else None
-    origin = typing.get_origin(form) or form
+    origin = origin_of(form) or form
     found = _COLLECTIONS.get(origin) if isinstance(origin, type) else None
     if found is tuple and form is not tuple and typing.get_args(form)[1:] != (...,):
         return None  # tuple[A, B] is one value
@@ -320,7 +323,7 @@ def _fallback_of(mark: Any) -> Any:
 
 def is_marked(form: Any) -> bool:
     """Tell whether *form* is ``From[...]``, ``Annotated[..., Inject(...)]``, ``All[...]``, or one of them ``| None``."""
-    if typing.get_origin(form) is Annotated:
+    if origin_of(form) is Annotated:
         return any(type(mark) is _Collect or is_inject(mark) for mark in typing.get_args(form)[1:])
     return is_union(form) and any(map(is_marked, typing.get_args(form)))
 
@@ -337,7 +340,7 @@ def is_mark(default: Any) -> bool:
 
 def unwrapped_from(form: Any) -> Any:
     """Return what asks for the same as *form* and is quicker to look up: of ``From[T]``, T, which needs no code to be hashed."""
-    if typing.get_origin(form) is Annotated:
+    if origin_of(form) is Annotated:
         annotated, *marks = typing.get_args(form)
         if all(type(mark) is Inject and mark.token is MISSING and mark.fallback is MISSING for mark in marks):
             return annotated

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Required, TypeAlias
 from typing_extensions import TypedDict
 
 from .._compat import annotations_of
-from .._names import Place, close_to, name_of, name_of_callable, place_of_caller, place_of_function
+from .._names import Place, close_to, name_of, name_of_callable, origin_of, place_of_caller, place_of_function
 from ..errors import DeclarationError
 from .adapters import is_function
 from .annotations import POSITIONAL, Parameter
@@ -325,7 +325,7 @@ def _is_listed(entry: Any) -> bool:
 def _is_asked_for(entry: Any) -> bool:
     """Tell whether an entry that registers nothing can be asked for: a key, or a typing form."""
     return isinstance(entry, Token | typing.NewType | enum.Enum) or (
-        bool(entry) if type(entry) is str else is_alias(entry) or (typing.get_origin(entry) is not None and is_hashable(entry))
+        bool(entry) if type(entry) is str else is_alias(entry) or (origin_of(entry) is not None and is_hashable(entry))
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from functools import partial
 from typing import Any, TypeVar
 
-from .._names import Place, is_a, name_of
+from .._names import Place, is_a, name_of, origin_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
@@ -439,7 +439,7 @@ def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[s
         raise evaluate_error(
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
-    origin = typing.get_origin(token)
+    origin = origin_of(token)
     if (is_hashable(token) and token in _SAYS_NOTHING) or origin is Lazy or is_a(token, str):
         raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
@@ -450,7 +450,7 @@ def is_token(token: Any) -> bool:
     if is_a(token, str) or is_a(token, type) or is_a(token, Token):
         return not is_a(token, str) or bool(token)
     return (
-        typing.get_origin(token) is not None
+        origin_of(token) is not None
         or isinstance(token, typing.NewType)
         or type(token).__name__ in ("TypeAliasType", "NewType", "_AnnotatedAlias", "ParamSpec")
         or token is Any

@@ -9,7 +9,7 @@ from enum import Enum
 from types import UnionType
 from typing import Union
 
-from .._names import is_a, name_of
+from .._names import is_a, name_of, origin_of
 from .nodes import Node, Problem
 
 __all__ = ["asked_plainly", "factory_of", "is_argument", "takes_arguments"]
@@ -31,7 +31,7 @@ _OF_MANY = frozenset({abc.Sequence, abc.Mapping, abc.Set, abc.Collection, abc.It
 
 
 def _is_data(key: Hashable) -> bool:
-    origin = typing.get_origin(key)
+    origin = origin_of(key)
     if origin is typing.Literal:
         return True
     if origin is Union or origin is UnionType:

@@ -15,7 +15,7 @@ from .._declare.handed import handed_up, variables_of_method
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.makers import Maker
 from .._declare.texts import evaluator_of_module
-from .._names import is_a, name_of
+from .._names import is_a, name_of, origin_of
 
 __all__ = [
     "DEEPEST",
@@ -55,9 +55,9 @@ _UNPACKS = (typing.Unpack, te.Unpack)
 
 def variables_of(form: Any) -> tuple[Any, ...]:
     """Return the type variables that stand in *form*, or that a generic class leaves open."""
-    if isinstance(form, _VARIABLES):
+    if issubclass(type(form), _VARIABLES):
         return (form,)
-    if not is_a(form, type) and typing.get_origin(form) is None:
+    if not is_a(form, type) and origin_of(form) is None:
         return ()
     found = getattr(form, "__parameters__", ())
     return found if isinstance(found, tuple) else ()
@@ -81,7 +81,7 @@ class Opened(NamedTuple):
 def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
     plain: Any = plain_of(key)
-    origin = typing.get_origin(plain)
+    origin = origin_of(plain)
     if not is_a(origin, type) or not variables_of(origin) or variables_of(plain) or quoted_in(plain):
         return None
     return Opened(origin, plain.__args__, names_of(key))
@@ -89,9 +89,9 @@ def open_key_of(key: Hashable) -> Opened | None:
 
 def quoted_in(form: Any) -> str:
     """Return the name in quotes that a token such as ``Repo["User"]`` has as its argument: it names nothing; else ""."""
-    if isinstance(form, typing.ForwardRef):
+    if is_a(form, typing.ForwardRef):
         return form.__forward_arg__
-    for one in () if typing.get_origin(form) is typing.Literal else typing.get_args(form):
+    for one in () if origin_of(form) in (None, typing.Literal) else typing.get_args(form):
         if isinstance(one, str | typing.ForwardRef):
             return one if isinstance(one, str) else one.__forward_arg__
     return ""
@@ -99,7 +99,7 @@ def quoted_in(form: Any) -> str:
 
 def names_of(key: Any) -> tuple[Any, ...]:
     """Return what names a key beside its type."""
-    return key.__metadata__ if typing.get_origin(key) is typing.Annotated else ()
+    return key.__metadata__ if origin_of(key) is typing.Annotated else ()
 
 
 def closed_by_defaults(key: Any) -> Any:
@@ -385,7 +385,7 @@ def bound_parameters(parameters: tuple[Parameter, ...], binding: Binding, cls: t
 
 def _type_argument(ask: Ask, binding: Binding) -> Any:
     key = ask.keys[-1] if ask.keys else None
-    if ask.kind == "value" and typing.get_origin(key) is type:
+    if ask.kind == "value" and origin_of(key) is type:
         inner = typing.get_args(key)[0]
         if variables_of(inner):
             argument = replaced(inner, binding)

@@ -197,7 +197,11 @@ class Lookup:
             return found
 
     def _search(self, view: type | None, key: Hashable, shadowed_by: Node | None) -> Node | tuple[Node, ...] | None:
-        if hasattr(key, "__parameters__") and key not in self.context and registry_of(key) is None:
+        try:
+            open_form = hasattr(key, "__parameters__")
+        except Exception:  # a token answers to that whatever it likes
+            open_form = False
+        if open_form and key not in self.context and registry_of(key) is None:
             closed = closed_by_defaults(key)
             if closed is not None:
                 return self.find(view, closed, shadowed_by)

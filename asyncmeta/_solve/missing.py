@@ -11,7 +11,7 @@ from .._declare.annotations import Parameter
 from .._declare.entries import methods_of
 from .._declare.keys import MISSING, Factory, Inject, Lazy, Named
 from .._declare.registry import Registry, registry_of, snapshot
-from .._names import is_a, name_of
+from .._names import is_a, name_of, origin_of
 from .nodes import Node, Problem, all_of, several_hint
 
 __all__ = ["all_meant", "default_of_others", "misused", "nameless", "relatives", "said_elsewhere"]
@@ -99,8 +99,8 @@ def nameless(key: Hashable) -> str:
 
 def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:
     """Return what to say of a list of what has several values; else ""."""
-    arguments = typing.get_args(key)
-    origin = typing.get_origin(key)
+    origin = origin_of(key)
+    arguments = () if origin is None else typing.get_args(key)
     if (origin not in _LISTS and origin not in _MAPPINGS) or not arguments:
         return ""
     several = any(isinstance(layer.entries.get(arguments[-1 if origin in _MAPPINGS else 0]), list) for layer in layers)
@@ -146,8 +146,10 @@ def _is_such(cls: Any, base: Any) -> bool:
     """Tell whether *cls* is another class than *base*, and derives from it, or has the methods of a Protocol."""
     if cls is base:
         return False
-    if typing.get_origin(base) is not None:
+    if origin_of(base) is not None:
         return any(base in vars(one).get("__orig_bases__", ()) for one in cls.__mro__)
+    if not is_a(base, type):  # a token, which says whatever it likes of what it is based on
+        return False
     try:
         if issubclass(cls, base):
             return True

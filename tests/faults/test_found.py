@@ -3,6 +3,9 @@
 import asyncio
 import dataclasses
 import pickle
+import threading
+import types
+import typing
 import weakref
 from typing import Annotated
 from unittest.mock import Mock
@@ -212,6 +215,27 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
+class OwnTraceback(Exception):
+    def with_traceback(self, traceback):
+        raise RuntimeError("no traceback")
+
+
+async def test_whoever_waits_for_a_build_meets_its_error_whatever_that_says_of_its_traceback():
+    """
+    An error of a factory reaches all who wait for it, also where its class has other words for setting a traceback.
+    """
+    error = OwnTraceback()
+
+    async def failing():
+        await asyncio.sleep(0)
+        raise error
+
+    async with Container(application(("value", failing))) as container:
+        met = await asyncio.gather(*(container.get("value") for _ in range(2)), return_exceptions=True)
+
+    assert met == [error, error]
+
+
 @pytest.mark.parametrize("how", ["scope", "request", "container", "sync"])
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("kind", [Frozen, Refusing, OddNotes, NoNotes, Hidden, Mute])
@@ -257,6 +281,33 @@ async def test_the_body_raises_what_it_raises(kind, fails, how):
     await container.aclose()
 
     assert met.value is error
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_request_without_a_loop_that_is_open_when_its_container_closes():
+    """
+    Code of its own or not, it is closed as the scope that it is: with a failure, and nothing has to be awaited for that.
+    """
+    ended = []
+
+    def session():
+        try:
+            yield 1
+        except ClosedError:
+            ended.append("failed")
+            raise
+
+    container = Container(application(("session", session, {"lifetime": "scoped"})))
+    for _ in range(3):
+        with container.request("session"):
+            pass
+
+    with pytest.raises(ClosedError, match="before its block had ended"), container.request("session"):
+        thread = threading.Thread(target=container.close)
+        thread.start()
+        thread.join()
+
+    assert ended == ["failed"]
 
 
 async def test_one_exception_that_many_bodies_raise_does_not_grow():
@@ -414,8 +465,13 @@ def test_a_token_that_lies_about_its_class_is_a_token_like_any_other():
     def lying(kind):
         return type("Lying", (), {"__class__": property(lambda self: kind)})()
 
-    for token in (*map(lying, (str, type, Token, list, tuple)), Mock(spec=str), Mock(spec=type)):
-        App = fresh_app()
+    class Mute:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    forms = (types.GenericAlias, types.UnionType, typing.ForwardRef, typing.TypeVar)
+    for token in (*map(lying, (str, type, Token, list, tuple, *forms)), Mock(spec=str), Mock(spec=type), Mute()):
+        App = application((Mock, Mock))
         container = Container(App)
         with pytest.raises(MissingDependencyError):
             container.get_nowait(token)

@@ -484,5 +484,5 @@ class BuildTask(OwnerTask):
 
 
 # Where a context does not show it: in a thread, or in a task with a context of its own.
-MAKES.add_methods(BuildTask.live)
-MAKES.add(in_place.__code__, reader=lambda frame: frame.f_locals["flight"].owner.scope)
+MAKES.add(BuildTask.live.__code__, reader=lambda frame: frame.f_locals["self"].flight.builds_for())
+MAKES.add(in_place.__code__, reader=lambda frame: frame.f_locals["flight"].builds_for())

@@ -18,7 +18,7 @@ from ..teardown import unwinding
 from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
 from ..teardown.undone import Leaving, Taken, Undone
 from .injected import Bound, bounds_of, refusing
-from .one_shot import QuickOneShot, in_use, quick_classes_of
+from .one_shot import OneShot, QuickOneShot, in_use, quick_classes_of
 
 __all__ = ["end_in_flight", "end_in_flight_nowait"]
 
@@ -103,7 +103,8 @@ class _Block:
         if kept is None:
             self.steps = [step for step in _steps((self.holder,)).get(id(self.holder), ()) if step.cr_frame is not None]
             return _BUSY if self.steps else _OVER
-        return _OVER if isinstance(kept, Taken) else _RUNNING
+        # One that was entered without a loop has a scope of its own, which is closed as such.
+        return _OVER if isinstance(kept, Taken | OneShot) else _RUNNING
 
     def take(self, undone: Undone) -> Leaving:
         self.leaving = self.holder._finalizers = Leaving(self.name, undone, list(as_list(self.holder._finalizers)))

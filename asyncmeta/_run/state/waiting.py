@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._compat import get_running_loop
 from ..._lock import LOCK
@@ -18,10 +20,15 @@ from .frames import BUILDS
 if TYPE_CHECKING:
     from .singletons import Singletons
 
-__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "wake"]
+__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "set_traceback", "traceback_of", "wake"]
 
 #: The container values that the running code is part of building, outermost first; child tasks inherit it.
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
+
+
+# What a class of the user's says of attributes (a frozen dataclass refuses them) does not count: these are the exception's own.
+traceback_of: Final[Callable[[BaseException], TracebackType | None]] = vars(BaseException)["__traceback__"].__get__
+set_traceback: Final[Callable[[BaseException, TracebackType | None], None]] = vars(BaseException)["__traceback__"].__set__
 
 
 class Outcome:
@@ -32,12 +39,13 @@ class Outcome:
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         # One object is raised by each who waits; without this its traceback would grow with every one.
-        self.traceback = None if error is None else error.__traceback__
+        self.traceback = None if error is None else traceback_of(error)
 
     def check(self) -> None:
         """Raise the error, if there is one."""
         if self.error is not None:
-            raise self.error.with_traceback(self.traceback)
+            set_traceback(self.error, self.traceback)
+            raise self.error
 
 
 class Flight:
@@ -61,6 +69,10 @@ class Flight:
         self.seen: tuple[Any, ...] = ()  #: what is in force for what is built, beside overrides
         self.began = 0.0
         self.finished = 0.0
+
+    def builds_for(self) -> Any:
+        """Return the container that is kept waiting by it; None where it is over, or was going on in the parent of a fork."""
+        return self.owner.scope if self.owner.flights.get(self.node) is self else None
 
     def end(self, outcome: Outcome) -> None:
         """Mark it as over and tell everyone who waits.  The lock is held."""

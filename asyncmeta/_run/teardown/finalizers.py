@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import AsyncGeneratorType, GeneratorType, MethodType, TracebackType
+from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any, Final
 
 from ..._lock import LOCK
@@ -14,6 +14,7 @@ from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
 from ..state.slots import Finalizer, Held, ScopeState
+from ..state.waiting import set_traceback, traceback_of
 
 __all__ = [
     "EXITING",
@@ -83,7 +84,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
 
     *error*, the body's, is thrown in; whether the generator swallows it or raises it again, it is not raised here.
     """
-    traceback = None if error is None else _traceback_of(error)
+    traceback = None if error is None else traceback_of(error)
     try:
         if error is None:
             await generator.__anext__()
@@ -97,7 +98,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
         raise
     finally:
         if error is not None:
-            _set_traceback(error, traceback)  # without the generator's frames
+            set_traceback(error, traceback)  # without the generator's frames
     try:
         await generator.aclose()
     finally:
@@ -106,7 +107,7 @@ async def exit_async(generator: AsyncGeneratorType[Any, Any], error: BaseExcepti
 
 def exit_nowait(generator: GeneratorType[Any, Any, Any], error: BaseException | None) -> None:
     """Let a generator factory finish; see `exit_async`."""
-    traceback = None if error is None else _traceback_of(error)
+    traceback = None if error is None else traceback_of(error)
     try:
         if error is None:
             next(generator)
@@ -122,16 +123,14 @@ def exit_nowait(generator: GeneratorType[Any, Any, Any], error: BaseException | 
         raise
     finally:
         if error is not None:
-            _set_traceback(error, traceback)  # without the generator's frames
+            set_traceback(error, traceback)  # without the generator's frames
     try:
         generator.close()
     finally:
         raise FactoryError(yields_twice(generator))
 
 
-# What a class of the user's says of attributes (a frozen dataclass refuses them) does not count: these are the exception's own.
-_traceback_of: Final[Callable[[BaseException], TracebackType | None]] = vars(BaseException)["__traceback__"].__get__
-_set_traceback: Final[Callable[[BaseException, TracebackType | None], None]] = vars(BaseException)["__traceback__"].__set__
+# See `set_traceback`.
 _context_of: Final[Callable[[BaseException], BaseException | None]] = vars(BaseException)["__context__"].__get__
 _set_context: Final[Callable[[BaseException, BaseException | None], None]] = vars(BaseException)["__context__"].__set__
 
