@@ -90,6 +90,11 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
         if registration.rivals:
             errors.append(_worded(graph, ambiguity(registration), None, {}))
             continue
+        if registration.key in graph.context:  # where it serves in the place of the value, it is that node alone
+            found = graph.find(None, registration.key)
+            if isinstance(found, Node) and found.registration is registration and found not in graph.behind:
+                starts.append(found)
+                continue
         if not is_open(registration.key):  # checked for each closed form that something asks for
             starts.append(graph.node(registration, None, rank))
     starts.extend(node for nodes in listed.values() for node in nodes)

@@ -236,6 +236,8 @@ class Lookup:
                 above = highest(entry.key, layers[start : position + 1])
                 if above is not None:
                     entry, position = above[0], start + above[1]
+                if shadowed_by is None and position >= shared and entry.key in self.context:
+                    return self.from_context(entry.key, self.context[entry.key])
             if entry.rivals:
                 raise Ambiguous(entry)
             found = self.node(entry, view if over <= position < shared else None, len(layers) - position - 1)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from helpers import Journal, fresh_app
+from helpers import Journal, fresh_app, problems
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -212,3 +212,44 @@ async def test_one_token_at_two_levels():
             assert (await message.get("inner")).token == "m"
         async with container.scope({Token: "both"}) as scope:
             assert (await scope.get("outer")).token == (await scope.get("inner")).token == "both"
+
+
+@pytest.mark.parametrize("layer", ["same", "below"])
+def test_more_keys_of_a_context_value(layer):
+    """
+    The other keys of the factory of a context key mean the value, too, where the scope has it.
+    """
+    below = fresh_app(context=[Session] if layer == "below" else [], providers=[Engine])
+
+    class App(below, context=[Session]): ...
+
+    inject_dependency(on=below, also=["more"], lifetime="scoped")(Session)
+    App.register_dependency("asks", lambda more: more, lifetime="scoped")
+
+    with Container(App) as container:
+        with container.scope({Session: "given"}) as scope:
+            assert [scope.get_nowait(key) for key in (Session, "more", "asks")] == ["given"] * 3
+        with container.scope() as scope:
+            assert type(scope.get_nowait("more")) is Session
+            assert scope.get_nowait("more") is scope.get_nowait(Session) is scope.get_nowait("asks")
+        with container.override({"more": "fake"}), container.scope({Session: "given"}) as scope:
+            assert [scope.get_nowait(key) for key in (Session, "more", "asks")] == ["given", "fake", "fake"]
+
+
+@pytest.mark.parametrize("lifetime", ["scoped", "singleton", "transient"])
+def test_a_problem_of_the_factory_is_told_once(lifetime):
+    """
+    What the factory of a context key needs, and nothing provides, is one problem.
+    """
+    app = fresh_app(context=[Session])
+    app.register_dependency(Session, Session, lifetime=lifetime)
+    app.register_dependency("asks", take, lifetime="scoped")
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+
+    assert len(problems(caught.value)) == 1
+
+
+def take(session: Session) -> Session:
+    return session
