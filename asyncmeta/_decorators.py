@@ -254,10 +254,10 @@ def injected(*fns: Any) -> Any:
     """
     Fill the marked parameters of a function, ``From[T]`` or ``Annotated[T, Inject(...)]``, at each call.
 
-    What fills them is the scope or container around the call: the one whose ``async with`` (or ``with``) block it runs in,
-    also in tasks that were started there.  With a container, a scope is opened for the call where something scoped is
-    needed, and closed when the call, or the generator, ends.  The caller passes the other parameters, by position or name;
-    a marked one that is passed by hand wins, and a call that passes all of them needs no container.
+    What fills them is the container whose ``async with`` (or ``with``) block the call runs in, also in tasks that were
+    started there, or the scope of a block of `Scope.ambient`.  With a container, a scope is opened for the call where
+    something scoped is needed, and closed when the call, or the generator, ends.  The caller passes the other parameters,
+    by position or name; a marked one that is passed by hand wins, and a call that passes all of them needs no container.
 
     Works on functions of any kind, methods, and below ``@staticmethod`` and ``@classmethod``.  A sync function gets what
     needs no awaiting.  A function that marks nothing comes back as it is, with a warning where it takes more than plain data.

@@ -50,6 +50,7 @@ SPELLINGS = {
     "iterator": ["collections.abc.AsyncIterator[{0}]", "AsyncIterator[{0}]"],
     "call": ["collections.abc.Callable[[{0}], {1}]", "Callable[[{0}], {1}]"],
     "calls": ["collections.abc.Callable[..., {0}]", "Callable[..., {0}]"],
+    "first": ["collections.abc.Callable[te.Concatenate[{0}, ...], {1}]", "Callable[te.Concatenate[{0}, ...], {1}]"],
     "box": ["Box[{0}]"],
     "union": ["Union[{0}, {1}]", "Union[{1}, {0}]", "Union[{0}, {1}, {0}]"],
     "maybe": ["Optional[{0}]", "Union[{0}, None]", "Union[None, {0}]"],
