@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from asyncmeta import AsyncServiceBase, Container, DeclarationError, inject_dependency
+from asyncmeta import AsyncServiceBase, Container, DeclarationError, FinalizationErrors, inject_dependency
 
 
 def application(steps, gates):
@@ -124,6 +124,39 @@ async def test_a_concurrent_generator_is_left_in_the_task_that_entered_it():
         assert tasks[0] is not asyncio.current_task()
 
     assert tasks[0] is tasks[1]
+
+
+@pytest.mark.parametrize("kind", ["cancel scope", "token"])
+async def test_what_is_left_in_another_task_than_its_own_is_told_what_to_do(kind):
+    """
+    A cancel scope or a token that a generator cannot leave where its scope ends: the error notes the way out, which works.
+    """
+    anyio = pytest.importorskip("anyio")
+    variable: ContextVar[str] = ContextVar("variable")
+
+    class App(AsyncServiceBase): ...
+
+    async def value():
+        if kind == "token":
+            token = variable.set("set")
+            try:
+                yield "value"
+            finally:
+                variable.reset(token)
+        else:
+            async with anyio.create_task_group():
+                yield "value"
+
+    async def used(**options):
+        App.register_dependency("value", value, lifetime="scoped", **options)
+        async with Container(App) as container, container.scope() as scope:
+            return await asyncio.create_task(scope.get("value"))
+
+    with pytest.raises(FinalizationErrors) as caught:
+        await used()
+
+    assert any("concurrent=True" in note for note in caught.value.exceptions[0].__notes__)
+    assert await used(concurrent=True) == "value"
 
 
 async def test_gather_builds_concurrent_values_side_by_side():

@@ -250,6 +250,9 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     raised = [inner for one in raised for inner in (one.exceptions if isinstance(one, FinalizationErrors) else (one,))]
     plain = [one for one in raised if isinstance(one, Exception)]
     bare = [one for one in raised if not isinstance(one, Exception)]
+    for met in plain:
+        if any(text in _text(met) for text in _LEFT_ELSEWHERE):
+            _note(met, _OF_ITS_OWN)
     group = FinalizationErrors.of(plain) if plain else None
     if error is not None:
         if group is not None:
@@ -270,6 +273,13 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     assert group is not None
     raise group
 
+
+#: What anyio and CPython say of what is left in another task, or context, than it was entered in.
+_LEFT_ELSEWHERE: Final = ("cancel scope in a different task", "was created in a different Context")
+_OF_ITS_OWN: Final = (
+    "asyncmeta: it was entered in one task and is left in another, as where a middleware runs its handlers in tasks of their own: "
+    "concurrent=True at the registration of its factory gives it one task for its whole life"
+)
 
 #: How many groups may stand behind one exception: an object that is raised again and again does not grow without end.
 MOST_GROUPS: Final = 8
