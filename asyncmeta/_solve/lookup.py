@@ -449,7 +449,7 @@ class Lookup:
         if maker.undecided:  # what it names may be defined by now
             maker = maker.declared(registration.keys, owner)
         service = maker.cls if registry_of(maker.cls) is not None else None
-        inside = view if maker.cls is None else self.view_of(service) if service is not None else None
+        inside = view if service is None else self.view_of(service)
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner

@@ -259,3 +259,53 @@ class One(Written):
 
 class Two(Written):
     url = "two"
+
+
+class Pool:
+    def __init__(self, engine: Engine) -> None:
+        self.url = engine.url
+
+
+def by_list(layer):
+    layer.register_providers([Pool])
+
+
+def by_dictionary(layer):
+    layer.register_providers([{"provide": Pool, "use_class": Pool}])
+
+
+def by_decorator(layer):
+    inject_dependency(on=layer)(Pool)
+
+
+def by_function(layer):
+    layer.register_dependency(Pool, make_pool)
+
+
+def make_pool(engine: Engine) -> Pool:
+    return Pool(engine)
+
+
+@pytest.mark.parametrize("register", [by_list, by_dictionary, by_decorator, by_function])
+async def test_what_a_layer_keeps_to_itself_looks_there_first(register):
+    """
+    A class that a layer of a service has for itself is built of what that layer has, for each subclass, as a function is.
+    """
+
+    class Pooled(Base):
+        pool = AsyncDependencyDescriptor(Pool)
+
+    class North(Pooled):
+        url = "north"
+
+    class South(Pooled):
+        url = "south"
+
+    register(Pooled)
+    app = fresh_app(providers=[North, South])
+    app.register_value(Engine, Engine("of the application"))
+
+    async with Container(app) as container:
+        pools = [(await (await container.get(service)).pool).url for service in (North, South)]
+
+        assert pools == ["north", "south"]
