@@ -1794,3 +1794,23 @@ def test_check_sees_who_asks_for_what_only_a_factory_makes(functions):
         with pytest.raises(GraphErrors, match=r"name is an argument: ask for Factory\[Report\]"):
             container.check(*functions)
     container.check(makes)
+
+
+async def test_a_scope_fills_what_is_injected_already():
+    """
+    ``scope.inject()`` of a function under ``@injected`` gives that scope's values, whatever is ambient at the call.
+    """
+
+    @injected
+    async def use(number: From[int] = 5, *, more: int = 0):
+        return number, more
+
+    class App(AsyncServiceBase, context=[int]): ...
+
+    async with Container(App) as container, container.scope({int: 1}) as scope:
+        filled = scope.inject(use)
+
+        assert (await filled(), await filled(more=2)) == ((1, 0), (1, 2))
+        assert (await use(), await container.inject(use)()) == ((5, 0), (5, 0))
+        with scope.ambient():
+            assert await container.inject(use)() == (1, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -387,11 +388,18 @@ def _below(functions: Iterable[Any]) -> Iterator[Any]:
                 function = getattr(function, "__wrapped__", function)
 
 
+def _filled_by_the_ambient(function: Any) -> Any:
+    """Return what *function*, one that ``@injected`` gave, fills; None for any other."""
+    run = getattr(function, "__globals__", {}).get("run") if type(function) is types.FunctionType else None
+    injection = getattr(run, "__self__", None)
+    return injection.function if isinstance(injection, Injection) and injection.home is None else None
+
+
 def inject(function: Any, home: Scope | None = None) -> Any:
     """
     Return *function* with its marked parameters filled by *home*, a container or scope; by the ambient one without it.
 
-    A function that marks none is returned as it is.
+    A function that marks none is returned as it is; of one that the ambient one fills, a scope fills its inside.
 
     Raises:
         DeclarationError: It is nothing that can be called.
@@ -406,7 +414,9 @@ def inject(function: Any, home: Scope | None = None) -> Any:
         return manager(inject(function.__wrapped__, home))  # pyright: ignore[reportFunctionMemberAccess]  # contextlib sets it
     form = form_of(function)
     if not form.marked:
-        return function
+        # A container leaves it to what is ambient within a call, as a request's scope; a scope gives its own values.
+        ambient = _filled_by_the_ambient(function) if home is not None and home._level else None
+        return function if ambient is None else inject(ambient, home)
     injection = Injection(function, form, home)
     wrapper = injection.made()
     if home is not None:
