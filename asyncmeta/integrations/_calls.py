@@ -42,7 +42,7 @@ async def answered_in(
     try:
         with scope.ambient():
             found = await answer()
-        cancellation.tell()
+        await cancellation.tell()
     except BaseException as raised:
         fails = is_failure(status_of(raised), border)
         await _leave(scope, raised if fails else None, knows, going_on=fails)

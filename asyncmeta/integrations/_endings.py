@@ -13,8 +13,8 @@ from typing import Any, Final
 from .. import FinalizationErrors, Scope
 
 __all__ = [
-    "ERROR_STATUS", "WELL", "Cancellation", "ErrorResponse", "going_nowhere", "is_failure", "leave_in", "leave_whole", "one_of",
-    "running_context",
+    "ERROR_STATUS", "LEFT_WELL", "WELL", "Cancellation", "ErrorResponse", "closed_with", "going_nowhere", "is_failure",
+    "leave_in", "leave_whole", "one_of", "running_context",
 ]  # fmt: skip
 
 #: Seconds for which a cancellation waits for the end of what went well.
@@ -25,6 +25,9 @@ ERROR_STATUS: Final = 400
 
 #: How websockets end well (RFC 6455): done, and going away.
 WELL: Final = frozenset({1000, 1001})
+
+#: So do those that are closed without a code, or not yet at all.
+LEFT_WELL: Final = WELL | {1005, None}
 
 
 class ErrorResponse(Exception):
@@ -90,6 +93,19 @@ def _last(error: BaseException | None) -> BaseException | None:
     return error
 
 
+def closed_with(socket: Any) -> list[int]:
+    """Return the codes with which a websocket is closed from here on by its ``close``, of whatever framework."""
+    codes: list[int] = []
+    close = socket.close
+
+    async def noted(code: int = 1000, *args: Any, **named: Any) -> Any:
+        codes.append(code)
+        return await close(code, *args, **named)
+
+    socket.close = noted  # of this one
+    return codes
+
+
 # --- cancelled, and gone on ----------------------------------------------------------------------------
 
 
@@ -112,7 +128,7 @@ class Cancellation:
         """Whether it was, at this time."""
         return self._task is not None and self._task.cancelling() > self._before
 
-    def tell(self) -> None:
+    async def tell(self) -> None:
         """
         Let it go on, where all seems to have gone well.
 
@@ -120,6 +136,7 @@ class Cancellation:
             CancelledError: The task was cancelled.
         """
         if self.swallowed:
+            await asyncio.sleep(0)  # a cancel scope of anyio says it again, and knows its own word only
             raise asyncio.CancelledError("this was cancelled, and something swallowed that: what was begun in it has failed")
 
 

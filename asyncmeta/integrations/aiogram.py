@@ -136,7 +136,7 @@ class ContainerMiddleware:
                 with scope.ambient():
                     try:
                         answer = await handler(event, data)
-                        cancellation.tell()
+                        await cancellation.tell()
                         return answer
                     except (SkipHandler, CancelHandler) as error:  # how a handler says that another one shall go on, or none
                         ended = error

@@ -15,6 +15,7 @@ from .. import Container, From, Scope, ScopeError, Token, injected as inject
 from ._applications import check_application, handlers_of as _handlers_of
 from ._endings import (
     ERROR_STATUS,
+    LEFT_WELL,
     WELL,
     Cancellation,
     ErrorResponse,
@@ -333,7 +334,7 @@ class _Life:
         elif kind == "websocket.disconnect" and not self._over:
             self._over = True
             code = message.get("code", 1005)
-            if code not in _LEFT_WELL:
+            if code not in LEFT_WELL:
                 self._fail(code)
         return message
 
@@ -428,7 +429,7 @@ class _Life:
             CancelledError: So nothing is answered.
         """
         try:
-            self._cancellation.tell()
+            await self._cancellation.tell()
         except asyncio.CancelledError as error:
             await leave_in(self.made_in, self._scope, error)
             raise
@@ -476,8 +477,6 @@ class _Life:
         return self.held is not None and _header(start, b"content-length") == b"%d" % len(message.get("body", b""))
 
 
-#: A client that closes a websocket without a code is done, too.
-_LEFT_WELL: Final = WELL | {1005, None}
 
 #: Messages that begin a response; a websocket may be refused with one.
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})

@@ -6,17 +6,19 @@ A middleware outside of all others gives each request a scope, and sees what a h
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from blacksheep import Application, Request, Response
+from blacksheep import Application, Request, Response, WebSocket, WebSocketDisconnectError
 from blacksheep.exceptions import HTTPException
 
 from .. import Container, From, ScopeError, injected
 from ._applications import check_application
 from ._calls import answered_in
-from ._endings import ERROR_STATUS, ErrorResponse
+from ._endings import ERROR_STATUS, LEFT_WELL, ErrorResponse, closed_with, is_failure
 from ._handlers import Handler, handler as _handler
 from ._lifespan import REPORTS
 from ._marks import asynchronous
@@ -67,16 +69,22 @@ def setup(
 
     async def give_scope(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         takes = container.takes(Request, level=level)
-        return await answered_in(
-            container.scope({Request: request} if takes else None, level=level),
-            lambda: handler(request),
-            border=error_status,
-            status_of=_status_of,
-            failure_of=lambda answer: _failure_of(answer, error_status),
-            knows=lambda error: (
-                isinstance(error, HTTPException) or any(kind in app.exceptions_handlers for kind in type(error).__mro__)
-            ),
-        )
+        codes = _codes_of(request) if isinstance(request, WebSocket) else None
+        raised: list[Exception] = []
+        token = _RAISED.set(raised)
+        try:
+            return await answered_in(
+                container.scope({Request: request} if takes else None, level=level),
+                lambda: handler(request),
+                border=error_status,
+                status_of=_status_of,
+                failure_of=lambda answer: _failure_of(answer, codes, raised, error_status),
+                knows=lambda error: (
+                    isinstance(error, HTTPException) or any(kind in app.exceptions_handlers for kind in type(error).__mro__)
+                ),
+            )
+        finally:
+            _RAISED.reset(token)
 
     async def be_last(app: Application) -> None:
         app.on_stop += end  # after those that were added until now
@@ -106,9 +114,23 @@ def inject(handler: Callable[..., Any], /) -> Callable[..., Any]:
     Fill the marked parameters of a handler, ``From[T]``, below BlackSheep's decorator; BlackSheep binds the others.
 
     As `injected`; and a synchronous handler becomes an asynchronous one that runs it in a thread, so that it gets values
-    that have to be awaited, too.
+    that have to be awaited, too.  What the handler raises fails its request, although a middleware answers it with a success.
     """
-    return injected(asynchronous(handler))
+    filled: Any = injected(asynchronous(handler))
+
+    @functools.wraps(filled)
+    async def noted(*args: Any, **named: Any) -> Any:
+        try:
+            return await filled(*args, **named)
+        except Exception as error:
+            _RAISED.get([]).append(error)
+            raise
+
+    return noted
+
+
+#: What the handler of a request has raised.
+_RAISED: Final[ContextVar[list[Exception]]] = ContextVar("asyncmeta_blacksheep_raised")
 
 
 def handlers_of(app: Application) -> Iterator[Handler]:
@@ -133,6 +155,27 @@ def _status_of(error: BaseException) -> int | None:
     return error.status if isinstance(error, HTTPException) else None
 
 
-def _failure_of(answer: Any, error_status: int) -> ErrorResponse | None:
+def _failure_of(answer: Any, codes: list[int] | None, raised: list[Exception], error_status: int) -> BaseException | None:
+    for error in raised:
+        if is_failure(_status_of(error), error_status):
+            return error
+    if codes is not None:
+        return ErrorResponse(codes[0]) if codes and codes[0] not in LEFT_WELL else None
     status = getattr(answer, "status", 200)  # None is a response without content
     return ErrorResponse(status) if status >= error_status else None
+
+
+def _codes_of(socket: Any) -> list[int]:
+    """Return the codes with which a websocket is closed from here on, by the handler or its client."""
+    codes = closed_with(socket)
+    receive = socket.receive
+
+    async def noted() -> Any:
+        try:
+            return await receive()
+        except WebSocketDisconnectError as error:
+            codes.append(error.code)
+            raise
+
+    socket.receive = noted
+    return codes

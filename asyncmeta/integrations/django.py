@@ -244,7 +244,7 @@ class ContainerMiddleware:
         try:
             with life.scope.ambient():
                 response: Any = await self.get_response(request)
-            cancellation.tell()
+            await cancellation.tell()
         except BaseException as error:
             await life.aend(error)
             raise

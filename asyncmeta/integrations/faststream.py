@@ -230,7 +230,7 @@ class _Message(BaseMiddleware):
             with scope.ambient():
                 try:
                     answer = await call_next(msg)
-                    cancellation.tell()
+                    await cancellation.tell()
                     return answer
                 except AckMessage as error:
                     acknowledged = error

@@ -260,7 +260,7 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
                     yield
                 if hears:
                     await _be_told(context)
-                cancellation.tell()
+                await cancellation.tell()
                 failure = _failure_of(context.code())
                 if failure is not None:
                     raise failure

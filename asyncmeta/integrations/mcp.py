@@ -358,7 +358,7 @@ class Life:
         try:
             with scope.ambient():
                 result = await handle()
-            cancellation.tell()
+            await cancellation.tell()
             error = error_of(result)
         except Exception as left:
             await _end(scope, request.failure or left)

@@ -124,7 +124,7 @@ def _giving_scopes(worker: WorkerContainer, given: list[Callable[..., Any]], lev
         async with container.scope(values or None, level=level) as scope:
             with scope.ambient():
                 answer = await call_next()
-            cancellation.tell()
+            await cancellation.tell()
             return answer
 
     return give_scope

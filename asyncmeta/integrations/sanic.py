@@ -16,7 +16,7 @@ from sanic.exceptions import SanicException
 from .. import Container, From, ScopeError, injected
 from ._applications import check_application
 from ._calls import answered_in
-from ._endings import ERROR_STATUS, ErrorResponse
+from ._endings import ERROR_STATUS, LEFT_WELL, ErrorResponse, closed_with
 from ._handlers import Handler, handler as _handler
 from ._lifespan import REPORTS
 from ._marks import asynchronous, marked
@@ -89,8 +89,8 @@ def inject(handler: Callable[..., Awaitable[R] | R], /) -> Callable[..., Corouti
     For functions and for the methods of ``HTTPMethodView``.  The scope is ambient for injected functions, ends when the
     handler has returned, before its response is sent, and is given the ``Request`` where the application declares that as
     context.  Finalizers see what the handler raised, or an `asgi.ErrorResponse`; a ``SanicException`` that they raise
-    themselves is the response.  A handler that streams by ``request.respond`` has its scope until it returns.  A
-    synchronous one runs in a thread, with values that have to be awaited.
+    themselves is the response.  A handler that streams by ``request.respond``, or talks through a websocket, has its
+    scope until it returns.  A synchronous one runs in a thread, with values that have to be awaited.
 
     Raises:
         ScopeError: At a call: the application has no container.
@@ -103,12 +103,14 @@ def inject(handler: Callable[..., Awaitable[R] | R], /) -> Callable[..., Corouti
         container = container_of(request.app)
         level, border = getattr(request.app.ctx, _OPTIONS)
         takes = container.takes(Request, level=level)
+        socket = args[-1] if hasattr(args[-1], "recv") else None
+        codes = [] if socket is None else closed_with(socket)
         return await answered_in(
             container.scope({Request: request} if takes else None, level=level),
             lambda: filled(*args, **named),
             border=border,
             status_of=_status_of,
-            failure_of=lambda answer: _failure_of(answer, border),
+            failure_of=lambda answer: _socket_failure(socket, codes) if socket else _failure_of(request, answer, border),
             knows=lambda error: isinstance(error, SanicException) or request.app.error_handler.lookup(error) is not None,
         )
 
@@ -143,6 +145,15 @@ def _status_of(error: BaseException) -> int | None:
     return error.status_code if isinstance(error, SanicException) else None
 
 
-def _failure_of(answer: Any, border: int) -> ErrorResponse | None:
-    status = getattr(answer, "status", 200)  # None: it has responded by itself
+def _failure_of(request: Any, answer: Any, border: int) -> ErrorResponse | None:
+    if answer is None:  # it has responded by itself
+        answer = getattr(request.stream, "response", None)
+    status = getattr(answer, "status", 200)
     return ErrorResponse(status) if status >= border else None
+
+
+def _socket_failure(socket: Any, codes: list[int]) -> ErrorResponse | None:
+    """Return what is wrong with how a websocket was closed, by its handler or before that by its client."""
+    received = getattr(getattr(socket, "ws_proto", None), "close_rcvd", None)  # of Sanic's own server
+    code = codes[0] if codes else getattr(received, "code", None)
+    return None if code in LEFT_WELL else ErrorResponse(code)

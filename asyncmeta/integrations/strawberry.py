@@ -210,7 +210,7 @@ class ContainerExtension(_Extension):
         try:
             with scope.ambient():
                 yield
-            cancellation.tell()
+            await cancellation.tell()
         except BaseException as left:
             await scope.__aexit__(type(left), left, None)
             raise

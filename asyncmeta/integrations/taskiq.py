@@ -20,6 +20,7 @@ from taskiq_dependencies import DependencyGraph
 
 from .. import ContainerError, DeclarationError, Inject, Scope, injected
 from ..workers import Source, WorkerContainer, check
+from ._endings import Cancellation
 
 __all__ = ["KEY", "From", "setup"]
 
@@ -341,7 +342,9 @@ def _scoped(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         with life.failing():
             marks.refuse(life.message)
             given = marks.arguments(args, named, await marks.fill(life))
+            cancellation = Cancellation()
             value = await function(*given.args, **given.kwargs)
+            await cancellation.tell()
         with life.failing():
             await life.close()
         return value

@@ -1,6 +1,7 @@
 """BlackSheep and Sanic by their own means: lives, context, synchronous handlers, and Sanic's own server."""
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
@@ -135,3 +136,131 @@ async def test_handlers_of_sanic_behind_its_own_server():
     assert answers == [b"200", b"200"]
     assert seen == [(7, True, True), "Session"]
     assert journal == ["+pool", "begin", "commit", "begin", "commit", "-pool"]
+
+
+@pytest.mark.parametrize(("code", "end"), [(1000, "commit"), (1001, "commit"), (1008, "rollback"), (4000, "rollback")])
+@pytest.mark.parametrize("make", [blacksheep_app, sanic_app])
+@guarded
+async def test_a_websocket_by_the_code_that_closes_it(make, code, end):
+    """
+    A websocket whose handler closes it with another code than 1000 and 1001 has failed, as in every framework.
+    """
+    shop_class, journal = shop()
+    app = make(Container(shop_class))
+    if make is blacksheep_app:
+        from blacksheep import WebSocket
+
+        from asyncmeta.integrations.blacksheep import inject
+
+        @inject
+        async def talk(socket: WebSocket, session: From[Session]):
+            await socket.accept()
+            await socket.close(code)
+
+        app.router.add_ws("/", talk)
+    else:
+        from asyncmeta.integrations.sanic import inject
+
+        @app.websocket("/")
+        @inject
+        async def talk(request, socket, session: From[Session]):
+            await socket.close(code)
+
+    server = Server(app)
+    async with server.running():
+        await server.websocket().run()
+
+    assert journal[2].split()[0] == end
+
+
+@pytest.mark.parametrize(("code", "end"), [(1000, "commit"), (1006, "rollback")])
+@guarded
+async def test_a_websocket_of_blacksheep_by_the_code_of_its_client(code, end):
+    """
+    A client that goes away is heard of, also where the handler catches what that raises.
+    """
+    shop_class, journal = shop()
+    app = blacksheep_app(Container(shop_class))
+    from blacksheep import WebSocket, WebSocketDisconnectError
+
+    from asyncmeta.integrations.blacksheep import inject
+
+    @inject
+    async def talk(socket: WebSocket, session: From[Session]):
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnectError):
+            await socket.receive_text()
+
+    app.router.add_ws("/", talk)
+    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": code}])
+
+    async def receive():
+        return next(messages)
+
+    async def send(message): ...
+
+    server = Server(app)
+    async with server.running():
+        await app(server.websocket().scope, receive, send)
+
+    assert journal[2].split()[0] == end
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@guarded
+async def test_a_middleware_of_blacksheep_hides_no_failure(kind):
+    """
+    A handler under `inject` that raised has failed, although a middleware inside of the scope answers it.
+    """
+    shop_class, journal = shop()
+    app = blacksheep_app(Container(shop_class))
+    from blacksheep import Response
+
+    from asyncmeta.integrations.blacksheep import inject
+
+    async def told(request, handler):
+        try:
+            return await handler(request)
+        except LookupError:
+            return Response(200)
+
+    app.middlewares.append(told)
+
+    async def awaiting(session: From[Session]):
+        raise LookupError
+
+    def plain(session: From[Session]):
+        raise LookupError
+
+    app.router.add_get("/", inject(awaiting if kind == "async" else plain))
+    server = Server(app)
+    async with server.running():
+        exchange = await server.http("/").run()
+
+    assert exchange.got[0]["status"] == 200
+    assert journal[2].startswith("rollback LookupError")
+
+
+@guarded
+async def test_a_handler_of_sanic_that_responds_by_itself_is_judged():
+    """
+    What was sent by ``request.respond`` counts as what is returned does.
+    """
+    shop_class, journal = shop()
+    app = sanic_app(Container(shop_class))
+    from asyncmeta.integrations.sanic import inject
+
+    @app.get("/<status:int>")
+    @inject
+    async def rows(request, status: int, session: From[Session]):
+        response = await request.respond(status=status)
+        await response.send("row")
+        await response.eof()
+
+    server = Server(app)
+    async with server.running():
+        for status in 200, 409:
+            exchange = await server.http(f"/{status}").run()
+            assert exchange.got[0]["status"] == status
+
+    assert [line for line in journal if line.startswith(("commit", "roll"))] == ["commit", "rollback ErrorResponse"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 from collections.abc import AsyncIterator
@@ -373,6 +374,22 @@ async def test_time_limit_reaches_finalizers_and_does_not_cut_them(run, journal)
 
     async def work(session: From[Session]):
         await asyncio.sleep(LIMIT)
+
+    result = await run(lambda broker: broker.task(work, timeout=0.01))
+
+    assert isinstance(result.error, TimeoutError)
+    assert journal[-1].startswith("rolled back: ")
+
+
+async def test_time_limit_that_a_task_swallows_is_one_all_the_same(run, journal):
+    """
+    A task that goes on after its time limit has failed: for its session, and for whoever waits for its result.
+    """
+
+    async def work(session: From[Session]):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(LIMIT)
+        return "half"
 
     result = await run(lambda broker: broker.task(work, timeout=0.01))
 
