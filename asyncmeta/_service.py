@@ -310,7 +310,9 @@ if TYPE_CHECKING:
             cls,
             *,
             lifetime: _Lifetime = "singleton",
-            providers: Sequence[type[Any] | Callable[..., Any] | Token[Any] | Mapping[str, Any] | Sequence[Any]] = (),
+            providers: Sequence[
+                type[Any] | Callable[..., Any] | Token[Any] | AsyncDependencyDescriptor[Any] | Mapping[str, Any] | Sequence[Any]
+            ] = (),
             context: Iterable[Hashable] | Mapping[str, Iterable[Hashable]] = (),
             scopes: Sequence[str] = (),
             middleware: Iterable[Middleware] = (),

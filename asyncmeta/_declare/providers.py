@@ -24,7 +24,7 @@ from .lists import called, flat, lifetime_of
 from .makers import SYNC, Maker, class_of, maker_of, value_maker
 from .members import itself, members_of
 from .registrations import Entry, Later, Registration
-from .registry import NotYet, checked_options, inferred_token, registry_of
+from .registry import Attribute, NotYet, checked_options, inferred_token, registry_of
 from .yields import refuse_used_yield
 
 __all__ = ["Overrides", "Provider", "ProviderGroup", "Providers", "read_listed", "read_providers"]
@@ -68,7 +68,9 @@ class ProviderGroup(TypedDict):
     lifetime: Required[str]
 
 
-Providers: TypeAlias = Sequence["type[Any] | Callable[..., Any] | Token[Any] | str | Provider | ProviderGroup | Providers"]
+Providers: TypeAlias = Sequence[
+    "type[Any] | Callable[..., Any] | Token[Any] | Attribute | str | Provider | ProviderGroup | Providers"
+]
 """Classes, functions, dictionaries, groups, keys that are asked for from outside, and lists of them nested to any depth."""
 
 Overrides: TypeAlias = Mapping[Any, object] | Providers
@@ -324,7 +326,7 @@ def _is_listed(entry: Any) -> bool:
 
 def _is_asked_for(entry: Any) -> bool:
     """Tell whether an entry that registers nothing can be asked for: a key, or a typing form."""
-    return isinstance(entry, Token | typing.NewType | enum.Enum) or (
+    return isinstance(entry, Token | typing.NewType | enum.Enum | Attribute) or (
         bool(entry) if type(entry) is str else is_alias(entry) or (origin_of(entry) is not None and is_hashable(entry))
     )
 

@@ -10,6 +10,7 @@ from helpers import fresh_app
 
 from asyncmeta import (
     All,
+    AsyncDependencyDescriptor,
     AsyncServiceBase,
     Container,
     DeclarationError,
@@ -406,3 +407,19 @@ def test_a_way_of_asking_without_its_key(named):
     """
     with pytest.raises(DeclarationError, match=rf"provider 1 \({named.__name__}\): {named.__name__} says of what"):
         fresh_app(providers=[Engine, named])
+
+
+class Store(AsyncServiceBase):
+    engine = AsyncDependencyDescriptor(Engine)
+
+
+def test_an_attribute_may_be_named():
+    """
+    An attribute of a service is an entry point as any token is: what it asks for is checked where its class looks it up.
+    """
+    app = fresh_app(providers=[Store.engine])
+
+    with pytest.raises(GraphErrors, match=r"nothing provides Engine, needed by App.providers"):
+        Container(app)
+    app.register_dependency(Engine, made)
+    assert str(Container(app).check()) == "nothing to report"
