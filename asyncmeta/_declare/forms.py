@@ -19,8 +19,8 @@ from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
 __all__ = [
-    "all_substituted", "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "substituted", "substitution_of",
-    "token_of", "with_own_variables", "without_names",
+    "all_substituted", "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "own_arguments", "substituted",
+    "substitution_of", "token_of", "with_own_variables", "without_names",
 ]  # fmt: skip
 
 #: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
@@ -95,7 +95,12 @@ def is_alias(form: Any) -> bool:
 def with_own_variables(token: Any) -> Any:
     """Return a generic alias that stands without arguments with its own variables: what is registered under it serves all."""
     parameters = token.__type_params__ if is_alias(token) else ()
-    return token[tuple([te.Unpack[one] if _is_many(one) else one for one in parameters])] if parameters else token
+    return token[own_arguments(parameters)] if parameters else token
+
+
+def own_arguments(parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return type variables as the arguments of what has them."""
+    return tuple([te.Unpack[one] if _is_many(one) else one for one in parameters])
 
 
 def is_union(form: Any) -> bool:
@@ -186,7 +191,8 @@ class _Reading:
         if is_a(form, typing.ForwardRef):
             return self._reference(form)
         if form is te.Self and self.me is not None:
-            return self.me
+            parameters = getattr(self.me, "__parameters__", ())
+            return self.me[own_arguments(parameters)] if parameters else self.me  # type: ignore[index]  # a generic class
         if type(form).__name__ == "InitVar" and type(form).__module__ == "dataclasses":
             return self.argument(form.type)
         return form

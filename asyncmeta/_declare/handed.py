@@ -5,10 +5,8 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-import typing_extensions as te
-
 from .._names import is_a
-from .forms import all_substituted, substitution_of
+from .forms import all_substituted, own_arguments, substitution_of
 
 __all__ = ["handed_up", "variables_of_method"]
 
@@ -19,11 +17,6 @@ _Binding = dict[Any, Any]
 def _parameters_of(cls: Any) -> tuple[Any, ...]:
     found = getattr(cls, "__parameters__", ())
     return found if isinstance(found, tuple) else ()
-
-
-def _own(parameters: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return type variables as the arguments of their own class."""
-    return tuple([te.Unpack[one] if isinstance(one, typing.TypeVarTuple) else one for one in parameters])
 
 
 def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
@@ -39,7 +32,7 @@ def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
             binding = substitution_of(parameters, () if root is base else all_substituted(base.__args__, known))
             if root is origin:  # a base that stands without arguments means its defaults
                 said = root is not base or all(one in binding for one in parameters)
-                return all_substituted(_own(parameters), binding) if said else None
+                return all_substituted(own_arguments(parameters), binding) if said else None
             pending.append((root, binding))
     return None
 
@@ -57,7 +50,7 @@ def variables_of_method(of: Any, function: Any) -> _Binding | None:
     form: Any = cls if cls is of else getattr(of, "__orig_class__", cls)  # Maker[int]() remembers what it was made as
     written_in = function.__qualname__.rpartition(".")[0]
     writer = next((base for base in cls.__mro__ if base.__qualname__ == written_in), cls)
-    handed = _own(_parameters_of(cls)) if writer is cls else handed_up(cls, writer)
+    handed = own_arguments(_parameters_of(cls)) if writer is cls else handed_up(cls, writer)
     if not handed:
         return None
     own = substitution_of(_parameters_of(cls), form.__args__) if form is not cls else {}

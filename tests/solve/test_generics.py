@@ -816,6 +816,43 @@ def test_a_method_of_an_object_means_what_that_is_of(shelf, kind):
     assert Container(App).get_nowait(Codec[kind]).cls is kind
 
 
+class Linked(Generic[T]):
+    def __init__(self, kind: type[T], many: "list[Self]", parent: Self | None = None):
+        self.kind, self.many, self.parent = kind, many, parent
+
+    def copies(self) -> tuple[Self, ...]:
+        return (self,)
+
+
+class UserLinked(Linked[User]): ...
+
+
+def test_self_in_a_generic_class_is_what_that_is_of():
+    """
+    ``Self`` in the constructor of ``Linked[User]`` is ``Linked[User]``, and in that of a class that closes it, that class.
+    """
+    App = fresh_app(providers=[Linked, UserLinked])
+    App.register_value(list[Linked[User]], ["of users"])
+    App.register_value(list[UserLinked], ["closed"])
+    container = Container(App)
+
+    made = container.get_nowait(Linked[User])
+
+    assert (made.kind, made.many, made.parent) == (User, ["of users"], None)
+    assert container.get_nowait(UserLinked).many == ["closed"]
+
+
+def test_self_of_an_object_of_a_closed_form_is_that_form():
+    """
+    A bound method that returns ``Self`` is registered for what its object was made as.
+    """
+    linked = Linked[User](User, [])
+    App = fresh_app()
+    inject_dependency(on=App)(linked.copies)
+
+    assert Container(App).get_nowait(tuple[Linked[User], ...]) == (linked,)
+
+
 def test_a_method_of_an_open_class_serves_all():
     """
     A class method of a class that leaves its variables open is an open factory.
