@@ -44,8 +44,8 @@ def variables_of_method(of: Any, function: Any) -> _Binding | None:
     Args:
         of: The object, or the class, that the function is a method of.
     """
-    cls = of if is_a(of, type) else type(of)
-    if not issubclass(cls, typing.Generic):
+    cls: Any = of if is_a(of, type) else type(of)
+    if typing.Generic not in cls.__mro__:
         return None
     form: Any = cls if cls is of else getattr(of, "__orig_class__", cls)  # Maker[int]() remembers what it was made as
     written_in = function.__qualname__.rpartition(".")[0]

@@ -410,7 +410,8 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
 def _with_variables_of(key: Hashable, thing: Any) -> Any:
     """Return *thing*, a generic class as it stands, with the arguments of the open *key* that it is another name of."""
     variables = getattr(plain_of(key), "__parameters__", ())
-    own = getattr(thing, "__parameters__", ()) if isinstance(thing, type) else ()
+    generic = isinstance(thing, type)
+    own = getattr(thing, "__parameters__", ()) if generic else ()
     return thing[variables] if isinstance(variables, tuple) and own and len(own) == len(variables) else thing
 
 
