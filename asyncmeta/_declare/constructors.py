@@ -21,7 +21,7 @@ from .annotations import (
     parameters_of_signature,
     without_type,
 )
-from .keys import INJECTED, is_mark, read_ask
+from .keys import INJECTED, MISSING, is_mark, read_ask
 from .passing import passes_on
 from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
 
@@ -121,6 +121,8 @@ def _parameters_in(cls: type, owner: type, function: types.FunctionType, seen: M
             if is_generated(call):
                 _reread(parameter, call, cls, seen)
             parameter.kind, parameter.writer = KEYWORD, parameter.writer or behind
+            if parameter.default is not MISSING and parameter.default is not INJECTED:
+                parameter.default = OMITTED  # the one that passes it on may have another
             found += (parameter,)
     return found
 

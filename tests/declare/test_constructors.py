@@ -215,6 +215,30 @@ def test_what_a_constructor_passes_on_is_filled(cls):
         assert made.settings is container.get_nowait(Settings)
 
 
+class Sizes:
+    def __init__(self, engine: Engine, size: int = 3, **more: Any) -> None:
+        self.engine, self.size = engine, size
+
+
+class OtherSize(Sizes):
+    def __init__(self, **named: Any) -> None:
+        named.setdefault("size", 4)
+        self.given = dict(named)
+        super().__init__(**named)
+
+
+def test_a_default_that_is_passed_on_is_left_out():
+    """
+    A constructor that passes on sees what was found, and no defaults of the one behind: its own may be others.
+    """
+    App = application(OtherSize)
+    made = Container(App).get_nowait(OtherSize)
+    App.register_value(int, 5)
+
+    assert (made.size, sorted(made.given)) == (4, ["engine", "size"])
+    assert Container(App).get_nowait(OtherSize).size == 5
+
+
 class Knows(Base):
     def __init__(self, *args, **named):
         super().__init__("an engine of its own", *args, **named)
