@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
-from typing import Annotated, Any, Final, Generic, final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, final
 
 import typing_extensions as te
 
@@ -207,6 +207,13 @@ class Lazy(Generic[T_co]):
         raise TypeError("a handle belongs to the container that made it and cannot be copied or pickled")
 
 
+def _no_attribute(handle: object, name: str, what: str, value: str) -> AttributeError:
+    """Return the error of who takes a handle for its value; Python and libraries, which probe, get a plain no."""
+    probed = name.startswith("__") and name.endswith("__")
+    said = f"{type(handle).__name__!r} object has no attribute {name!r}" if probed else f"{handle!r} {what}: ({value}).{name}"
+    return AttributeError(said, name=name, obj=handle)
+
+
 class Named(Mapping[Any, Lazy[T_co]], Generic[T_co]):
     """
     The members of a ``multi`` key that have names, each fetched when it is awaited: ``await models[settings.llm]``.
@@ -215,6 +222,11 @@ class Named(Mapping[Any, Lazy[T_co]], Generic[T_co]):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise _no_attribute(self, name, "leads to several", "await ...[name]")
 
 
 class Factory(Generic[T_co]):
@@ -226,6 +238,11 @@ class Factory(Generic[T_co]):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise _no_attribute(self, name, "makes one when it is called", "await ...()")
 
     def _make(self, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         raise NotImplementedError("Factory is made by a container, for a parameter annotated Factory[...]")

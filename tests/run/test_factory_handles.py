@@ -30,6 +30,7 @@ from asyncmeta import (
     Inject,
     Lazy,
     MissingDependencyError,
+    Named,
     Scope,
     ScopeError,
     inject_dependency,
@@ -799,3 +800,20 @@ async def test_what_it_takes_lives_further_in(needed):
                 await call(number=1)
         async with container.scope() as scope:
             assert await (await scope.get(asked))(number=2) == 2
+
+
+async def test_a_handle_that_is_taken_for_its_value():
+    """
+    An attribute of a Factory, or of a named collection, says what the handle is; probing for a special name stays quiet.
+    """
+    App = reporting_app()
+    App.register_dependency("plug", object, multi="one")
+
+    async with Container(App) as container:
+        make, plugs = await container.get("make"), await container.get(Annotated[Named[object], Inject("plug")])
+
+        with pytest.raises(AttributeError, match=r"^<Factory Report> makes one when it is called: \(await \.\.\.\(\)\)\.month$"):
+            make.month
+        with pytest.raises(AttributeError, match=r'^<Named "plug": "one"> leads to several: \(await \.\.\.\[name\]\)\.one$'):
+            plugs.one
+        assert not hasattr(make, "__wrapped__") and not hasattr(plugs, "__array__")
