@@ -444,7 +444,7 @@ class Graph(Lookup):
                 f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
                 "it is registered (a string in Annotated is a name)"
             )
-        elsewhere = misused(key) or said_elsewhere(key, self.layers, self.shared, self.app)
+        elsewhere = misused(key) or said_elsewhere(key, self.layers, self.shared, self.app, self.levels[-1])
         if elsewhere:
             return elsewhere
         if not is_a(key, type) or typing.get_origin(key) is not None:

@@ -45,7 +45,7 @@ def default_of_others(node: Node, parameter: Parameter) -> tuple[Problem, ...]:
     return (Problem("plain", node.key, parameter.name, why),)
 
 
-def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type) -> str:
+def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type, level: str) -> str:
     """Return what to say of a key that another service's layer has, of a class of the same name, or of a request; else ""."""
     registry = _other_layer(key, layers, shared, app)
     name = name_of(key)
@@ -60,7 +60,9 @@ def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, 
             return f"the {name} of {getattr(other, '__module__', '')} is registered, and this is that of {key.__module__}"
     if key.__name__ in _COME_WITH_A_SCOPE:
         declaring = "App" if app is shared.cls else name_of(app)
-        return f"what comes with a scope is declared: class {declaring}(AsyncServiceBase, context=[{name}])"
+        by_level = any(levels and "" not in levels for levels in (layer.context for layer in layers))
+        form = f'{{..., "{level}": [{name}]}}' if by_level else f"[{name}]"  # as the program writes its own
+        return f"what comes with a scope is declared: class {declaring}(AsyncServiceBase, context={form})"
     return ""
 
 

@@ -187,6 +187,32 @@ def test_what_no_level_declares_is_refused():
                 connection.scope({Socket: 2})
 
 
+class Request: ...
+
+
+class Agent:
+    def __init__(self, request: Request) -> None: ...
+
+
+@pytest.mark.parametrize(("keywords", "form"), [
+    ({}, "context=[Request]"),
+    ({"context": [Engine]}, "context=[Request]"),
+    ({"context": {"singleton": [Engine]}}, 'context={..., "scoped": [Request]}'),
+    ({"context": {"singleton": [Engine]}, "scopes": LEVELS}, f'context={{..., "{LEVELS[-1]}": [Request]}}'),
+])  # fmt: skip
+def test_who_forgets_a_request_is_told_in_the_form_that_is_there(keywords, form):
+    """
+    A missing request is to be declared as the application declares other values: in a list, or by its level.
+    """
+    app = fresh_app(providers=[{"provide": Agent, "lifetime": "scoped"}], **keywords)
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(app)
+
+    (error,) = (one for one in caught.value.exceptions if "provides Request" in str(one))
+    assert str(error).endswith(f"(AsyncServiceBase, {form})")
+
+
 class Both:
     def __init__(self, token: "Token") -> None:
         self.token = token
