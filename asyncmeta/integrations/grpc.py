@@ -145,6 +145,26 @@ def _failure_of(code: Any) -> CallFailed | None:
     return None if code in (None, 0, grpc.StatusCode.OK) else CallFailed(code)
 
 
+class _Requests:
+    """The requests of a client, as they come."""
+
+    def __init__(self, requests: Any) -> None:
+        self._requests = requests
+        #: whether the handler has heard the end of them; None where it has not iterated: it may read by its context
+        self.ended: bool | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        self.ended = False
+        try:
+            return await anext(self._requests)
+        except StopAsyncIteration:
+            self.ended = True
+            raise
+
+
 async def _be_told(context: Any) -> None:
     """
     Let the cancellation of a call arrive whose client's requests have ended: with it they end, too, a moment before.
@@ -250,15 +270,15 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
                 raise
 
     @asynccontextmanager
-    async def _call(self, context: Any, hears: bool) -> AsyncIterator[None]:
-        """The life of a call; *hears* says that requests stream."""
+    async def _call(self, context: Any, requests: _Requests | None) -> AsyncIterator[None]:
+        """The life of a call."""
         failure: CallFailed | None = None
         cancellation = Cancellation()
         try:
             async with self._scope(context) as scope:
                 with scope.ambient():
                     yield
-                if hears:
+                if requests is not None and requests.ended is not False:
                     await _be_told(context)
                 await cancellation.tell()
                 failure = _failure_of(context.code())
@@ -282,8 +302,9 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
             return answer_now
 
         async def answer(request: Any, context: Any) -> Any:
-            async with self._call(context, hears):
-                return await behavior(request, context)
+            requests = _Requests(request) if hears else None
+            async with self._call(context, requests):
+                return await behavior(request if requests is None else requests, context)
 
         return answer
 
@@ -300,7 +321,9 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
             return stream_now
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._call(context, hears), aclosing(behavior(request, context)) as responses:
+            requests = _Requests(request) if hears else None
+            given = request if requests is None else requests
+            async with self._call(context, requests), aclosing(behavior(given, context)) as responses:
                 async for response in responses:
                     # Not yielded: when a call is cancelled, a generator that stands at its yield is dropped, and the scope
                     # would end at some other time, in some other task.
