@@ -116,14 +116,18 @@ def _parameters_in(cls: type, owner: type, function: types.FunctionType, seen: M
     if not isinstance(call, types.FunctionType):
         return found
     own = {parameter.name for parameter in found}
+    by_place = not found and bool(function.__code__.co_flags & _VARARGS)
     for parameter in _parameters_in(cls, behind, call, seen):
-        if parameter.name not in own and parameter.kind != POSITIONAL:
-            if is_generated(call):
-                _reread(parameter, call, cls, seen)
-            parameter.kind, parameter.writer = KEYWORD, parameter.writer or behind
+        if parameter.name in own or (parameter.kind == POSITIONAL and not by_place):
+            continue
+        if is_generated(call):
+            _reread(parameter, call, cls, seen)
+        parameter.writer = parameter.writer or behind
+        if parameter.kind != POSITIONAL:
+            parameter.kind = KEYWORD
             if parameter.default is not MISSING and parameter.default is not INJECTED:
                 parameter.default = OMITTED  # the one that passes it on may have another
-            found += (parameter,)
+        found += (parameter,)
     return found
 
 

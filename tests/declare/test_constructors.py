@@ -187,6 +187,16 @@ class PassesTwice(Passes):
         super().__init__(*args, **named)
 
 
+class ByPlace:
+    def __init__(self, engine: Engine, /, settings: "Settings") -> None:
+        self.engine, self.settings = engine, settings
+
+
+class PassesByPlace(ByPlace):
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+
+
 class Takes:
     def __init__(self, settings: "Settings", **rest: Any) -> None:
         super().__init__(**rest)
@@ -201,7 +211,7 @@ class ServicePasses(ServiceBase):
         super().__init__(*args, **named)
 
 
-@pytest.mark.parametrize("cls", [Passes, PassesNamed, PassesToFields, PassesTwice, Cooperates, ServicePasses])
+@pytest.mark.parametrize("cls", [Passes, PassesNamed, PassesToFields, PassesTwice, PassesByPlace, Cooperates, ServicePasses])
 def test_what_a_constructor_passes_on_is_filled(cls):
     """
     ``super().__init__(*args, **named)``, with nothing else, is given what the constructor behind takes.
