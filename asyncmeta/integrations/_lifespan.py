@@ -28,6 +28,9 @@ _LOGGER: Final = logging.getLogger("asyncmeta")
 TESTED: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
 
 
+#: Of which it was told that no lifespan came: some frameworks have a wrapper for each route.
+_TOLD: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
+
 #: What the last start-up of a container has built, and how long it took.
 REPORTS: Final[weakref.WeakKeyDictionary[Container, StartReport]] = weakref.WeakKeyDictionary()
 
@@ -62,6 +65,9 @@ def tell_of_no_lifespan(container: Container) -> None:
     """Tell that a server that speaks no lifespan leaves the life of *container* to its user, where that has not entered it."""
     if container._grounds or container in TESTED:  # what it has made ambient by being entered; a test's plugin closes it
         return
+    if container in _TOLD:
+        return
+    _TOLD.add(container)
     _LOGGER.warning(
         "a request came before any lifespan: the server or test client sends none (daphne, lifespan=off, TestClient without "
         "with), so singletons are built when they are first needed, and nobody closes the container unless you enter it yourself: "

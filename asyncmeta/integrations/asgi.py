@@ -129,9 +129,6 @@ class ContainerMiddleware:
         "websocket": {CONNECTION: lambda connection: connection},
     }
 
-    #: Whether somebody else hears of lifespans, and opens the container.
-    lives_elsewhere: ClassVar[bool] = False
-
     def __init__(
         self,
         app: Application,
@@ -157,7 +154,7 @@ class ContainerMiddleware:
         self._early = ends == "before"
         self._error_status = error_status
         self._health = {} if health is None else questions_below(health)
-        self._lives = self.lives_elsewhere  #: a lifespan was heard of, or it was told that none is
+        self._lives = False  #: a lifespan was heard of, or it was told that none is
         self._asked: Container | None = None  #: who was asked what it takes, and the answer
         self._taken: dict[str, list[tuple[Any, Callable[[Connection], object]]]] = {}
 

@@ -43,7 +43,11 @@ class _Middleware(ContainerMiddleware):
         kind: {**values, ASGIConnection: ASGIConnection}  # type: ignore[dict-item]  # Litestar types the connection
         for kind, values in ContainerMiddleware.offered.items()
     }
-    lives_elsewhere = True
+
+    def begun(self, connection: Connection, container: Container) -> None:
+        # Litestar's own lifespan has checked and entered it; where none came, this is the first request of all.
+        if not container._grounds:
+            check_application(connection.get("litestar_app") or connection.get("app"), container)
 
     def answers(self, error: BaseException) -> bool:
         return not is_failure(status_of(error), self._error_status)
@@ -90,6 +94,7 @@ class ContainerPlugin(InitPlugin):
         health: str | None = None,
     ) -> None:
         self.container = container
+        self._opens = False  #: it has entered the container
         self._start = start
         self._options: dict[str, Any] = {
             "level": level,
@@ -115,13 +120,17 @@ class ContainerPlugin(InitPlugin):
     async def _opened(self, app: Litestar) -> AsyncIterator[None]:
         need_asyncio()
         await self.container.__aenter__()
+        self._opens = True
         check_application(app, self.container)
         if self._start:
             REPORTS[self.container] = await self.container.start()
         yield
 
     async def _close(self) -> None:
-        await self.container.__aexit__(None, None, None)
+        # Litestar calls it, too, where the start has failed before that.
+        if self._opens:
+            self._opens = False
+            await self.container.__aexit__(None, None, None)
 
     def _wrap(self, app: Any) -> Any:  # Litestar types the messages of ASGI
         return _Middleware(app, self.container, **self._options)

@@ -1,6 +1,7 @@
 """The plugin, in the real Litestar with its real test client."""
 
 import asyncio
+import traceback
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -383,3 +384,44 @@ def test_a_provider_without_the_plugin_says_what_is_missing():
 
     (error,) = raised
     assert isinstance(error, ScopeError) and "plugins=[ContainerPlugin(" in str(error)
+
+
+def test_trio_is_refused_with_a_sentence():
+    """
+    A test client that runs trio is told to run asyncio, although Litestar then stops what has never begun.
+    """
+    pytest.importorskip("trio")
+    app = Litestar([order], plugins=[World().plugin()], logging_config=None, openapi_config=None)
+
+    with pytest.raises(BaseException) as caught, TestClient(app, backend="trio"):
+        pass
+
+    assert "event loops of asyncio only" in "".join(traceback.format_exception(caught.value))
+
+
+@guarded
+async def test_an_application_without_a_lifespan_is_checked_and_told_of_at_its_first_request(caplog):
+    """
+    What handlers ask for is checked at the first request then, of each route; one line says who closes the container.
+    """
+    world, seen = World(), []
+
+    @get("/fine")
+    @injected
+    async def fine(session: From[Session]) -> None: ...
+
+    @get("/also")
+    async def also() -> None: ...
+
+    @get("/broken")
+    @injected
+    async def broken(missing: Annotated[str, Inject("missing")]) -> None: ...
+
+    for handlers in [fine, also], [fine, broken]:
+        app = Litestar(handlers, plugins=[world.plugin()], logging_config=None, openapi_config=None)
+        for path in "/fine", "/also":
+            exchange = await Server(app).http(path).run()
+            seen.append(exchange.got[0]["status"])
+
+    assert seen == [200, 200, 500, 404]
+    assert len([one for one in caplog.records if one.name == "asyncmeta" and "before any lifespan" in one.getMessage()]) == 1
