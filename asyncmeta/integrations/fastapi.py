@@ -6,6 +6,7 @@ Needs the extra ``fastapi``.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import weakref
@@ -440,6 +441,9 @@ class _MethodEndpoint:
         del self.__wrapped__  # type: ignore[attr-defined]  # set by the line above; its signature is the one here
         self.__signature__ = inspect.signature(prepared)
         self._method, self._prepared = method, prepared
+        if not generates(method):
+            # Older FastAPI looks at no `__call__`, asks asyncio for the object itself, and would call it in a thread.
+            self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
 
     def __eq__(self, other: object) -> bool:
         return other is self or other is self._method

@@ -221,8 +221,9 @@ def test_a_stream_that_is_not_sent_to_its_end():
         with pytest.raises(LookupError), world.app.test_client().get("/broken") as response:
             assert response.data
         assert world.app.test_client().head("/stream/context").status_code == 200
-        assert world.journal[-1] == "commit"  # nobody asks for its parts, or closes it
-    assert [line for line in world.journal if "roll" in line] == ["rollback ErrorResponse", "rollback LookupError"]
+        # Nobody asks for its parts, or closes it; before 3.1.3 Flask has begun it all the same, and it fails where it is dropped.
+        assert world.journal[-1] in ("commit", "rollback GeneratorExit")
+    assert [line for line in world.journal if "roll" in line][:2] == ["rollback ErrorResponse", "rollback LookupError"]
     assert world.journal[-1] == "-pool"
 
 
