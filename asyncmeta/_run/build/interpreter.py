@@ -28,7 +28,7 @@ from ..state.parking import leave, park, parked
 from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
 from ..state.waiting import Outcome, Wait, holdings
-from ..teardown.finalizers import never_yields, push_locked
+from ..teardown.finalizers import exit_nowait, never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
 
 __all__ = [
@@ -194,15 +194,20 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: ScopeSt
     if kind == GENERATOR:
         try:
             value = next(made)
+            push(scope, made)
         except StopIteration:
             raise FactoryError(never_yields(made)) from None
+        except BaseException as error:
+            if made.gi_suspended:  # an interrupt, before anybody else knew of it
+                exit_nowait(made, error)
+            raise
     else:
         assert kind == ASYNC_GENERATOR
         try:
             value = await made.__anext__()
         except StopAsyncIteration:
             raise FactoryError(never_yields(made)) from None
-    push(scope, made)
+        push(scope, made)
     if adopts(node):
         adopt_made(value, scope)
     return value

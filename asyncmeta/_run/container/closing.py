@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 import warnings
 from collections.abc import Awaitable
@@ -37,12 +38,13 @@ _PAUSE: Final = 0.1
 class Closing:
     """The part of a container that ends it; also what it does when a loop ends under its values."""
 
-    __slots__ = ("closers", "container", "task")
+    __slots__ = ("closers", "container", "task", "thread")
 
     def __init__(self, container: Container) -> None:
         self.container = container
         self.task: asyncio.Task[list[BaseException]] | None = None  #: closes it
         self.closers = Closers()  #: who waits for that, see `me`
+        self.thread = 0  #: the one that has begun to close it
 
     # --- loops ---
 
@@ -124,17 +126,18 @@ class Closing:
         if self.task is None and singletons.state == IS_CLOSING:  # by another thread
             if not await until(self.container, CLOSED_BY_OTHERS, self._is_over, self._is_inside):
                 self._told_late()
-            return
+                return
+            if singletons.state == IS_CLOSED:
+                return
         if self.task is None:
             loop, owner = asyncio.get_running_loop(), singletons.origin.loop
             if owner is not None and owner is not loop:
                 if not owner.is_closed():
                     raise WrongLoopError(f"{singletons.title} belongs to another event loop, and is closed there")
                 self.lose_loop(owner)
-            if not self._begin():
+            if not self._begin(Closers()):
                 await self.close(error)
                 return
-            self.closers = Closers()
             context = contextvars.copy_context()
             context.run(EXITING.set, (*EXITING.get(), self.container))
             self._go_on(error, loop, context)
@@ -197,14 +200,29 @@ class Closing:
             self._refuse_inside()
 
     def _is_over(self) -> bool:
-        return self.container._singletons.state != IS_CLOSING
+        return self.container._singletons.state != IS_CLOSING or self._is_given_up()
 
-    def _begin(self) -> bool:
-        """Hand nothing out from here on; tell whether the caller is the one to close it."""
+    def _is_given_up(self) -> bool:
+        """Tell whether who closes it, in a thread, was interrupted twice, or at the very end: whoever comes next goes on."""
+        if self.task is not None or self.container._singletons.state != IS_CLOSING:
+            return False
+        frame = None if self.thread == threading.get_ident() else sys._current_frames().get(self.thread)
+        while frame is not None:
+            if frame.f_code is Closing.close_nowait.__code__ and frame.f_locals.get("self") is self:
+                return False
+            frame = frame.f_back
+        return True
+
+    def _begin(self, closers: Closers) -> bool:
+        """Hand nothing out from here on; tell whether the caller, who comes with *closers*, is the one to close it."""
         container = self.container
         with LOCK:
             if container._singletons.state != OPEN:
-                return False
+                if not self._is_given_up():
+                    return False
+                self.closers, self.thread = closers, threading.get_ident()
+                return True
+            self.closers, self.thread = closers, threading.get_ident()  # first: who is interrupted sees that it has begun
             container._singletons.turn(IS_CLOSING)
             container._root_table.clear_all()
             container._roots = container._roots_nowait = CLOSED
@@ -279,31 +297,36 @@ class Closing:
                 raise ContainerError(f"{singletons.title} is closing already")
             if not until_nowait(container, CLOSED_BY_OTHERS, self._is_over, self._is_inside):
                 self._told_late()
-            return
+                return
+            if singletons.state == IS_CLOSED:
+                return
         container._refuse_awaiting()
         self._refuse_inside()
-        if not self._begin():
-            self.close_nowait(error)
-            return
-        token = EXITING.set((*EXITING.get(), container))
         raised: list[BaseException] = []
-        closers = Closers((me(),))
-        inside = False
+        closers, token, inside = Closers((me(),)), None, False
         try:
-            try:
-                self._tear_down_nowait(raised, error, closers)
-            except Inside:
-                inside = True
-            except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
-                raised.append(met)
-                self._tear_down_nowait(raised, error, closers)
+            if not self._begin(closers):
+                self.close_nowait(error)
+                return
+            token = EXITING.set((*EXITING.get(), container))
+            self._tear_down_nowait(raised, error, closers)
+        except Inside:
+            inside = True
+        except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
+            if self.closers is not closers:  # it has not begun
+                raise
+            raised.append(met)
+            token = EXITING.set((*EXITING.get(), container)) if token is None else token
+            self._tear_down_nowait(raised, error, closers)
         finally:
-            EXITING.reset(token)
-            if inside:
-                self._open_on()
-            else:
-                self._end()
-            tell(container, CLOSED_BY_OTHERS)
+            if self.closers is closers:
+                if token is not None:
+                    EXITING.reset(token)
+                if inside:
+                    self._open_on()
+                else:
+                    self._end()
+                tell(container, CLOSED_BY_OTHERS)
         if inside:
             self._told_late()
             return

@@ -210,11 +210,19 @@ async def unwind(finalizers: list[Finalizer], error: BaseException | None, leave
 def unwind_nowait(finalizers: list[Finalizer], error: BaseException | None) -> list[BaseException]:
     """Run *finalizers* without a loop; see `unwind`."""
     raised: list[BaseException] = []
+    tried: Finalizer | None = None
     while finalizers:
+        # Nothing is called between taking it off and its turn: an interrupt comes where something is called, or begins.
+        finalizer = finalizers[-1]
+        del finalizers[-1]
         try:
-            leave_nowait(finalizers.pop(), error)
+            leave_nowait(finalizer, error)
         except BaseException as met:
             raised.append(met)
+            begun = not isinstance(finalizer, GeneratorType) or not finalizer.gi_suspended
+            if not isinstance(met, Exception) and not begun and finalizer is not tried:
+                tried = finalizer
+                finalizers.append(finalizer)
     return raised
 
 

@@ -1,0 +1,94 @@
+"""Ctrl-C as each function of ours begins, one after the other: the next call works or raises, and what was opened is closed."""
+
+import contextlib
+import sys
+import threading
+
+import pytest
+
+from asyncmeta import AsyncMetaError
+
+from .worlds import SCOPED, TRANSIENT, World
+
+#: Seconds after which what comes next is said to hang.
+PATIENCE = 3.0
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def scope(container):
+    with container.scope() as scope:
+        scope.get_nowait("t")
+
+
+def request(container):
+    with container.request("s"):
+        pass
+
+
+def close(container):
+    container.close()
+
+
+def interrupted(use, number):
+    """Interrupt *use* as the function of that number begins; tell whether it was, and what is wrong afterwards."""
+    world = World()
+    world.add("p", "gen")
+    world.add("x", "sync")
+    world.add("s", "gen", "p", "x", **SCOPED)
+    world.add("t", "gen", "s", **TRANSIENT)
+    container = world.container()
+    container.__enter__()
+    container.get_nowait("p")
+    began, wrong = [0], []
+
+    def trace(frame, event, _):
+        if "asyncmeta" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+            began[0] += 1
+            if began[0] == number:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        use(container)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+
+    def after():
+        try:
+            with contextlib.suppress(AsyncMetaError), container.scope() as scope:
+                scope.get_nowait("t")
+            container.close()
+        except BaseException as error:
+            wrong.append(repr(error))
+
+    thread = threading.Thread(target=after, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        wrong.append("it hangs")
+    return began[0] >= number, [f"{use.__name__} at {number}: {one}" for one in wrong + world.wrong()]
+
+
+@pytest.mark.parametrize("use", [scope, request, close])
+def test_interrupted_as_each_function_begins(use):
+    """
+    Wherever a program without a loop is interrupted, nothing stays locked or claimed, and everything is closed once.
+    """
+    bad, number = [], 1
+    hit = True
+    while hit and number < 1_000:
+        hit, found = interrupted(use, number)
+        bad += found
+        number += 1
+
+    assert 10 < number < 1_000
+    assert bad == []
