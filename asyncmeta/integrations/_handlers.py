@@ -25,12 +25,19 @@ class Handler(NamedTuple):
     misread: tuple[str, ...] = ()  #: marked fields of what it reads from a client
 
 
-def handler(function: Any, called: str, *, passes: Iterable[str] = ()) -> Handler:
-    """Return a handler of a framework that fills no mark by itself, but for the parameters *passes*."""
+def handler(function: Any, called: str, *, passes: Iterable[str] = (), reads: bool = False) -> Handler:
+    """
+    Return a handler of a framework that fills no mark by itself, but for the parameters *passes*.
+
+    Args:
+        function: As the framework has it.
+        called: What it is to the framework.
+        passes: Parameters that the framework fills of its own accord.
+        reads: Whether the framework makes the other ones of what a client sends.
+    """
     names = marked(function)
-    return Handler(
-        function, called, tuple(name for name in names if name not in passes), misread_by(function, but={*names, *passes})
-    )
+    misread = misread_by(function, but={*names, *passes}) if reads else ()
+    return Handler(function, called, tuple(name for name in names if name not in passes), misread)
 
 
 def misread_by(function: Any, *, but: Iterable[str] = ()) -> tuple[str, ...]:

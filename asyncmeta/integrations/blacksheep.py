@@ -144,7 +144,7 @@ def handlers_of(app: Application) -> Iterator[Handler]:
     waiting = getattr(router, "registered_routes", ())  # until the application starts
     of_controllers = [(route.method, route) for route in router.controllers_routes] if not there else ()
     for method, route in (*there, *waiting, *of_controllers):
-        yield _handler(getattr(route.handler, "root_fn", route.handler), f"{_text(method)} {_text(route.pattern)}")
+        yield _handler(getattr(route.handler, "root_fn", route.handler), f"{_text(method)} {_text(route.pattern)}", reads=True)
 
 
 def _text(part: bytes | str) -> str:

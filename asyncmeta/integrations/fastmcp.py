@@ -75,7 +75,7 @@ def handlers_of(app: FastMCP[Any]) -> Iterator[Handler]:
             for one in provider._components.values():
                 function = getattr(one, "fn", None)
                 if function is not None:
-                    yield _handler(function, f"{type(one).__name__} {one.name}")
+                    yield _handler(function, f"{type(one).__name__} {one.name}", reads=True)
 
 
 class ContainerLifespan:

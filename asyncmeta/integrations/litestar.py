@@ -238,7 +238,7 @@ def handlers_of(app: Litestar) -> Iterator[Handler]:
                 if token is not None:
                     yield asking(token, f"dependency {name}")
                 else:
-                    yield _handler(dependency.dependency, f"dependency {name}", passes=provided)
+                    yield _handler(dependency.dependency, f"dependency {name}", passes=provided, reads=True)
 
 
 def _around(one: Any) -> Iterator[Any]:

@@ -170,14 +170,14 @@ def handlers_of(app: Any) -> Iterator[Handler]:
     if not isinstance(app, MCPServer):
         return
     for tool in app._tool_manager.list_tools():
-        yield _handler(tool.fn, f"tool {tool.name}")
+        yield _handler(tool.fn, f"tool {tool.name}", reads=True)
     resources: list[Any] = [*app._resource_manager.list_resources(), *app._resource_manager.list_templates()]
     for resource in resources:
         function = getattr(resource, "fn", None)
         if function is not None:
-            yield _handler(function, f"resource {resource.name}")
+            yield _handler(function, f"resource {resource.name}", reads=True)
     for prompt in app._prompt_manager.list_prompts():
-        yield _handler(prompt.fn, f"prompt {prompt.name}")
+        yield _handler(prompt.fn, f"prompt {prompt.name}", reads=True)
 
 
 class ContainerLifespan:

@@ -91,7 +91,7 @@ def handlers_of(app: Any) -> Iterator[Handler]:
             if isinstance(function, (staticmethod, classmethod)):
                 function = function.__func__
             if callable(function):
-                yield _handler(function, f"field {concrete.definition.name}.{field.name}")
+                yield _handler(function, f"field {concrete.definition.name}.{field.name}", reads=True)
 
 
 class _Extension(SchemaExtension):
