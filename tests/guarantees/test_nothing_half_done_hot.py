@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import threading
+import time
+import types
 from typing import Annotated
 
 import pytest
 from helpers import outcome
 
 from asyncmeta import ClosedError, Container, Inject, injected
+from asyncmeta._run.compiled import in_flight
 from asyncmeta._run.teardown import unwinding
 
 from .test_nothing_half_done import Bank, in_a_thread
@@ -327,7 +330,17 @@ def test_a_call_in_a_thread_has_failed(how):
     bank.undone("ClosedError")
 
 
-def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed():
+def waits(done):
+    """Return what waits as `time.sleep` does, and says that it does."""
+
+    def sleep(seconds):
+        done.set()
+        time.sleep(seconds)
+
+    return sleep
+
+
+def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed(monkeypatch):
     """
     A thread that is handling an exception is waited for; it was in its call, and is told at its end if that ends well.
     """
@@ -349,7 +362,7 @@ def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed():
     done.clear()
     wait = in_a_thread(work)
     began.wait(10)
-    threading.Timer(0.05, done.set).start()
+    monkeypatch.setattr(in_flight, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=waits(done)))
     bank.container.close()
 
     assert [type(error) for error in wait()] == [ClosedError]

@@ -80,7 +80,8 @@ class _Call:
 
     def unwinds(self) -> bool:
         """Tell whether its thread is handling an exception."""
-        return self.thread is not None and sys._current_exceptions().get(self.thread) is not None
+        met: Any = None if self.thread is None else sys._current_exceptions().get(self.thread)
+        return (met[1] if isinstance(met, tuple) else met) is not None  # a triple before CPython 3.12
 
 
 class _Block:
