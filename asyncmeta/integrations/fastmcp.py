@@ -65,7 +65,8 @@ def container_of(app: FastMCP[Any]) -> Container:
 
 def handlers_of(app: FastMCP[Any]) -> Iterator[Handler]:
     """Yield the tools, resources and prompts that were added to *app*, and to servers that are mounted in it."""
-    for provider in app.providers:
+    for added in app.providers:
+        provider: Any = added
         while hasattr(provider, "_inner"):  # under a name of its own
             provider = provider._inner
         mounted = getattr(provider, "server", None)
