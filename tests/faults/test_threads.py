@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, seed):
         self.seed = seed
-        self.lock, self.blocks = threading.Lock(), threading.Lock()
+        self.lock = threading.Lock()
         self.open, self.made, self.wrong = set(), {}, []
         self.random = random.Random(seed)
         self.closing = False
@@ -104,8 +104,7 @@ class World:
 
     def override(self, container):
         self.overriding = True
-        # One at a time: where several lie upon each other, one get in thousands meets an overlay that closes; not yet mended.
-        with self.blocks, container.override({"pool": Value()}, everywhere=True):
+        with container.override({"pool": Value()}, everywhere=True):
             container.get_nowait("pool")
             self.switch()
 

@@ -28,7 +28,7 @@ async def answered(scope: Scope, token: object) -> Any:
         try:
             return await overlay._view_of(scope).get(token)
         except ClosedError:
-            if overlay is before or not overlay.closed:
+            if overlay is before or not _has_ended(overlay, container):
                 raise
             before = overlay  # it ended meanwhile, which is nothing to who asks this
     return NOTHING
@@ -46,7 +46,16 @@ def answered_nowait(scope: Scope, token: object) -> Any:
         try:
             return overlay._view_of(scope).get_nowait(token)
         except ClosedError:
-            if overlay is before or not overlay.closed:
+            if overlay is before or not _has_ended(overlay, container):
                 raise
             before = overlay  # it ended meanwhile, in another thread
     return NOTHING
+
+
+def _has_ended(overlay: Any, container: Any) -> bool:
+    """Tell whether *overlay*, or one that it lies upon, has ended: what is laid upon such a one is laid anew then."""
+    while overlay is not container:
+        if overlay.closed:
+            return True
+        overlay = getattr(overlay, "_below", container)
+    return False
