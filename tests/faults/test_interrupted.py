@@ -87,6 +87,7 @@ def interrupted(use, number):
     return began[0] >= number, [f"{use.__name__} at {number}: {one}" for one in wrong + world.wrong()]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="what makes syntax trees in CPython 3.11 does not survive an interrupt")
 @pytest.mark.parametrize("use", [scope, request, close])
 def test_interrupted_as_each_function_begins(use):
     """
