@@ -14,7 +14,8 @@ from typing import Any, ForwardRef
 import typing_extensions as te
 
 __all__ = [
-    "ProtocolMeta", "annotations_in_body", "annotations_of", "get_running_loop", "is_marked_async", "new_task", "parsed",
+    "WALKS_THREADS", "ProtocolMeta",
+    "annotations_in_body", "annotations_of", "get_running_loop", "is_marked_async", "new_task", "parsed",
     "reentrant_lock", "referred", "signature_of", "type_parameters_of",
 ]  # fmt: skip
 
@@ -24,6 +25,10 @@ ProtocolMeta: Any = type(te.Protocol)
 #: The running loop or None, without raising: `asyncio.get_running_loop` costs an exception where there is none.
 get_running_loop = asyncio._get_running_loop
 
+
+#: Whether the frames of other threads, which run on meanwhile, may be walked through: CPython 3.11 crashes where one
+#: yields or ends under who looks.
+WALKS_THREADS = sys.version_info >= (3, 12)
 
 if sys.version_info >= (3, 14):
     import annotationlib

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ..._compat import get_running_loop, new_task
+from ..._compat import WALKS_THREADS, get_running_loop, new_task
 from ..._lock import LOCK
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
@@ -207,6 +207,8 @@ class Closing:
         if self.task is not None or self.container._singletons.state != IS_CLOSING:
             return False
         frame = None if self.thread == threading.get_ident() else sys._current_frames().get(self.thread)
+        if frame is not None and not WALKS_THREADS:
+            return False
         while frame is not None:
             if frame.f_code is Closing.close_nowait.__code__ and frame.f_locals.get("self") is self:
                 return False

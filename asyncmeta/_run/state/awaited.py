@@ -22,7 +22,7 @@ from types import (
 )
 from typing import Any, Final
 
-from ..._compat import get_running_loop
+from ..._compat import WALKS_THREADS, get_running_loop
 
 __all__ = ["frames_of_waiters"]
 
@@ -154,7 +154,8 @@ class _Threads:
     def __init__(self) -> None:
         number = threading.get_ident()
         self.here = _Thread(number, sys._getframe(1))
-        others = [_Thread(other, top) for other, top in sys._current_frames().items() if other != number]
+        there = sys._current_frames() if WALKS_THREADS else {}
+        others = [_Thread(other, top) for other, top in there.items() if other != number]
         self.waiting = [(thread, waits) for thread in others if (waits := thread.waits_for())]
 
     def waiting_for(self, one: Any) -> list[Any]:
