@@ -60,6 +60,7 @@ ARROWS_UP = {
 #: `import asyncmeta` loads none of them; see the docstring of _run.
 LAZY_IMPORTS = {
     "_declare.misread": "only where pydantic reads a mark",
+    "_declare.guarded": "only where a name is missing that checkers may know",
     "_declare.members": "only where a registration says into=",
     "_declare.providers": "registrations are mostly written with decorators",
     "_run.build.concurrent": "only for registrations with concurrent=True",

@@ -14,7 +14,6 @@ import typing_extensions as te
 
 from .._compat import referred
 from .._names import is_a, origin_of
-from .guarded import alias_text
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
@@ -270,6 +269,8 @@ class _Reading:
         try:
             value = alias.__value__
         except NameError:  # it names what only checkers import
+            from .guarded import alias_text  # lazy import
+
             text = alias_text(alias.__module__, alias.__name__)
             if not text:
                 raise

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Any
 
 from .._compat import parsed, type_parameters_of
-from .guarded import guarded_import, guarded_line, guarded_value
 from .tokens import MISSING
 
 __all__ = [
@@ -88,6 +87,8 @@ class _Wider(dict[str, Any]):
         for around in _around(self._names, self._inside):
             if name in around:
                 return around[name]
+        from .guarded import guarded_value  # lazy import
+
         found = guarded_value(str(self._names.get("__name__", "")), name)
         if found is MISSING:
             raise NameError(f"name {name!r} is not defined", name=name)
@@ -162,6 +163,8 @@ def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str =
     name = getattr(error, "name", None)
     if not isinstance(error, NameError) or not isinstance(name, str) or len(name) > 80:
         return said
+    from .guarded import guarded_import, guarded_line  # lazy import
+
     found = guarded_import(str(names.get("__name__", "")), name)
     if found is not None:
         return (

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
@@ -15,7 +15,6 @@ from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, V
 from ..._declare.registry import registry_of
 from ..._lock import LOCK
 from ..._names import Place, arrow
-from ..._solve.emit import Lines
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ..._solve.ways import way_down, way_in
@@ -25,11 +24,14 @@ from ..state.context import building
 from ..state.frames import BUILDS
 from ..state.getting import GETTING
 from ..state.parking import leave, park, parked
-from ..state.singletons import Watcher
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
 from ..state.waiting import Outcome, Wait, holdings
 from ..teardown.finalizers import exit_nowait, never_yields, push_locked
 from .handles import HOME, factory_handle, home_kept, lazy_handle, put
+
+if TYPE_CHECKING:
+    from ..._solve.emit import Lines
+    from ..state.singletons import Watcher
 
 __all__ = [
     "absent",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..._declare.registry import Registry, layers_of, registry_of
 from ..._names import name_of, place_of_caller
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["Application", "install"]
 
 
-class Installed(NamedTuple):
+class Installed:
     """What the rooms above hand down: a lower one never imports them."""
 
-    base: type  #: of all services
-    hooks: Mapping[str, Any]  #: what their life-cycle methods are called, with those that do nothing
-    builtin: Mapping[Hashable, str]  #: what a parameter may ask for that nobody registers: the container, the scope
-    override: Callable[..., Any]  #: opens an overlay for a block
+    __slots__ = ("base", "builtin", "hooks", "override")
+
+    def __init__(self, base: type, hooks: Mapping[str, Any], builtin: Mapping[Hashable, str], override: Callable[..., Any]) -> None:
+        self.base = base  #: of all services
+        self.hooks = hooks  #: what their life-cycle methods are called, with those that do nothing
+        self.builtin = builtin  #: what a parameter may ask for that nobody registers: the container, the scope
+        self.override = override  #: opens an overlay for a block
 
 
 _installed: list[Installed] = []
@@ -87,11 +90,14 @@ def class_of_layers(layers: Sequence[type]) -> type:
         raise DeclarationError(f"[{listed}] cannot be layers in this order, the last above the others: {error}") from None
 
 
-class Application(NamedTuple):
+class Application:
     """A class, and where the user made it the instance."""
 
-    cls: type
-    instance: Any
+    __slots__ = ("cls", "instance")
+
+    def __init__(self, cls: type, instance: Any) -> None:
+        self.cls = cls
+        self.instance = instance
 
     @classmethod
     def of(cls, root: Any) -> Application:

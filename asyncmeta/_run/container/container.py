@@ -146,7 +146,7 @@ class Container(Scope):
             given: Context of its own.
         """
         self._made_with = given
-        self._root_class, self._instance = application
+        self._root_class, self._instance = application.cls, application.instance
         self._checks = check
         self._parent = NOWHERE
         self._watcher, self._observed = None, False

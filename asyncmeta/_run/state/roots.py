@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._declare.keys import lasting
 from ..._declare.lifetimes import CONTAINER_LEVEL
@@ -20,31 +20,32 @@ from .singletons import OPEN, Singletons
 from .slots import FLIGHT, UNSET, Gone, RootFunction, RootNowait, ScopeState
 from .waiting import Outcome
 
-__all__ = ["Getters", "RootTable", "Subscriber", "constant_root", "is_constant"]
+__all__ = ["Getters", "RootTable", "constant_root", "is_constant"]
 
 
 #: Of so many roots a graph keeps also those that nothing serves: no program has more that it asks for again and again.
 _MOST = 1024
 
 
-class Coolable(Protocol):
-    """What has code that stands on roots as they are."""
+if TYPE_CHECKING:
 
-    def cool(self) -> None:
-        """Look everything up anew."""
+    class Coolable(Protocol):
+        """What has code that stands on roots as they are."""
 
+        def cool(self) -> None:
+            """Look everything up anew."""
 
-class Subscriber(Protocol):
-    """What holds on to what roots gave, and lets go of it when it may have changed."""
+    class Subscriber(Protocol):
+        """What holds on to what roots gave, and lets go of it when it may have changed."""
 
-    def cool(self) -> None:
-        """Look everything up anew."""
+        def cool(self) -> None:
+            """Look everything up anew."""
 
-    def set_aside(self) -> None:
-        """An override is in force somewhere: ask by the cold way."""
+        def set_aside(self) -> None:
+            """An override is in force somewhere: ask by the cold way."""
 
-    def give_back(self) -> None:
-        """None is any more."""
+        def give_back(self) -> None:
+            """None is any more."""
 
 
 def _follow(scope: ScopeState, old: int, new: int) -> None:

@@ -19,43 +19,44 @@ from .slots import Finalizer, Push, ScopeState
 if TYPE_CHECKING:
     from .waiting import Flight
 
-__all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Singletons", "Watcher"]
+__all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Singletons"]
 
 OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
 
 
-class Watcher(Protocol):
-    """What is told, run and timed around builds, as the rooms that build and close know it."""
+if TYPE_CHECKING:
 
-    @property
-    def middleware(self) -> tuple[tuple[Any, bool], ...]: ...
-    @property
-    def observed(self) -> bool: ...
-    def awaits_for(self, unit: Unit, /) -> bool: ...
-    async def build(self, build: Any, op: Op, make: Callable[[Push], Coroutine[Any, Any, Any]], push: Push, /) -> Any: ...
-    def all_watched(self, finalizers: list[Finalizer], graph: Graph, /) -> list[Finalizer]: ...
-    def tell(self, word: str, key: str, seconds: float | None = None, /) -> None: ...
-    def entered(self, name: str, /) -> None: ...
-    def closed(self, name: str, /) -> None: ...
+    class Watcher(Protocol):
+        """What is told, run and timed around builds, as the rooms that build and close know it."""
 
+        @property
+        def middleware(self) -> tuple[tuple[Any, bool], ...]: ...
+        @property
+        def observed(self) -> bool: ...
+        def awaits_for(self, unit: Unit, /) -> bool: ...
+        async def build(self, build: Any, op: Op, make: Callable[[Push], Coroutine[Any, Any, Any]], push: Push, /) -> Any: ...
+        def all_watched(self, finalizers: list[Finalizer], graph: Graph, /) -> list[Finalizer]: ...
+        def tell(self, word: str, key: str, seconds: float | None = None, /) -> None: ...
+        def entered(self, name: str, /) -> None: ...
+        def closed(self, name: str, /) -> None: ...
 
-class Hands(Protocol):
-    """What a container does for its values, handed down to them."""
+    class Hands(Protocol):
+        """What a container does for its values, handed down to them."""
 
-    def lose_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
-        """Forget what died with *loop*."""
+        def lose_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
+            """Forget what died with *loop*."""
 
-    def mind_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
-        """Another loop builds from here on."""
+        def mind_loop(self, loop: asyncio.AbstractEventLoop, /) -> None:
+            """Another loop builds from here on."""
 
-    async def retire(self) -> None:
-        """The loop ends: run all finalizers."""
+        async def retire(self) -> None:
+            """The loop ends: run all finalizers."""
 
-    def forgotten(self) -> None:
-        """Values were dropped: whoever holds on to one looks anew."""
+        def forgotten(self) -> None:
+            """Values were dropped: whoever holds on to one looks anew."""
 
-    def dropped(self) -> None:
-        """A value was dropped that nobody can hold."""
+        def dropped(self) -> None:
+            """A value was dropped that nobody can hold."""
 
 
 class Singletons:
