@@ -355,10 +355,11 @@ async def test_a_closed_scope_names_who_asks():
     async with Container(fresh_app(providers=[Settings])) as container:
         async with container.scope() as scope:
             desk = await scope.get(Desk)
-        told = [str(await outcome(task)) for task in (desk.later(), job(scope))]
+        told = [str(await outcome(task)) for task in (desk.later(), job(scope), asyncio.create_task(scope.get(Settings)))]
 
     assert "Desk.later asks it for something (" in told[0] and "container.inject(Desk.later)" in told[0]
     assert "job asks it for something (" in told[1] and 'ends="after"' in told[1]
+    assert told[2] == "the scoped scope of App is closed"  # a task's own: nobody's code stands around it
 
 
 @pytest.mark.parametrize(
