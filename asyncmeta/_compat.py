@@ -124,18 +124,14 @@ else:
     reentrant_lock = threading.RLock
 
 
-if sys.version_info >= (3, 12):
+_MARK = getattr(asyncio.coroutines, "_is_coroutine", None)  # as asyncio.iscoroutinefunction sees it, and mocks before 3.13
 
-    def is_marked_async(call: Any) -> bool:
-        """Tell whether *call*, a function that is none, is marked as a coroutine function."""
-        return hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)
 
-else:
-    _MARK = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # as asyncio.iscoroutinefunction sees it
-
-    def is_marked_async(call: Any) -> bool:
-        """Tell whether *call*, a function that is none, is marked as a coroutine function."""
-        return getattr(call, "_is_coroutine", None) is _MARK
+def is_marked_async(call: Any) -> bool:
+    """Tell whether *call*, a function that is none, is marked as a coroutine function."""
+    if _MARK is not None and getattr(call, "_is_coroutine", None) is _MARK:
+        return True
+    return hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)
 
 
 def type_parameters_of(thing: Any) -> tuple[Any, ...]:
