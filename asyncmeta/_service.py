@@ -17,7 +17,7 @@ from ._declare.keys import token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
 from ._declare.registrations import Entry, Later, Registration
-from ._declare.registry import Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
+from ._declare.registry import Attribute, Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._declare.tokens import Lazy, Token
 from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, name_of, place_of_caller
@@ -310,9 +310,7 @@ if TYPE_CHECKING:
             cls,
             *,
             lifetime: _Lifetime = "singleton",
-            providers: Sequence[
-                type[Any] | Callable[..., Any] | Token[Any] | AsyncDependencyDescriptor[Any] | Mapping[str, Any] | Sequence[Any]
-            ] = (),
+            providers: Sequence[type[Any] | Callable[..., Any] | Token[Any] | Attribute | Mapping[str, Any] | Sequence[Any]] = (),
             context: Iterable[Hashable] | Mapping[str, Iterable[Hashable]] = (),
             scopes: Sequence[str] = (),
             middleware: Iterable[Middleware] = (),

@@ -434,7 +434,9 @@ def asked_after(scope: ScopeState, called: str = "") -> ClosedError:
     if not called:
         place = place_of_caller()
         who, what = place.within.rpartition("<locals>.")[2], f"asks it for something ({place})"
-    if not who or who.startswith("<") or (not called and place.module.partition(".")[0] == "asyncio"):  # a task, by itself
+        if place.module.partition(".")[0] == "asyncio":  # a task, by itself
+            who = ""
+    if not who or who.startswith("<"):
         return ClosedError(f"{scope._name} is closed")
     own = f"container.inject({who})" if called else f"container.scope() or container.inject({who})"
     return ClosedError(
