@@ -513,7 +513,7 @@ def test_pool_of_multiprocessing_has_a_container_for_each_process(tmp_path, meth
 
     closed = journal.read_text().split("\n")
     assert os.getpid() not in processes
-    assert all(closed.count(f"closed {process}") == 1 for process in processes)
+    assert {process: closed.count(f"closed {process}") for process in processes} == dict.fromkeys(processes, 1)
 
 
 @pytest.mark.slow
