@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import inspect
+import itertools
 import os
 import random
 import sys
@@ -61,8 +62,8 @@ class WorkerContainer:
         self._lock = threading.Lock()
         self._life: _Life | None = None
         self._closed = False
+        self._number = next(_NUMBERS)  #: of all in this process
         _KNOWN.add(self)
-        _IN_PROCESS.setdefault(self._facts, self)
 
     def __repr__(self) -> str:
         return f"<{'open' if self._life else 'closed'} worker container of {told(self._facts[0])}>"
@@ -393,14 +394,16 @@ class _Life:
 # --- processes ------------------------------------------------------------------------------------------
 
 _KNOWN: Final[weakref.WeakSet[WorkerContainer]] = weakref.WeakSet()
-_IN_PROCESS: Final[weakref.WeakValueDictionary[tuple[Any, ...], WorkerContainer]] = weakref.WeakValueDictionary()
+_NUMBERS: Final = itertools.count()
 _ARRIVED: Final[list[WorkerContainer]] = []  #: live as long as the process
 _THE_PARENTS: Final[list[Any]] = []
 
 
 def _of_this_process(*facts: Any) -> WorkerContainer:
     """Return the worker container of this process that was meant in another one."""
-    found = _IN_PROCESS.get(facts)
+    # The open one; where none is, the latest.  Others may be closed, or garbage that nobody has collected yet.
+    there = [worker for worker in list(_KNOWN) if worker._facts == facts]
+    found = max(there, key=lambda one: (one._life is not None, not one._closed, one._number), default=None)
     if found is None:
         source, start, concurrency, jitter = facts
         found = WorkerContainer(source, start=start, concurrency=concurrency, jitter=jitter)

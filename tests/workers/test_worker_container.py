@@ -466,6 +466,20 @@ def test_pickled_it_is_the_one_of_the_process_there():
     assert pickle.loads(pickle.dumps(worker.run)) == worker.run
 
 
+def test_pickled_it_is_the_open_one_of_several():
+    """
+    One that is closed, and still there, does not stand for another one that is open.
+    """
+    former = WorkerContainer(HERE)
+    with former:
+        pass
+    with WorkerContainer(HERE) as worker:
+        later = WorkerContainer(HERE)
+
+        assert pickle.loads(pickle.dumps(former)) is worker
+    assert pickle.loads(pickle.dumps(worker)) is later
+
+
 def test_one_that_has_a_living_container_does_not_travel():
     """
     A container lives in its process; its import path travels.
