@@ -302,19 +302,9 @@ async def test_another_containers_calls_go_on():
     await bank.container.aclose()
 
 
-@pytest.mark.parametrize("how", ["close", "aclose"])
-def test_a_call_in_a_thread_has_failed(how):
-    """
-    A synchronous call that a thread is in when the container closes is undone, and told at its end.
-    """
-    bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
+def in_the_middle(bank, work, began, done):
+    """Let a thread be in *work*, which code runs by now, until *done*; return what waits for its outcome."""
     done.set()
-
-    @bank.container.inject
-    def work(account: Account):
-        began.set()
-        done.wait(10)
-
     for _ in range(4):
         work()
     bank.log.clear()
@@ -322,6 +312,22 @@ def test_a_call_in_a_thread_has_failed(how):
     done.clear()
     wait = in_a_thread(work)
     began.wait(10)
+    return wait
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+def test_a_call_in_a_thread_has_failed(how):
+    """
+    A synchronous call that a thread is in when the container closes is undone, and told at its end.
+    """
+    bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
+
+    @bank.container.inject
+    def work(account: Account):
+        began.set()
+        done.wait(10)
+
+    wait = in_the_middle(bank, work, began, done)
     bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
     bank.undone("ClosedError")
     done.set()
@@ -345,7 +351,6 @@ def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed(mon
     A thread that is handling an exception is waited for; it was in its call, and is told at its end if that ends well.
     """
     bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
-    done.set()
 
     @bank.container.inject
     def work(account: Account):
@@ -355,13 +360,7 @@ def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed(mon
             began.set()
             done.wait(10)
 
-    for _ in range(4):
-        work()
-    bank.log.clear()
-    began.clear()
-    done.clear()
-    wait = in_a_thread(work)
-    began.wait(10)
+    wait = in_the_middle(bank, work, began, done)
     monkeypatch.setattr(in_flight, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=waits(done)))
     bank.container.close()
 

@@ -311,6 +311,18 @@ FRAMEWORKS = {
 }
 
 
+async def cut_off(framework, work):
+    """Cut *work* off in *framework*, and fail unless it is undone before what its session stands on is closed."""
+    pytest.importorskip(framework.split()[0])
+    with contextlib.suppress(asyncio.CancelledError):
+        await FRAMEWORKS[framework](work)
+
+    begun, ended, closed = work.half()
+    assert begun == "begin"
+    assert ended.startswith("rollback")
+    assert closed == "-pool"
+
+
 @pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
 @pytest.mark.parametrize("turns", [0, 1, 30])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -319,16 +331,7 @@ async def test_half_of_a_request_is_kept_in_no_framework(framework, turns, hot):
     """
     Who is cut off, at once or after some steps on its way out, rolls back before what its session stands on is closed.
     """
-    pytest.importorskip(framework.split()[0])
-    work = Work(turns=turns, hot=hot)
-
-    with contextlib.suppress(asyncio.CancelledError):
-        await FRAMEWORKS[framework](work)
-
-    begun, ended, closed = work.half()
-    assert begun == "begin"
-    assert ended.startswith("rollback")
-    assert closed == "-pool"
+    await cut_off(framework, Work(turns=turns, hot=hot))
 
 
 @pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
@@ -339,16 +342,7 @@ async def test_who_is_cut_off_and_goes_on_keeps_nothing(framework, turns, hot):
     """
     A handler that swallows its cancellation, and returns at once or while the container closes, has failed all the same.
     """
-    pytest.importorskip(framework.split()[0])
-    work = Work(turns=turns, hot=hot, goes_on=True)
-
-    with contextlib.suppress(asyncio.CancelledError):
-        await FRAMEWORKS[framework](work)
-
-    begun, ended, closed = work.half()
-    assert begun == "begin"
-    assert ended.startswith("rollback")
-    assert closed == "-pool"
+    await cut_off(framework, Work(turns=turns, hot=hot, goes_on=True))
 
 
 @pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
