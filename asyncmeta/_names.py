@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from types import CodeType, FrameType, UnionType
 from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, cast, get_origin
@@ -16,10 +16,11 @@ __all__ = [
     "Place",
     "arrow",
     "close_to",
+    "frames_from",
     "is_a",
-    "origin_of",
     "name_of",
     "name_of_callable",
+    "origin_of",
     "place_of_caller",
     "place_of_function",
     "plural",
@@ -110,6 +111,13 @@ def origin_of(thing: object) -> Any:
     except Exception:
         lies = True
     return None if lies else get_origin(thing)
+
+
+def frames_from(frame: FrameType | None) -> Iterator[FrameType]:
+    """Give *frame* and those that it was called from, the innermost first; nothing of None."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def place_of_caller() -> Place:

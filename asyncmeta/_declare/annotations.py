@@ -8,12 +8,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
-import typing_extensions as te
-
 from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
-from .forms import is_union, token_of
+from .forms import UNPACKS, is_union, token_of
 from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_mark, read, read_ask, read_leniently
 from .texts import Evaluate, Evaluator, evaluator_of_class
 
@@ -27,9 +25,6 @@ NORMAL = 1
 KEYWORD = 2  #: keyword-only
 
 _VARKEYWORDS = inspect.CO_VARKEYWORDS
-
-#: Before CPython 3.12 `typing_extensions` has one of its own.
-_UNPACKS: tuple[Any, ...] = (typing.Unpack, te.Unpack)
 
 #: A default that is not passed: leaving the argument out is the only way to have it.
 OMITTED: Final = Missing()
@@ -158,7 +153,7 @@ def _unpacked(name: str, annotation: Any, evaluate: Evaluate, me: type | None) -
         return ()
     try:
         form = evaluate(annotation) if is_a(annotation, str) else annotation
-        if typing.get_origin(form) not in _UNPACKS:
+        if typing.get_origin(form) not in UNPACKS:
             return ()
         return keyed_parameters(read(typing.get_args(form)[0], evaluate, me))
     except Exception as error:

@@ -18,8 +18,8 @@ from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
 __all__ = [
-    "all_substituted", "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "own_arguments", "substituted",
-    "substitution_of", "token_of", "with_own_variables", "without_names",
+    "UNPACKS", "all_substituted", "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "own_arguments",
+    "substituted", "substitution_of", "token_of", "with_own_variables", "without_names",
 ]  # fmt: skip
 
 #: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
@@ -29,7 +29,7 @@ _ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasT
 _QUALIFIERS = (typing.ClassVar, typing.Final, te.Required, te.NotRequired, te.ReadOnly)
 
 #: The star before a TypeVarTuple is typing's, also where typing_extensions has one of its own (CPython 3.11).
-_UNPACKS: tuple[Any, ...] = (typing.Unpack, te.Unpack)
+UNPACKS: tuple[Any, ...] = (typing.Unpack, te.Unpack)
 
 _CALLABLE: Any = collections.abc.Callable  # made here of forms that are known at run time only
 _alias_of: Any = types.GenericAlias
@@ -367,7 +367,7 @@ def all_substituted(forms: Iterable[Any], binding: dict[Any, Any]) -> tuple[Any,
     """Return *forms*, arguments of a generic, with their type variables replaced; a TypeVarTuple by all that it stands for."""
     found: list[Any] = []
     for form in forms:
-        inside = typing.get_args(form) if typing.get_origin(form) in _UNPACKS else ()
+        inside = typing.get_args(form) if typing.get_origin(form) in UNPACKS else ()
         if inside and _is_many(inside[0]) and inside[0] in binding:
             found.extend(binding[inside[0]])
         else:

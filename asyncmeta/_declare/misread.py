@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from .._names import place_of_function
+from .._names import frames_from, place_of_function
 from ..errors import DeclarationError
 
 __all__ = ["schema_unless_misread"]
@@ -57,7 +57,7 @@ def schema_unless_misread(mark: Any, source: Any, handler: Callable[[Any], Any])
 def _readers() -> Iterator[tuple[types.FunctionType, str]]:
     """Yield the functions whose parameters a framework may be reading, innermost first; none where no framework is."""
     package = ""
-    for frame in _frames():
+    for frame in frames_from(sys._getframe(2)):
         root = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if root in _MAKERS or root in sys.stdlib_module_names:
             continue
@@ -79,13 +79,6 @@ def _readers() -> Iterator[tuple[types.FunctionType, str]]:
 def _is_framework(package: str, frame: types.FrameType) -> bool:
     """Tell whether it is one: what a program has installed, and none of its own modules, which hold functions of all kinds."""
     return package in _CURES or any(folder in frame.f_code.co_filename for folder in ("site-packages", "dist-packages"))
-
-
-def _frames() -> Iterator[types.FrameType]:
-    frame: types.FrameType | None = sys._getframe(3)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _plain(value: Any, objects: bool) -> Any:

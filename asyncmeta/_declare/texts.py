@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._compat import parsed, type_parameters_of
+from .._names import frames_from
 from .tokens import MISSING
 
 __all__ = [
@@ -147,11 +148,9 @@ def _around(names: Mapping[str, Any], inside: str) -> Iterator[Mapping[str, Any]
     if not around:
         return
     frames: dict[str, types.FrameType] = {}
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in frames_from(sys._getframe(1)):
         if frame.f_globals is names:
             frames.setdefault(frame.f_code.co_qualname, frame)
-        frame = frame.f_back
     for name in reversed(around):
         if name in frames:
             yield frames[name].f_locals

@@ -355,9 +355,7 @@ def _circle_error(circle: list[Node]) -> CircularDependencyError:
     steps = []
     for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
         if node.kind != START:
-            edge = next(
-                edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in LATER
-            )
+            edge = next(edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in LATER)
             steps.append(f"{node.name}.{edge.name}")
     first = next(node for node in circle if node.kind != START)
     return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))

@@ -364,16 +364,17 @@ class _CallEmitter(_Emitter):
             w.line("raise")
         if single:
             step, over = _STEP[self.finalizers[0].kind]
+            told = "await told" if self.finalizers[0].kind == ASYNC_GENERATOR else "told_nowait"
+            undone = f'{told}("{BOUND}", finalizer, None)'
             with w.indent("if finalizer is not None:"):
-                told = self.finalizers[0].kind == ASYNC_GENERATOR
                 with w.indent("if taken is not None:"):
-                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, None)')
+                    w.line(undone)
                 with w.indent("try:"):
                     w.line(step)
                 with w.indent(f"except {over}:"), w.indent("if taken is not None:"):  # in a thread, meanwhile
-                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, None)')
+                    w.line(undone)
                 with w.indent("except BaseException as error:"):
-                    w.line(f'{"await told" if told else "told_nowait"}("{BOUND}", finalizer, error)')
+                    w.line(f'{told}("{BOUND}", finalizer, error)')
                 with w.indent("else:"):
                     w.line("await twice(finalizer)" if self.finalizers[0].kind == ASYNC_GENERATOR else "twice_nowait(finalizer)")
         else:

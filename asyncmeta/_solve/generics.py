@@ -6,11 +6,9 @@ import typing
 from collections.abc import Hashable, Iterable
 from typing import Any, Final, NamedTuple
 
-import typing_extensions as te
-
 from .._declare.annotations import Parameter
 from .._declare.constructors import writes_init
-from .._declare.forms import all_substituted, default_of, is_union, substituted, substitution_of
+from .._declare.forms import UNPACKS, all_substituted, default_of, is_union, substituted, substitution_of
 from .._declare.handed import handed_up, variables_of_method
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.makers import Maker
@@ -48,9 +46,6 @@ DEEPEST: Final = 32
 
 
 _VARIABLES = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
-
-#: The star before a TypeVarTuple is typing's, also where typing_extensions has one of its own (CPython 3.11).
-_UNPACKS = (typing.Unpack, te.Unpack)
 
 
 def variables_of(form: Any) -> tuple[Any, ...]:
@@ -224,7 +219,7 @@ def _tuple_of(pattern: Any) -> Any:
     """Return the TypeVarTuple that *pattern* stands for, None for other patterns."""
     if isinstance(pattern, typing.TypeVarTuple):
         return pattern
-    inner = typing.get_args(pattern) if typing.get_origin(pattern) in _UNPACKS else ()
+    inner = typing.get_args(pattern) if typing.get_origin(pattern) in UNPACKS else ()
     return inner[0] if inner and isinstance(inner[0], typing.TypeVarTuple) else None
 
 

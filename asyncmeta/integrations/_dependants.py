@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from . import starlette
-from ._handlers import Handler, asking, handler as _handler
+from ._handlers import Handler, asking
 from ._marks import marked, marked_inside
 
 __all__ = ["handlers_of"]
@@ -14,9 +14,7 @@ __all__ = ["handlers_of"]
 
 def handlers_of(app: Any) -> Iterator[Handler]:
     """Yield the handlers of *app* and their dependencies, of what is included and mounted, too."""
-    for kind, function in getattr(app, "exception_handlers", {}).items():
-        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
-    yield from starlette.middleware_of(app)
+    yield from starlette.around_handlers(app)
     seen: set[int] = set()
     for route in app.routes:
         yield from _of_route(route, seen)

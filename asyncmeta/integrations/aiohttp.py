@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
 from ._calls import answered_in
-from ._endings import ERROR_STATUS, WELL, ErrorResponse, is_failure
+from ._endings import ERROR_STATUS, LEFT_WELL, ErrorResponse, is_failure
 from ._handlers import Handler, handler as _handler, methods_of
 
 __all__ = ["CONTAINER", "SCOPE", "ErrorResponse", "From", "container_of", "inject", "setup"]
@@ -199,7 +199,7 @@ def _failure_of(request: web.Request, answer: web.StreamResponse, error_status: 
         return raised
     if isinstance(answer, web.WebSocketResponse):
         code = answer.get(_CLOSED_WITH, answer.close_code)
-        return None if code in _WELL else ErrorResponse(code)
+        return None if code in LEFT_WELL else ErrorResponse(code)
     left = request.transport is None or request.transport.is_closing()
     if answer.prepared and left and not getattr(answer, "_eof_sent", False):
         return ErrorResponse(None)  # before it had all of the stream, and the handler swallowed that
@@ -211,7 +211,3 @@ def _has_outer(request: web.Request, app: web.Application, give_scope: Any) -> b
     apps = request.match_info.apps
     above = apps[: apps.index(app)] if app in apps else ()
     return app.middlewares[0] is not give_scope or any(one.middlewares for one in above)
-
-
-#: How websockets of a handler end well, too: without a code, or not yet at all.
-_WELL: Final = WELL | {1005, None}

@@ -474,7 +474,6 @@ class _Life:
         return self.held is not None and _header(start, b"content-length") == b"%d" % len(message.get("body", b""))
 
 
-
 #: Messages that begin a response; a websocket may be refused with one.
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 

@@ -299,8 +299,7 @@ def _in_own_scope(endpoint: Callable[..., Any], container: Container, border: in
             if is_failure(error.status_code, border):
                 raise
             return _Answered(error)
-        if cancellation.swallowed:
-            await cancellation.tell()
+        await cancellation.tell()
         status = 0 if isinstance(answer, Response) else usual
         for one in (answer, *named.values(), *args):  # what it returns, or the response that FastAPI has given it to change
             if isinstance(one, Response):

@@ -135,15 +135,15 @@ def _given(app: Any) -> Source | None:
 
 def handlers_of(app: Any) -> Iterator[Handler]:
     """Yield the handlers of *app*, of what is mounted in it too, but for applications with a container of their own."""
-    for kind, function in getattr(app, "exception_handlers", {}).items():
-        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
-    yield from middleware_of(app)
+    yield from around_handlers(app)
     for route in getattr(app, "routes", ()):
         yield from handlers_of_route(route)
 
 
-def middleware_of(app: Any) -> Iterator[Handler]:
-    """Yield the functions that are middleware of *app*."""
+def around_handlers(app: Any) -> Iterator[Handler]:
+    """Yield the exception handlers of *app*, and the functions that are its middleware."""
+    for kind, function in getattr(app, "exception_handlers", {}).items():
+        yield _handler(function, f"exception handler for {getattr(kind, '__name__', kind)}")
     for one in getattr(app, "user_middleware", ()):
         dispatch = one.kwargs.get("dispatch")
         if dispatch is not None:

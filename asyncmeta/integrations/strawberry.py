@@ -12,7 +12,7 @@ import inspect
 import typing
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import strawberry
@@ -215,11 +215,18 @@ class ContainerExtension(_Extension):
             await scope.__aexit__(type(left), left, None)
             raise
         error = self._outcome()
-        try:
-            with going_nowhere(error):
-                await scope.__aexit__(None if error is None else type(error), error, None)
-        except FinalizationErrors as raised:  # the only one of a group, so that whoever words errors knows it
-            raise one_of(raised) from None
+        with _telling(error):
+            await scope.__aexit__(None if error is None else type(error), error, None)
+
+
+@contextmanager
+def _telling(error: BaseException | None) -> Iterator[None]:
+    """Raise what finalizers raise in the block, in which *error* is answered: the only one of a group as it is, to be worded."""
+    try:
+        with going_nowhere(error):
+            yield
+    except FinalizationErrors as raised:
+        raise one_of(raised) from None
 
 
 class SyncContainerExtension(_Extension):
@@ -245,11 +252,8 @@ class SyncContainerExtension(_Extension):
             scope.__exit__(type(left), left, None)
             raise
         error = self._outcome()
-        try:
-            with going_nowhere(error):
-                scope.__exit__(None if error is None else type(error), error, None)
-        except FinalizationErrors as raised:
-            raise one_of(raised) from None
+        with _telling(error):
+            scope.__exit__(None if error is None else type(error), error, None)
 
 
 def inject(fn: F, /) -> F:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, TypeAlias
 
+from ..._names import frames_from
 from ...errors import AsyncDependencyError, ClosedError
 from ..state.slots import Finalizer, ScopeState
 from ..state.waiting import Closers
@@ -20,7 +21,7 @@ from ..teardown.undone import Leaving, Taken, Undone
 from .injected import Bound, bounds_of, refusing
 from .one_shot import OneShot, QuickOneShot, in_use, quick_classes_of
 
-__all__ = ["end_in_flight", "end_in_flight_nowait"]
+__all__ = ["end_in_flight", "end_in_flight_nowait", "retire_in_flight"]
 
 # A call that has code of its own keeps what has to be torn down in its own variables, and nothing else knows of it: to
 # register it would cost each call a tenth.  It need not be known either, until its container closes: then the code that
@@ -46,10 +47,8 @@ class _Call:
     def frame(self) -> FrameType | None:
         if self.thread is None:
             return _frame_of(self.holder)
-        frame = sys._current_frames().get(self.thread)
-        while frame is not None and frame is not self.holder:
-            frame = frame.f_back
-        return frame
+        top = sys._current_frames().get(self.thread)
+        return next((frame for frame in frames_from(top) if frame is self.holder), None)
 
     def state(self) -> str:
         """Tell whether it is making or leaving something just now; whoever has not begun cannot begin any more."""
@@ -144,10 +143,8 @@ def _bound_in(code: CodeType) -> Bound | None:
 def _in_threads() -> Iterator[tuple[int, FrameType]]:
     """Give the frames that threads are in."""
     for thread, top in sys._current_frames().items():
-        frame: FrameType | None = top
-        while frame is not None:
+        for frame in frames_from(top):
             yield thread, frame
-            frame = frame.f_back
 
 
 _A_GENERATOR: Final = 0x20 | 0x80 | 0x200  # flags of code whose frames have an owner that the collector knows
@@ -216,15 +213,15 @@ async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseExc
     the others have failed.
     """
     _refuse(container)
-    return await _end_all(container, closers, "closed")
+    return await _end_all(container, closers)
 
 
 async def retire_in_flight(container: ScopeState) -> list[BaseException]:
     """Let them end as their loop does, which *container* outlives: those that the next loop begins are not refused."""
-    return await _end_all(container, Closers(), "lost its event loop")
+    return await _end_all(container, Closers())
 
 
-async def _end_all(container: ScopeState, closers: Closers, how: str) -> list[BaseException]:
+async def _end_all(container: ScopeState, closers: Closers) -> list[BaseException]:
     raised: list[BaseException] = []
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + unwinding.PATIENCE, 0.001

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..._compat import WALKS_THREADS, get_running_loop, new_task
 from ..._lock import LOCK
+from ..._names import frames_from
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
@@ -209,22 +210,19 @@ class Closing:
         frame = None if self.thread == threading.get_ident() else sys._current_frames().get(self.thread)
         if frame is not None and not WALKS_THREADS:
             return False
-        while frame is not None:
-            if frame.f_code is Closing.close_nowait.__code__ and frame.f_locals.get("self") is self:
-                return False
-            frame = frame.f_back
-        return True
+        closes = Closing.close_nowait.__code__
+        return not any(one.f_code is closes and one.f_locals.get("self") is self for one in frames_from(frame))
 
     def _begin(self, closers: Closers) -> bool:
         """Hand nothing out from here on; tell whether the caller, who comes with *closers*, is the one to close it."""
         container = self.container
         with LOCK:
-            if container._singletons.state != OPEN:
-                if not self._is_given_up():
-                    return False
-                self.closers, self.thread = closers, threading.get_ident()
-                return True
+            begun = container._singletons.state != OPEN
+            if begun and not self._is_given_up():
+                return False
             self.closers, self.thread = closers, threading.get_ident()  # first: who is interrupted sees that it has begun
+            if begun:
+                return True
             container._singletons.turn(IS_CLOSING)
             container._root_table.clear_all()
             container._roots = container._roots_nowait = CLOSED

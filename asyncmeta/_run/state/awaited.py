@@ -23,6 +23,7 @@ from types import (
 from typing import Any, Final
 
 from ..._compat import WALKS_THREADS, get_running_loop
+from ..._names import frames_from
 
 __all__ = ["frames_of_waiters"]
 
@@ -122,10 +123,7 @@ class _Thread:
 
     def __init__(self, number: int, top: FrameType | None) -> None:
         self.number = number
-        self.frames: list[FrameType] = []
-        while top is not None:
-            self.frames.append(top)
-            top = top.f_back
+        self.frames = list(frames_from(top))
 
     def works_for(self) -> list[Any]:
         """Return the futures that are done when it has come to the end of what it runs."""
