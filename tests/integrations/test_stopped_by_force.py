@@ -5,6 +5,7 @@ import contextlib
 import functools
 import itertools
 import threading
+import unittest.mock
 
 import pytest
 from helpers import LIMIT, guarded
@@ -200,6 +201,7 @@ async def sanic(work):
 
 
 async def django(work):
+    from django.core.handlers.asgi import ASGIHandler
     from django.http import HttpResponse
     from django.test import override_settings
     from django.urls import path
@@ -213,9 +215,21 @@ async def django(work):
         await work.do()
         return HttpResponse("")
 
+    read_body, bodies = ASGIHandler.read_body, []
+
+    async def noted(handler, receive):
+        bodies.append(await read_body(handler, receive))
+        return bodies[-1]
+
     middleware = ["asyncmeta.integrations.django.ContainerMiddleware"]
-    with override_settings(ASYNCMETA_CONTAINER=work.container), site(path("", view), middleware=middleware):
+    with (
+        override_settings(ASYNCMETA_CONTAINER=work.container),
+        site(path("", view), middleware=middleware),
+        unittest.mock.patch.object(ASGIHandler, "read_body", noted),
+    ):
         await over_asgi(get_asgi_application(), work)
+    for body in bodies:  # Django forgets that of a request that is cancelled
+        body.close()
 
 
 async def aiohttp(work):
