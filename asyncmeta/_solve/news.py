@@ -22,10 +22,11 @@ class News:
     in turn does not look everything up again each time.
     """
 
-    __slots__ = ("by_name", "doubted", "expanding", "fresh", "heard", "stale")
+    __slots__ = ("by_name", "doubted", "expanding", "fresh", "heard", "overwritten", "stale")
 
     def __init__(self) -> None:
         self.stale = False  #: anything may have changed
+        self.overwritten = 0  #: how often that was so, as it is where a key is registered once more
         #: the first registrations of their keys in a layer; a queue, which other threads add to
         self.fresh: deque[Registration] = deque()
         self.heard: set[Hashable] = set()  #: keys of which it matters what serves them, those that were missed included
@@ -37,6 +38,7 @@ class News:
         """Hear of a registration: the first one of its key in a layer, or None for anything else."""
         if fresh is None:
             self.stale = True
+            self.overwritten += 1
         else:
             self.fresh.append(fresh)
 

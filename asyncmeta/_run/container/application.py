@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..._declare.registry import Registry, layers_of, registry_of
+from ..._declare.registry import Registry, layers_of, registry_of, snapshot
 from ..._names import name_of, place_of_caller
 from ..._solve.graph import Graph
 from ...errors import ContainerError, DeclarationError, ScopeError
@@ -158,6 +158,17 @@ class Application:
             return Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
         own = layers[0]
         graph = own.graphs.get(given)
-        if graph is None:
+        if graph is None or _is_worn(graph):
             graph = own.graphs[given] = Graph(layers, builtin, app=self.cls, hooks=hooks(), given=given)
         return graph
+
+
+def _is_worn(graph: Graph) -> bool:
+    """
+    Tell whether most of what *graph* knows may be of registrations that are gone, and nobody needs it.
+
+    An open container may have built what was registered over, and shares what it knows with those that are opened beside it.
+    """
+    if graph.news.overwritten < max(64, len(graph.nodes) // 2):
+        return False
+    return all(table.singletons.scope.closed for table in snapshot(graph.listeners))
