@@ -15,8 +15,10 @@ from ._declare.keys import Ask, ask_for, read, read_ask
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class
 from ._declare.tokens import Lazy, Token, is_hashable
+from ._lock import LOCK
 from ._names import is_a, name_of, place_of_caller
-from ._run.build.handles import TWIN, Cell, fetched, fetched_nowait, home_kept, put
+from ._run.build.cell import Cell
+from ._run.build.handles import TWIN, fetched, fetched_nowait, home_kept, put
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.slots import UNSET
@@ -222,10 +224,8 @@ class Fetching(Cell):
             return view._attribute((id(instance), self._attribute), instance, key)
         if scope._shares(key):
             return self._fetch_shared()
-        if self._value is UNSET and self._is_found():
-            # Others who ask meanwhile find this very cell.
-            put(instance, self._attribute.name, self)
-        return self._fetch_once()
+        first = self._first()
+        return self._fetch_once() if first is None else first.run()
 
     async def _fetch_shared(self) -> Any:
         scope, key = self._scope, (type(self._instance), self._attribute)
@@ -240,17 +240,26 @@ class Fetching(Cell):
         self._keep(value)
         return value
 
-    async def _fetch_once(self) -> Any:
-        try:
-            return await super()._fetch_once()
-        except BaseException:
-            here = getattr(self._instance, "__dict__", {})
-            if here.get(self._attribute.name) is self and self._value is UNSET and not self._waiting:
-                del here[self._attribute.name]
-            raise
+    def _first(self) -> Any:
+        """Return the handle that another thread has left on the instance a moment ago; else leave this there, for who asks now."""
+        if self._value is not UNSET or not self._is_found():
+            return None
+        with LOCK:
+            there = self._kept()
+            if there is None:
+                put(self._instance, self._attribute.name, self)
+            return there
+
+    def _give_up(self) -> None:
+        here = getattr(self._instance, "__dict__", {})
+        if here.get(self._attribute.name) is self:
+            del here[self._attribute.name]
 
     def _get(self) -> Any:
         return fetched(self._scope, (type(self._instance), self._attribute))
+
+    def _get_nowait(self) -> Any:
+        return fetched_nowait(self._scope, (type(self._instance), self._attribute))
 
     def _fetch_nowait(self) -> Any:
         instance = self._instance
@@ -262,9 +271,12 @@ class Fetching(Cell):
         view = scope._elsewhere(key)
         if view is not None:
             return view._attribute_nowait((id(instance), self._attribute), instance, key)
-        value = fetched_nowait(scope, key)
-        self._keep(value)
-        return value
+        if scope._shares(key):
+            value = fetched_nowait(scope, key)
+            self._keep(value)
+            return value
+        first = self._first()
+        return self._fetch_once_nowait() if first is None else first.nowait()
 
     def _kept(self) -> Lazy[Any] | None:
         """Return the handle that another access has left on the instance."""

@@ -12,7 +12,7 @@ from typing_extensions import TypeForm, TypeVar
 from .. import Token
 from .._declare.keys import is_hashable
 from .._declare.providers import Provider, read_providers
-from .._declare.registry import registry_of
+from .._declare.registry import registry_of, snapshot
 from .._names import Place, close_to, name_of, place_of_caller
 from .._run.state.context import current
 from ..errors import ContainerError, DeclarationError
@@ -80,7 +80,7 @@ def _injector_for(scope: Any) -> Injector | None:
         return ROOT.injector_of(scope)
     if ambient is not None and issubclass(ambient.container._root_class, scope):
         return Injector(ambient)
-    tables = [table for graph in registry.graphs.values() for table in graph.listeners]
+    tables = [table for graph in snapshot(registry.graphs.values()) for table in snapshot(graph.listeners)]
     living = [table.singletons.scope for table in tables if not table.singletons.scope.closed]
     if len(living) > 1:
         raise ContainerError(f"{name_of(scope)} has {len(living)} open containers; ask one of them")

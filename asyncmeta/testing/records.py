@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from .._declare.registry import registry_of
+from .._declare.registry import registry_of, snapshot
 from .._run.container.container import Container
 from .._run.observe.watch import Event, Observation, Observer
 from .._run.state.slots import NOWHERE
@@ -133,8 +133,7 @@ def containers() -> list[Container]:
     shared = registry_of(AsyncServiceBase)
     assert shared is not None
     # Every graph has the shared layer, and knows the containers that live on it.
-    graphs = list(shared.watchers)
-    tables = [table for graph in graphs for table in list(graph.listeners)]
+    tables = [table for graph in snapshot(shared.watchers) for table in snapshot(graph.listeners)]
     return [table.singletons.scope for table in tables if table.singletons.scope._parent is NOWHERE]
 
 

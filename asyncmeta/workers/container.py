@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from .. import ClosedError, Container, ContainerError, HealthReport, Token
 from .._compat import get_running_loop
+from .._declare.registry import snapshot
 from .runs import Here, Run, as_it_is, filled, in_scope, in_thread
 from .sources import Source, container_of, told
 
@@ -402,7 +403,7 @@ _THE_PARENTS: Final[list[Any]] = []
 def _of_this_process(*facts: Any) -> WorkerContainer:
     """Return the worker container of this process that was meant in another one."""
     # The open one; where none is, the latest.  Others may be closed, or garbage that nobody has collected yet.
-    there = [worker for worker in list(_KNOWN) if worker._facts == facts]
+    there = [worker for worker in snapshot(_KNOWN) if worker._facts == facts]
     found = max(there, key=lambda one: (one._life is not None, not one._closed, one._number), default=None)
     if found is None:
         source, start, concurrency, jitter = facts

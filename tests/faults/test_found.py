@@ -1,6 +1,7 @@
 """What the attacks have found, each as a plain test."""
 
 import asyncio
+import contextlib
 import dataclasses
 import pickle
 import threading
@@ -15,6 +16,7 @@ from helpers import collected, fresh_app, leaves, outcome
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
+    AsyncDependencyError,
     AsyncServiceBase,
     BuildTimeoutError,
     ClosedError,
@@ -157,6 +159,36 @@ async def test_attributes_follow_overrides_after_another_service_has_failed_to_s
 
 
 # --- getters --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["get", "getter", "gather", "start"])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_coroutine_that_is_driven_without_a_loop(how, everywhere):
+    """
+    Whoever drives a get by hand, in a thread without a loop, gets what needs no awaiting, and a sentence for what does.
+    """
+
+    async def later():
+        return "later"
+
+    def drive(token):
+        asked = container.getter(token)() if how == "getter" else getattr(container, how)(token)
+        with pytest.raises(StopIteration) as ended:
+            asked.send(None)
+        return ended.value.value
+
+    container = Container(application(("x", lambda: "real"), ("y", lambda x: [x]), ("later", later)))
+
+    with container.override({"x": "fake"}, everywhere=True) if everywhere else contextlib.nullcontext():
+        given = drive("y")
+        with pytest.raises(AsyncDependencyError, match="has to be awaited"):
+            drive("later")
+
+    wanted = ["fake"] if everywhere else ["real"]
+    if how == "start":
+        assert [timing.key for timing in given.builds][-1] == '"y"'
+    else:
+        assert given == ((wanted,) if how == "gather" else wanted)
 
 
 @pytest.mark.parametrize("what", ["override", "registration", "closing"])

@@ -1,14 +1,25 @@
 """A storm of threads, by seeds: whatever they do at once, each value is made once where it is shared, and closed once, in order."""
 
+import asyncio
 import random
 import sys
 import threading
 import time
 import traceback
+from typing import Annotated
 
 import pytest
 
-from asyncmeta import AsyncDependencyError, AsyncServiceBase, ClosedError, Container
+from asyncmeta import (
+    AsyncDependencyDescriptor,
+    AsyncDependencyError,
+    AsyncServiceBase,
+    CircularDependencyError,
+    ClosedError,
+    Container,
+    Inject,
+    Lazy,
+)
 from asyncmeta.diagrams import diagram
 
 THREADS = 6
@@ -244,5 +255,173 @@ def test_two_threads_that_leave_overrides_for_everybody_at_once():
             raised.append(error)
         go_on.set()
         thread.join()
+
+    assert raised == []
+
+
+# --- what threads ask for first -------------------------------------------------------------------------
+
+
+def together(*works):
+    """Run each of *works* in a thread, and return what they gave."""
+    given = {}
+    threads = [threading.Thread(target=lambda n=n, work=work: given.update({n: work()})) for n, work in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [given.get(n) for n in range(len(works))]
+
+
+@pytest.mark.parametrize("asked", ["handle", "attribute"])
+def test_threads_that_ask_one_handle_share_what_it_fetches(asked):
+    """
+    A transient value that a handle, or an attribute, holds is one: threads that ask at once make it once, and all get it.
+    """
+    made, second = [], threading.Event()
+
+    def part():
+        made.append(Value())
+        if len(made) == 1:
+            second.wait(0.05)  # another thread would make one of its own here
+        else:
+            second.set()
+        return made[-1]
+
+    class App(AsyncServiceBase): ...
+
+    class Desk(AsyncServiceBase):
+        part = AsyncDependencyDescriptor("part")
+
+        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
+            self.handle = handle
+
+    App.register_dependency("part", part, lifetime="transient")
+    App.register_dependency("desk", Desk)
+    container = Container(App)
+    desk = container.get_nowait("desk")
+    ask = (lambda: desk.handle.nowait()) if asked == "handle" else (lambda: desk.part.nowait())
+
+    given = together(ask, ask, ask)
+
+    assert len(made) == 1
+    assert given == made * 3
+    assert ask() is made[0]
+
+
+@pytest.mark.parametrize("asked", ["handle", "attribute"])
+def test_a_loop_waits_for_what_a_thread_fetches(asked):
+    """
+    A task that awaits a handle while a thread fetches for it gets the thread's value, in its own loop.
+    """
+    made, begun, go_on = [], threading.Event(), threading.Event()
+
+    def part():
+        made.append(Value())
+        begun.set()
+        go_on.wait(5)
+        return made[-1]
+
+    class App(AsyncServiceBase): ...
+
+    class Desk(AsyncServiceBase):
+        part = AsyncDependencyDescriptor("part")
+
+        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
+            self.handle = handle
+
+    App.register_dependency("part", part, lifetime="transient")
+    App.register_dependency("desk", Desk)
+    desk = Container(App).get_nowait("desk")
+    ask = (lambda: desk.handle) if asked == "handle" else (lambda: desk.part)
+
+    async def main():
+        task = asyncio.ensure_future(ask().run())
+        asyncio.get_running_loop().call_soon(go_on.set)  # after the first step of the task
+        return await task
+
+    def in_a_loop():
+        begun.wait(5)
+        return asyncio.run(main())
+
+    given = together(lambda: ask().nowait(), in_a_loop)
+
+    assert len(made) == 1
+    assert given == made * 2
+
+
+def test_a_handle_that_its_own_value_asks_for_is_a_circle():
+    """
+    A factory that asks the handle that fetches it is told so, in a plain program as in a loop.
+    """
+
+    class App(AsyncServiceBase): ...
+
+    class Desk:
+        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
+            self.handle = handle
+
+    App.register_dependency("part", lambda: desk.handle.nowait(), lifetime="transient")
+    App.register_dependency("desk", Desk)
+    desk = Container(App).get_nowait("desk")
+
+    with pytest.raises(CircularDependencyError):
+        desk.handle.nowait()
+
+
+def test_getters_and_functions_are_made_while_overrides_begin_and_end():
+    """
+    Whoever makes a getter, fills a function or lays an overlay meets nothing of the overrides that others begin meanwhile.
+    """
+
+    class App(AsyncServiceBase): ...
+
+    App.register_dependency("pool", lambda: "real")
+    container = Container(App)
+    over, kept, raised = threading.Event(), [], []
+
+    def getters():
+        for _ in range(600):
+            kept.append(container.getter("pool"))
+
+    def functions():
+        for _ in range(100):
+
+            @container.inject
+            def handler(pool: Annotated[str, Inject("pool")]):
+                return pool
+
+            kept.append(handler)
+            handler(), handler(), handler()
+
+    def overlays():
+        for _ in range(100):
+            with container.overlay({"pool": "other"}) as overlay:
+                overlay.get_nowait("pool")
+
+    def overrides():
+        while not over.is_set():
+            with container.override({"pool": "fake"}, everywhere=True):
+                pass
+
+    def noting(work):
+        def run():
+            try:
+                work()
+            except BaseException as error:
+                raised.append(error)
+
+        return run
+
+    ends = threading.Thread(target=noting(overrides))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        ends.start()
+        together(noting(getters), noting(functions), noting(overlays))
+    finally:
+        over.set()
+        ends.join()
+        sys.setswitchinterval(interval)
 
     assert raised == []

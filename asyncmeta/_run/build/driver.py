@@ -219,8 +219,11 @@ async def build_missing(
     Build *nodes* and what they need, where that is missing.
 
     Independent values are built side by side, each in a task that the container owns; sync ones in place.  Cancelling
-    this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.
+    this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.  A coroutine
+    that is driven without a loop awaits nothing.
     """
+    if get_running_loop() is None:
+        return build_missing_nowait(singletons, nodes, asked, on_built)
     driver = Driver(singletons, nodes, limit, on_built, asked)
     loop = driver.loop
     assert loop is not None
@@ -259,14 +262,19 @@ async def build_missing(
         driver.leave()
 
 
-def build_missing_nowait(singletons: Singletons, nodes: Iterable[Node], asked: Causes | None = None) -> None:
+def build_missing_nowait(
+    singletons: Singletons,
+    nodes: Iterable[Node],
+    asked: Causes | None = None,
+    on_built: Callable[[Flight], object] | None = None,
+) -> None:
     """
     Build *nodes* and what they need without awaiting; from any thread.
 
     Raises:
         AsyncDependencyError: One of them has to be awaited.
     """
-    driver = Driver(singletons, nodes, asked=asked)
+    driver = Driver(singletons, nodes, on_built=on_built, asked=asked)
     for node in driver.open:
         # A thread is there to keep the loop free: where one runs, its value is awaited.
         unit = driver.units[node]
@@ -285,6 +293,8 @@ def build_missing_nowait(singletons: Singletons, nodes: Iterable[Node], asked: C
                     with driver.asking():
                         in_place(flight, driver.units[node])
                 driver.came(node)
+                if on_built is not None:
+                    on_built(flight)
             if not driver.joined and not driver.ended:
                 return
             for flight in driver.joined:

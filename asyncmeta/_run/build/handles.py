@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator, Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._declare.tokens import Factory, Named
@@ -13,17 +11,15 @@ from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import Plan, plan_of_unit, unit_with_arguments
 from ..._solve.resolve import outside
 from ..state.context import building
-from ..state.frames import BUILDS
 from ..state.singletons import OPEN, Singletons
 from ..state.slots import FLIGHT, UNSET, ScopeState
-from ..state.waiting import Outcome, Wait, holdings
+from .cell import Cell
 from .unawaited import Unawaited
 
 __all__ = [
     "HOME",
     "Attributes",
     "Await",
-    "Cell",
     "LazyHandle",
     "Ready",
     "TWIN",
@@ -85,74 +81,6 @@ def fetched_nowait(scope: ScopeState, key: object) -> Any:
         return scope.get_nowait(key)
 
 
-class Cell(Unawaited):
-    """A late value that is fetched once: tasks that ask at the same time share one fetching."""
-
-    __slots__ = ("_value", "_waiting")
-
-    def __init__(self) -> None:
-        self._value: Any = UNSET
-        self._waiting: list[asyncio.Future[tuple[Outcome, Any]]] | None = None
-
-    if TYPE_CHECKING:  # each kind has its own
-
-        def _get(self) -> Any:
-            """Return the coroutine that fetches."""
-
-    def _keep(self, value: object) -> None:
-        self._value = value
-
-    async def _fetch_once(self) -> Any:
-        # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
-        while self._value is FLIGHT:
-            joined = await self._join()
-            if joined is not UNSET:
-                return joined
-        if self._value is not UNSET:
-            return self._value
-        self._value, cell = FLIGHT, self
-        try:
-            value = await self._get()
-        except BaseException as error:
-            self._value = UNSET
-            self._wake(Outcome(None if isinstance(error, asyncio.CancelledError) else error), UNSET)
-            raise
-        self._value = UNSET
-        self._keep(value)
-        self._wake(Outcome(), value)
-        del cell
-        return value
-
-    async def _join(self) -> Any:
-        """Wait for another task's fetching; return the value, or UNSET where one who waits has to take over."""
-        future: asyncio.Future[tuple[Outcome, Any]] = asyncio.get_running_loop().create_future()
-        wait = Wait(holdings())
-        wait.begin(self, self._label())
-        try:
-            if self._waiting is None:
-                self._waiting = []
-            self._waiting.append(future)
-            outcome, value = await future
-            outcome.check()
-            return value
-        finally:
-            wait.end()
-
-    def _wake(self, outcome: Outcome, value: object) -> None:
-        waiting, self._waiting = self._waiting, None
-        for future in waiting or ():
-            if not future.done():
-                future.set_result((outcome, value))
-
-
-def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
-    cell = frame.f_locals.get("cell")
-    return None if cell is None else (cell, cell._label())
-
-
-BUILDS.add(Cell._fetch_once.__code__, reader=_read_frame)
-
-
 class LazyHandle(Cell):
     """What a ``Lazy[T]`` parameter receives."""
 
@@ -178,6 +106,9 @@ class LazyHandle(Cell):
     def _get(self) -> Any:
         return fetched(self._scope, self._site)
 
+    def _get_nowait(self) -> Any:
+        return fetched_nowait(self._scope._standing(), self._site)
+
     def _fetch(self) -> Any:
         scope = self._scope._standing()
         view = scope._elsewhere(self._site)
@@ -192,11 +123,9 @@ class LazyHandle(Cell):
         view = scope._elsewhere(self._site)
         if view is not None:
             return view._attribute_nowait(id(self), self, self._site)
-        if self._value is UNSET or self._value is FLIGHT:
-            if scope._shares(self._site):
-                return scope.get_nowait(self._site)
-            self._keep(fetched_nowait(scope, self._site))
-        return self._value
+        if (self._value is UNSET or self._value is FLIGHT) and scope._shares(self._site):
+            return scope.get_nowait(self._site)
+        return self._fetch_once_nowait()
 
 
 class NamedHandle(Named[Any]):
@@ -371,6 +300,9 @@ class Renewal(Cell):
     def _get(self) -> Any:
         return fetched(self._ready._scope, self._ready._key)
 
+    def _get_nowait(self) -> Any:
+        return fetched_nowait(self._ready._scope, self._ready._key)
+
     def _label(self) -> str:
         cls, attribute = self._ready._key
         return f"{name_of(cls)}.{attribute.name}"
@@ -414,7 +346,8 @@ def renewing_nowait(self: Any) -> Any:
     if view is not None:
         return view._attribute_nowait(id(self), self, self._key)
     if _is_lost(self):
-        self._attributes.keep(self, fetched_nowait(self._scope, self._key))
+        renewal = self._value
+        return renewal._fetch_once_nowait() if type(renewal) is Renewal else renewal  # another thread has it by now
     return self._value
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..._compat import annotations_of
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR
 from ..._declare.marked import Form, without_marked
+from ..._declare.registry import snapshot
 from ..._declare.tokens import MISSING
 from ..._lock import LOCK
 from ..._solve.emit import wants_scope
@@ -110,7 +111,7 @@ _BOUNDS: Final[weakref.WeakSet[Bound]] = weakref.WeakSet()
 
 def bounds_of(container: ScopeState) -> list[Bound]:
     """Return what *container* has bound; where it has let its functions cool, what calls are still running on."""
-    return [one for one in list(_BOUNDS) if one.container is container]
+    return [one for one in snapshot(_BOUNDS) if one.container is container]
 
 
 def refusing(container: ScopeState) -> Callable[..., Any]:
@@ -294,7 +295,7 @@ class InjectedFunction:
             # In this order: with the old code a default counts as passed by hand, and is the right value.
             self.give_defaults(wrapper, defaults)
             wrapper.__code__ = self.bound.code(written.code)
-            container._root_table.hot.add(self)
+            container._root_table.heat(self)
             container._root_table.has_run_code = True
 
     def written(self, container: ScopeState) -> CompiledForm | None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from types import AsyncGeneratorType, CodeType, TracebackType
 from typing import Any, Final
 
+from ..._declare.registry import snapshot
+from ..._lock import LOCK
 from ..._solve.emit import emit_opening, wants_scope
 from ..._solve.plan import LARGEST, Plan
 from ...errors import FactoryError
@@ -140,14 +142,17 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
     (held,) = references([cls])
     cls._alone = held - 1  # without the variable here
     table = container._root_table
-    table.quick, table.has_run_code = table.quick or weakref.WeakSet(), True
-    table.quick.add(cls)
+    with LOCK:
+        if table.quick is None:
+            table.quick = weakref.WeakSet()
+        table.quick.add(cls)
+        table.has_run_code = True
     return cls
 
 
 def quick_classes_of(container: ScopeState) -> list[Any]:
     """Return the classes of one-shot scopes that there are none of, of a container that may not have them at hand any more."""
-    return list(container._root_table.quick or ())
+    return snapshot(container._root_table.quick or ())
 
 
 def references(classes: list[Any]) -> list[int]:

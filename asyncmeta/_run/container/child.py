@@ -9,6 +9,8 @@ from typing import Any
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import maker_of
 from ..._declare.registrations import Registration
+from ..._declare.registry import snapshot
+from ..._lock import LOCK
 from ..._names import Place
 from ..._solve.graph import Graph
 from ..._solve.inherited import InheritedGraph
@@ -52,7 +54,7 @@ class Provided(Container):
 
     def _close_first(self) -> None:
         # No value is closed before anything that uses it: children go first, those that have nothing to close at once.
-        for heir in list(self._heirs or ()):
+        for heir in snapshot(self._heirs or ()):
             there = heir._singletons
             if there.state != OPEN:
                 continue
@@ -81,9 +83,10 @@ class Child(Provided):
         self._below = parent
         super().__init__(graph, given)
         if isinstance(parent, Provided):
-            if parent._heirs is None:
-                parent._heirs = weakref.WeakSet()
-            parent._heirs.add(self)
+            with LOCK:
+                if parent._heirs is None:
+                    parent._heirs = weakref.WeakSet()
+                parent._heirs.add(self)
 
     @property
     def _finalizers(self) -> Finalizer | list[Finalizer] | None:

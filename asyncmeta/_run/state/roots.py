@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._declare.keys import lasting
 from ..._declare.lifetimes import CONTAINER_LEVEL
+from ..._declare.registry import snapshot
 from ..._declare.tokens import is_hashable
 from ..._lock import LOCK
 from ..._solve.nodes import Node
@@ -110,11 +111,12 @@ class RootTable:
         #: those of overlays, whose code stands on what is built here, too
         self.above: weakref.WeakSet[RootTable] | None = None
         if below is not None and singletons.overlaid:
-            if below.above is None:
-                below.above = weakref.WeakSet()
-            below.above.add(self)
-        #: what has code of its own for this, for as long as roots are what they are
-        self.hot: weakref.WeakSet[Coolable] = weakref.WeakSet()
+            with LOCK:
+                if below.above is None:
+                    below.above = weakref.WeakSet()
+                below.above.add(self)
+        #: what has code of its own for this, for as long as roots are what they are; None where nothing has
+        self.hot: weakref.WeakSet[Coolable] | None = None
         self.has_run_code = False  #: calls, or blocks for one value, may be under way for which no scope was made
         self.quick: weakref.WeakSet[type] | None = None  #: classes of one-shot scopes that there are none of
         self.everywhere: list[Any] = []  #: overrides in force for everybody
@@ -136,6 +138,12 @@ class RootTable:
         self.pins = {}
         self.generations = []
         self.clear()
+
+    def heat(self, one: Coolable) -> None:
+        """Let *one* be told when its code is of no use any more.  The lock is held."""
+        if self.hot is None:
+            self.hot = weakref.WeakSet()
+        self.hot.add(one)
 
     def clear(self) -> None:
         """Give every level a new table of roots; scopes that are open find out at their next cold get."""
@@ -160,13 +168,13 @@ class RootTable:
     def clear_all(self) -> None:
         """Clear this, and all that lie above."""
         self.clear()
-        for one in list(self.above or ()):
+        for one in () if self.above is None else snapshot(self.above):
             one.clear_all()
 
     def _cool_hot(self) -> None:
-        for one in list(self.hot):
+        hot, self.hot = self.hot, None
+        for one in () if hot is None else snapshot(hot):
             one.cool()
-        self.hot.clear()
 
     def declared(self) -> None:
         """Something was registered: what is not built is looked up anew."""
@@ -344,7 +352,7 @@ class RootTable:
                 for subscriber in self.subscribers:
                     subscriber.set_aside()
                 self._cool_hot()
-                for one in list(self.above or ()):
+                for one in snapshot(self.above or ()):
                     if not one.views:
                         one.clear_all()  # their code would not mind what is in force below them
 
@@ -437,7 +445,7 @@ class Getters:
     def cool(self) -> None:
         """Let every getter look again."""
         self._cooled += 1
-        for getter in list(self._made):
+        for getter in snapshot(self._made):
             getter.__code__ = _cold.__code__
             getter.__globals__.pop("value", None)
 

@@ -1,0 +1,174 @@
+"""A late value that is fetched once, by whoever asks first: task or thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..._compat import get_running_loop
+from ..._lock import LOCK
+from ...errors import AsyncDependencyError
+from ..state.frames import BUILDS
+from ..state.slots import FLIGHT, UNSET
+from ..state.waiting import Outcome, Wait, holdings
+from .unawaited import Unawaited
+
+__all__ = ["Cell"]
+
+#: Hears how the fetching has ended, from any thread.
+_Told: TypeAlias = Callable[[Outcome, Any], object]
+
+
+class Cell(Unawaited):
+    """A late value that is fetched once: tasks and threads that ask at the same time share one fetching."""
+
+    __slots__ = ("_by_task", "_value", "_waiting")
+
+    _by_task: bool  #: while it is being fetched: whether a task does it, which no thread can wait for
+
+    def __init__(self) -> None:
+        self._value: Any = UNSET
+        self._waiting: list[_Told] | None = None
+
+    if TYPE_CHECKING:  # each kind has its own
+
+        def _get(self) -> Any:
+            """Return the coroutine that fetches."""
+
+        def _get_nowait(self) -> Any:
+            """Fetch without awaiting."""
+
+    def _keep(self, value: object) -> None:
+        self._value = value
+
+    def _give_up(self) -> None:
+        """It has failed, and nobody goes on.  The lock is held."""
+
+    # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
+    async def _fetch_once(self) -> Any:
+        cell: Cell | None = None  # in here: who is interrupted on the way has claimed nothing, or gives it back
+        try:
+            while cell is None:
+                with LOCK:
+                    value = self._value
+                    if value is UNSET:
+                        self._value, self._by_task, cell = FLIGHT, True, self
+                if cell is None:
+                    if value is FLIGHT:
+                        value = await self._join()
+                    if value is not UNSET:
+                        return value
+            value = await self._get()
+            self._keep(value)
+        except BaseException as error:
+            if cell is not None:
+                self._settle(Outcome(None if isinstance(error, asyncio.CancelledError) else error))
+            raise
+        self._settle(Outcome(), value)
+        del cell
+        return value
+
+    def _fetch_once_nowait(self) -> Any:
+        cell: Cell | None = None
+        try:
+            while cell is None:
+                with LOCK:
+                    value = self._value
+                    if value is UNSET:
+                        self._value, self._by_task, cell = FLIGHT, False, self
+                if cell is None:
+                    if value is FLIGHT:
+                        value = self._join_nowait()
+                    if value is not UNSET:
+                        return value
+            value = self._get_nowait()
+            self._keep(value)
+        except BaseException as error:
+            if cell is not None:
+                self._settle(Outcome(error))
+            raise
+        self._settle(Outcome(), value)
+        del cell
+        return value
+
+    async def _join(self) -> Any:
+        """Wait for another one's fetching; return the value, or UNSET where one who waits has to take over."""
+        if get_running_loop() is None:
+            return self._join_nowait()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[Outcome, Any]] = loop.create_future()
+
+        def take(told: tuple[Outcome, Any]) -> None:
+            if not future.done():
+                future.set_result(told)
+
+        def tell(outcome: Outcome, value: object) -> None:
+            if get_running_loop() is loop:
+                take((outcome, value))
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(take, (outcome, value))
+
+        wait = Wait(holdings())
+        wait.begin(self, self._label())
+        try:
+            if not self._wait(tell):
+                return UNSET
+            outcome, value = await future
+            outcome.check()
+            return value
+        finally:
+            wait.end()
+
+    def _join_nowait(self) -> Any:
+        """Wait for the fetching of another thread; return the same."""
+        wait = Wait(holdings())
+        wait.begin(self, self._label())
+        event = threading.Event()
+        told: list[tuple[Outcome, Any]] = []
+
+        def tell(outcome: Outcome, value: object) -> None:
+            told.append((outcome, value))
+            event.set()
+
+        try:
+            if self._value is FLIGHT and self._by_task:
+                raise AsyncDependencyError(self._label(), (), "", "is being built by a task")
+            if not self._wait(tell):
+                return UNSET
+            event.wait()
+            outcome, value = told[0]
+            outcome.check()
+            return value
+        finally:
+            wait.end()
+
+    def _wait(self, told: _Told) -> bool:
+        """Let *told* hear how the fetching ends; False where it has ended."""
+        with LOCK:
+            if self._value is not FLIGHT:
+                return False
+            if self._waiting is None:
+                self._waiting = []
+            self._waiting.append(told)
+            return True
+
+    def _settle(self, outcome: Outcome, value: object = UNSET) -> None:
+        with LOCK:
+            if self._value is FLIGHT:  # it failed, or is kept elsewhere
+                self._value = UNSET
+            waiting, self._waiting = self._waiting, None
+            if value is UNSET and (outcome.error is not None or not waiting):
+                self._give_up()
+        for told in waiting or ():
+            told(outcome, value)
+
+
+def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
+    cell = frame.f_locals.get("cell")
+    return None if cell is None else (cell, cell._label())
+
+
+BUILDS.add(Cell._fetch_once.__code__, Cell._fetch_once_nowait.__code__, reader=_read_frame)
