@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextvars
+import functools
 import inspect
 import sys
 import threading
@@ -16,7 +17,7 @@ import typing_extensions as te
 
 __all__ = [
     "WALKS_THREADS", "ProtocolMeta",
-    "annotations_in_body", "annotations_of", "get_running_loop", "is_marked_async", "new_task", "parsed",
+    "annotations_in_body", "annotations_of", "bound_places", "get_running_loop", "is_marked_async", "new_task", "parsed",
     "reentrant_lock", "referred", "signature_of", "type_parameters_of",
 ]  # fmt: skip
 
@@ -139,6 +140,17 @@ def type_parameters_of(thing: Any) -> tuple[Any, ...]:
     """Return the PEP 695 type parameters of a function or class; none before 3.12."""
     found = getattr(thing, "__type_params__", ())
     return found if isinstance(found, tuple) else ()
+
+
+#: What leaves a place in the arguments of a partial to its caller, since CPython 3.14.
+_PLACEHOLDER: Any = getattr(functools, "Placeholder", object())
+
+
+def bound_places(partial: functools.partial[Any]) -> tuple[int, frozenset[int]]:
+    """Return how many leading places *partial* has bound, and which ones behind a place that it leaves to its caller."""
+    given = partial.args
+    first = next((at for at, one in enumerate(given) if one is _PLACEHOLDER), len(given))
+    return first, frozenset([at for at in range(first, len(given)) if given[at] is not _PLACEHOLDER])
 
 
 def parsed(text: str) -> ast.Module:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
+import typing_extensions as te
+
 from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
-from .forms import UNPACKS, is_union, token_of
+from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
+from .handed import handed_up
 from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_mark, read, read_ask, read_leniently
-from .texts import Evaluate, Evaluator, evaluator_of_class
+from .texts import Evaluate, Evaluator, evaluator_of_class, evaluator_of_module
 
 __all__ = [
-    "Parameter", "class_annotations", "keyed_parameters", "parameters_of_function", "parameters_of_signature", "plain_parameters",
-    "returned_by", "without_type",
+    "Parameter", "class_annotations", "keyed_parameters", "parameter_of_new_type", "parameters_of_function",
+    "parameters_of_signature", "plain_parameters", "returned_by", "without_type",
 ]  # fmt: skip
 
 POSITIONAL = 0  #: positional-only
@@ -90,7 +94,7 @@ def parameters_of_function(
     skip: int = 0,
     owner: type | None = None,
     me: type | None = None,
-    bound: tuple[int, frozenset[str]] = (0, frozenset()),
+    bound: tuple[int, frozenset[Any]] = (0, frozenset()),
     seen: Mapping[str, Any] | None = None,
 ) -> tuple[Parameter, ...]:
     """
@@ -101,7 +105,7 @@ def parameters_of_function(
         skip: How many leading parameters the caller fills (``self``).
         owner: The class whose body wrote it, if any.
         me: What ``Self`` means; *owner* where that is nothing else.
-        bound: What a ``functools.partial`` has bound already: how many positions after *skip*, and which names.
+        bound: What a ``functools.partial`` has bound already: how many positions after *skip*, and which names, or single places.
         seen: Variables of functions around it, which may be over.
     """
     me = me or owner
@@ -130,6 +134,8 @@ def parameters_of_function(
     gap = False
     for position in range(skip + bound[0], count):
         name = names[position]
+        if position - skip in bound[1]:
+            continue
         if name in bound[1]:
             gap = True  # bound by name: what follows can only be passed by name, too
             continue
@@ -164,16 +170,39 @@ def _unpacked(name: str, annotation: Any, evaluate: Evaluate, me: type | None) -
 def keyed_parameters(keyed: Any) -> tuple[Parameter, ...]:
     """Return the keys of a TypedDict, or of one with arguments, as parameters that are passed by name."""
     cls = typing.get_origin(keyed) or keyed
-    evaluate = evaluator_of_class(cls)
     found = []
     for name, annotation in annotations_of(cls).items():
+        writer = _writer_of_key(cls, name)
         written = annotation.__forward_arg__ if isinstance(annotation, typing.ForwardRef) else ""
         # A qualifier within a text was not seen when the class was made.
         said = written.partition("[")[0].rpartition(".")[2].strip()
         required = name in cls.__required_keys__ if said not in ("Required", "NotRequired") else said == "Required"
-        found.append(_parameter(name, KEYWORD, {name: annotation}, MISSING if required else OMITTED, evaluate, cls, None))
+        default = MISSING if required else OMITTED
+        evaluate = evaluator_of_class(writer)
+        if writer is not cls or cls is not keyed:
+            # What cannot be read is told where the parameter is.
+            with contextlib.suppress(Exception):
+                annotation = _in_terms_of(keyed, cls, writer, read(annotation, evaluate))
+        found.append(_parameter(name, KEYWORD, {name: annotation}, default, evaluate, cls, None))
         found[-1].writer = cls
     return tuple(found)
+
+
+def _in_terms_of(keyed: Any, cls: Any, writer: Any, form: Any) -> Any:
+    """Return *form*, which *writer* wrote, with its type variables replaced by what *keyed*, which is *cls*, says of them."""
+    if writer is not cls:
+        form = substituted(form, substitution_of(writer.__parameters__, handed_up(cls, writer) or ()))
+    return form if keyed is cls else substituted(form, substitution_of(cls.__parameters__, typing.get_args(keyed)))
+
+
+def _writer_of_key(cls: Any, name: str) -> Any:
+    """Return the TypedDict that wrote the key *name* of *cls*, which has those of its bases as its own."""
+    for base in vars(cls).get("__orig_bases__", ()):
+        root = typing.get_origin(base) or base
+        written = annotations_of(root) if te.is_typeddict(root) else {}
+        if name in written and written[name] == annotations_of(cls)[name]:
+            return _writer_of_key(root, name)
+    return cls
 
 
 def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
@@ -271,7 +300,7 @@ def parameters_of_signature(
     *,
     skip: int = 0,
     me: type | None = None,
-    bound: tuple[int, frozenset[str]] = (0, frozenset()),
+    bound: tuple[int, frozenset[Any]] = (0, frozenset()),
     by_name: bool = False,
 ) -> tuple[Parameter, ...]:
     """
@@ -287,7 +316,9 @@ def parameters_of_signature(
     }
     found = []
     gap = by_name
-    for given in list(signature.parameters.values())[skip + bound[0] :]:
+    for place, given in enumerate(list(signature.parameters.values())[skip + bound[0] :], bound[0]):
+        if place in bound[1]:
+            continue
         if given.name in bound[1]:
             gap = True
         elif given.kind in kinds:
@@ -296,6 +327,11 @@ def parameters_of_signature(
             kind = kinds[given.kind]
             found.append(_parameter(given.name, KEYWORD if gap and kind == NORMAL else kind, written, default, evaluate, asker, me))
     return tuple(found)
+
+
+def parameter_of_new_type(kind: typing.NewType) -> Parameter:
+    """Return what a NewType takes, as checkers see it: a value of the type that it is one of."""
+    return _parameter("x", POSITIONAL, {"x": kind.__supertype__}, MISSING, evaluator_of_module(str(kind.__module__)), kind, None)
 
 
 def class_annotations(cls: type) -> Iterator[tuple[str, Any, Evaluate]]:

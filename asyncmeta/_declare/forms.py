@@ -162,8 +162,14 @@ class _Reading:
             return self._alias(origin, typing.get_args(form))
         if origin in _QUALIFIERS:
             return self.argument(typing.get_args(form)[0])
-        if origin is typing.Literal or origin is typing.Generic or getattr(form, "__unpacked__", False):
+        if origin is typing.Literal:
+            return _without_none(form)
+        if origin is typing.Generic:
             return form
+        if getattr(form, "__unpacked__", False):
+            return typing.Unpack[self.of(_alias_of(origin, form.__args__))]
+        if origin in UNPACKS and not _is_many(inner := typing.get_args(form)[0]):
+            return typing.Unpack[self.argument(inner)]
         arguments = getattr(form, "__args__", None)
         if arguments is None:  # typing.List as it stands
             return origin
@@ -178,7 +184,7 @@ class _Reading:
         if isinstance(form, str):
             return form if self.evaluate is None else self.argument(self.evaluate(form), marked=marked)
         if isinstance(form, list):
-            return [self.argument(one, marked=False) for one in form]
+            return list(_spread(tuple([self.argument(one, marked=False) for one in form])))
         if isinstance(form, tuple):
             return tuple([self.argument(one, marked=False) for one in form])
         found = self.of(form)
@@ -192,6 +198,8 @@ class _Reading:
         if form is te.Self and self.me is not None:
             parameters = getattr(self.me, "__parameters__", ())
             return self.me[own_arguments(parameters)] if parameters else self.me  # type: ignore[index]  # a generic class
+        if getattr(form, "__module__", "") == "typing_extensions" and isinstance(form, type):
+            return getattr(typing, form.__name__, form)  # a Protocol that is made a second time for older Pythons
         if type(form).__name__ == "InitVar" and type(form).__module__ == "dataclasses":
             return self.argument(form.type)
         return form
@@ -222,8 +230,9 @@ class _Reading:
 
     def _union(self, form: Any) -> Any:
         arguments = typing.get_args(form)
-        fresh = tuple([self.argument(argument) for argument in arguments])
-        return form if all(map(_is, fresh, arguments)) else typing.Union[fresh]  # noqa: UP007  # the members are known only now
+        fresh = _one_literal(tuple([self.argument(argument) for argument in arguments]))
+        same = len(fresh) == len(arguments) and all(map(_is, fresh, arguments))
+        return form if same else typing.Union[fresh]  # noqa: UP007  # the members are known only now
 
     def _callable(self, form: Any) -> Any:
         taken, given = typing.get_args(form)
@@ -236,7 +245,7 @@ class _Reading:
 
     def _generic(self, form: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
         handle = origin is Lazy or origin is Factory or origin is Named
-        fresh = tuple([self.argument(argument, marked=handle) for argument in arguments])
+        fresh = _spread(tuple([self.argument(argument, marked=handle) for argument in arguments]))
         parameters = getattr(origin, "__parameters__", ())
         if isinstance(parameters, tuple) and any(default_of(one) is not MISSING for one in parameters):
             fresh = _padded(parameters, fresh)
@@ -288,6 +297,39 @@ class _Reading:
 
 def _is(one: object, other: object) -> bool:
     return one is other
+
+
+def _without_none(form: Any) -> Any:
+    """Return a ``Literal`` with None, which is a type, beside it."""
+    given = typing.get_args(form)
+    rest = tuple([one for one in given if one is not None])
+    if len(rest) == len(given):
+        return form
+    return typing.Optional[typing.Literal[rest]] if rest else type(None)  # noqa: UP045  # what is said is known only now
+
+
+def _one_literal(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the members of a union with what its ``Literal``s say in one of them."""
+    literals = [one for one in members if origin_of(one) is typing.Literal]
+    # A union within one of them, or an optional Literal, is spread out by the union itself.
+    if len(literals) < 2 and not (literals and any(map(is_union, members))):
+        return members
+    spread = tuple([each for one in members for each in (typing.get_args(one) if is_union(one) else (one,))])
+    literals = [one for one in spread if origin_of(one) is typing.Literal]
+    said = tuple([value for one in literals for value in typing.get_args(one)])
+    return tuple([typing.Literal[said] if one is literals[0] else one for one in spread if one not in literals[1:]])
+
+
+def _spread(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments with those of a star before a tuple in their places: of ``int, *tuple[str, bytes]`` int, str, bytes."""
+    for at, one in enumerate(arguments):
+        if origin_of(one) not in UNPACKS:
+            continue
+        inner = typing.get_args(one)[0]
+        given = typing.get_args(inner)
+        if origin_of(inner) is tuple and given[1:] != (...,):
+            return _spread((*arguments[:at], *given, *arguments[at + 1 :]))
+    return arguments
 
 
 def _unmarked(form: Any) -> Any:

@@ -121,6 +121,8 @@ def token_key(token: Any) -> Hashable:
     return ask.keys[0]
 
 
+_NONE: Any = type(None)
+
 _ANNOTATED: Any = type(Annotated[int, ""])  # asked for by what it is: no call, where each get comes by
 
 
@@ -220,6 +222,8 @@ def _ask_of(form: Any) -> Ask:
         return Ask("lazy" if origin is Lazy else "factory", (), inner=_ask_of(typing.get_args(form)[0]))
     if origin is Named:
         return Ask("named", (), inner=_ask_of(typing.get_args(form)[0]))
+    if form is type(None):  # annotated as None, it is None
+        return Ask("value", (_NONE,), optional=True)
     plain = form if origin is None else without_names(form)
     return Ask("value", (form,)) if plain is form or plain == form else Ask("value", (form, plain), about=form)
 

@@ -10,11 +10,19 @@ import typing
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from .._compat import annotations_of, is_marked_async, signature_of
-from .._names import Place, name_of, name_of_callable, place_of_function
+from .._compat import annotations_of, bound_places, is_marked_async, signature_of
+from .._names import Place, is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .adapters import awaiting, opening, opening_async
-from .annotations import KEYWORD, NORMAL, Parameter, parameters_of_function, parameters_of_signature, returned_by
+from .annotations import (
+    KEYWORD,
+    NORMAL,
+    Parameter,
+    parameter_of_new_type,
+    parameters_of_function,
+    parameters_of_signature,
+    returned_by,
+)  # fmt: skip
 from .constructors import constructor_of, hidden_fields, parameters_of_class, seen_around
 from .forms import is_alias, is_union, normal, substituted, with_own_variables
 from .handed import variables_of_method
@@ -50,7 +58,7 @@ _AWAITED = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 _GENERATOR, _ASYNC_GENERATOR = inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
 
 
-_NOTHING_BOUND: tuple[int, frozenset[str]] = (0, frozenset())
+_NOTHING_BOUND: tuple[int, frozenset[Any]] = (0, frozenset())
 
 #: Of `typing`'s forms, those that are classes in one Python or another.
 _NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
@@ -105,6 +113,8 @@ class Maker:
             found = parameters_of_class(self.cls, self.seen)
             return found if self.partial is _NOTHING_BOUND else _around(found, *self.partial)
         if self.function is None:
+            if is_a(self.written, typing.NewType):
+                return (parameter_of_new_type(self.written),)
             try:
                 signature = signature_of(self.written)
             except (TypeError, ValueError):  # written in C
@@ -159,7 +169,7 @@ class Maker:
         if self.cls is not None:
             return self.cls if self.form is None else self.form
         if self.function is None:
-            return MISSING
+            return self.written if is_a(self.written, typing.NewType) else MISSING
         said = self._said(owner)
         if said is MISSING:
             return MISSING
@@ -220,7 +230,9 @@ class Maker:
         self.undecided = False
         tokens = tuple(tokens)
         if self.kind in (GENERATOR, ASYNC_GENERATOR):
-            self.returns(owner)  # told at the line where it says something else
+            made = self.returns(owner)  # told at the line where it says something else
+            for token in tokens if made is not MISSING and _is_manager(_innermost(self.written)) else ():
+                _check_made(self, token, made, said)
             return self
         plain = plain_of(said)
         if not inferred and any(form_of_token(token) == plain for token in tokens):
@@ -244,11 +256,15 @@ class Maker:
 
     def _refuse_unopened(self, tokens: tuple[Hashable, ...], said: Any) -> None:
         """Refuse a class as the token of what gives, or may give, a context manager or an awaitable of it."""
-        kind, _ = opened(given(said))
+        plain = plain_of(given(said))
+        found = [opened(one)[0] for one in (typing.get_args(plain) if is_union(plain) else (plain,))]
+        kind = next((one for one in found if one is not SYNC), SYNC)
         if kind is not SYNC and any(type(plain_of(token)) is type and plain_of(token) is not object for token in tokens):
             how = "awaiting it gives" if self.kind is ASYNC else "it returns"
             what = "awaited" if kind is ASYNC else "entered"
             way = "def in the place of async def" if self.kind is ASYNC else f"-> {name_of(given(said))}"
+            if len(found) > 1:
+                way = "one function for each, or one that returns the value itself"
             raise DeclarationError(f"{self.name} says that {how} {name_of(said)}, which is not {what} then: write {way}")
 
 
@@ -256,11 +272,13 @@ _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
 _OPENING = {GENERATOR: opening, ASYNC_GENERATOR: opening_async}
 
 
-def _around(parameters: tuple[Parameter, ...], count: int, names: frozenset[str]) -> tuple[Parameter, ...]:
+def _around(parameters: tuple[Parameter, ...], count: int, names: frozenset[Any]) -> tuple[Parameter, ...]:
     """Return what is left of *parameters* where *count* positions and *names* are bound."""
     found = []
     gap = False
-    for parameter in parameters[count:]:
+    for place, parameter in enumerate(parameters[count:], count):
+        if place in names:
+            continue
         if parameter.name in names:
             gap = True  # bound by name: what follows can only be passed by name, too
             continue
@@ -314,10 +332,11 @@ def maker_of(factory: Any) -> Maker:
             maker.seen = seen_around(factory)
         return maker
     call: Any = factory
-    positions, names = 0, frozenset[str]()
+    positions, names = 0, frozenset[Any]()
     while isinstance(call, functools.partial):
-        positions += len(call.args)
-        names |= frozenset(call.keywords)
+        given, later = bound_places(call)
+        positions += given
+        names |= later | frozenset(call.keywords)
         call = call.func
     bound = _NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
@@ -335,7 +354,7 @@ def maker_of(factory: Any) -> Maker:
         said = name_of(call) if _is_form(call) else name_of(type(call))
         raise DeclarationError(f"a factory has to be callable; {said} is not")
     written = factory
-    if any(getattr(getattr(call, "__func__", call), "__code__", None) is code for code in _MANAGERS):
+    if _is_manager(call):
         # The generator function underneath is what sets up and tears down.
         function = inspect.unwrap(getattr(call, "__func__", call), stop=lambda one: one.__code__ not in _MANAGERS)
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
@@ -355,6 +374,17 @@ def maker_of(factory: Any) -> Maker:
     if function is not None and "<locals>" in function.__qualname__:
         maker.seen = seen_around(function)
     return maker
+
+
+def _is_manager(call: Any) -> bool:
+    """Tell whether *call* was made by a decorator of contextlib's."""
+    return any(getattr(getattr(call, "__func__", call), "__code__", None) is code for code in _MANAGERS)
+
+
+def _innermost(call: Any) -> Any:
+    while isinstance(call, functools.partial):
+        call = call.func
+    return call
 
 
 def _class_form(thing: Any) -> Any:
@@ -396,7 +426,7 @@ def _is_form(call: Any) -> bool:
     return type(call).__module__ in ("typing", "typing_extensions") and not isinstance(call, typing.NewType)
 
 
-def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None, tuple[int, frozenset[str]]]:
+def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None, tuple[int, frozenset[Any]]]:
     """
     Return the function that says what *call* takes and returns, how many of its parameters are filled, the class they are of,
     and what partials within have bound.
@@ -419,7 +449,8 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
         elif isinstance(call, types.FunctionType):
             return call, skip, home, bound
         elif isinstance(call, functools.partial):
-            bound = bound[0] + len(call.args), bound[1] | frozenset(call.keywords)
+            given, later = bound_places(call)
+            bound = bound[0] + given, bound[1] | later | frozenset(call.keywords)
             call = call.func
         elif isinstance(call, type):
             return None, skip, home, bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Hashable, Iterable
 from typing import Any, Final, NamedTuple
@@ -73,11 +74,14 @@ class Opened(NamedTuple):
     names: tuple[Any, ...]  #: what stands around it: "main" of ``Annotated[Repo[User], "main"]``
 
 
+_UNIONS = (typing.Union, types.UnionType)  # which are classes in one Python or another
+
+
 def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
     plain: Any = plain_of(key)
     origin = origin_of(plain)
-    if not is_a(origin, type) or not variables_of(origin) or variables_of(plain) or quoted_in(plain):
+    if not is_a(origin, type) or origin in _UNIONS or variables_of(plain) or quoted_in(plain):
         return None
     return Opened(origin, plain.__args__, names_of(key))
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from dataclasses import InitVar, dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, Optional, Protocol, TypeVar, Union, runtime_checkable
+from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Optional, Protocol, TypeVar, Union, runtime_checkable
 from unittest import mock
 
 import attrs
@@ -648,6 +648,85 @@ def test_a_generic_typed_dictionary_is_filled():
     ``Kinds[int]`` has the keys of Kinds, with int in them.
     """
     assert Container(application(Kinds)).get_nowait(Kinds[int]) == {"kind": int}
+
+
+class Engined(Kinds[Engine]):
+    settings: Settings
+
+
+class Pairs(te.TypedDict, Generic[T]):
+    one: "T"
+    more: te.NotRequired[list[T]]
+
+
+class Listed(Pairs[list[T]], Generic[T]): ...
+
+
+def test_a_typed_dictionary_keeps_what_its_base_is_of():
+    """
+    The keys that a TypedDict has from a generic one with an argument are of that argument, also in ``Unpack[...]``.
+    """
+
+    def use(**named: te.Unpack[Listed[int]]):
+        return named
+
+    App = application(Engined, Listed)
+    App.register_value(type[Engine], Engine)
+    App.register_value(list[int], [1])
+    App.register_dependency("use", use)
+    container = Container(App)
+
+    assert container.get_nowait(Engined) == {"kind": Engine, "settings": container.get_nowait(Settings)}
+    assert container.get_nowait(Listed[int]) == container.get_nowait("use") == {"one": [1]}
+
+
+UserId = NewType("UserId", "Engine")
+
+
+def test_a_new_type_is_made_of_what_it_is():
+    """
+    A NewType as a factory takes a value of its type, as checkers see it.
+    """
+    App = fresh_app(providers=[Engine, {"provide": UserId, "use_factory": UserId}])
+    container = Container(App)
+
+    assert container.get_nowait(UserId) is container.get_nowait(Engine)
+    with pytest.raises(GraphErrors, match=r"nothing provides Engine, needed by UserId\.x"):
+        Container(fresh_app(providers=[{"provide": UserId, "use_factory": UserId}, UserId]))
+
+
+@pytest.mark.skipif(not hasattr(functools, "Placeholder"), reason="there since CPython 3.14")
+@pytest.mark.parametrize("factory", [PlainClient, lambda engine, verbose, settings: PlainClient(engine, verbose, settings)])
+def test_a_place_that_a_partial_leaves_open_is_filled(factory):
+    """
+    ``partial(make, Placeholder, True)`` is filled around what is bound in the middle.
+    """
+    if factory is not PlainClient:
+        factory.__annotations__.update(engine=Engine, settings=Settings)
+    App = application()
+    App.register_dependency("client", functools.partial(factory, functools.Placeholder, True))
+    container = Container(App)
+
+    client = container.get_nowait("client")
+
+    assert (client.engine, client.verbose) == (container.get_nowait(Engine), True)
+    assert client.settings is container.get_nowait(Settings)
+
+
+@pytest.mark.parametrize("form", [None, "None", "Literal[None]"])
+def test_what_is_annotated_as_none_is_none(form):
+    """
+    A parameter that takes nothing but None is None.
+    """
+
+    def use(nothing):
+        return nothing
+
+    use.__annotations__["nothing"] = form
+    App = application()
+    App.register_dependency("use", use)
+
+    assert Container(App).get_nowait("use") is None
 
 
 def test_a_key_that_has_to_be_there_is_missed():

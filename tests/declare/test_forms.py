@@ -88,6 +88,13 @@ FORMS = [
     ("Box[typing.List[Later]]", "Box[list[Later]]"),
     ("Box[Annotated[Later, object()]]", "Box[Later]"),
     ("Literal['Later']", "Literal['Later']"),
+    ("Union[Literal['a'], Literal['b']]", "Literal['b', 'a']"),
+    ("Union[Literal['a', None], int, Literal['b']]", "int | Literal['a', 'b']"),
+    ("Union[Later, Literal[None]]", "Later"),
+    ("tuple[int, te.Unpack[tuple[str, 'Later']]]", "tuple[int, str, Later]"),
+    ("'tuple[int, *tuple[Later, ...]]'", "tuple[int, te.Unpack[tuple[Later, ...]]]"),
+    ("typing.Tuple[te.Unpack[typing.Tuple[Later, ...]], int]", "tuple[te.Unpack[tuple[Later, ...]], int]"),
+    ("te.SupportsInt", "typing.SupportsInt"),
     ("UserId", "UserId"),
     ("Annotated[UserId, 1]", "UserId"),
     # names

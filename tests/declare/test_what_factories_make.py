@@ -311,6 +311,20 @@ def test_what_may_be_no_manager_is_not_entered():
         application(Pool, make)
 
 
+@pytest.mark.parametrize("said", [Pool | Awaitable[Pool], AbstractContextManager[Pool] | Pool])
+def test_what_may_be_a_value_or_what_gives_it_is_refused(said):
+    """
+    A class as the token of a function that may return the value itself, or what is to be awaited or entered for it, is refused.
+    """
+
+    def make(): ...
+
+    make.__annotations__["return"] = said
+
+    with pytest.raises(DeclarationError, match="write one function for each, or one that returns the value itself"):
+        application(Pool, make)
+
+
 async def test_a_task_is_awaited_where_what_it_gives_is_the_token():
     """
     ``-> asyncio.Task[Pool]`` under Pool gives a Pool; without a token the task is the value.
@@ -328,7 +342,17 @@ async def test_a_task_is_awaited_where_what_it_gives_is_the_token():
         assert type(await (await container.get(asyncio.Task[Pool]))) is Pool
 
 
-@pytest.mark.parametrize("factory", [manager, async_manager, awaitable, coroutine])
+@contextmanager
+def decorated() -> Iterator[Pool]:
+    yield Pool()
+
+
+@asynccontextmanager
+async def async_decorated() -> AsyncIterator[Pool]:
+    yield Pool()
+
+
+@pytest.mark.parametrize("factory", [manager, async_manager, awaitable, coroutine, decorated, async_decorated])
 def test_a_class_that_is_something_else_is_refused(factory):
     """
     A class as the token of a function whose type says another one is refused at the line, with both.

@@ -1,7 +1,9 @@
 """Rule 6: open generics, which serve every closed form that somebody asks for."""
 
+import asyncio
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NewType, Protocol, Self, TypeVar
 
@@ -900,6 +902,26 @@ def test_an_open_alias_is_the_open_form():
     by_call.register_dependency(RepoOf, Repo)
 
     assert [Container(App).get_nowait(Repo[User]).cls for App in (by_call, listed)] == [User, User]
+
+
+@pytest.mark.parametrize("form", [list, asyncio.Queue, Callable[[int], T], tuple[T, ...], dict[str, T]])
+def test_generics_that_are_no_classes_of_typing_are_open_as_well(form):
+    """
+    A factory ``-> list[T]`` serves ``list[User]``; so do those of any class that takes arguments, and of ``Callable``.
+    """
+
+    def make(kind: type[T]):
+        return kind
+
+    opened = form[T] if isinstance(form, type) and not hasattr(form, "__parameters__") else form
+    make.__annotations__["return"] = opened
+    App = fresh_app()
+    inject_dependency(on=App)(make)
+    App.register_value(opened[Order], "its own")
+
+    container = Container(App)
+
+    assert (container.get_nowait(opened[User]), container.get_nowait(opened[Order])) == (User, "its own")
 
 
 def test_use_existing_of_an_open_form_keeps_the_argument():
