@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
 import inspect
 import itertools
 import os
@@ -16,9 +15,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
-from .. import ClosedError, Container, ContainerError, HealthReport, Token
-from .._compat import get_running_loop
+from .. import ClosedError, Container, HealthReport, Token
 from .._declare.registry import snapshot
+from .life import Life
 from .runs import Here, Run, as_it_is, filled, in_scope, in_thread
 from .sources import Source, container_of, told
 
@@ -61,13 +60,13 @@ class WorkerContainer:
     def __init__(self, source: Source, /, *, start: bool = True, concurrency: int | None = None, jitter: float = 0.0) -> None:
         self._facts: tuple[Source, bool, int | None, float] = (source, start, concurrency, jitter)
         self._lock = threading.Lock()
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._closed = False
         self._number = next(_NUMBERS)  #: of all in this process
         _KNOWN.add(self)
 
     def __repr__(self) -> str:
-        return f"<{'open' if self._life else 'closed'} worker container of {told(self._facts[0])}>"
+        return f"<{'open' if self._life and self._life.ready.done() else 'closed'} worker container of {told(self._facts[0])}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_this_process, self._facts
@@ -81,10 +80,14 @@ class WorkerContainer:
         Raises:
             BaseException: What failed; it is closed then.
         """
-        with self._lock:
-            if self._life is None:
-                self._life = self._begin()
-        return self
+        while True:
+            life, mine = self._claimed(None)
+            if mine:
+                self._begin(life)
+                return self
+            life.refuse_here("open", "aopen")
+            if life.opened(life.ready.result()):
+                return self
 
     async def aopen(self) -> Self:
         """
@@ -93,36 +96,36 @@ class WorkerContainer:
         Raises:
             BaseException: What failed; it is closed then.
         """
-        with self._lock:
-            life, mine = self._life, self._life is None
-            if life is None:
-                life = self._life = _Life(asyncio.get_running_loop(), None)
-        if not mine:
-            await asyncio.wrap_future(life.ready)
-            return self
+        while True:
+            life, mine = self._claimed(asyncio.get_running_loop())
+            if mine:
+                break
+            if life.opened(await life.settled()):
+                return self
         try:
             life.container = await self._entered()
         except BaseException as error:
-            self._life = None
-            life.ready.set_exception(error)
+            self._settle(life, error)
             raise
-        self._closed = False
-        life.ready.set_result(None)
+        self._settle(life, None)
         return self
 
     def close(self) -> None:
         """
-        Close it; nothing happens where it is closed.  What runs in it has failed, and is told so.
+        Close it; nothing happens where it is closed.  What runs in it has failed, and is told so.  What is being opened is
+        opened first.
 
         Raises:
             FinalizationErrors: What finalizers raised.
             ContainerError: It lives on the loop of this very thread: ``await worker.aclose()``.
         """
-        with self._lock:
+        while True:
             life = self._life
-            if life is not None:
+            if life is not None and not life.lost:
                 life.refuse_here("close", "aclose")
-            self._closed, self._life = True, None
+                life.ready.result()
+            if self._parted(life):
+                break
         if life is not None:
             atexit.unregister(self._close_at_exit)
             life.end()
@@ -138,8 +141,9 @@ class WorkerContainer:
         if life is None or life.thread is not None or life.loop is not asyncio.get_running_loop():
             await asyncio.to_thread(self.close)
             return
-        self._closed, self._life = True, None
-        await life.container.__aexit__(None, None, None)
+        await life.settled()
+        if self._parted(life):
+            await life.container.__aexit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -168,15 +172,46 @@ class WorkerContainer:
             raise
         return container
 
-    def _begin(self) -> _Life:
-        """Open it in a new thread.  The lock is held."""
-        opened: concurrent.futures.Future[_Life] = concurrent.futures.Future()
+    def _claimed(self, loop: asyncio.AbstractEventLoop | None) -> tuple[Life, bool]:
+        """Return its life, and whether that begins with this call, whose caller opens it, on *loop* or in a thread."""
+        with self._lock:
+            life = self._life
+            if life is not None and not life.lost:
+                return life, False
+            life = self._life = Life(loop)
+            return life, True
+
+    def _settle(self, life: Life, error: BaseException | None) -> None:
+        """Let all who wait know that *life* is open, or what failed."""
+        with self._lock:
+            if self._life is life:
+                if error is None:
+                    self._closed = False
+                    if life.thread is not None:
+                        self._end_with_the_process()
+                else:
+                    self._life = None
+        life.ready.set_result(error)
+
+    def _parted(self, life: Life | None) -> bool:
+        """Let *life* no longer be its life; tell whether it was that, and shall be ended by who asks."""
+        with self._lock:
+            if self._life is not life:
+                return False
+            self._closed, self._life = True, None
+            return True
+
+    def _begin(self, life: Life) -> None:
+        """Open it in a new thread; interrupted, have all of that end."""
 
         async def live() -> None:
-            life = _Life(asyncio.get_running_loop(), thread)
-            life.container = await self._entered()
-            life.ready.set_result(None)
-            opened.set_result(life)
+            try:
+                life.begins()
+                life.container = await self._entered()
+            except BaseException as error:
+                self._settle(life, error)
+                raise
+            self._settle(life, None)
             await life.over.wait()
             try:
                 await life.container.__aexit__(None, None, None)
@@ -184,21 +219,33 @@ class WorkerContainer:
                 life.failure = error
 
         def work() -> None:
+            living = live()
             try:
-                asyncio.run(live())
+                asyncio.run(living)
             except BaseException as error:
-                if not opened.done():
-                    opened.set_exception(error)
+                if not life.ready.done():  # there is no loop for it
+                    living.close()
+                    self._settle(life, error)
 
-        thread = threading.Thread(target=work, name="asyncmeta: worker container", daemon=True)
-        thread.start()
+        life.thread = threading.Thread(target=work, name="asyncmeta: worker container", daemon=True)
         try:
-            life = opened.result()
-        except BaseException:
-            if opened.done():
-                thread.join()
+            life.thread.start()
+            failure = life.ready.result()
+        except BaseException as error:
+            if life.thread.ident is None:
+                self._settle(life, error)
+            else:
+                life.give_up()
             raise
-        self._closed = False
+        if failure is not None:
+            life.thread.join()
+            try:
+                raise failure
+            finally:
+                del failure
+
+    def _end_with_the_process(self) -> None:
+        """Have it closed at the end of the process."""
         atexit.register(self._close_at_exit)
         processes = sys.modules.get("multiprocessing.process")
         if processes is not None and processes.parent_process() is not None:
@@ -206,7 +253,6 @@ class WorkerContainer:
             from multiprocessing.util import Finalize
 
             Finalize(self, _close, (weakref.ref(self),), exitpriority=100)
-        return life
 
     def _close_at_exit(self) -> None:
         self.close()
@@ -262,7 +308,7 @@ class WorkerContainer:
         life.refuse_here("run", "arun")
 
         def begin(function: Callable[..., Any]) -> Run:
-            return Run(life.loop, in_scope(life.container, function, args, named, context, level))
+            return life.run(in_scope(life.container, function, args, named, context, level))
 
         if inspect.iscoroutinefunction(function):
             return begin(filled(as_it_is, function)).wait()
@@ -294,16 +340,16 @@ class WorkerContainer:
     ) -> Any:
         """Do what `arun` does, with context values for the scope; those that the application does not declare are left out."""
         life = self._life
-        if life is None or not life.ready.done():
-            self._refuse_closed()
+        while life is None or not life.ready.done():
+            if life is None:
+                self._refuse_closed()
             await self.aopen()
             life = self._life
-            assert life is not None
         shape = as_it_is if inspect.iscoroutinefunction(function) else in_thread
         work = in_scope(life.container, filled(shape, function), args, named, context, level)
         if life.loop is asyncio.get_running_loop():
             return await work
-        return await Run(life.loop, work).awaited()
+        return await life.run(work).awaited()
 
     @overload
     def get_nowait(self, token: str, /) -> Any: ...
@@ -335,18 +381,20 @@ class WorkerContainer:
         if life is None or not life.ready.done():
             raise ClosedError(f"the worker container of {told(self._facts[0])} is not open")
         life.refuse_here("health", "container.health")
-        return Run(life.loop, life.container.health(timeout=timeout)).wait()  # type: ignore[no-any-return]
+        return life.run(life.container.health(timeout=timeout)).wait()  # type: ignore[no-any-return]
 
-    def _opened(self) -> _Life:
-        life = self._life
-        if life is None:
-            self._refuse_closed()
-            life = self.open()._life
-            assert life is not None
-        if not life.ready.done():
-            life.refuse_here("run", "arun")
-            life.ready.result()
-        return life
+    def _opened(self) -> Life:
+        while True:
+            life = self._life
+            if life is None:
+                self._refuse_closed()
+                self.open()
+            elif life.ready.done():
+                return life
+            else:
+                life.refuse_here("run", "arun")
+                if life.opened(life.ready.result()):
+                    return life
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -356,40 +404,6 @@ class WorkerContainer:
         """In the child of a fork: begin anew.  The lock may be held by a thread that is not here."""
         _THE_PARENTS.append(self._life)  # its loop and its generators are never run to their ends here
         self._lock, self._life, self._closed = threading.Lock(), None, False
-
-
-class _Life:
-    """A container that is open, and where it lives."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread | None) -> None:
-        self.loop = loop
-        self.thread = thread  #: runs the loop; None where that is the loop of who opened it
-        self.container: Container
-        self.ready: concurrent.futures.Future[None] = concurrent.futures.Future()  #: it is open
-        self.over = asyncio.Event()  #: tells the thread
-        self.failure: BaseException | None = None  #: what closing in the thread raised
-
-    def refuse_here(self, what: str, instead: str) -> None:
-        """
-        Refuse to block the loop that would have to do it.
-
-        Raises:
-            ContainerError: This is its thread.
-        """
-        if get_running_loop() is self.loop:
-            raise ContainerError(f"{what}() would wait for the loop that it runs in; write `await worker.{instead}(...)`")
-
-    def end(self) -> None:
-        """Close the container, from another thread."""
-        if self.thread is None:
-            if self.loop.is_closed():  # which has run the finalizers that it could
-                return
-            Run(self.loop, self.container.aclose()).wait()
-            return
-        self.loop.call_soon_threadsafe(self.over.set)
-        self.thread.join()
-        if self.failure is not None:
-            raise self.failure
 
 
 # --- processes ------------------------------------------------------------------------------------------

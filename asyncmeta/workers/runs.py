@@ -7,6 +7,7 @@ import concurrent.futures
 import contextvars
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
@@ -15,18 +16,26 @@ from .. import ClosedError, Container, injected
 __all__ = ["Here", "Run", "as_it_is", "filled", "in_scope", "in_thread"]
 
 
+#: What is told to who waits for something that the end of its container has met.
+_ENDED: Final = "the worker container was closed while this ran, and what was begun in its scope has failed"
+
+
 class Run:
     """Work that one thread has done in another one's loop, waiting until it has ended in every way."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], container: Container) -> None:
+        self._loop, self._container = loop, container
+        self._cancelled = False  #: by who waits
         self._task: asyncio.Task[Any] | None = None
         self.outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
         try:
             loop.call_soon_threadsafe(self._begin, work)
         except RuntimeError:
             work.close()
-            raise ClosedError("the loop of the worker container is closed") from None
+            raise ClosedError(
+                "the loop that the worker container was opened on has ended, and it was not closed before: put `async with "
+                "worker:` around what runs there; open() begins anew"
+            ) from None
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
         self._task = self._loop.create_task(_guarded(work))
@@ -34,7 +43,8 @@ class Run:
 
     def _settle(self, task: asyncio.Task[Any]) -> None:
         if task.cancelled():
-            self.outcome.set_exception(concurrent.futures.CancelledError())
+            ended = self._container.closed and not self._cancelled
+            self.outcome.set_exception(ClosedError(_ENDED) if ended else concurrent.futures.CancelledError())
         elif (error := task.exception()) is not None:
             self.outcome.set_exception(error)
         else:
@@ -42,7 +52,9 @@ class Run:
 
     def cancel(self) -> None:
         """Cancel it; it ends when its finalizers have run."""
-        self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
+        self._cancelled = True
+        with suppress(RuntimeError):  # the loop is closed, and so it has ended
+            self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
 
     def wait(self) -> Any:
         """Return what it gave; interrupted, cancel it, and wait until it has ended."""
@@ -82,6 +94,7 @@ class Here:
         self._called: concurrent.futures.Future[tuple[contextvars.Context, Any, Any]] = concurrent.futures.Future()
         self._answer: asyncio.Future[BaseException | None]
         self._value: Any = None
+        self._told = False  #: whether the scope has heard how the function ended
 
     def begin(self, begin: Callable[[Callable[..., Any]], Run]) -> Any:
         """
@@ -117,7 +130,12 @@ class Here:
                     self._value = context.run(self._function, *args, **named)
                 except BaseException as met:
                     error = met
-                self._answer.get_loop().call_soon_threadsafe(self._tell, error)
+                with suppress(RuntimeError):  # the loop is closed, and the scope with its container
+                    self._answer.get_loop().call_soon_threadsafe(self._tell, error)
+                if error is not None:
+                    concurrent.futures.wait([run.outcome])
+                    if not self._told:  # its own error is the one to end with
+                        raise error
         except BaseException:
             run.end()
             raise
@@ -125,6 +143,7 @@ class Here:
 
     def _tell(self, error: BaseException | None) -> None:
         if not self._answer.done():
+            self._told = True
             self._answer.set_result(error)
 
 
@@ -155,11 +174,22 @@ async def in_scope(
     context: Mapping[Any, object] | None,
     level: str | None,
 ) -> Any:
-    """Await *function*, which was `filled`, in a scope of its own."""
+    """
+    Await *function*, which was `filled`, in a scope of its own.
+
+    Raises:
+        CancelledError: The task was cancelled, also where *function* swallows that: whoever waited has gone.
+    """
     given = {token: value for token, value in (context or {}).items() if container.takes(token, level=level)}
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
     async with container.scope(given or None, level=level) as scope:
         with scope.ambient():
-            return await function(*args, **(named or {}))
+            answer = await function(*args, **(named or {}))
+        if task is not None and task.cancelling() > before:  # a time limit inside takes back its own
+            await asyncio.sleep(0)  # a cancel scope of anyio says it again, and knows its own word only
+            raise asyncio.CancelledError("this was cancelled, and something swallowed that: what was begun in it has failed")
+        return answer
 
 
 # --- how functions are filled ----------------------------------------------------------------------

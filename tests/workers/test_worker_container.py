@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import gc
 import multiprocessing
 import os
 import pickle
@@ -406,7 +407,7 @@ def test_who_runs_while_it_closes_is_told(journal):
             worker.close()
             error = running.exception(LIMIT)
 
-    assert isinstance(error, (ClosedError, concurrent.futures.CancelledError))
+    assert isinstance(error, ClosedError)
     assert journal[-2:] == ["rolled back: ClosedError", "-database"]
 
 
@@ -439,6 +440,309 @@ def test_starting_waits_a_random_part_of_jitter(monkeypatch):
     WorkerContainer(fresh_app(), jitter=8.0).open().close()
 
     assert waited == [2.0]
+
+
+# --- several who open, close and leave at once ---------------------------------------------------------------
+
+
+def gated():
+    """Return an application whose database opens when the gate says so, the gate, and what became of the database."""
+    App, told, gate = fresh_app(), [], asyncio.Event()
+
+    async def open_database():
+        told.append("+")
+        await gate.wait()
+        yield Database()
+        told.append("-")
+
+    App.register_dependency(Database, open_database)
+    return App, gate, told
+
+
+async def turned():
+    """Let all tasks come to their next stop."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def uses(database: From[Database]):
+    return database
+
+
+async def test_whoever_waits_opens_it_where_its_opener_is_cancelled():
+    """
+    A cancellation is of one task only: another one that waited for the opening begins anew, and is served.
+    """
+    App, gate, told = gated()
+    worker = WorkerContainer(App)
+    first, second = asyncio.create_task(worker.arun(uses)), asyncio.create_task(worker.arun(uses))
+    await turned()
+    first.cancel()
+    await turned()
+    gate.set()
+
+    assert isinstance(await second, Database)
+    assert first.cancelled()
+    await worker.aclose()
+    assert told == ["+", "+", "-"]
+
+
+async def test_its_opener_goes_on_where_one_that_waits_is_cancelled():
+    """
+    Who stops waiting takes nothing from the others.
+    """
+    App, gate, told = gated()
+    worker = WorkerContainer(App)
+    first, second = asyncio.create_task(worker.arun(uses)), asyncio.create_task(worker.arun(uses))
+    await turned()
+    second.cancel()
+    await turned()
+    gate.set()
+
+    assert isinstance(await first, Database)
+    assert second.cancelled()
+    await worker.aclose()
+    assert told == ["+", "-"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["task", "thread"])
+async def test_what_is_being_opened_is_opened_before_it_is_closed(elsewhere):
+    """
+    A closing that comes too early leaves nothing open behind.
+    """
+    App, gate, told = gated()
+    worker = WorkerContainer(App)
+    opening = asyncio.create_task(worker.aopen())
+    await turned()
+    closing = asyncio.create_task(asyncio.to_thread(worker.close) if elsewhere else worker.aclose())
+    await turned()
+    assert not closing.done()
+    gate.set()
+    await asyncio.gather(opening, closing)
+
+    assert told == ["+", "-"]
+    with pytest.raises(ClosedError):
+        await worker.arun(uses)
+
+
+async def test_a_loop_is_not_blocked_by_a_thread_that_opens():
+    """
+    Tasks of a loop go on while one of them waits for what another thread opens.
+    """
+    App, begun, gate = fresh_app(), threading.Event(), threading.Event()
+
+    async def open_database():
+        begun.set()
+        await asyncio.to_thread(gate.wait, LIMIT)
+        return Database()
+
+    App.register_dependency(Database, open_database)
+    worker = WorkerContainer(App)
+    opening = asyncio.create_task(asyncio.to_thread(worker.open))
+    await asyncio.to_thread(begun.wait, LIMIT)
+    running = asyncio.create_task(worker.arun(uses))
+    await turned()
+    assert not running.done()
+    gate.set()
+
+    assert isinstance(await running, Database)
+    await opening
+    await worker.aclose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["worker.open()", "worker.run(where)"])
+def test_interrupted_opening_leaves_nothing_behind(first):
+    """
+    A time limit that ends the opening ends what was begun for it, with its thread; the next one opens anew.
+    """
+    program = f"""
+import asyncio, os, signal, threading
+from asyncmeta import AsyncServiceBase, From, inject_dependency
+from asyncmeta.workers import WorkerContainer
+
+class TimeUp(Exception): ...
+def interrupt(*_): raise TimeUp
+signal.signal(signal.SIGUSR1, interrupt)
+
+class App(AsyncServiceBase): ...
+told = []
+
+@inject_dependency("pool", on=App)
+async def open_pool():
+    told.append("+")
+    try:
+        if len(told) == 1:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            await asyncio.sleep(60)
+        yield
+    finally:
+        told.append("-")
+
+async def where():
+    return threading.active_count()
+
+worker = WorkerContainer(App)
+try:
+    {first}
+except TimeUp:
+    print("time is up", *told, *(one.name for one in threading.enumerate() if "worker" in one.name))
+with worker:
+    worker.run(where)
+print(*told)
+"""
+    done = run_program(program)
+
+    assert done.stdout == "time is up + -\n+ - + -\n", done.stderr
+
+
+@pytest.mark.slow
+def test_interrupted_function_that_goes_on_has_failed():
+    """
+    What was begun is not kept where a function swallows its cancellation and returns.
+    """
+    program = f"""
+import asyncio, os, signal, threading
+from asyncmeta import From
+from asyncmeta.workers import WorkerContainer
+from {shop.__name__} import JOURNAL, Session, Shop
+
+class TimeUp(Exception): ...
+def interrupt(*_): raise TimeUp
+signal.signal(signal.SIGUSR1, interrupt)
+
+async def stubborn(session: From[Session]):
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        return "done"
+
+with WorkerContainer(Shop) as worker:
+    try:
+        worker.run(stubborn)
+    except TimeUp:
+        print("time is up", JOURNAL)
+"""
+    done = run_program(program)
+
+    assert done.stdout == "time is up ['+database', 'rolled back: CancelledError']\n", done.stderr
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["its loop", "another loop"])
+async def test_cancelled_function_that_goes_on_has_failed(journal, elsewhere):
+    """
+    The same where a task awaits it, in the container's loop or in another one.
+    """
+    worker, begun = WorkerContainer(Shop), threading.Event()
+    await (asyncio.to_thread(worker.open) if elsewhere else worker.aopen())
+
+    async def stubborn(session: From[Session]):
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "done"
+
+    task = asyncio.create_task(worker.arun(stubborn))
+    await asyncio.to_thread(begun.wait, LIMIT)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await worker.aclose()
+    assert journal == ["+database", "rolled back: CancelledError", "-database"]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_plain_function_that_the_closing_meets_is_told(journal, fails):
+    """
+    Its scope has failed; its caller hears that, or the error of its own with which it ends.
+    """
+    worker, begun, gate = WorkerContainer(Shop).open(), threading.Event(), threading.Event()
+
+    def slow(session: From[Session]):
+        begun.set()
+        assert gate.wait(LIMIT)
+        if fails:
+            raise ValueError("no such order")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(worker.run, slow)
+        assert begun.wait(LIMIT)
+        with pytest.warns(ResourceWarning, match="was still open"):
+            worker.close()
+        gate.set()
+        error = running.exception(LIMIT)
+
+    assert type(error) is (ValueError if fails else ClosedError)
+    assert journal == ["+database", "rolled back: ClosedError", "-database"]
+
+
+@pytest.mark.parametrize("cannot", ["start a thread", "make a loop"])
+def test_process_that_is_out_of_resources_says_so_and_can_try_again(monkeypatch, worker, cannot):
+    """
+    What cannot be had for its thread is raised by the opening, and nothing waits for ever.
+    """
+    worker.close()
+
+    def fail(*_):
+        raise OSError("too many")
+
+    with monkeypatch.context() as patched:
+        if cannot == "start a thread":
+            patched.setattr(threading.Thread, "start", fail)
+        else:
+            patched.setattr(asyncio.Runner, "__enter__", fail)
+        with pytest.raises(OSError, match="too many"):
+            worker.open()
+
+    assert worker.open().run(where).said == "committed"
+
+
+def test_loop_that_ends_before_it_is_open_takes_nothing_with_it():
+    """
+    Where the loop on which it was being opened is gone, it is opened elsewhere, and the end of that task changes nothing.
+    """
+    worker, loop = WorkerContainer(Shop), asyncio.new_event_loop()
+    opening = worker.aopen()
+    task = loop.create_task(opening)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    with worker:
+        task._log_destroy_pending = False
+        with pytest.warns(ResourceWarning, match="dropped with finalizers pending"):
+            opening.close()
+            del task, opening
+            gc.collect()
+        assert worker.run(where).said == "committed"
+
+
+def test_loop_that_has_ended_is_told_and_it_begins_anew():
+    """
+    Opened on a loop that ended before it was closed, it says so, and can be opened again.
+    """
+    App, told = fresh_app(), []
+
+    async def open_database():
+        yield told.append("+")
+        told.append("-")
+
+    App.register_dependency("database", open_database)
+
+    async def plain():
+        return "fine"
+
+    worker = WorkerContainer(App)
+    assert asyncio.run(worker.arun(plain)) == "fine"
+    for use in (lambda: worker.run(plain), lambda: asyncio.run(worker.arun(plain))):
+        with pytest.raises(ClosedError, match="has ended, and it was not closed before"):
+            use()
+
+    with worker:
+        assert worker.run(plain) == "fine"
+    assert told == ["+", "-", "+", "-"]
 
 
 # --- processes --------------------------------------------------------------------------------------------------
