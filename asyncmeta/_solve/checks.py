@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Hashable, Iterable, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.registrations import Registration
 from .._declare.registry import attributes_of, snapshot
-from .._names import arrow, is_a, name_of
-from ..errors import (
-    AmbiguousDependencyError,
-    CaptiveDependencyError,
-    CircularDependencyError,
-    GraphError,
-    GraphErrors,
-    MissingDependencyError,
-)
-from .arguments import asked_plainly, factory_of, is_argument, takes_arguments
+from .._names import name_of
+from ..errors import CaptiveDependencyError, GraphError, GraphErrors, MissingDependencyError
 from .found import giving
 from .generics import is_open
 from .graph import Graph
-from .nodes import LATER, MAKE, START, Absent, Ambiguous, Edge, Node, Problem, Several, Site, ambiguity, keeps_nothing, place_of
+from .nodes import (
+    LATER,
+    MAKE,
+    START,
+    Absent,
+    Ambiguous,
+    Edge,
+    Node,
+    Several,
+    Site,
+    ambiguity,
+    keeps_nothing,
+    place_of,
+)
+
+if TYPE_CHECKING:
+    from .wording import Parents
 
 __all__ = [
-    "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "missing_error", "not_given",
-    "problem_error", "reached_from",
+    "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "not_given", "reached_from",
 ]  # fmt: skip
 
 #: More transient objects than this for one root are a mistake of the graph, not a wish.
 MOST_OBJECTS = 100_000
-
-#: Who led to a node: the user and the edge, or None for where the walk began.
-Parents = dict[Node, tuple[Node, Edge] | None]
 
 
 def grouped(graph: Graph, errors: Iterable[GraphError]) -> GraphErrors:
@@ -88,7 +92,7 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
             starts.extend(listed.get(registration.key, ()))
             continue
         if registration.rivals:
-            errors.append(_worded(graph, ambiguity(registration), None, {}))
+            errors.append(_ambiguous(graph, registration))
             continue
         if registration.key in graph.context:  # where it serves in the place of the value, it is that node alone
             found = graph.find(None, registration.key)
@@ -100,6 +104,12 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
     starts.extend(node for nodes in listed.values() for node in nodes)
     errors.extend(_mixed(graph))
     return list(dict.fromkeys(starts)), errors
+
+
+def _ambiguous(graph: Graph, registration: Registration) -> GraphError:
+    from .wording import worded  # lazy import
+
+    return worded(graph, ambiguity(registration), None, {})
 
 
 def listed_nodes(graph: Graph) -> set[Node]:
@@ -125,7 +135,7 @@ def _listed(graph: Graph) -> tuple[dict[Any, tuple[Node, ...]], list[GraphError]
                 name_of(key), (asker, name_of(key)), where, graph.names_near(key), str(met) or graph.hint_for(key)
             ))  # fmt: skip
         except Ambiguous as met:
-            errors.append(_worded(graph, ambiguity(met.registration), None, {}))
+            errors.append(_ambiguous(graph, met.registration))
         except Several:
             found[token] = graph.serve(Site(Ask("all", site.ask.keys), None, "", None)).each()
     return found, errors
@@ -172,18 +182,25 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
     parents: Parents = {}
     reached = _reach(graph, starts, parents, graph.sound)
     errors: list[GraphError] = []
-    handed = [node for node in reached if takes_arguments(node)]
+    handed: list[Node] = []
     asked: Set[Node] = frozenset()
-    if handed:
-        asked = asked_plainly(reached, [node for node in starts if plainly or (plainly is None and not node.asked_with_arguments)])
+    if [node for node in reached if node.problems]:
+        from .arguments import asked_plainly, takes_arguments  # lazy import
+        from .wording import problem_errors  # lazy import
+
+        handed = [node for node in reached if takes_arguments(node)]
+        if handed:
+            plain = [node for node in starts if plainly or (plainly is None and not node.asked_with_arguments)]
+            asked = asked_plainly(reached, plain)
     for node in reached:
-        for problem in node.problems:
-            if is_argument(node, problem) and node not in asked:
-                continue
-            errors.append(_worded(graph, problem, node, parents))
+        if node.problems:
+            errors.extend(problem_errors(graph, node, parents, asked))
         _fields(node, errors)
     circles = _circles(reached, graph.sound)
-    errors.extend(map(_circle_error, circles))
+    if circles:
+        from .wording import circle_error  # lazy import
+
+        errors.extend(map(circle_error, circles))
     errors.extend(_captives(graph, reached, parents))
     if not circles:
         errors.extend(_ladders(reached))
@@ -226,79 +243,6 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
                         parents[other] = (node, edge)
                         pending.append(other)
     return reached
-
-
-# --- words ------------------------------------------------------------------------------------
-
-
-def path_to(node: Node | None, parents: Parents) -> list[str]:
-    """Return the steps from where the walk began to *node*, the node itself left out."""
-    steps: list[str] = []
-    while node is not None:
-        led = parents.get(node)
-        if led is None:
-            break
-        user, edge = led
-        if user.kind != START:  # the same thing twice, to the reader
-            steps.append(f"{user.name}.{edge.name}")
-        node = user
-    steps.reverse()
-    return steps
-
-
-def problem_error(graph: Graph, node: Node, problem: Problem) -> GraphError:
-    """Return the error of a problem at *node*, which was asked for itself."""
-    return _worded(graph, problem, node, {})
-
-
-def missing_error(graph: Graph, key: Hashable, asker: str = "", where: str = "") -> MissingDependencyError:
-    """Return the error of a key that nothing provides."""
-    name = name_of(key)
-    path = (asker, name) if asker else (name,)
-    return MissingDependencyError(name, path, where, graph.names_near(key), graph.hint_for(key))
-
-
-def _worded(graph: Graph, problem: Problem, node: Node | None, parents: Parents) -> GraphError:
-    name = name_of(problem.key)
-    where = str(place_of(node)) if node is not None else ""
-    steps = path_to(node, parents)
-    if node is not None and problem.edge:
-        steps.append(f"{node.name}.{problem.edge}")
-        if node.maker.cls is not None:
-            attribute = attributes_of(node.maker.cls).get(problem.edge)
-            if attribute is not None:
-                where = str(attribute.place)  # type: ignore[attr-defined]  # every descriptor notes its place
-    if problem.kind in ("missing", "argument"):
-        near = graph.names_near(problem.key) if problem.close else ()
-        hint = problem.hint
-        if node is not None and is_argument(node, problem):
-            near, hint = (), f"{problem.edge} is an argument: ask for {factory_of(node)}, and call it with {problem.edge}=..."
-            if not node.asked_with_arguments:
-                hint += f'; or give it a key of its own: Annotated[{name}, Inject("{problem.edge}")]'
-        return MissingDependencyError(name, (*steps, name), where, near, hint, "" if node is None else _also_called(node))
-    if problem.kind == "ambiguous":
-        asker = "" if node is None or not problem.edge else _also_called(node)
-        return AmbiguousDependencyError(name, (*steps, name), where, problem.places, asker, problem.hint)
-    if problem.kind == "circular":
-        assert node is not None
-        hint = (
-            f"{problem.edge} asks for its own key, which means what {node.maker.name} stands in front of: no layer below has "
-            f"{name}, and nothing that was written before in this one (around=True)"
-        )
-        return CircularDependencyError(node.name, (*steps, node.name), where, hint)
-    drawn = f"\n  {arrow(steps)}" if len(steps) > 1 else ""
-    return GraphError(f"{problem.hint} ({where}){drawn}")
-
-
-def _also_called(node: Node) -> str:
-    """Return what the last step of a path does not say of who asks: of a function its name, of a class the key it is made for."""
-    cls, maker = node.maker.cls, node.maker
-    if cls is not None:
-        if is_a(node.key, str):  # the path has the key
-            return f"of {name_of(cls)}"
-        return f"for {name_of(node.key)}" if node.title != node.name else ""
-    told = maker.function is not None and not maker.is_alias and node.name.strip("\"'") != maker.name
-    return f"of {maker.name}" if told else ""
 
 
 def _fields(node: Node, errors: list[GraphError]) -> None:
@@ -349,16 +293,6 @@ def _circles(reached: list[Node], sound: Set[Node]) -> list[list[Node]]:
                 state[path.pop()] = True
                 stack.pop()
     return circles
-
-
-def _circle_error(circle: list[Node]) -> CircularDependencyError:
-    steps = []
-    for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
-        if node.kind != START:
-            edge = next(edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in LATER)
-            steps.append(f"{node.name}.{edge.name}")
-    first = next(node for node in circle if node.kind != START)
-    return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))
 
 
 # --- captives -------------------------------------------------------------------------------------

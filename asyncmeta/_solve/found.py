@@ -8,21 +8,24 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
+from .._declare.annotations import Parameter
 from .._declare.hooks import misfit_hooks
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
-from .._names import Place, close_to, name_of
+from .._names import Place, close_to, is_a, name_of
 from ..errors import ScopeError
-from .missing import nameless
-from .nodes import CONTEXT, LIST, Absent, Ambiguous, Node, Problem, Target
+from .nodes import CONTEXT, LIST, Absent, Ambiguous, Node, Problem, Target, nameless
 
 __all__ = [
-    "collected", "context_levels", "context_node", "giving", "handing_on", "highest", "is_given", "is_whole", "overridden",
-    "problems_of", "with_names",
+    "collected", "context_levels", "context_node", "default_of_others", "giving", "handing_on", "highest", "is_given",
+    "is_whole", "overridden", "problems_of", "with_names",
 ]  # fmt: skip
+
+#: Whose classes are marks that stand as defaults, to be read by the framework that calls the function.
+_MARKS = ("dependency_injector.wiring", "fast_depends", "fastapi.params", "litestar.params", "taskiq_dependencies")
 
 
 def context_levels(
@@ -169,3 +172,21 @@ def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         said.append(f"{name_of(cls)} is abstract and cannot be made: it lacks {missing}")
     return tuple([Problem("plain", registration.key, hint=hint) for hint in said])
+
+
+def default_of_others(node: Node, parameter: Parameter) -> tuple[Problem, ...]:
+    """
+    Return the problem, if it is one, of a default that another framework reads, as in ``db: Database = Depends(open_database)``.
+
+    Whoever moves from there would get the mark itself in the place of a value.
+    """
+    kind = type(parameter.default)
+    module = kind.__module__
+    if not is_a(module, str) or not any(module == one or module.startswith(f"{one}.") for one in _MARKS):
+        return ()
+    why = f"the default of {node.name}.{parameter.name} is {kind.__name__}(...), which only {module.partition('.')[0]} reads"
+    if parameter.ask is None:
+        why += "; annotate it with what it needs"
+    else:
+        why = f"nothing provides {name_of(parameter.ask.key)}, and {why}"
+    return (Problem("plain", node.key, parameter.name, why),)

@@ -1,24 +1,22 @@
-"""How are registrations related?  The edges between nodes, and the words for what is missing."""
+"""How are registrations related?  The edges between nodes."""
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
 from .._declare.constructors import constructor_of
-from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable, plain_of
+from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE, Maker
 from .._declare.registrations import Registration
-from .._declare.registry import Attribute, Registry, attributes_of, registry_of, snapshot
+from .._declare.registry import Attribute, Registry, attributes_of, snapshot
 from .._names import close_to, is_a, name_of
-from .found import collected, is_given
-from .generics import bound_parameters, is_open, names_of, open_key_of, variables_of
+from .found import collected, default_of_others, is_given
+from .generics import is_open, open_key_of
 from .lookup import Lookup
-from .missing import all_meant, default_of_others, misused, nameless, relatives, said_elsewhere
 from .nodes import (
     ARGUMENT,
     CONSTANT,
@@ -42,10 +40,10 @@ from .nodes import (
     Site,
     Target,
     ambiguity,
+    nameless,
     place_of,
     several_hint,
 )  # fmt: skip
-from .opened import binding_within
 
 __all__ = ["Graph"]
 
@@ -160,6 +158,8 @@ class Graph(Lookup):
         # A class that closes a generic base (`class Users(Repo[User])`) binds the variables of an inherited constructor.
         if node.binding is None and (cls is None or not hasattr(cls, "__orig_bases__")):
             return found
+        from .bindings import bound_parameters  # lazy import
+
         return bound_parameters(found, node.binding or {}, cls)
 
     def _target(self, node: Node, parameter: Parameter, problems: list[Problem]) -> Target:
@@ -376,11 +376,10 @@ class Graph(Lookup):
             return None
         if key in user.registration.keys:
             return None if user.binding is not None and is_open(key) else user
-        opened = None if user.binding is None else open_key_of(key)
-        if user.binding is None or opened is None:
+        if user.binding is None or open_key_of(key) is None:
             return None
         # An open generic asks for its own key as it is bound: Box[int], whoever stands in front of it.
-        own = binding_within(user.registration, opened)
+        own = self.binding_within(user.registration, key)
         served = own is not None and own.items() <= user.binding.items()
         return user if served or self.find(site.view, key) is user else None
 
@@ -429,29 +428,9 @@ class Graph(Lookup):
 
     def hint_for(self, key: Hashable) -> str:
         """Return a sentence about why nothing provides *key*, where there is more to say than near misses."""
-        hint = getattr(type(key), "__asyncmeta_hint__", None)
-        if hint is not None:
-            return hint(key)  # type: ignore[no-any-return]  # a decorator's
-        variables = variables_of(key)
-        if variables and not is_a(key, type):
-            return (
-                f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
-                "in a generic service take it as a parameter of the constructor, not as an attribute"
-            )
-        named = [other for layer in self.layers for other in snapshot(layer.entries) if names_of(other) and plain_of(other) == key]
-        if named:
-            return (
-                f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
-                "it is registered (a string in Annotated is a name)"
-            )
-        elsewhere = misused(key) or said_elsewhere(key, self.layers, self.shared, self.app, self.levels[-1])
-        if elsewhere:
-            return elsewhere
-        if not is_a(key, type) or typing.get_origin(key) is not None:
-            return self._open.why_not(key, self.layers) or all_meant(key, self.layers) or relatives(key, self.layers)
-        if registry_of(key) is not None and inspect.isabstract(key):
-            return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
-        return relatives(key, self.layers)
+        from .missing import hint_for  # lazy import
+
+        return hint_for(self, key)
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
         """Return registered keys that *key* may have been meant for."""

@@ -5,31 +5,21 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._declare.keys import ByName
+from .._declare.keys import ByName, plain_of
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, levels_of
 from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of, snapshot
 from .._names import Place, is_a, name_of
 from .found import context_levels, context_node, handing_on, highest, is_whole, overridden, problems_of, with_names
-from .generics import (
-    DEEPEST,
-    Binding,
-    binding_of,
-    bound_in_method,
-    closed_by_defaults,
-    closing,
-    depth_of,
-    frozen,
-    most_specific,
-    open_key_of,
-    substitution,
-)
+from .generics import DEEPEST, Binding, depth_of, frozen, open_key_of, variables_of
 from .news import News, changes
 from .nodes import CONTEXT, SCOPE, START, Ambiguous, Node, Site, Target
-from .opened import OpenKeys, binding_for, binding_within, bound_entries, is_more_general
+
+if TYPE_CHECKING:
+    from .opened import OpenKeys
 
 __all__ = ["Lookup"]
 
@@ -133,8 +123,7 @@ class Lookup:
                 self.news.stale = False
         #: by view and key; a dictionary for each view spares a tuple for each key
         self._found: dict[type | None, dict[Hashable, Node | tuple[Node, ...]]] = {None: {}}
-        #: the open generics of each layer
-        self._open = OpenKeys()
+        self._open: OpenKeys | None = None
         self._layers_of_view: dict[type | None, tuple[Registry, ...]] = {None: self.layers}
         self.instances: dict[type, Node] = {}
         self._forget_answers()
@@ -201,7 +190,9 @@ class Lookup:
             open_form = hasattr(key, "__parameters__")
         except Exception:  # a token answers to that whatever it likes
             open_form = False
-        if open_form and key not in self.context and registry_of(key) is None:
+        if open_form and key not in self.context and registry_of(key) is None and variables_of(plain_of(key)):
+            from .bindings import closed_by_defaults  # lazy import
+
             closed = closed_by_defaults(key)
             if closed is not None:
                 return self.find(view, closed, shadowed_by)
@@ -213,7 +204,7 @@ class Lookup:
         if shadowed_by is not None:
             if (inner := shadowed_by.registration.inner) is not None:  # of its own layer
                 where = view if over <= len(layers) - 1 - shadowed_by.rank < shared else None
-                listed = self.node(inner, where, shadowed_by.rank, key, binding_within(inner, open_key_of(key)))
+                listed = self.node(inner, where, shadowed_by.rank, key, self.binding_within(inner, key))
                 if not inner.bare:
                     return listed
             start = len(layers) - shadowed_by.rank
@@ -230,7 +221,7 @@ class Lookup:
             if entry is None:
                 continue
             if isinstance(entry, list):
-                return self._all_of(view, key, start)
+                return self.all_of(view, key, start)
             if entry.key is not key and entry.key != key:
                 # One more key of the value: what is above of the value's own key, or around it, is meant by this one, too.
                 above = highest(entry.key, layers[start : position + 1])
@@ -317,9 +308,9 @@ class Lookup:
             return self.app_node()
         if inspect.isabstract(key):
             return None
-        return self.node(self._implicit_registration(registry), None, -1)
+        return self.node(self.implicit_registration(registry), None, -1)
 
-    def _implicit_registration(self, registry: Registry) -> Registration:
+    def implicit_registration(self, registry: Registry) -> Registration:
         if registry.implicit is None:
             assert registry.cls is not None
             maker = maker_of(registry.cls)
@@ -331,9 +322,9 @@ class Lookup:
         """Return the node of the application's instance."""
         registry = registry_of(self.app)
         assert registry is not None
-        return self.node(self._implicit_registration(registry), None, -1)
+        return self.node(self.implicit_registration(registry), None, -1)
 
-    def _all_of(self, view: type | None, key: Hashable, start: int = 0) -> tuple[Node, ...]:
+    def all_of(self, view: type | None, key: Hashable, start: int = 0) -> tuple[Node, ...]:
         """Return the nodes of a multi key: all layers from *start* down add up, the lowest first."""
         layers = self.layers_of(view)
         over = len(self.over)
@@ -350,10 +341,9 @@ class Lookup:
             entry = registry.entries.get(key)
             here = [self.node(registration, where, rank) for registration in entry] if isinstance(entry, list) else []
             if opened is not None:
-                for candidate, entry in self._open.of(registry, opened):
-                    if isinstance(entry, list):
-                        bound = bound_entries(entry, candidate, opened)
-                        here += [self.node(one, where, rank, key, binding) for one, binding in bound]
+                from .opened import nodes_of  # lazy import
+
+                here += nodes_of(self, opened, key, registry, where, rank)
                 here.sort(key=lambda node: node.registration.order)
             found = with_names(found, here)
         return tuple(found)
@@ -366,49 +356,28 @@ class Lookup:
             below: The node that asks, where the key is its own: what is more general in its layer, or lies below that.
         """
         opened = open_key_of(key)
+        if opened is None or depth_of(key) > DEEPEST:
+            return None
+        from .opened import node_of  # lazy import
+
+        return node_of(self, opened, view, key, below)
+
+    def open_keys(self) -> OpenKeys:
+        """Return the open generics of each layer."""
+        if self._open is None:
+            from .opened import OpenKeys  # lazy import
+
+            self._open = OpenKeys()
+        return self._open
+
+    def binding_within(self, registration: Registration, key: Hashable) -> Binding | None:
+        """Return the variables' values with which *registration* serves *key*, where that is a closed generic; else None."""
+        opened = open_key_of(key)
         if opened is None:
             return None
-        origin = opened.origin
-        layers = self.layers_of(view)
-        over = len(self.over)
-        shared = over + len(layers) - len(self.layers)
-        if depth_of(key) > DEEPEST:
-            return None
-        listed: Node | None = None
-        start = 0 if below is None else len(layers) - below.rank - 1
-        for position, registry in enumerate(layers[start:], start):
-            served: dict[Any, Binding] = {}
-            for candidate, entry in self._open.of(registry, opened):
-                if below is not None and position == start and not is_more_general(candidate, below.registration.keys):
-                    continue
-                if isinstance(entry, list):
-                    if bound_entries(entry, candidate, opened):
-                        return self._all_of(view, key)
-                    continue
-                binding = binding_for(entry.key, candidate, entry.maker, opened)
-                if binding is not None:
-                    served[candidate] = binding
-            if served:
-                candidate = most_specific(served)
-                found = registry.entries[candidate]
-                assert isinstance(found, Registration)
-                if found.rivals:
-                    raise Ambiguous(found)
-                where = view if over <= position < shared else None
-                node = self.node(found, where, len(layers) - position - 1, key, served[candidate])
-                if not found.bare:
-                    return node
-                listed = listed or node
-        if listed is not None:
-            return listed
-        registry_of_origin = registry_of(origin)
-        if below is not None and below.maker.cls is origin:
-            return None
-        if registry_of_origin is not None and registry_of_origin.cls not in self.of_app and not inspect.isabstract(origin):
-            binding = substitution(origin, registry_of_origin.cls, origin, opened.arguments)
-            if binding is not None:
-                return self.node(self._implicit_registration(registry_of_origin), None, -1, key, binding)
-        return None
+        from .opened import binding_within  # lazy import
+
+        return binding_within(registration, opened)
 
     # --- nodes -----------------------------------------------------------------------------------
 
@@ -421,7 +390,7 @@ class Lookup:
             # However the application is registered, its instance is one.
             registry = registry_of(self.app)
             assert registry is not None
-            registration, view = self._implicit_registration(registry), None
+            registration, view = self.implicit_registration(registry), None
         # One value for each binding, whichever of its keys it was asked for by.
         identity: Any = registration
         if view is not None or binding is not None:
@@ -453,11 +422,12 @@ class Lookup:
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
-        if maker.form is not None:
-            binding = binding_of(maker.form, binding or {})
-        elif binding is None and maker.cls is not None and hasattr(maker.cls, "__parameters__"):
-            binding = closing(maker.cls, registration.keys)
-        node.binding = binding if owner is None and maker.variables is None else bound_in_method(maker, owner, binding)
+        generic = maker.form is not None or maker.variables is not None or getattr(owner, "__parameters__", None) is not None
+        if generic or (binding is None and maker.cls is not None and getattr(maker.cls, "__parameters__", None)):
+            from .bindings import binding_of_call  # lazy import
+
+            binding = binding_of_call(maker, owner, registration.keys, binding)
+        node.binding = binding
         own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import collections.abc
+import inspect
 import typing
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._declare.annotations import Parameter
 from .._declare.entries import methods_of
-from .._declare.keys import MISSING, Factory, Inject, Lazy, Named
+from .._declare.keys import MISSING, Factory, Inject, Lazy, Named, plain_of
 from .._declare.registry import Registry, registry_of, snapshot
 from .._names import is_a, name_of, origin_of
-from .nodes import Node, Problem, all_of, several_hint
+from .generics import names_of, variables_of
+from .nodes import all_of, several_hint
 
-__all__ = ["all_meant", "default_of_others", "misused", "nameless", "relatives", "said_elsewhere"]
+if TYPE_CHECKING:
+    from .lookup import Lookup
+
+__all__ = ["hint_for"]
 
 #: How frameworks call what each request, connection or call brings along.
 _COME_WITH_A_SCOPE = frozenset({"Request", "HttpRequest", "HTTPConnection", "WebSocket", "ServicerContext", "StreamMessage"})
@@ -23,26 +27,32 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 
 _LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
 
-#: Whose classes are marks that stand as defaults, to be read by the framework that calls the function.
-_MARKS = ("dependency_injector.wiring", "fast_depends", "fastapi.params", "litestar.params", "taskiq_dependencies")
 
-
-def default_of_others(node: Node, parameter: Parameter) -> tuple[Problem, ...]:
-    """
-    Return the problem, if it is one, of a default that another framework reads, as in ``db: Database = Depends(open_database)``.
-
-    Whoever moves from there would get the mark itself in the place of a value.
-    """
-    kind = type(parameter.default)
-    module = kind.__module__
-    if not is_a(module, str) or not any(module == one or module.startswith(f"{one}.") for one in _MARKS):
-        return ()
-    why = f"the default of {node.name}.{parameter.name} is {kind.__name__}(...), which only {module.partition('.')[0]} reads"
-    if parameter.ask is None:
-        why += "; annotate it with what it needs"
-    else:
-        why = f"nothing provides {name_of(parameter.ask.key)}, and {why}"
-    return (Problem("plain", node.key, parameter.name, why),)
+def hint_for(graph: Lookup, key: Hashable) -> str:
+    """Return a sentence about why nothing provides *key*, where there is more to say than near misses."""
+    hint = getattr(type(key), "__asyncmeta_hint__", None)
+    if hint is not None:
+        return hint(key)  # type: ignore[no-any-return]  # a decorator's
+    variables = variables_of(key)
+    if variables and not is_a(key, type):
+        return (
+            f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
+            "in a generic service take it as a parameter of the constructor, not as an attribute"
+        )
+    named = [other for layer in graph.layers for other in snapshot(layer.entries) if names_of(other) and plain_of(other) == key]
+    if named:
+        return (
+            f"{name_of(named[0])} is registered, which is a value with a name: ask for it by that, or leave the name out where "
+            "it is registered (a string in Annotated is a name)"
+        )
+    elsewhere = misused(key) or said_elsewhere(key, graph.layers, graph.shared, graph.app, graph.levels[-1])
+    if elsewhere:
+        return elsewhere
+    if not is_a(key, type) or typing.get_origin(key) is not None:
+        return graph.open_keys().why_not(key, graph.layers) or all_meant(key, graph.layers) or relatives(key, graph.layers)
+    if registry_of(key) is not None and inspect.isabstract(key):
+        return f"{name_of(key)} is abstract: register the class that implements it, @inject_dependency({name_of(key)})"
+    return relatives(key, graph.layers)
 
 
 def said_elsewhere(key: Hashable, layers: Sequence[Registry], shared: Registry, app: type, level: str) -> str:
@@ -91,12 +101,6 @@ def _declares(registry: Registry, key: Hashable) -> bool:
         return key in registry.entries
     except Exception:
         return False
-
-
-def nameless(key: Hashable) -> str:
-    """Return what to say where a member is chosen by its name, and none has one."""
-    name = name_of(key)
-    return f'no member of {name} has a name: @inject_dependency({name}, multi="...")'
 
 
 def all_meant(key: Hashable, layers: Sequence[Registry]) -> str:

@@ -17,7 +17,7 @@ from .generics import Binding
 __all__ = [
     "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LATER", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE",
     "START", "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
-    "all_of", "ambiguity", "keeps_nothing", "place_of", "several_hint",
+    "all_of", "ambiguity", "keeps_nothing", "nameless", "place_of", "several_hint",
 ]  # fmt: skip
 
 # Kinds of nodes beside the kinds of makers.
@@ -201,6 +201,12 @@ def ambiguity(registration: Registration, edge: str = "") -> Problem:
 def all_of(key: Hashable) -> str:
     """Return how all values of a multi key are asked for."""
     return f"All[{name_of(key)}]" if isinstance(key, type) else f"Annotated[list[...], Inject({name_of(key)})]"
+
+
+def nameless(key: Hashable) -> str:
+    """Return what to say where a member is chosen by its name, and none has one."""
+    name = name_of(key)
+    return f'no member of {name} has a name: @inject_dependency({name}, multi="...")'
 
 
 def several_hint(key: Hashable) -> str:

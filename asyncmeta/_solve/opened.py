@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._declare.keys import plain_of
 from .._declare.makers import Maker
 from .._declare.registry import Registration, Registry, registry_of, snapshot
 from .._names import name_of
-from .generics import (
-    DEEPEST,
-    Binding,
-    Opened,
-    depth_of,
-    is_case_of,
-    is_open,
-    match_all,
-    names_of,
-    open_key_of,
-    quoted_in,
-    refusal,
-    substitution,
-    variables_of,
-)
+from .bindings import is_case_of, match_all, most_specific, refusal, substitution
+from .generics import DEEPEST, Binding, Opened, depth_of, is_open, names_of, open_key_of, quoted_in, variables_of
+from .nodes import Ambiguous, Node
 
-__all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "is_more_general"]
+if TYPE_CHECKING:
+    from .lookup import Lookup
+
+__all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "is_more_general", "node_of", "nodes_of"]
 
 _Entry = Registration | list[Registration]
 
@@ -112,3 +104,63 @@ def bound_entries(entries: Sequence[Registration], candidate: Any, opened: Opene
 def is_more_general(candidate: Any, keys: tuple[Hashable, ...]) -> bool:
     """Tell whether an open key serves more than each of *keys* does, which stand in the same layer."""
     return candidate not in keys and any(is_case_of(key, candidate) for key in keys)
+
+
+# --- the nodes of what serves -------------------------------------------------------------------------
+
+
+def nodes_of(lookup: Lookup, opened: Opened, key: Hashable, registry: Registry, view: type | None, rank: int) -> list[Node]:
+    """Return the nodes of the elements of open multi keys of one layer that serve *key*, a closed one."""
+    found: list[Node] = []
+    for candidate, entry in lookup.open_keys().of(registry, opened):
+        if isinstance(entry, list):
+            found += [lookup.node(one, view, rank, key, binding) for one, binding in bound_entries(entry, candidate, opened)]
+    return found
+
+
+def node_of(lookup: Lookup, opened: Opened, view: type | None, key: Hashable, below: Node | None) -> Node | tuple[Node, ...] | None:
+    """
+    Find an open generic that serves *key*, a closed one.
+
+    Args:
+        below: The node that asks, where the key is its own: what is more general in its layer, or lies below that.
+    """
+    origin = opened.origin
+    layers = lookup.layers_of(view)
+    over = len(lookup.over)
+    shared = over + len(layers) - len(lookup.layers)
+    listed: Node | None = None
+    start = 0 if below is None else len(layers) - below.rank - 1
+    for position, registry in enumerate(layers[start:], start):
+        served: dict[Any, Binding] = {}
+        for candidate, entry in lookup.open_keys().of(registry, opened):
+            if below is not None and position == start and not is_more_general(candidate, below.registration.keys):
+                continue
+            if isinstance(entry, list):
+                if bound_entries(entry, candidate, opened):
+                    return lookup.all_of(view, key)
+                continue
+            binding = binding_for(entry.key, candidate, entry.maker, opened)
+            if binding is not None:
+                served[candidate] = binding
+        if served:
+            candidate = most_specific(served)
+            found = registry.entries[candidate]
+            assert isinstance(found, Registration)
+            if found.rivals:
+                raise Ambiguous(found)
+            where = view if over <= position < shared else None
+            node = lookup.node(found, where, len(layers) - position - 1, key, served[candidate])
+            if not found.bare:
+                return node
+            listed = listed or node
+    if listed is not None:
+        return listed
+    service = registry_of(origin)
+    if below is not None and below.maker.cls is origin:
+        return None
+    if service is not None and service.cls not in lookup.of_app and not inspect.isabstract(origin):
+        binding = substitution(origin, service.cls, origin, opened.arguments)
+        if binding is not None:
+            return lookup.node(lookup.implicit_registration(service), None, -1, key, binding)
+    return None

@@ -13,9 +13,10 @@ from .._declare.registrations import Registration
 from .._declare.registry import Registry
 from .._names import Place, close_to, is_a, name_of
 from ..errors import DeclarationError, GraphError
-from .checks import grouped, missing_error
+from .checks import grouped
 from .graph import Graph
 from .nodes import CONTAINER, SCOPE, Ambiguous
+from .wording import missing_error
 
 __all__ = ["layer_of", "read_overrides", "refuse_unknown"]
 

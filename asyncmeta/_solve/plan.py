@@ -8,7 +8,7 @@ from .._declare.annotations import KEYWORD, OMITTED
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL
 from .._declare.makers import ASYNC, GENERATOR, SYNC, VALUE
 from .._declare.registrations import PLAIN
-from .checks import problem_error
+from ..errors import GraphError
 from .graph import Graph
 from .nodes import (
     ARGUMENT,
@@ -25,6 +25,7 @@ from .nodes import (
     START,
     Edge,
     Node,
+    Problem,
     Target,
 )
 
@@ -302,11 +303,16 @@ class _Expansion:
                     fresh.append(edge)
             else:
                 problem = next(problem for problem in node.problems if problem.edge == edge.name)
-                raise problem_error(self.graph, node, problem)
+                raise self._problem_error(node, problem)
         whole = next((problem for problem in node.problems if not problem.edge), None)
         if whole is not None:
-            raise problem_error(self.graph, node, whole)
+            raise self._problem_error(node, whole)
         return tuple(fresh)
+
+    def _problem_error(self, node: Node, problem: Problem) -> GraphError:
+        from .wording import problem_error  # lazy import
+
+        return problem_error(self.graph, node, problem)
 
     def _reference(self, target: Target, waiting: list[Node]) -> Ref:
         """Return a reference to *target*; transient nodes that have to be made first are added to *waiting*."""

@@ -9,7 +9,7 @@ from .._declare.keys import ask_for
 from .._declare.registry import Attribute
 from .._names import is_a, name_of
 from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
-from .checks import check_nodes, missing_error
+from .checks import check_nodes
 from .graph import Graph
 from .nodes import (
     CONSTANT,
@@ -98,6 +98,8 @@ def _served(graph: Graph, site: Site) -> Target:
         asker = site.user if site.name and site.user is not None else None
         if asker is not None and key in asker.registration.keys and asker.rank >= 0:
             raise MissingDependencyError(name_of(key), (site.name, name_of(key)), str(site.place or "")) from None
+        from .wording import missing_error  # lazy import
+
         error = missing_error(graph, key, site.name, str(site.place or ""))
         if str(met):
             error = MissingDependencyError(error.key, error.path, error.where, (), str(met))

@@ -13,10 +13,11 @@ from .._declare.registry import layers_of, registry_of, snapshot
 from .._declare.yields import rest_is_skipped
 from .._names import name_of, name_of_callable, place_of_function
 from .arguments import is_argument, takes_arguments
-from .checks import built_with, declared_nodes, listed_nodes, problem_error, reached_from
+from .checks import built_with, declared_nodes, listed_nodes, reached_from
 from .graph import Graph
 from .nodes import CONTAINER, Node, place_of
 from .plan import unit_of
+from .wording import problem_error
 
 __all__ = [
     "Findings",

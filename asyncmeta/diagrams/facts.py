@@ -10,10 +10,11 @@ from .._declare.registry import Registry
 from .._lock import LOCK
 from .._names import is_a, name_of
 from .._solve.arguments import asked_plainly, is_argument
-from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, problem_error, reached_from
+from .._solve.checks import check_nodes, check_whole, declared_nodes, level_needed, listed_nodes, reached_from
 from .._solve.found import is_given
 from .._solve.graph import Graph
 from .._solve.nodes import CONTAINER, CONTEXT, DEFERRED, LATER, LIST, MAKE, MAYBE, SCOPE, START, Edge, Node, ambiguity, place_of
+from .._solve.wording import problem_error
 from ..errors import AmbiguousDependencyError, GraphError
 
 __all__ = ["Facts", "Item", "Line", "facts_of"]

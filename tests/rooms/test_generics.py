@@ -1,4 +1,4 @@
-"""`_solve.generics`: what the type variables of an open generic stand for."""
+"""`_solve.generics` and `_solve.bindings`: what is open in a generic, and what its type variables stand for."""
 
 import typing
 from typing import Annotated, Any, Generic, TypeVar
@@ -6,23 +6,17 @@ from typing import Annotated, Any, Generic, TypeVar
 import pytest
 import typing_extensions as te
 
-from asyncmeta._solve.generics import (
-    DEEPEST,
+from asyncmeta._solve.bindings import (
     binding_of,
     bound_parameters,
     closed_by_defaults,
     closing,
-    depth_of,
-    frozen,
     is_case_of,
-    is_open,
     most_specific,
-    names_of,
-    open_key_of,
     refusal,
     substitution,
-    variables_of,
 )
+from asyncmeta._solve.generics import DEEPEST, depth_of, frozen, is_open, names_of, open_key_of, variables_of
 
 from .by_hand import parameter
 

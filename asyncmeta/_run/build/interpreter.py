@@ -17,7 +17,6 @@ from ..._lock import LOCK
 from ..._names import Place, arrow
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
-from ..._solve.ways import way_down, way_in
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from ..observe.cause import builds_of
 from ..state.context import building
@@ -406,6 +405,8 @@ def noted(error: BaseException, node: Node, scope: ScopeState, plans: tuple[Plan
     with suppress(Exception):  # an exception that refuses notes is the user's all the same
         there = getattr(error, "__notes__", ())
         if not any(isinstance(one, str) and one.startswith("asyncmeta: while building") for one in there):
+            from ..._solve.ways import way_down, way_in  # lazy import
+
             ways = [way_in(plan, node) for plan in plans or GETTING.get()]
             way = next(filter(None, ways), None) or way_down(scope._singletons.graph, node)
             if len(way) > 1:
