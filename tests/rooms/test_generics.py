@@ -93,12 +93,13 @@ def test_a_closed_generic_is_taken_apart():
     """
     assert open_key_of(Annotated[Repo[int], "main"]) == (Repo, (int,), ("main",))
     assert names_of(Annotated[Repo[int], "main"]) == ("main",)
+    assert open_key_of(list[int]) == (list, (int,), ())
 
 
-@pytest.mark.parametrize("key", [Repo, Repo[T], Dogs, int, list[int], "Repo"])
+@pytest.mark.parametrize("key", [Repo, Repo[T], Dogs, int, list[T], int | str, "Repo"])
 def test_what_is_not_closed_by_arguments_is_no_closed_generic(key):
     """
-    Open forms, plain classes, builtin containers and texts are looked up as they are.
+    Open forms, plain classes, unions and texts are looked up as they are.
     """
     assert open_key_of(key) is None
 
