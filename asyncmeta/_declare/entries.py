@@ -14,6 +14,8 @@ from .._compat import annotations_of
 from .._names import Place, is_a, name_of, origin_of, place_of_caller
 from ..errors import DeclarationError
 from .adapters import binds
+from .forms import all_substituted, own_arguments, substituted, substitution_of
+from .handed import handed_up
 from .keys import Token, is_hashable, plain_of, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
@@ -154,9 +156,11 @@ def also_keys(others: Any, key: Hashable, cls: type | None, *, any_token: bool =
     """
     if is_a(others, str):
         of = cls if cls is not None else key
-        if others != "bases" or not is_a(of, type):
+        if others != "bases" or not (is_a(of, type) or is_a(origin_of(of), type)):
             raise DeclarationError('also is a sequence of tokens, or "bases" of a class')
-        others = _bases_of(of)
+        if cls is not None and origin_of(key) is cls:
+            of = key
+        others = _bases_of(of, key)
     elif is_a(others, type) or not isinstance(others, Sequence):
         raise DeclarationError('also is a sequence of tokens, or "bases"')
     return tuple(dict.fromkeys(other for other in (key_of(one, any_token) for one in others) if other != key))
@@ -188,14 +192,29 @@ def into_names(into: Any, own: tuple[Hashable, ...], multi: Hashable, *, any_tok
     return found
 
 
-def _bases_of(cls: Any) -> list[Any]:
-    """Return what *cls* is, too: its bases but those that say nothing of it, a generic one with its argument."""
-    closed = [
-        base for one in cls.__mro__ for base in vars(one).get("__orig_bases__", ()) if not getattr(base, "__parameters__", ())
-    ]
-    found = [base for base in closed if typing.get_origin(base) not in (None, typing.Generic, typing.Protocol, te.Protocol)]
+def _bases_of(form: Any, key: Hashable) -> list[Any]:
+    """
+    Return what *form*, a class or a generic one with arguments, is, too: its bases but those that say nothing of it.
+
+    A generic base has the argument that the class says; where that is open, so is the class's own *key*, which serves it.
+    """
+    cls = origin_of(form) or form
+    parameters = getattr(cls, "__parameters__", ())
+    binding = {} if form is cls else substitution_of(parameters, typing.get_args(form))
+    may_be_open = key == cls or (origin_of(key) is cls and bool(getattr(key, "__parameters__", ())))
+    found = []
+    for writer in cls.__mro__:
+        for base in vars(writer).get("__orig_bases__", ()):
+            if origin_of(base) in (None, typing.Generic, typing.Protocol, te.Protocol):
+                continue
+            if getattr(base, "__parameters__", ()):
+                handed = handed_up(cls, writer) if writer is not cls else own_arguments(parameters)
+                own = substitution_of(writer.__parameters__, all_substituted(handed or (), binding))
+                base = substituted(base, own)
+            if may_be_open or not getattr(base, "__parameters__", ()):
+                found.append(base)
     for base in cls.__mro__[1:]:
-        # The class of all services, and what Python gives, are no names of anything; an open generic would serve every argument.
+        # The class of all services, and what Python gives, are no names of anything; a generic one stands there with its argument.
         plain = base.__module__ not in ("builtins", "abc", "typing", "typing_extensions")
         if plain and not getattr(base, "__parameters__", ()) and not base.__module__.startswith("asyncmeta."):
             found.append(base)

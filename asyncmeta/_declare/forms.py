@@ -382,7 +382,9 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
     many = next((at for at, one in enumerate(parameters) if _is_many(one)), None)
     if many is not None:
         after = len(parameters) - many - 1
-        found[parameters[many]] = arguments[many : max(many, count - after)]
+        given = arguments[many : max(many, count - after)]
+        default = MISSING if given else default_of(parameters[many])
+        found[parameters[many]] = given if default is MISSING else _spread((_normal_default(default),))
         found.update(zip(parameters[:many], arguments[:many], strict=False))
         if after:
             found.update(zip(parameters[-after:], arguments[max(many, count - after) :], strict=False))

@@ -6,7 +6,8 @@ import typing
 from typing import Any
 
 from .._names import is_a
-from .forms import all_substituted, own_arguments, substitution_of
+from .forms import all_substituted, normal, own_arguments, substitution_of
+from .texts import evaluator_of_class
 
 __all__ = ["handed_up", "variables_of_method"]
 
@@ -29,12 +30,20 @@ def handed_up(cls: type, origin: type) -> tuple[Any, ...] | None:
             if not is_a(root, type) or root is typing.Generic or root is object:
                 continue
             parameters = _parameters_of(root)
-            binding = substitution_of(parameters, () if root is base else all_substituted(base.__args__, known))
+            arguments = () if root is base else base.__args__
+            if any(map(_refers, arguments)):
+                arguments = normal(base, evaluator_of_class(here)).__args__
+            binding = substitution_of(parameters, all_substituted(arguments, known))
             if root is origin:  # a base that stands without arguments means its defaults
                 said = root is not base or all(one in binding for one in parameters)
                 return all_substituted(own_arguments(parameters), binding) if said else None
             pending.append((root, binding))
     return None
+
+
+def _refers(form: Any) -> bool:
+    """Tell whether a name in quotes stands in *form*."""
+    return is_a(form, str) or is_a(form, typing.ForwardRef) or any(map(_refers, typing.get_args(form)))
 
 
 def variables_of_method(of: Any, function: Any) -> _Binding | None:

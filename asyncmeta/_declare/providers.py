@@ -399,7 +399,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
             meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
             raise DeclarationError(f"{word} takes a class, not {called(thing)}; did you mean {meant}?")
         return _with_options(_class_registration(key, cls, deps, lifetime, place, multi), also, into, cls, chosen)
-    if not callable(thing):
+    if not callable(thing) and class_of(thing) is None:
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {called(thing)}; did you mean {meant}?")
     maker = _maker_of(thing).declared((key,))

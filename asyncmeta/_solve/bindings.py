@@ -8,7 +8,7 @@ from typing import Any
 
 from .._declare.annotations import Parameter
 from .._declare.constructors import writes_init
-from .._declare.forms import UNPACKS, all_substituted, default_of, is_union, substituted, substitution_of
+from .._declare.forms import UNPACKS, all_substituted, default_of, is_union, own_arguments, substituted, substitution_of
 from .._declare.handed import handed_up, variables_of_method
 from .._declare.keys import MISSING, Ask, ask_for, plain_of
 from .._declare.makers import Maker
@@ -39,7 +39,7 @@ def closed_by_defaults(key: Any) -> Any:
         return None
     binding = substitution_of(parameters, ())
     generic: Any = plain
-    closed = substituted(generic[parameters], binding)
+    closed = substituted(generic[own_arguments(parameters)], binding)
     return typing.Annotated[(closed, *names_of(key))] if plain is not key else closed
 
 

@@ -236,7 +236,7 @@ class Lookup:
                 return found
             listed = listed or found
         if listed is not None and key not in self.builtin:
-            opened = self._generic(view, key)
+            opened = self._generic(view, key, shadowed_by)
             return listed if opened is None or (isinstance(opened, Node) and opened.registration.bare) else opened
         if start == 0 or shadowed_by is None:
             return self._below(view, key)

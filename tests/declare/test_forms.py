@@ -277,7 +277,7 @@ def test_an_alias_in_a_provider_list_is_what_it_names():
 class Later: ...
 class Box(Generic[T]):
     def __init__(self, kind: type[T]): self.kind = kind
-Made = te.TypeAliasType("Made", Later)
+Made = getattr(typing, "TypeAliasType", te.TypeAliasType)("Made", Later)
 Ints = te.TypeAliasType("Ints", Box[int])
 Boxes = te.TypeAliasType("Boxes", Box[T], type_params=(T,))
 """,
@@ -290,6 +290,7 @@ Boxes = te.TypeAliasType("Boxes", Box[T], type_params=(T,))
         boxes[str],
         {"provide": "again", "use_class": made},
         {"provide": "boxed", "use_class": boxes[bytes]},
+        {"provide": "called", "use_factory": made},
         {"provide": "same", "use_existing": made},
         {"provide": "given", "use_factory": lambda one: one, "deps": [made]},
     ])  # fmt: skip
@@ -297,6 +298,6 @@ Boxes = te.TypeAliasType("Boxes", Box[T], type_params=(T,))
 
     later = container.get_nowait(names["Later"])
     assert container.get_nowait("same") is container.get_nowait("given") is container.get_nowait(made) is later
-    assert type(container.get_nowait("again")) is names["Later"]
+    assert type(container.get_nowait("again")) is type(container.get_nowait("called")) is names["Later"]
     kinds = [container.get_nowait(key).kind for key in (ints, names["Box"][str], "boxed")]
     assert kinds == [int, str, bytes]

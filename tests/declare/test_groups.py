@@ -7,7 +7,16 @@ from typing import Generic, Protocol, TypeVar
 import pytest
 from helpers import fresh_app
 
-from asyncmeta import All, AsyncServiceBase, BuildTimeoutError, Container, DeclarationError, Lifetime, inject_dependency
+from asyncmeta import (
+    All,
+    AsyncServiceBase,
+    BuildTimeoutError,
+    Container,
+    DeclarationError,
+    Lifetime,
+    MissingDependencyError,
+    inject_dependency,
+)
 
 T = TypeVar("T")
 
@@ -198,6 +207,46 @@ def test_bases_as_keys(way):
 
     assert set(registration.also) == {Base, Mixin, Repo[int], Reader}
     assert len({id(container.get_nowait(key)) for key in registration.keys}) == 1
+
+
+class Source(Protocol[T]): ...
+
+
+class Open(Repo[T], Source[list[T]]): ...
+
+
+class Closed(Open[int]): ...
+
+
+@pytest.mark.parametrize(("cls", "bases"), [
+    (Open, {Repo[T], Source[list[T]]}),
+    (Closed, {Open[int], Repo[int], Source[list[int]]}),
+])  # fmt: skip
+def test_bases_of_a_generic_class(cls, bases):
+    """
+    The generic bases of an open class are open, those of a closed one have its argument, however far up they are.
+    """
+    app = fresh_app()
+    inject_dependency(on=app, also="bases")(cls)
+    (registration,) = set(app.__asyncmeta__.entries.values())
+    container = Container(app)
+    asked = {Repo[int], Source[list[int]], Open[int]}
+
+    assert set(registration.also) == bases
+    assert len({id(container.get_nowait(key)) for key in asked}) == 1
+
+
+def test_bases_of_a_closed_form():
+    """
+    What is registered for ``Open[int]`` alone is nothing else of anything but int.
+    """
+    app = fresh_app()
+    inject_dependency(Open[int], on=app, also="bases")(Open)
+    container = Container(app)
+
+    assert container.get_nowait(Repo[int]) is container.get_nowait(Source[list[int]]) is container.get_nowait(Open[int])
+    with pytest.raises(MissingDependencyError):
+        container.get_nowait(Repo[str])
 
 
 def test_bases_of_several():

@@ -378,3 +378,32 @@ def test_around_by_one_more_key():
         return Wrapped(inner, "logged")
 
     assert Container(app).get_nowait("mailer").way == Container(app).get_nowait(Mailer).way == "logged(mailer)"
+
+
+class Opened(Generic[T]):
+    def __init__(self, kind: type[T]):
+        self.kind = kind
+
+
+class Around(Opened[T]):
+    def __init__(self, inner: Opened[T]):
+        self.inner = inner
+
+
+def test_it_stands_around_a_generic_class_that_the_list_names():
+    """
+    What is open stands around an open entry of a list, for each argument, and what is closed around that.
+    """
+    App = fresh_app(providers=[Opened])
+    inject_dependency(Opened, on=App, around=True)(Around)
+
+    @inject_dependency(on=App, around=True)
+    def closed(inner: Opened[int]) -> Opened[int]:
+        return ("closed", inner)
+
+    container = Container(App)
+
+    around = container.get_nowait(Opened[str])
+    assert (type(around), type(around.inner), around.inner.kind) == (Around, Opened, str)
+    word, inner = container.get_nowait(Opened[int])
+    assert (word, type(inner), inner.inner.kind) == ("closed", Around, int)

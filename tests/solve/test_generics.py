@@ -924,6 +924,24 @@ def test_generics_that_are_no_classes_of_typing_are_open_as_well(form):
     assert (container.get_nowait(opened[User]), container.get_nowait(opened[Order])) == (User, "its own")
 
 
+class Shop(Repo["Quoted"]): ...
+
+
+class Shops(Repo["list[Quoted]"]): ...
+
+
+class Quoted: ...
+
+
+def test_a_name_in_quotes_in_a_base_is_read():
+    """
+    ``class Shop(Repo["Quoted"])`` is one of Quoted, as checkers see it.
+    """
+    container = Container(fresh_app(providers=[Shop, Shops]))
+
+    assert [container.get_nowait(cls).cls for cls in (Shop, Shops)] == [Quoted, list[Quoted]]
+
+
 def test_use_existing_of_an_open_form_keeps_the_argument():
     """
     What exists under ``Repo`` is had under another open key with the same argument.
@@ -936,6 +954,24 @@ def test_use_existing_of_an_open_form_keeps_the_argument():
 
 D = te.TypeVar("D", default=User)
 Ts = TypeVarTuple("Ts")
+Us = te.TypeVarTuple("Us", default=te.Unpack[tuple[User, Order]])
+
+
+class Two(Generic[*Us]):
+    def __init__(self, two: tuple[*Us]):
+        self.two = two
+
+
+def test_a_default_of_several_is_meant_by_the_bare_class():
+    """
+    ``Two`` as it stands is ``Two[User, Order]`` where that is the default of its TypeVarTuple.
+    """
+    App = fresh_app(providers=[Two])
+    App.register_value(tuple[User, Order], "of the default")
+    container = Container(App)
+
+    assert container.get_nowait(Two) is container.get_nowait(Two[User, Order])
+    assert container.get_nowait(Two).two == "of the default"
 
 
 class Defaulted(Generic[D]):
