@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from celery.app.task import Context
 
 from .. import injected
 from ..workers import Source, WorkerContainer, check, container_of
+from ._handlers import grouped, handler as _handler, unfilled
 
 __all__ = ["setup"]
 
@@ -62,22 +64,35 @@ def setup(
         jitter: Seconds: a process waits for a random part of these before it opens its container.
         level: The level of a task's scope; the innermost if not given.
 
+    Raises:
+        GraphErrors: There are tasks with marked parameters already, and nobody would fill these.
+
     .. versionadded:: 0.1.0
     """
     worker = WorkerContainer(source, start=start, concurrency=concurrency, jitter=jitter)
 
-    def check_all(**_: Any) -> None:
+    _refuse_unfilled(app, app.tasks if app.finalized else {})
+    serves = False  #: the worker of this process, or of the one that it was forked from, is this application's
+
+    def check_all(sender: Any, **_: Any) -> None:
+        nonlocal serves
+        serves = sender.app == app  # signals are those of all applications
+        if not serves:
+            return
         try:
+            _refuse_unfilled(app, app.tasks)
             check(container_of(source), [getattr(task, _GIVEN) for task in app.tasks.values() if hasattr(task, _GIVEN)])
         except Exception as error:
             # Celery goes on after any other exception of a handler.
             raise SystemExit(f"the application of the tasks cannot be served: {error}") from error
 
     def begin(**_: Any) -> None:
-        worker.open()
+        if serves:
+            worker.open()
 
     def end(**_: Any) -> None:
-        worker.close()
+        if serves:
+            worker.close()
 
     signals.worker_init.connect(check_all, weak=False)
     signals.worker_process_init.connect(begin, weak=False)
@@ -85,6 +100,20 @@ def setup(
     signals.worker_shutdown.connect(end, weak=False)
     app.Task = _task_class(app.Task, worker, level)
     return worker
+
+
+def _refuse_unfilled(app: Celery, tasks: Mapping[str, Any]) -> None:
+    """
+    Refuse marked parameters that nobody fills, which a message then could.
+
+    Raises:
+        GraphErrors: There are some.
+    """
+    cure = "call setup(app, ...) before the tasks are made, and derive their base classes from app.Task"
+    found = [_handler(task.run, f"task {name}") for name, task in tasks.items() if not hasattr(task, _GIVEN)]
+    problems = [problem for one in found if (problem := unfilled(one, cure)) is not None]
+    if problems:
+        raise grouped(problems, f"the Celery application {app.main}")
 
 
 class _Requests:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from types import FunctionType
@@ -117,7 +118,7 @@ class Here:
         error = await self._answer
         if error is not None:
             raise error
-        return self._value
+        return await _whole(self._value)
 
     def work(self, run: Run) -> Any:
         """Call the function when its values are there, and return what it gives when its scope is closed."""
@@ -236,6 +237,11 @@ def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     async def run(*args: Any, **named: Any) -> Any:
-        return await asyncio.to_thread(function, *args, **named)
+        return await _whole(await asyncio.to_thread(function, *args, **named))
 
     return run
+
+
+async def _whole(value: Any) -> Any:
+    """Return *value*, awaited where it is a coroutine: a plain function may stand around one that is async."""
+    return await value if inspect.iscoroutine(value) else value

@@ -17,12 +17,12 @@ from typing import Annotated
 
 import pytest
 import servers
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from celery.app.task import Context
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 from helpers import Journal
 
-from asyncmeta import AsyncServiceBase, FinalizationErrors, From, Inject, Scope, injected
+from asyncmeta import AsyncServiceBase, FinalizationErrors, From, GraphErrors, Inject, Scope, injected
 from asyncmeta.integrations.celery import setup
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,7 @@ def make_app():
         app.task = functools.partial(app.task, shared=False)  # else it would be one of the next test's, too
         return app
 
+    make_app.workers = workers
     yield make_app
     for worker in workers:
         worker.close()
@@ -86,6 +87,13 @@ def make_app():
 @pytest.fixture
 def app(make_app):
     return make_app()
+
+
+class Starting:
+    """What sends Celery's signals: a worker that begins."""
+
+    def __init__(self, app):
+        self.app = app
 
 
 # --- tasks where they are sent ------------------------------------------------------------------------------------
@@ -131,6 +139,58 @@ def test_message_cannot_fill_what_is_marked(app, journal):
             with pytest.raises(TypeError):
                 task.apply_async(args, named).get()
     assert journal == []
+
+
+def test_task_that_was_made_too_early_is_refused():
+    """
+    Where the application is finalized, its tasks have no scope any more; those with marks are named, with the cure.
+    """
+    app = Celery("shop", set_as_current=False)
+
+    @app.task(shared=False)
+    def order(name: str, session: From[Session]): ...
+
+    app.finalize()
+
+    with pytest.raises(GraphErrors, match=r"nobody fills session of order, task .*: call setup\(app, ...\) before the tasks"):
+        setup(app, Shop)
+
+
+def test_task_with_a_base_that_is_not_the_applications_is_refused_by_the_worker(app):
+    """
+    Nobody would fill its marked parameter but a message: the worker does not start.
+    """
+
+    class Base(Task): ...
+
+    @app.task(base=Base)
+    def order(name: str, session: From[Session]): ...
+
+    with pytest.raises(SystemExit, match=r"nobody fills session of order, .* derive their base classes from app.Task"):
+        signals.worker_init.send(sender=Starting(app))
+
+
+def test_worker_of_another_application_opens_nothing(make_app, journal):
+    """
+    The signals are those of every application of a process; what one cannot serve is of no matter to the other's worker.
+    """
+    app, other = make_app(), make_app()
+
+    @app.task
+    def order(name: Annotated[str, Inject("nowhere")]): ...
+
+    @other.task
+    def refund(session: From[Session]):
+        return session
+
+    signals.worker_init.send(sender=Starting(other))
+    signals.worker_process_init.send(sender=None)
+    try:
+        opened = [worker for worker in make_app.workers if repr(worker).startswith("<open")]
+        assert refund.delay().get().end == "committed"
+    finally:
+        signals.worker_process_shutdown.send(sender=None)
+    assert len(opened) == 1
 
 
 def test_bound_task_has_itself_and_its_request(app):

@@ -123,6 +123,31 @@ def test_plain_function_runs_in_its_callers_thread_with_values_of_the_loop(worke
     assert session.said == "committed"
 
 
+@pytest.mark.parametrize("way", ["run", "arun"])
+def test_async_function_below_a_plain_decorator_is_awaited(worker, journal, way):
+    """
+    The coroutine that a plain function returns runs in the container's loop, in the scope of the call.
+    """
+
+    def plain(function):
+        @functools.wraps(function)
+        def call(*args, **named):
+            return function(*args, **named)
+
+        return call
+
+    @plain
+    async def order(name: str, session: From[Session]):
+        await asyncio.sleep(0)
+        assert asyncio.get_running_loop() is session.database.loop
+        return name, session.said
+
+    answer = worker.run(order, "tea") if way == "run" else asyncio.run(worker.arun(order, "tea"))
+
+    assert answer == ("tea", "open")
+    assert journal[-1] == "committed"
+
+
 @pytest.mark.parametrize("kind", ["async", "plain"])
 def test_failure_reaches_finalizers_and_the_caller(worker, journal, kind):
     """
