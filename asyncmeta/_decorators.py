@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 import typing_extensions as te
 from typing_extensions import TypeForm
 
-from ._declare.adapters import is_function
-from ._declare.entries import BODY, Declaration, enter
+from ._declare.entries import BODY, Declaration, enter, is_function
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of

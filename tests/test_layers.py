@@ -59,10 +59,15 @@ ARROWS_UP = {
 #: Rooms that are loaded when they are first needed, by an import in a function, and why a program may never need them.
 #: `import asyncmeta` loads none of them; see the docstring of _run.
 LAZY_IMPORTS = {
+    "_declare.adapters": "only for factories that are called as another kind",
+    "_declare.handed": "only for generics",
+    "_declare.hooks": "only for services that have life-cycle methods",
     "_declare.misread": "only where pydantic reads a mark",
     "_declare.guarded": "only where a name is missing that checkers may know",
     "_declare.members": "only where a registration says into=",
+    "_declare.passing": "only for constructors with **kwargs",
     "_declare.providers": "registrations are mostly written with decorators",
+    "_declare.unread": "only where a text cannot be read at once",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_solve.arguments": "only where something lacks what a Factory's caller may hand in",
     "_solve.bindings": "only for generics",

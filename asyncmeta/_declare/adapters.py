@@ -9,25 +9,23 @@ from typing import Any
 
 from .._names import name_of, name_of_callable
 from ..errors import FactoryError
+from .returned import ASYNC, GENERATOR
 
-__all__ = ["awaiting", "binds", "is_function", "opening", "opening_async"]
+__all__ = ["adapted"]
 
 Call = Callable[..., Any]
 
-_FUNCTIONS = (types.FunctionType, types.MethodType)
 
+def adapted(call: Call, kind: str, says: str) -> Call:
+    """
+    Return a function of *kind* that gives what comes of calling *call*.
 
-def is_function(thing: object) -> bool:
-    """Tell whether *thing* is a function, or what a decorator that makes objects, such as `functools.cache`, made of one."""
-    if isinstance(thing, _FUNCTIONS):
-        return True
-    wrapped = None if isinstance(thing, type) else getattr(thing, "__dict__", {}).get("__wrapped__")
-    return isinstance(wrapped, _FUNCTIONS) and callable(thing)
-
-
-def binds(thing: object) -> bool:
-    """Tell whether *thing* is a function that is a method where it stands in the body of a class."""
-    return is_function(thing) and not isinstance(thing, types.MethodType) and hasattr(type(thing), "__get__")
+    Args:
+        says: The type that the factory says it returns, for texts; "" where it may as well return the value itself.
+    """
+    if kind is ASYNC:
+        return awaiting(call)
+    return opening(call, says) if kind is GENERATOR else opening_async(call, says)
 
 
 def awaiting(call: Call) -> Call:
@@ -41,12 +39,7 @@ def awaiting(call: Call) -> Call:
 
 
 def opening(call: Call, says: str) -> Call:
-    """
-    Return a function that gives a generator of what *call* opens: its own, or a context manager's.
-
-    Args:
-        says: The type that the factory says it returns, for texts; "" where it may as well return the value itself.
-    """
+    """Return a function that gives a generator of what *call* opens: its own, or a context manager's."""
 
     def opened(*args: Any, **named: Any) -> Any:
         made = call(*args, **named)

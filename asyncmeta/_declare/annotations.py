@@ -15,7 +15,6 @@ from .._compat import annotations_of, signature_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
-from .handed import handed_up
 from .keys import INJECTED, MISSING, Ask, Inject, Missing, ask_for, is_mark, read, read_ask, read_leniently
 from .texts import Evaluate, Evaluator, evaluator_of_class, evaluator_of_module
 
@@ -191,6 +190,8 @@ def keyed_parameters(keyed: Any) -> tuple[Parameter, ...]:
 def _in_terms_of(keyed: Any, cls: Any, writer: Any, form: Any) -> Any:
     """Return *form*, which *writer* wrote, with its type variables replaced by what *keyed*, which is *cls*, says of them."""
     if writer is not cls:
+        from .handed import handed_up  # lazy import
+
         form = substituted(form, substitution_of(writer.__parameters__, handed_up(cls, writer) or ()))
     return form if keyed is cls else substituted(form, substitution_of(cls.__parameters__, typing.get_args(keyed)))
 

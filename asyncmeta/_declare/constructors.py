@@ -22,8 +22,7 @@ from .annotations import (
     without_type,
 )
 from .keys import INJECTED, MISSING, is_mark, read_ask
-from .passing import passes_on
-from .texts import evaluator_of_class, names_around, names_of_module, why_unreadable
+from .texts import evaluator_of_class, names_around, names_of_module
 
 __all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "seen_around", "writer_of"]
 
@@ -109,7 +108,11 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
 def _parameters_in(cls: type, owner: type, function: types.FunctionType, seen: Mapping[str, Any] | None) -> tuple[Parameter, ...]:
     """Return what *function*, a constructor that *owner* wrote, takes for *cls*, and what it passes the rest on to."""
     found = parameters_of_function(function, skip=1, owner=owner, me=cls, seen=seen)
-    if not function.__code__.co_flags & _VARKEYWORDS or not passes_on(function):
+    if not function.__code__.co_flags & _VARKEYWORDS:
+        return found
+    from .passing import passes_on  # lazy import
+
+    if not passes_on(function):
         return found
     behind = next((base for base in cls.__mro__[cls.__mro__.index(owner) + 1 :] if writes_init(base)), object)
     call = inspect.unwrap(vars(behind)["__init__"])
@@ -259,5 +262,7 @@ def _reread(parameter: Parameter, function: Any, cls: type, seen: Mapping[str, A
             ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
             parameter.ask = ask.but(keys=(parameter.name, *ask.keys), about=ask.key) if converted and ask.keys else ask
         except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
+            from .unread import why_unreadable  # lazy import
+
             parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")
             without_type(parameter, text, evaluate)

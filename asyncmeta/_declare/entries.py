@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +14,7 @@ import typing_extensions as te
 from .._compat import annotations_of
 from .._names import Place, is_a, name_of, origin_of, place_of_caller
 from ..errors import DeclarationError
-from .adapters import binds
 from .forms import all_substituted, own_arguments, substituted, substitution_of
-from .handed import handed_up
 from .keys import Token, is_hashable, plain_of, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
@@ -30,12 +29,15 @@ __all__ = [
     "enter",
     "enter_body",
     "into_names",
+    "is_function",
     "key_of",
     "methods_of",
     "refuse_class",
     "registration_of",
     "value_registration",
 ]
+
+_FUNCTIONS = (types.FunctionType, types.MethodType)
 
 #: In the namespace of a service class's body: what its decorators have written so far.
 BODY = "__asyncmeta_body__"
@@ -208,6 +210,8 @@ def _bases_of(form: Any, key: Hashable) -> list[Any]:
             if origin_of(base) in (None, typing.Generic, typing.Protocol, te.Protocol):
                 continue
             if getattr(base, "__parameters__", ()):
+                from .handed import handed_up  # lazy import
+
                 handed = handed_up(cls, writer) if writer is not cls else own_arguments(parameters)
                 own = substitution_of(writer.__parameters__, all_substituted(handed or (), binding))
                 base = substituted(base, own)
@@ -302,6 +306,19 @@ def refuse_class(key: Hashable, value: object) -> None:
         )
 
 
+def is_function(thing: object) -> bool:
+    """Tell whether *thing* is a function, or what a decorator that makes objects, such as `functools.cache`, made of one."""
+    if isinstance(thing, _FUNCTIONS):
+        return True
+    wrapped = None if isinstance(thing, type) else getattr(thing, "__dict__", {}).get("__wrapped__")
+    return isinstance(wrapped, _FUNCTIONS) and callable(thing)
+
+
+def _binds(thing: object) -> bool:
+    """Tell whether *thing* is a function that is a method where it stands in the body of a class."""
+    return is_function(thing) and not isinstance(thing, types.MethodType) and hasattr(type(thing), "__get__")
+
+
 def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[str, Any]) -> None:
     """
     Register what the decorators in a class body have written.
@@ -315,7 +332,7 @@ def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[
     found: list[tuple[Declaration, str | None]] = []
     for written in body:
         attribute = None
-        if binds(written.factory):
+        if _binds(written.factory):
             # A plain function of the body is a method, whatever name it still has; in a staticmethod it is none.
             names = [name for name, thing in namespace.items() if thing is written.factory]
             static = any(isinstance(thing, staticmethod) and thing.__func__ is written.factory for thing in namespace.values())

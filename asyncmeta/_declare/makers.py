@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 from .._compat import annotations_of, bound_places, is_marked_async, signature_of
 from .._names import Place, is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
-from .adapters import awaiting, opening, opening_async
 from .annotations import (
     KEYWORD,
     NORMAL,
@@ -25,20 +24,8 @@ from .annotations import (
 )  # fmt: skip
 from .constructors import constructor_of, hidden_fields, parameters_of_class, seen_around
 from .forms import is_alias, is_union, normal, substituted, with_own_variables
-from .handed import variables_of_method
 from .keys import MISSING, Factory, Lazy, plain_of, read
-from .returned import (
-    ASYNC,
-    ASYNC_GENERATOR,
-    GENERATOR,
-    GENERATORS,
-    SYNC,
-    form_of_token,
-    given,
-    is_vague,
-    opened,
-    yielded,
-)
+from .returned import ASYNC, ASYNC_GENERATOR, GENERATOR, GENERATORS, SYNC, form_of_token, given, is_vague, opened, yielded
 from .texts import Evaluator, evaluator_of_class, evaluator_of_module
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
@@ -249,7 +236,7 @@ class Maker:
             return self
         for token in tokens:
             _check_made(self, token, given(made), said)
-        call = awaiting(self.call) if kind is ASYNC else _OPENING[kind](self.call, name_of(plain))
+        call = _adapted(self.call, kind, name_of(plain))
         maker = Maker(call, kind, self.function, None, self.written)
         maker.take(self)
         return maker
@@ -269,7 +256,6 @@ class Maker:
 
 
 _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-_OPENING = {GENERATOR: opening, ASYNC_GENERATOR: opening_async}
 
 
 def _around(parameters: tuple[Parameter, ...], count: int, names: frozenset[Any]) -> tuple[Parameter, ...]:
@@ -363,17 +349,27 @@ def maker_of(factory: Any) -> Maker:
     own, inner = _kinds(call)
     if own is SYNC and inner is not SYNC:
         # A wrapper around a function of another kind gives what that gives.
-        factory = awaiting(factory) if inner is ASYNC else _OPENING[inner](factory, "")
+        factory = _adapted(factory, inner, "")
         own = inner
     maker = Maker(factory, own, function, None, written)
     if function is not None and within is not _NOTHING_BOUND:
         bound = bound[0] + within[0], bound[1] | within[1]
     maker.partial, maker.skip, maker.home = bound, skip, home
     if skip and function is not None:
-        maker.variables = variables_of_method(getattr(call, "__self__", call), function)
+        owner = getattr(call, "__self__", call)
+        if hasattr(owner if is_a(owner, type) else type(owner), "__parameters__"):
+            from .handed import variables_of_method  # lazy import
+
+            maker.variables = variables_of_method(owner, function)
     if function is not None and "<locals>" in function.__qualname__:
         maker.seen = seen_around(function)
     return maker
+
+
+def _adapted(call: Any, kind: str, says: str) -> Any:
+    from .adapters import adapted  # lazy import
+
+    return adapted(call, kind, says)
 
 
 def _is_manager(call: Any) -> bool:

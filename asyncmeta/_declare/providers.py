@@ -14,10 +14,9 @@ from typing_extensions import TypedDict
 from .._compat import annotations_of
 from .._names import Place, close_to, name_of, name_of_callable, origin_of, place_of_caller, place_of_function
 from ..errors import DeclarationError
-from .adapters import is_function
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
-from .entries import also_keys, check_name, into_names, refuse_class
+from .entries import also_keys, check_name, into_names, is_function, refuse_class
 from .forms import is_alias, with_own_variables
 from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Named, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of

@@ -17,7 +17,7 @@ from .tokens import MISSING
 
 __all__ = [
     "Evaluate", "Evaluator", "evaluator_for", "evaluator_of_class", "evaluator_of_module", "lenient",
-    "names_around", "names_of_module", "why_unreadable",
+    "names_around", "names_of_module",
 ]  # fmt: skip
 
 Evaluate = Callable[[str], Any]
@@ -54,14 +54,11 @@ def evaluator_for(
         try:
             return eval(_expression(text), names if isinstance(names, dict) else dict(names), dict(more) if more else None)
         except (NameError, TypeError, AttributeError) as error:
-            # A second reading, for what is rare: names that only checkers see, and those that a class's own hide.
-            name = getattr(error, "name", None)
             if not isinstance(error, NameError) and not more:
                 raise
-            try:
-                return eval(_expression(text), {}, _Wider(names, more, inside, isinstance(error, NameError)))
-            except Exception as again:
-                raise again if isinstance(again, NameError) and again.name != name else error from None
+            from .unread import read_again  # lazy import
+
+            return read_again(_expression(text), error, names, more, lambda: _around(names, inside))
 
     return evaluate
 
@@ -71,65 +68,6 @@ def _expression(text: str) -> str:
     return f"({text}\n)" if "\n" in text else text.strip()
 
 
-class _Wider(dict[str, Any]):
-    """Names for the second reading of a text."""
-
-    def __init__(self, names: Mapping[str, Any], more: Mapping[str, Any] | None, inside: str, own: bool) -> None:
-        super().__init__()
-        self._places = [more, names] if own and more is not None else [names]
-        self._names, self._inside = names, inside
-
-    def __missing__(self, name: str) -> Any:
-        for place in self._places:
-            if name in place:
-                return place[name]
-        if hasattr(builtins, name):
-            return getattr(builtins, name)
-        for around in _around(self._names, self._inside):
-            if name in around:
-                return around[name]
-        from .guarded import guarded_value  # lazy import
-
-        found = guarded_value(str(self._names.get("__name__", "")), name)
-        if found is MISSING:
-            raise NameError(f"name {name!r} is not defined", name=name)
-        return found
-
-
-class _Later:
-    """Stands for a name that is not defined yet, while a mark is looked for around it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, item: Any) -> Any:
-        return self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self
-
-    def __or__(self, other: Any) -> Any:
-        return typing.Optional[self] if other is None else typing.Union[self, other]  # noqa: UP007, UP045  # a form made of values
-
-    __ror__ = __or__
-
-
-class _Lenient(dict[str, Any]):
-    """Names for the evaluation of a text some of whose names are not defined yet."""
-
-    def __init__(self, evaluate: Evaluate) -> None:
-        super().__init__()
-        self._evaluate, self._later = evaluate, _Later()
-
-    def __missing__(self, name: str) -> Any:
-        try:
-            return self._evaluate(name)
-        except Exception:
-            return getattr(builtins, name, self._later)
-
-
 def lenient(evaluate: Evaluate) -> Evaluate:
     """Return a function that evaluates texts as *evaluate* does, with something that stands for what is not defined."""
 
@@ -137,7 +75,9 @@ def lenient(evaluate: Evaluate) -> Evaluate:
         try:
             return evaluate(text)
         except Exception:
-            return eval(_expression(text), {}, _Lenient(evaluate))
+            from .unread import read_leniently  # lazy import
+
+            return read_leniently(_expression(text), evaluate)
 
     return read
 
@@ -154,31 +94,6 @@ def _around(names: Mapping[str, Any], inside: str) -> Iterator[Mapping[str, Any]
     for name in reversed(around):
         if name in frames:
             yield frames[name].f_locals
-
-
-def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str = "") -> str:
-    """Return why a text cannot be read, and the ways out, as one sentence or two."""
-    said = f"{type(error).__name__}: {error}"
-    name = getattr(error, "name", None)
-    if not isinstance(error, NameError) or not isinstance(name, str) or len(name) > 80:
-        return said
-    from .guarded import guarded_import, guarded_line  # lazy import
-
-    found = guarded_import(str(names.get("__name__", "")), name)
-    if found is not None:
-        return (
-            f"{said}. It is imported under TYPE_CHECKING only (line {found.line}: {found.text}), and "
-            f"{found.module if found.module not in sys.modules else found.text} is not loaded: import it at run time, or name "
-            f"a token beside the type, Annotated[..., Inject(...)]"
-        )
-    if ".<locals>" in inside:
-        around = inside.rpartition(".<locals>")[0].rpartition(".<locals>.")[2]
-        return (
-            f"{said}. A text is read in its module, and in the functions around it while they run: define {name} in the module, "
-            f"or before {around} returns; or leave the annotation unquoted"
-        )
-    line = guarded_line(str(names.get("__name__", "")), name)
-    return f"{said}. It is defined under TYPE_CHECKING only (line {line}): define it at run time" if line else said
 
 
 def _closed_over(function: Any) -> dict[str, Any]:
@@ -244,6 +159,8 @@ class Evaluator:
         return self._evaluate(text)
 
     def why(self, error: BaseException) -> str:
+        from .unread import why_unreadable  # lazy import
+
         return why_unreadable(error, self.function.__globals__, _inside(self.function, self.owner))
 
 

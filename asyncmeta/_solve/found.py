@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from .._declare.annotations import Parameter
-from .._declare.hooks import misfit_hooks
 from .._declare.keys import Ask
 from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of
 from .._declare.makers import SYNC, Maker, maker_of, value_maker
@@ -155,7 +154,11 @@ def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str
         hooks: The life-cycle methods that its service has of its own.
     """
     registration, cls = node.registration, node.maker.cls
-    said: list[str] = [] if cls is None else list(misfit_hooks(cls, hooks))
+    said: list[str] = []
+    if cls is not None and hooks:
+        from .._declare.hooks import misfit_hooks  # lazy import
+
+        said.extend(misfit_hooks(cls, hooks))
     if level_of(registration.lifetime, levels) is None:
         near = close_to(registration.lifetime, (*levels, "scoped", "transient"))
         meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""

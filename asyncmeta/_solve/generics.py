@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Hashable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .._declare.keys import plain_of
 from .._names import is_a, origin_of
@@ -39,12 +39,15 @@ def is_open(key: Hashable) -> bool:
     return bool(variables_of(plain_of(key)))
 
 
-class Opened(NamedTuple):
+class Opened:
     """A closed generic: what it is one of, and with which arguments."""
 
-    origin: Any
-    arguments: tuple[Any, ...]
-    names: tuple[Any, ...]  #: what stands around it: "main" of ``Annotated[Repo[User], "main"]``
+    __slots__ = ("arguments", "names", "origin")
+
+    def __init__(self, origin: Any, arguments: tuple[Any, ...], names: tuple[Any, ...]) -> None:
+        self.origin = origin
+        self.arguments = arguments
+        self.names = names  #: what stands around it: "main" of ``Annotated[Repo[User], "main"]``
 
 
 _UNIONS = (typing.Union, types.UnionType)  # which are classes in one Python or another

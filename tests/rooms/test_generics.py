@@ -91,9 +91,11 @@ def test_a_closed_generic_is_taken_apart():
     """
     What is asked for is split into class, arguments, and the name around it.
     """
-    assert open_key_of(Annotated[Repo[int], "main"]) == (Repo, (int,), ("main",))
+    named, plain = open_key_of(Annotated[Repo[int], "main"]), open_key_of(list[int])
+
+    assert (named.origin, named.arguments, named.names) == (Repo, (int,), ("main",))
     assert names_of(Annotated[Repo[int], "main"]) == ("main",)
-    assert open_key_of(list[int]) == (list, (int,), ())
+    assert (plain.origin, plain.arguments, plain.names) == (list, (int,), ())
 
 
 @pytest.mark.parametrize("key", [Repo, Repo[T], Dogs, int, list[T], int | str, "Repo"])
