@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import FrameType
 from typing import Any, Final
 
 from .._names import Place
+from .._run.state.awaited import links_of
 from .judging import Life
 
 __all__ = ["CANCEL", "FAIL", "GO", "Injected", "Stuck", "TurningLoop", "turning_sleep"]
@@ -192,7 +192,7 @@ class TurningLoop(asyncio.BaseEventLoop):
         task = getattr(handle._callback, "__self__", None)
         if not isinstance(task, asyncio.Task):
             return None
-        frames = [frame for frame in _frames(task.get_coro()) if frame.f_code is not _turn.__code__]
+        frames = _frames(task)
         theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_ASYNCIO)]
         if not theirs and task in self.own:
             theirs = frames[:1]  # `create_task(sleep(1))`: all of it is asyncio's, but not its idea
@@ -206,7 +206,7 @@ class TurningLoop(asyncio.BaseEventLoop):
         """Say of each task that has not ended where it waits."""
         said = []
         for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            frames = [frame for frame in _frames(task.get_coro()) if frame.f_code is not _turn.__code__]
+            frames = _frames(task)
             theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith((_ASYNCIO, _OURS))] or frames[:1]
             where = f" at {Place(theirs[-1].f_code.co_filename, theirs[-1].f_lineno)}" if theirs else ""
             name = task.get_name() if task not in self.own else task.get_coro().__qualname__  # type: ignore[union-attr]
@@ -233,22 +233,10 @@ class TurningLoop(asyncio.BaseEventLoop):
         self.close()
 
 
-def _frames(awaited: Any) -> Iterator[FrameType]:
-    """Give the frames of what a suspended coroutine waits in, the outermost first."""
-    while awaited is not None:
-        if isinstance(awaited, CoroutineType):
-            frame, inner = awaited.cr_frame, awaited.cr_await
-        elif isinstance(awaited, AsyncGeneratorType):
-            frame, inner = awaited.ag_frame, awaited.ag_await
-        elif isinstance(awaited, GeneratorType):
-            frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
-        else:
-            # What stands between (`__anext__` of a generator, `__await__` of a coroutine) says nothing of itself.
-            kinds = (CoroutineType, AsyncGeneratorType, GeneratorType)
-            frame, inner = None, next((one for one in gc.get_referents(awaited) if isinstance(one, kinds)), None)
-        if frame is not None:
-            yield frame
-        awaited = inner
+def _frames(task: asyncio.Task[Any]) -> list[FrameType]:
+    """Return the frames in which a task waits, the outermost first."""
+    frames = [frame for _, frame in links_of(task.get_coro()) if frame is not None]
+    return [frame for frame in frames if frame.f_code is not _turn.__code__]
 
 
 # --- sleep(0) --------------------------------------------------------------------------------------

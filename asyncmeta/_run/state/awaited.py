@@ -25,7 +25,7 @@ from typing import Any, Final
 from ..._compat import WALKS_THREADS, get_running_loop
 from ..._names import frames_from
 
-__all__ = ["frames_of_waiters"]
+__all__ = ["frames_of_waiters", "links_of"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
 # called (a task's own wake-up, what `gather`, `wait`, `shield`, task groups and time limits leave there) leads to who waits.
@@ -56,7 +56,7 @@ def frames_of_waiters() -> Iterator[FrameType]:
             pending += threads.waiting_for(one)
             continue
         if isinstance(one, asyncio.Task) and one is not here:
-            yield from _frames(one.get_coro())
+            yield from (frame for _, frame in links_of(one.get_coro()) if frame is not None)
         pending += threads.waiting_for(one)
         called: list[Any] = list(getattr(one, "_callbacks", None) or getattr(one, "_done_callbacks", None) or ())
         while called and len(seen) < _FAR:
@@ -83,19 +83,34 @@ def _completed_by(helper: object) -> list[Any]:
     return found
 
 
-def _frames(link: Any) -> Iterator[FrameType]:
-    """Give the frames by which a suspended coroutine waits, outermost first."""
+#: What shows the frame of a coroutine or generator, whether it is suspended, and then what it waits for.
+_SHOWN_BY: Final = (
+    ("cr_frame", "cr_suspended", "cr_await"),
+    ("ag_frame", "ag_suspended", "ag_await"),
+    ("gi_frame", "gi_suspended", "gi_yieldfrom"),
+)
+
+
+def links_of(link: Any) -> Iterator[tuple[Any, FrameType | None]]:
+    """
+    Give the coroutines and generators by which *link* waits, outermost first, each with its frame, None where it has none.
+
+    One that is running just now, in another thread or around an eager task, is the last: what it waits for is no question, and
+    CPython before 3.13 answers it with memory that is something else by then.
+    """
     for _ in range(_FAR):
-        frame = getattr(link, "cr_frame", None) or getattr(link, "ag_frame", None) or getattr(link, "gi_frame", None)
-        if frame is not None:
-            yield frame
-        name = next((name for name in ("cr_await", "ag_await", "gi_yieldfrom") if hasattr(type(link), name)), None)
-        if name is not None:
-            link = getattr(link, name)
-        else:  # what takes one step of an async generator does not show it by name
-            link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
         if link is None or issubclass(type(link), asyncio.Future):
             return
+        shown = next((names for names in _SHOWN_BY if hasattr(type(link), names[0])), None)
+        if shown is None:  # what takes one step of an async generator does not show it by name
+            yield link, None
+            link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
+            continue
+        frame, suspended, waits_for = shown
+        yield link, getattr(link, frame)
+        if not getattr(link, suspended, True):  # CPython 3.11 does not say it of async generators
+            return
+        link = getattr(link, waits_for)
 
 
 # --- threads ---------------------------------------------------------------------------------------

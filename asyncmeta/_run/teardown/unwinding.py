@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -18,6 +19,8 @@ from types import (
     ModuleType,
 )
 from typing import Any, Final
+
+from ..state.awaited import links_of
 
 __all__ = ["PATIENCE", "let_unwind", "unwinding"]
 
@@ -66,7 +69,7 @@ def unwinding(things: Collection[object], besides: Collection[object]) -> bool:
     """
     here = asyncio.current_task()
     others = [task for task in asyncio.all_tasks() if task is not here and task not in besides]
-    leaving = [task for task in others if task.cancelling() or any(map(_handles, _links(task)))]
+    leaving = [task for task in others if task.cancelling() or any(itertools.starmap(_handles, links_of(task.get_coro())))]
     if not leaving:
         return False
     wanted = set(map(id, things))
@@ -82,26 +85,11 @@ def unwinding(things: Collection[object], besides: Collection[object]) -> bool:
     return held != wanted
 
 
-def _links(task: asyncio.Task[Any]) -> Iterator[Any]:
-    """Give the coroutines and generators by which a task waits, outermost first."""
-    link: Any = task.get_coro()
-    for _ in range(1_000):
-        if link is None or issubclass(type(link), asyncio.Future):
-            return
-        yield link
-        name = next((name for name in ("cr_await", "ag_await", "gi_yieldfrom") if hasattr(type(link), name)), None)
-        if name is not None:
-            link = getattr(link, name)
-        else:  # what takes one step of an async generator does not show it by name
-            link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
-
-
-def _handles(link: object) -> bool:
+def _handles(link: object, frame: FrameType | None) -> bool:
     """Tell whether a suspended coroutine is handling an exception: it holds one beside what its variables hold."""
     met = [one for one in gc.get_referents(link) if issubclass(type(one), BaseException)]
     if not met:
         return False
-    frame = getattr(link, "cr_frame", None) or getattr(link, "ag_frame", None) or getattr(link, "gi_frame", None)
     for value in () if frame is None else frame.f_locals.values():
         at = next((at for at, one in enumerate(met) if one is value), None)
         if at is not None:
@@ -111,7 +99,7 @@ def _handles(link: object) -> bool:
 
 def _held(task: asyncio.Task[Any], wanted: set[int]) -> set[int]:
     """Return which of *wanted*, by their ids, a task leads to: from its frames, through collections and blocks."""
-    pending: list[tuple[Any, bool]] = [(link, True) for link in _links(task)]
+    pending: list[tuple[Any, bool]] = [(link, True) for link, _ in links_of(task.get_coro())]
     seen = {id(link) for link, _ in pending}
     found = seen & wanted
     while pending and len(seen) < _FAR:
