@@ -12,7 +12,6 @@ from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
 from ._run.container.container import Container
-from ._run.observe.cause import Build
 from ._run.scope.scope import Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
@@ -36,6 +35,7 @@ from .errors import (
 
 if TYPE_CHECKING:  # loaded when they are asked for, see below
     from ._declare.providers import Overrides, Provider, ProviderGroup, Providers
+    from ._run.observe.cause import Build
     from ._run.observe.middleware import Middleware, Next
     from ._run.observe.watch import Event, Observation, Observer
     from .report import CheckReport, HealthReport, StartReport, Timing
@@ -94,6 +94,7 @@ __all__ = [  # in the plain order of text
 # Names of wings that many programs never enter; the wing is loaded when the name is first asked for.  See _run/__init__.
 _LATE: Final = {
     "_declare.providers": ("Overrides", "Provider", "ProviderGroup", "Providers"),
+    "_run.observe.cause": ("Build",),
     "_run.observe.middleware": ("Middleware", "Next"),
     "_run.observe.watch": ("Event", "Observation", "Observer"),
     "report": ("CheckReport", "HealthReport", "StartReport", "Timing"),

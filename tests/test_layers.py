@@ -82,6 +82,8 @@ LAZY_IMPORTS = {
     "_run.compiled.load": "code is made for what is asked for twice in a scope",
     "_run.observe.middleware": "only where something stands around builds",
     "_run.observe.watch": "only where builds are observed, wrapped or timed",
+    "_run.teardown.undone": "only where a container closes around what is still open",
+    "_run.teardown.unwinding": "only where a container closes around what is still open",
     "_run.compiled.one_shot": "only request() opens a scope for one value",
     "_run.compiled.in_flight": "only where a container closes that has had code for calls without a scope",
     "_run.container.override": "overrides are for tests, tenants and experiments",

@@ -27,7 +27,7 @@ from asyncmeta import (
     Observer,
     inject_dependency,
 )
-from asyncmeta._run.container.in_force import IN_FORCE
+from asyncmeta._run.state.context import IN_FORCE
 
 
 class Clock:

@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop, new_task
 from ..._declare.lifetimes import CONTAINER_LEVEL
@@ -16,7 +17,6 @@ from ..._lock import LOCK
 from ..._solve.nodes import CONTAINER, Node
 from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
-from ..observe.cause import Causes, asking
 from ..state.context import AMBIENT, ambient_while_building
 from ..state.frames import MAKES
 from ..state.singletons import OPEN, Singletons
@@ -25,6 +25,10 @@ from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, wake
 from ..teardown.finalizers import push_locked, settle_errors
 from ..teardown.owner_task import OwnerTask
 from .interpreter import carry_out, made_nowait
+
+if TYPE_CHECKING:
+    from ..observe.cause import Causes
+    from ..state.singletons import Watcher
 
 __all__ = ["Driver", "BuildTask", "build_missing", "build_missing_nowait", "wait_for"]
 
@@ -66,7 +70,7 @@ class Driver:
         self.claimed: Flight | None = None  #: what it began to build last
         self._walk(nodes)
         #: why each is built, where somebody watches
-        self.asked = None if singletons.watch is None else Causes(self.needed_by, asked)
+        self.asked = None if singletons.watch is None else singletons.watch.causes(self.needed_by, asked)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Find the closure of what is missing, with counts; iterative."""
@@ -153,11 +157,11 @@ class Driver:
         way.reverse()
         return tuple(way)
 
-    def asking(self) -> asking:
+    def asking(self, watch: Watcher) -> AbstractContextManager[None]:
         """Return the context manager in which values are built, where somebody watches."""
         if self.asked is None:  # they began to watch a moment ago
-            self.asked = Causes(self.needed_by)
-        return asking(self.asked)
+            self.asked = watch.causes(self.needed_by)
+        return watch.asking(self.asked)
 
     def leave(self) -> None:
         """Stop waiting for everything; what was claimed to be built in place, and met an interrupt, may be begun anew."""
@@ -245,7 +249,7 @@ async def build_missing(
                     if watch is None:
                         in_place(flight, unit)
                     else:
-                        with driver.asking():
+                        with driver.asking(watch):
                             in_place(flight, unit)
                     driver.came(node)
                     if on_built is not None:
@@ -287,10 +291,10 @@ def build_missing_nowait(
                 flight = driver.claim(node)
                 if flight is None:
                     continue
-                if flight.owner.watch is None:
+                if (watch := flight.owner.watch) is None:
                     in_place(flight, driver.units[node])
                 else:
-                    with driver.asking():
+                    with driver.asking(watch):
                         in_place(flight, driver.units[node])
                 driver.came(node)
                 if on_built is not None:
@@ -404,8 +408,8 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
     context.run(CHAIN.set, (*CHAIN.get(), flight))
     context.run(AMBIENT.set, ambient_while_building(flight.owner))
     flight.seen = flight.owner.clean_context(context)
-    if flight.owner.watch is not None:
-        context.run(driver.asking().__enter__)
+    if (watch := flight.owner.watch) is not None:
+        context.run(driver.asking(watch).__enter__)
     holder = BuildTask(flight, unit)
     task = new_task(holder.live(), loop, context, f"asyncmeta: {holder.name}")
     flight.task = task
@@ -424,9 +428,7 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
 
 
 class BuildTask(OwnerTask):
-    """
-    The task that builds a container value; with an async generator it stays, to leave it where it was entered.
-    """
+    """The task that builds a container value; with an async generator it stays, to leave it where it was entered."""
 
     __slots__ = ("flight", "retiring", "unit")
 

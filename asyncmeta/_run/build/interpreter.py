@@ -18,10 +18,8 @@ from ..._names import Place, arrow
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
-from ..observe.cause import builds_of
-from ..state.context import building
+from ..state.context import GETTING, building
 from ..state.frames import BUILDS
-from ..state.getting import GETTING
 from ..state.parking import leave, park, parked
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
 from ..state.waiting import Outcome, Wait, holdings
@@ -126,7 +124,7 @@ async def carry_out(unit: Unit, scope: ScopeState, push: Push = push_locked) -> 
     """
     temps: list[Any] = []
     watch = scope._singletons.watch
-    builds = () if watch is None else builds_of(unit)
+    builds = () if watch is None else watch.builds_of(unit)
     for op in unit.ops:
         node = op.node
         try:

@@ -21,11 +21,10 @@ from ..state.frames import LEAVES, MAKES
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
-from ..state.waiting import CHAIN, Closers, Flight
+from ..state.waiting import CHAIN, Closers, Flight, me
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
 from ..teardown.scope_exit import Inside
-from ..teardown.undone import me
 
 if TYPE_CHECKING:
     from .container import Container

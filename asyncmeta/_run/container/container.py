@@ -20,14 +20,13 @@ from ...errors import ClosedError, ContainerError
 from ..build.handles import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
 from ..scope.scope import Scope, T
-from ..state.context import Ambient
+from ..state.context import Ambient, active_for
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
 from ..state.slots import CLOSING, NOWHERE, RootNowait, ScopeState
 from .application import Application, hooks, what_overrides
 from .closing import Closing
 from .forks import know
-from .in_force import active_for
 from .scopes import NOTHING, Opener, given_to
 
 if TYPE_CHECKING:
@@ -278,7 +277,8 @@ class Container(Scope):
         self._singletons.check_open()
 
     def _active(self) -> Overlay | None:
-        return active_for(self) if self._singletons.overridden else None
+        active: Overlay | None = active_for(self) if self._singletons.overridden else None
+        return active
 
     def _check_overridable(self) -> None:
         """

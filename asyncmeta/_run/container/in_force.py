@@ -1,23 +1,14 @@
-"""Which overrides are in force for the running code?"""
+"""What is an override in force?  It answers for its container, and for all that lies upon that."""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
-
-from ..state.context import IN_FORCE, Shield
-
-__all__ = [
-    "IN_FORCE",
-    "InForce",
-    "active_for",
-]
 
 if TYPE_CHECKING:
     from .container import Container
     from .overlay import Overlay
 
-__all__ = ["InForce", "active_for"]
+__all__ = ["InForce"]
 
 
 class InForce:
@@ -27,13 +18,13 @@ class InForce:
     The overlay that answers for it is another one from when a block ends that it lies on: blocks need not nest.
     """
 
-    __slots__ = ("_top", "ended", "held", "outlives", "over", "target")
+    __slots__ = ("answers", "ended", "held", "outlives", "over", "target")
 
     def __init__(self, target: Container) -> None:
         self.target = target  #: the container that is overridden
         #: it was there before the container was entered, and is in force each time that this happens
         self.outlives = not target._origin._grounds
-        self._top: Overlay | None = None
+        self.answers: Overlay | None = None  #: the overlay that answers, None before it has begun and when it is over
         self.held: list[Overlay] = []  #: overlays to be closed with it
         self.over: tuple[Container, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
         self.ended = False
@@ -41,11 +32,11 @@ class InForce:
     @property
     def top(self) -> Overlay:
         """The overlay that answers."""
-        assert self._top is not None, "it has not begun, or is over"
-        return self._top
+        assert self.answers is not None, "it has not begun, or is over"
+        return self.answers
 
     def is_answered_by(self, overlay: Overlay) -> bool:
-        return self._top is overlay
+        return self.answers is overlay
 
     def release(self) -> None:
         """
@@ -53,14 +44,14 @@ class InForce:
 
         A task that was started in the block has this in its context for as long as it lives, and shall keep no fake.
         """
-        self.held, self._top = [], None
+        self.held, self.answers = [], None
 
     def lay(self, overlay: Overlay) -> None:
         """Let *overlay* answer from here on."""
         before = self.over
-        if self._top is None:
+        if self.answers is None:
             self.target._laid.append(self)
-        self._top = overlay
+        self.answers = overlay
         overlay._force, overlay._root_table.everywhere = self, self.target._root_table.everywhere
         overlay._singletons.pinned = Pinned(overlay)
         over: list[Container] = list(self.held)
@@ -91,32 +82,18 @@ class InForce:
 class Pinned:
     """Stands for an overlay in what its builds see: it stays that one."""
 
-    __slots__ = ("top",)
+    __slots__ = ("answers",)
 
     @property
     def ended(self) -> bool:
         """Closed, it is passed over."""
-        return self.top.closed
+        return self.answers.closed
 
     def __init__(self, overlay: Overlay) -> None:
-        self.top = overlay
+        self.answers = overlay
 
     @property
     def over(self) -> tuple[Container, ...]:
         """For whom it answers."""
-        force = self.top._force
+        force = self.answers._force
         return () if force is None else force.over
-
-
-def active_for(container: Container) -> Overlay | None:
-    """Return the overlay that is in force for *container* here, or None."""
-    for one in chain(reversed(IN_FORCE.get()), reversed(container._root_table.everywhere)):
-        if one.ended:
-            continue
-        # Read once: another thread may be about to end it, and then it has none.
-        top: Overlay | None = one._top if type(one) is InForce else one.top
-        if top is container or type(one) is Shield:
-            return None
-        if top is not None and container in one.over:
-            return top
-    return None

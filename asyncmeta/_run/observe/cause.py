@@ -10,7 +10,7 @@ from ..._declare.lifetimes import Lifetime
 from ..._solve.nodes import Node, place_of
 from ..._solve.plan import MANY, TEMP, Plan, Ref, Unit
 
-__all__ = ["CURRENT", "Causes", "Build", "asking", "builds_of", "causes_in", "main_node"]
+__all__ = ["CURRENT", "Causes", "Build", "asking", "builds_of", "main_node"]
 
 
 @final
@@ -135,11 +135,6 @@ class Causes:
                 for other in unit.shared:
                     users.setdefault(other, []).append(user)
         self._users, self._plan = users, None
-
-
-def causes_in(watch: object, plan: Plan) -> Causes | None:
-    """Return what asks for what in *plan*; None where nobody watches who would want to know."""
-    return None if watch is None else Causes.by(plan)
 
 
 def main_node(unit: Unit) -> Node | None:

@@ -21,7 +21,7 @@ from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
 from ..state.slots import Finalizer, Held, Push, ScopeState
 from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
-from .cause import Build, asking
+from .cause import Build, Causes, asking, builds_of
 from .middleware import is_async, linked
 from .slow import Clock
 
@@ -118,6 +118,11 @@ class Watch:
     """What is to be told, run and timed around the builds of one container, and its overlays."""
 
     __slots__ = ("_heed", "awaits", "debug", "hears", "hooks", "middleware", "observations", "opened", "slow")
+
+    # Why something is built, for the rooms that build: these are asked for it only where somebody watches.
+    causes, causes_in = Causes, Causes.by
+    asking = asking
+    builds_of = staticmethod(builds_of)
 
     def __init__(
         self, heed: Callable[[Watch], None], hooks: Mapping[str, Any], middleware: Sequence[Any], slow: float | None

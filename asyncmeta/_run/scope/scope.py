@@ -24,10 +24,8 @@ from ..build.driver import build_missing, build_missing_nowait, may_just_wait, w
 from ..build.handles import home_kept, making_anew
 from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
-from ..observe.cause import Causes, asking, causes_in
-from ..state.context import Ambient
+from ..state.context import Ambient, getting
 from ..state.frames import MAKES
-from ..state.getting import getting
 from ..state.roots import constant_root
 from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
     # The one arrow up: what scope.container is, for whoever reads its type.
     from ..container.container import Container
     from ..container.overlay import Overlay
+    from ..observe.cause import Causes
     from ..state.slots import Answers
 
     class Service(Protocol):
@@ -189,7 +188,7 @@ class Scope(ScopeExit):
                 if singletons.has(node):
                     return singletons.value(node)
                 # It died, or the container was closed: see below.
-        asked = None if singletons.watch is None else causes_in(singletons.watch, root.plan)
+        asked = None if singletons.watch is None else self._causes(root.plan)
         while not singletons.has_all(root.plan.singletons):
             with getting(root.plan):
                 await build_missing(singletons, root.plan.singletons, asked=asked)
@@ -230,9 +229,10 @@ class Scope(ScopeExit):
         """Carry out a plan call by call, counted as a get in flight."""
         if plan.awaits and get_running_loop() is not self._singletons.origin.loop:
             self._singletons.check_loop(get_running_loop(), plan.first_awaiting)
+        watch = self._singletons.watch
         self._enter_flight()
         try:
-            with getting(plan), nullcontext() if asked is None else asking(asked):
+            with getting(plan), nullcontext() if asked is None or watch is None else watch.asking(asked):
                 if plan.concurrent:
                     from ..build.concurrent import build_concurrent  # lazy import
 
@@ -246,6 +246,11 @@ class Scope(ScopeExit):
         if self._in_flight >= CLOSING:
             landed(self)
         return value
+
+    def _causes(self, plan: Plan) -> Causes | None:
+        """Return what asks for what in *plan*; None where nobody watches who would want to know."""
+        watch = self._singletons.watch
+        return None if watch is None else watch.causes_in(plan)
 
     def _enter_flight(self) -> None:
         entered = False
@@ -302,14 +307,14 @@ class Scope(ScopeExit):
         while not singletons.has_all(root.plan.singletons):
             self._check_open()
             with getting(root.plan):
-                build_missing_nowait(singletons, root.plan.singletons, causes_in(singletons.watch, root.plan))
+                build_missing_nowait(singletons, root.plan.singletons, self._causes(root.plan))
             root = self._find(token)
         plan, node = root.plan, root.node
         if node is not None and node.level == CONTAINER_LEVEL:
             return self._keep_value(token, singletons.value(node))
         check_nowait(self, plan)
         refuse_itself(self, plan)
-        return run_nowait(self._run_plan(plan, causes_in(singletons.watch, plan)), token)
+        return run_nowait(self._run_plan(plan, self._causes(plan)), token)
 
     @overload
     def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
@@ -397,7 +402,7 @@ class Scope(ScopeExit):
         """Make *node* anew for a Factory handle."""
         singletons = self._singletons
         plan = making_anew(self, node, arguments)
-        asked = causes_in(singletons.watch, plan)
+        asked = self._causes(plan)
         if not singletons.has_all(plan.singletons):
             with getting(plan):
                 await build_missing(singletons, plan.singletons, asked=asked)
@@ -409,7 +414,7 @@ class Scope(ScopeExit):
         """Make *node* anew without awaiting."""
         singletons = self._singletons
         plan = making_anew(self, node, arguments)
-        asked = causes_in(singletons.watch, plan)
+        asked = self._causes(plan)
         if not singletons.has_all(plan.singletons):
             self._check_open()
             with getting(plan):

@@ -1,12 +1,14 @@
-"""Which scope or container is the one around the running code?  Read by injected functions, never by `get`."""
+"""What does the running code have around it?  The ambient scope, overrides in force, gets, finalizers: by context variables."""
 
 from __future__ import annotations
 
 import contextvars
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..._solve.plan import Plan
 from .slots import ScopeState
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Shield:
 
     __slots__ = ("ended",)
 
-    top: Any = None
+    answers: Any = None
     over: tuple[Any, ...] = ()
 
     def __init__(self) -> None:
@@ -91,6 +93,19 @@ def unshield(seen: tuple[Any, ...]) -> None:
 
 #: What is in force in this context, innermost last; what has ended is passed over.
 IN_FORCE: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_overrides", default=())
+
+
+def active_for(container: ScopeState) -> Any:
+    """Return the overlay that is in force for *container* here, or None."""
+    for one in chain(reversed(IN_FORCE.get()), reversed(container._root_table.everywhere)):
+        if one.ended:
+            continue
+        overlay = one.answers  # read once: another thread may be about to end it, and then it has none
+        if overlay is container or type(one) is Shield:
+            return None
+        if overlay is not None and container in one.over:
+            return overlay
+    return None
 
 
 class Seeing(AbstractContextManager[None]):
@@ -123,3 +138,27 @@ def building(singletons: Singletons) -> AbstractContextManager[None]:
 
 #: Containers whose finalizers the running code is part of.
 EXITING: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_exiting", default=())
+
+
+# --- gets ------------------------------------------------------------
+
+#: The plans of the gets that this task, or the thread, carries out; of a build's task those of who began it.
+GETTING: contextvars.ContextVar[tuple[Plan, ...]] = contextvars.ContextVar("asyncmeta_getting", default=())
+
+
+class getting:
+    """For a block: what is built is built for *plans*."""
+
+    __slots__ = ("plans", "token")
+
+    def __init__(self, *plans: Plan) -> None:
+        self.plans = plans
+
+    def __enter__(self) -> None:
+        self.token = GETTING.set(self.plans)
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            GETTING.reset(self.token)
+        except ValueError:  # collected with its loop gone, in whatever context that happened
+            pass

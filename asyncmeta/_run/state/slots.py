@@ -67,6 +67,9 @@ class Gone:
     def __setitem__(self, slot: int, value: object) -> None:
         raise ClosedError("the scope is closed")
 
+    def check(self, name: str) -> None:
+        """Tell who ends its block as if it had succeeded, where what was begun in it is undone; *name* is the scope's."""
+
 
 GONE: Final = cast("list[Any]", Gone())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -198,6 +199,11 @@ def holdings() -> dict[Any, str]:
     for thing, name in reversed(BUILDS.above()):
         held[thing] = name
     return held
+
+
+def me() -> object:
+    """Return who runs here: the task, or the thread where there is none."""
+    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
 
 
 class Closers(list[object]):

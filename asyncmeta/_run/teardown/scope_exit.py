@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from types import AsyncGeneratorType, TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
@@ -14,10 +14,11 @@ from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
 from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import Closers
+from ..state.waiting import Closers, me
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
-from .undone import Undone, failed, me
-from .unwinding import let_unwind
+
+if TYPE_CHECKING:
+    from .undone import Undone
 
 __all__ = [
     "CLOSED",
@@ -119,7 +120,7 @@ class ScopeExit(ScopeState):
             await self._fail(None, Closers())
         else:
             await self._close(error)
-        if error is None and isinstance(self._values, Undone):
+        if error is None and isinstance(self._values, Gone):
             self._values.check(self._name)
 
     def _end_block_nowait(self, error: BaseException | None) -> None:
@@ -127,7 +128,7 @@ class ScopeExit(ScopeState):
             self._fail_nowait(None, Closers())
         else:
             self._close_nowait(error)
-        if error is None and isinstance(self._values, Undone):
+        if error is None and isinstance(self._values, Gone):
             self._values.check(self._name)
 
     def _is_late(self) -> bool:
@@ -227,6 +228,8 @@ class ScopeExit(ScopeState):
             if not await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
                 raise Inside
             return
+        from .undone import Undone, failed  # lazy import
+
         error = failed(self) if error is None else error
         settle_errors(await self._tear_down(error, closers, Undone(error, closers)), None)
 
@@ -295,9 +298,12 @@ class ScopeExit(ScopeState):
             return
         for kid in self._open_children():
             kid._be_looked_at()
-        cancelled = await let_unwind(self._open_children, closers)
-        if cancelled is not None:
-            raised.append(cancelled)
+        if self._open_children():
+            from .unwinding import let_unwind  # lazy import
+
+            cancelled = await let_unwind(self._open_children, closers)
+            if cancelled is not None:
+                raised.append(cancelled)
         while self._children:
             kid = next(iter(self._children))
             if kid._in_flight < CLOSING:
@@ -340,6 +346,8 @@ class ScopeExit(ScopeState):
             if not until_nowait(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
                 raise Inside
             return
+        from .undone import Undone, failed  # lazy import
+
         try:
             error = failed(self) if error is None else error
             raised = self._tear_down_nowait(error, closers, Undone(error, closers))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-
-from ..._compat import get_running_loop
 from ...errors import ClosedError
 from ..state.parking import CLOSED_BY_OTHERS, tell, until, until_nowait
 from ..state.slots import Finalizer, Gone, Held, Place, ScopeState
-from ..state.waiting import Closers
+from ..state.waiting import Closers, me
 from .finalizers import settle_errors, unwind, unwind_nowait
 
-__all__ = ["Leaving", "Taken", "Undone", "failed", "me"]
+__all__ = ["Leaving", "Taken", "Undone", "failed"]
 
 
 class Undone(Gone):
@@ -36,11 +32,6 @@ class Undone(Gone):
         """
         if self.closers.concern(me()):
             raise ClosedError(f"{name} was closed before its block had ended: what was begun in it is undone") from self.error
-
-
-def me() -> object:
-    """Return who runs here: the task, or the thread where there is none."""
-    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
 
 
 def failed(scope: ScopeState) -> ClosedError:
