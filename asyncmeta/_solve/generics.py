@@ -50,14 +50,15 @@ class Opened:
         self.names = names  #: what stands around it: "main" of ``Annotated[Repo[User], "main"]``
 
 
-_UNIONS = (typing.Union, types.UnionType)  # which are classes in one Python or another
+#: Origins that are classes, in one Python or another, and none of anybody's; `typing.Generic` is its own.
+_NO_CLASSES = (typing.Union, types.UnionType, typing.Generic)
 
 
 def open_key_of(key: Hashable) -> Opened | None:
     """Return the class and the arguments of a closed generic such as ``Repo[User]``; None for anything else."""
     plain: Any = plain_of(key)
     origin = origin_of(plain)
-    if not is_a(origin, type) or origin in _UNIONS or variables_of(plain) or quoted_in(plain):
+    if not is_a(origin, type) or origin in _NO_CLASSES or variables_of(plain) or quoted_in(plain):
         return None
     return Opened(origin, plain.__args__, names_of(key))
 

@@ -98,7 +98,7 @@ def test_a_closed_generic_is_taken_apart():
     assert (plain.origin, plain.arguments, plain.names) == (list, (int,), ())
 
 
-@pytest.mark.parametrize("key", [Repo, Repo[T], Dogs, int, list[T], int | str, "Repo"])
+@pytest.mark.parametrize("key", [Repo, Repo[T], Dogs, int, list[T], int | str, Generic, "Repo"])
 def test_what_is_not_closed_by_arguments_is_no_closed_generic(key):
     """
     Open forms, plain classes, unions and texts are looked up as they are.
