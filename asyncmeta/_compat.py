@@ -18,7 +18,7 @@ import typing_extensions as te
 __all__ = [
     "WALKS_THREADS", "ProtocolMeta",
     "annotations_in_body", "annotations_of", "bound_places", "get_running_loop", "is_marked_async", "new_task", "parsed",
-    "reentrant_lock", "referred", "signature_of", "type_parameters_of",
+    "reentrant_lock", "referred", "signature_of", "text_of_reference", "type_parameters_of",
 ]  # fmt: skip
 
 # The metaclass of Protocol, so that a service can also be an ABC, a Protocol's implementation or a generic.
@@ -62,16 +62,35 @@ if sys.version_info >= (3, 14):
         except Exception:
             return inspect.signature(call, annotation_format=annotationlib.Format.STRING)
 
+    #: What `typing` asks of the argument of a generic alias, also where that is not defined yet and answers to anything.
+    _ASKED = ".__typing_unpacked_tuple_args__"
+
+    def text_of_reference(reference: ForwardRef) -> str:
+        """Return the text of *reference* as it was written: that of ``From[Later]`` is ``*Later.__typing_...``."""
+        text = reference.__forward_arg__
+        return text.removeprefix("*").removesuffix(_ASKED) if text.endswith(_ASKED) else text
+
     def referred(reference: ForwardRef, evaluate: Callable[[str], Any]) -> Any:
         """Return what *reference* names; *evaluate* reads the text of one that does not know where it was written."""
+        text = text_of_reference(reference)
         if getattr(reference, "__owner__", None) is None:  # written as a string
-            return evaluate(reference.__forward_arg__)
-        try:
-            return reference.evaluate()
-        except NameError:
-            if getattr(reference, "__extra_names__", None):
-                raise  # what was defined has an invented name in the text, which means nothing elsewhere
-            return evaluate(reference.__forward_arg__)
+            return evaluate(text)
+        more = getattr(reference, "__extra_names__", None)
+        if text == reference.__forward_arg__:
+            with suppress(NameError):
+                return reference.evaluate()
+        # What was defined has an invented name in the text.
+        return eval(text, {}, _Named(more, evaluate)) if more else evaluate(text)
+
+    class _Named(dict[str, Any]):
+        """Names that a reference invented, and those that it has from where it stands."""
+
+        def __init__(self, names: Mapping[str, Any], evaluate: Callable[[str], Any]) -> None:
+            super().__init__(names)
+            self._evaluate = evaluate
+
+        def __missing__(self, name: str) -> Any:
+            return self._evaluate(name)
 
     _RLock: Any = type(threading.RLock())  # has no public name
 
@@ -117,6 +136,10 @@ else:
 
     #: The signature; raises TypeError or ValueError where there is none, and for no annotation.
     signature_of = inspect.signature
+
+    def text_of_reference(reference: ForwardRef) -> str:
+        """Return the text of *reference*."""
+        return reference.__forward_arg__
 
     def referred(reference: ForwardRef, evaluate: Callable[[str], Any]) -> Any:
         """Return what *reference* names; *evaluate* reads its text."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typing_extensions as te
 
-from .._compat import annotations_of, signature_of
+from .._compat import annotations_of, signature_of, text_of_reference
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
@@ -172,7 +172,7 @@ def keyed_parameters(keyed: Any) -> tuple[Parameter, ...]:
     found = []
     for name, annotation in annotations_of(cls).items():
         writer = _writer_of_key(cls, name)
-        written = annotation.__forward_arg__ if isinstance(annotation, typing.ForwardRef) else ""
+        written = text_of_reference(annotation) if isinstance(annotation, typing.ForwardRef) else ""
         # A qualifier within a text was not seen when the class was made.
         said = written.partition("[")[0].rpartition(".")[2].strip()
         required = name in cls.__required_keys__ if said not in ("Required", "NotRequired") else said == "Required"

@@ -24,7 +24,10 @@ from .annotations import (
 from .keys import INJECTED, MISSING, is_mark, read_ask
 from .texts import evaluator_of_class, names_around, names_of_module
 
-__all__ = ["BY_HAND", "constructor_of", "hidden_fields", "is_generated", "parameters_of_class", "seen_around", "writer_of"]
+__all__ = [
+    "BY_HAND", "constructor_of", "has_signature", "hidden_fields", "is_generated", "parameters_of_class", "seen_around",
+    "writer_of",
+]  # fmt: skip
 
 _VARARGS, _VARKEYWORDS = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 
@@ -164,6 +167,14 @@ def _takes_anything(function: Any) -> bool:
     return code is not None and code.co_argcount <= 1 and not code.co_kwonlyargcount and bool(code.co_flags & _VARKEYWORDS)
 
 
+def has_signature(cls: type) -> bool:
+    """Tell whether *cls* describes what it takes; a library may work that out when it is asked for, fail, or not be ready."""
+    try:
+        return hasattr(cls, "__signature__") or (type(cls) is not type and hasattr(cls, "__pydantic_complete__"))
+    except Exception:
+        return True
+
+
 def _own_signature(cls: type) -> Any:
     try:
         return getattr(cls, "__signature__", None)
@@ -178,9 +189,12 @@ def hidden_fields(cls: type) -> tuple[str, ...]:
         return ("root",) if cls.model_fields["root"].is_required() else ()  # type: ignore[attr-defined]  # pydantic's RootModel
     if not isinstance(function, types.FunctionType) or not _takes_anything(function) or "__dataclass_fields__" in vars(cls):
         return ()
+    if hasattr(cls, "settings_customise_sources"):  # what settings take from the environment is asked for by no caller
+        return ()
+    if getattr(cls, "__pydantic_complete__", True) is False:  # it names what is not defined, and has no signature yet
+        return tuple([name for name, one in cls.__pydantic_fields__.items() if one.is_required()])  # type: ignore[attr-defined]
     signed = _own_signature(cls)
-    # What settings take from the environment is asked for by no caller.
-    if not isinstance(signed, inspect.Signature) or hasattr(cls, "settings_customise_sources"):
+    if not isinstance(signed, inspect.Signature):
         return ()
     empty = inspect.Parameter.empty
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -189,9 +203,11 @@ def hidden_fields(cls: type) -> tuple[str, ...]:
 
 def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
     """Return what the metaclass's own call takes, where that makes the instances and is written in C (msgspec); else nothing."""
-    signed = None if type(cls).__call__ is type.__call__ else _own_signature(cls)
-    if not isinstance(signed, inspect.Signature):
+    if type(cls).__call__ is type.__call__:
         return ()
+    signed = _own_signature(cls)
+    if not isinstance(signed, inspect.Signature):
+        return tuple(_parameters_of_struct(cls))
     by_place = inspect.Parameter.POSITIONAL_ONLY
     kept = [given for given in _without_defaults(signed).parameters.values() if given.kind is not by_place]
     found = parameters_of_signature(inspect.Signature(kept), evaluator_of_class(cls), cls, me=cls, by_name=True)
@@ -199,6 +215,19 @@ def _parameters_of_metaclass(cls: type) -> tuple[Parameter, ...]:
         wrote = writer_of(cls, parameter.name)
         parameter.writer = cls if wrote is None else wrote[0]
     return found
+
+
+def _parameters_of_struct(cls: Any) -> Iterator[Parameter]:
+    """Give the fields of a msgspec class as parameters; its signature fails where one of them cannot be read, this says which."""
+    names = getattr(cls, "__struct_fields__", ())
+    defaults = getattr(cls, "__struct_defaults__", ())
+    for at, name in enumerate(names, len(defaults) - len(names)):
+        writer, written = writer_of(cls, name) or (cls, MISSING)
+        required = at < 0 or type(defaults[at]).__name__ == "NoDefaultType"
+        found = Parameter(name, KEYWORD, None, MISSING if required else OMITTED)
+        _read_field(found, cls, writer, written, names_of_module(writer.__module__), None)
+        found.writer = writer
+        yield found
 
 
 def _without_defaults(signed: inspect.Signature) -> inspect.Signature:
@@ -256,13 +285,21 @@ def _reread(parameter: Parameter, function: Any, cls: type, seen: Mapping[str, A
     written = annotations_of(function).get(parameter.name)
     converted = parameter.named and is_generated(function)  # by what does not say what it takes (attrs)
     if converted or (isinstance(text, str | typing.ForwardRef) and written == text):
-        names = names_of_module(base.__module__, function.__globals__)
-        evaluate = evaluator_of_class(base, names, seen)
-        try:
-            ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
-            parameter.ask = ask.but(keys=(parameter.name, *ask.keys), about=ask.key) if converted and ask.keys else ask
-        except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
-            from .unread import why_unreadable  # lazy import
+        _read_field(parameter, cls, base, text, names_of_module(base.__module__, function.__globals__), seen)
+        ask = parameter.ask
+        if converted and ask is not None and ask.keys:
+            parameter.ask = ask.but(keys=(parameter.name, *ask.keys), about=ask.key)
 
-            parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{base.__qualname__}.")
-            without_type(parameter, text, evaluate)
+
+def _read_field(
+    parameter: Parameter, cls: type, writer: type, text: Any, names: Mapping[str, Any], seen: Mapping[str, Any] | None
+) -> None:
+    """Read the annotation of a field, *text*, as *writer*, a base of *cls*, wrote it."""
+    evaluate = evaluator_of_class(writer, names, seen)
+    try:
+        parameter.ask, parameter.unreadable = read_ask(text, evaluate, cls), ""
+    except Exception as error:  # whatever evaluating a user's text may raise; it is told by the check
+        from .unread import why_unreadable  # lazy import
+
+        parameter.ask, parameter.unreadable = None, why_unreadable(error, names, f"{writer.__qualname__}.")
+        without_type(parameter, text, evaluate)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .._compat import parsed
 from .tokens import MISSING
 
-__all__ = ["Guarded", "alias_text", "guarded_import", "guarded_line", "guarded_value"]
+__all__ = ["Guarded", "alias_text", "guarded_import", "guarded_line", "guarded_text", "guarded_value"]
 
 #: So many modules may hand one name on to each other, each under TYPE_CHECKING.
 _LONGEST_WAY = 16
@@ -39,10 +39,11 @@ class _Source(NamedTuple):
     imports: Mapping[str, Sequence[Guarded]]  #: of several, as in branches by version, one is loaded
     stars: tuple[str, ...]  #: modules of ``from ... import *``
     defined: Mapping[str, int]  #: what is defined for checkers only, with its line
+    meant: Mapping[str, str]  #: those of them that stand for a type, as texts
     aliases: Mapping[str, str]  #: ``type`` statements of the module itself, as texts
 
 
-_NOTHING = _Source({}, (), {}, {})
+_NOTHING = _Source({}, (), {}, {}, {})
 
 #: what was read, with what the file was then; an entry for each module that a name was missing in
 _READ: weakref.WeakKeyDictionary[types.ModuleType, tuple[Any, _Source]] = weakref.WeakKeyDictionary()
@@ -89,6 +90,11 @@ def guarded_line(module: str, name: str) -> int:
     return _source_of(module).defined.get(name, 0)
 
 
+def guarded_text(module: str, name: str) -> str:
+    """Return what *name* stands for where *module* defines it for checkers only, as text; "" where it is no name of a type."""
+    return _source_of(module).meant.get(name, "")
+
+
 def alias_text(module: str, name: str) -> str:
     """Return what the ``type`` statement *name* of *module* says, as text; "" where that cannot be seen."""
     return _source_of(module).aliases.get(name, "")
@@ -126,6 +132,7 @@ def _read(names: dict[str, Any], file: str) -> _Source:
     imports: dict[str, list[Guarded]] = {}
     stars: list[str] = []
     defined: dict[str, int] = {}
+    meant: dict[str, str] = {}
     for statement in _for_checkers(tree, names):
         if isinstance(statement, ast.ImportFrom):
             origin = _origin(statement, names)
@@ -144,10 +151,30 @@ def _read(names: dict[str, Any], file: str) -> _Source:
             defined.setdefault(statement.name, statement.lineno)
         elif isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):
             defined.setdefault(statement.id, statement.lineno)
+        else:
+            meant.update(_meant(statement))
     # A kind of statement that there is since Python 3.12.
     statements: list[Any] = [one for one in tree.body if type(one).__name__ == "TypeAlias"]
     aliases = {one.name.id: ast.unparse(one.value) for one in statements}
-    return _Source(imports, tuple(stars), defined, aliases)
+    return _Source(imports, tuple(stars), defined, meant, aliases)
+
+
+#: What a type may be written as: a name, a form with arguments, a union, or a text.
+_TYPES = ast.Name | ast.Attribute | ast.Subscript | ast.BinOp | ast.Constant
+
+
+def _meant(statement: ast.AST) -> Iterator[tuple[str, str]]:
+    """Give the name that a statement defines as a type that stands elsewhere, and that type as text."""
+    written: Any = statement
+    targets: list[Any] = []
+    if isinstance(statement, ast.Assign):
+        targets = written.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [written.target]
+    elif type(statement).__name__ == "TypeAlias" and not written.type_params:
+        targets = [written.name]
+    if len(targets) == 1 and isinstance(targets[0], ast.Name) and isinstance(written.value, _TYPES):
+        yield targets[0].id, ast.unparse(written.value)
 
 
 def _origin(statement: ast.ImportFrom, names: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from .annotations import (
     parameters_of_signature,
     returned_by,
 )  # fmt: skip
-from .constructors import constructor_of, hidden_fields, parameters_of_class, seen_around
+from .constructors import constructor_of, has_signature, hidden_fields, parameters_of_class, seen_around
 from .forms import is_alias, is_union, normal, substituted, with_own_variables
 from .keys import MISSING, Factory, Lazy, plain_of, read
 from .returned import ASYNC, ASYNC_GENERATOR, GENERATOR, GENERATORS, SYNC, form_of_token, given, is_vague, opened, yielded
@@ -119,7 +119,7 @@ class Maker:
 
     def misfit(self) -> str:
         """Return why the factory cannot be called with what is known of it, and the way out; "" where it can."""
-        if self.cls is None or not hasattr(self.cls, "__signature__"):
+        if self.cls is None or not has_signature(self.cls):
             return ""
         hidden = tuple([one for one in hidden_fields(self.cls) if one not in self.partial[1]])
         if not hidden:

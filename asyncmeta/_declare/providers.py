@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import types
 import typing
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -157,8 +158,10 @@ class ProviderMaker(Maker):
 
     def _text_of(self, name: str) -> str:
         """Return the annotation of a parameter as written."""
-        call = self.function if self.cls is None else constructor_of(self.cls)
-        written = annotations_of(inspect.unwrap(call)).get(name)  # not evaluated: it cannot be
+        call = inspect.unwrap(self.function if self.cls is None else constructor_of(self.cls))
+        if not isinstance(call, types.FunctionType):  # what takes fields in C
+            return ""
+        written = annotations_of(call).get(name)  # not evaluated: it cannot be
         if isinstance(written, typing.ForwardRef):
             written = written.__forward_arg__
         return written.strip("\"' ") if isinstance(written, str) else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .._compat import parsed, type_parameters_of
+from .._compat import parsed, text_of_reference, type_parameters_of
 from .._names import frames_from
 from .tokens import MISSING
 
@@ -199,7 +199,7 @@ def names_around(thing: Any, written: Iterable[Any]) -> Mapping[str, Any] | None
     pending = list(written)
     while pending:
         one = pending.pop()
-        text = one if type(one) is str else one.__forward_arg__ if isinstance(one, typing.ForwardRef) else ""
+        text = one if type(one) is str else text_of_reference(one) if isinstance(one, typing.ForwardRef) else ""
         if text:
             with suppress(Exception):  # told when it is read
                 wanted.update([node.id for node in ast.walk(parsed(_expression(text))) if isinstance(node, ast.Name)])

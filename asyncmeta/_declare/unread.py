@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .guarded import guarded_import, guarded_line, guarded_value
+from .guarded import guarded_import, guarded_line, guarded_text, guarded_value
 from .tokens import MISSING
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class _Wider(dict[str, Any]):
         super().__init__()
         self._places = [more, names] if own and more is not None else [names]
         self._names, self._around = names, around
+        self._following: list[str] = []  # names that checkers alone see, and that stand for others
 
     def __missing__(self, name: str) -> Any:
         for place in self._places:
@@ -55,9 +56,17 @@ class _Wider(dict[str, Any]):
         for around in self._around():
             if name in around:
                 return around[name]
-        found = guarded_value(str(self._names.get("__name__", "")), name)
-        if found is MISSING:
+        module = str(self._names.get("__name__", ""))
+        found = guarded_value(module, name)
+        if found is not MISSING:
+            return found
+        found = guarded_text(module, name)
+        if not found or name in self._following:
             raise NameError(f"name {name!r} is not defined", name=name)
+        self._following.append(name)
+        while isinstance(found, str):
+            found = eval(found.strip(), {}, self)
+        self._following.pop()
         return found
 
 

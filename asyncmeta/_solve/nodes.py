@@ -234,5 +234,5 @@ def place_of(node: Node) -> Place:
     file = getattr(module, "__file__", None)
     if line and file:
         return Place(file, line)
-    # The constructor of a dataclass is generated and stands in no file.
-    return node.place if init is None or init.file.startswith("<") else init
+    # The constructor of a dataclass is generated and stands in no file, that of a library's base in a file of the library's.
+    return node.place if init is None or init.file != file else init

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from typing import Annotated
 
 import pytest
 from helpers import fresh_app, problems
@@ -172,6 +173,89 @@ def test_what_is_defined_for_checkers_is_told(package):
 
     with pytest.raises(GraphErrors, match=r"defined under TYPE_CHECKING only \(line 6\)"):
         Container(App)
+
+
+AROUND = """from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
+from asyncmeta import From, injected
+if TYPE_CHECKING:
+    from .engines import Engine
+T = TypeVar("T")
+Pair, Maybe, Named, Wide = tuple[T, int], Optional[T], Annotated[T, "named"], list[int] | T
+"""
+EARLY = sys.version_info >= (3, 14)
+
+
+@pytest.mark.parametrize("head", ["from __future__ import annotations\n", pytest.param("", marks=pytest.mark.skipif(
+    not EARLY, reason="annotations are evaluated where they stand before Python 3.14"
+))])  # fmt: skip
+@pytest.mark.parametrize(("form", "key"), [
+    ("From[Engine]", "Engine"),
+    ("From[Engine | None]", "Engine"),
+    ("From[Pair[Engine]]", "tuple[Engine, int]"),
+    ("From[list[int] | Engine]", "list[int] | Engine"),
+    ("Pair[Engine]", "tuple[Engine, int]"),
+    ("Pair[Maybe[Engine]]", "tuple[Engine | None, int]"),
+    ("Maybe[Engine]", "Engine"),
+    ("Named[Engine]", "Annotated[Engine, 'named']"),
+    ("Wide[Engine]", "list[int] | Engine"),
+    ("list[int] | Engine", "list[int] | Engine"),
+])  # fmt: skip
+def test_forms_around_a_name_of_checkers(package, head, form, key):
+    """
+    A mark or a generic alias around a name that only checkers import is read, however late annotations are evaluated.
+    """
+    uses = f"def make(engine: {form}): return engine\nclass Made:\n    def __init__(self, engine: {form}): self.engine = engine"
+    module = package(engines="class Engine: ...", store=head + AROUND + uses)
+    engines = importlib.import_module("parts.engines")
+    App = fresh_app()
+    App.register_value(eval(key, {"Annotated": Annotated, "Engine": engines.Engine}), "engine")
+    App.register_dependency("function", module.make)
+    App.register_dependency("class", module.Made)
+    container = Container(App)
+
+    assert (container.get_nowait("function"), container.get_nowait("class").engine) == ("engine", "engine")
+    if form.startswith("From"):
+        assert container.inject(module.make)() == "engine"
+
+
+STANDING = {
+    "a name": "E = Engine",
+    "of its module": "from . import engines as all_of_them\n    E = all_of_them.Engine",
+    "annotated": "from typing import TypeAlias\n    E: TypeAlias = Engine",
+    "a text": "E = \"Engine\"",
+    "of another": "E = F\n    F = Engine",
+    "optional": "E = Engine | None",
+}
+
+
+@pytest.mark.parametrize("written", STANDING.values(), ids=STANDING)
+def test_what_stands_for_a_type_for_checkers_is_read(package, written):
+    """
+    A name that the module gives a type under TYPE_CHECKING, by assignment, is that type.
+    """
+    guarded = f"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .engines import Engine\n    {written}"
+    module = package(engines="class Engine: ...", store=store(guarded, "E"))
+    engines = importlib.import_module("parts.engines")
+    App = fresh_app()
+    App.register_dependency(module.Store, module.Store)
+    App.register_value(engines.Engine, "engine")
+
+    assert Container(App).get_nowait(module.Store).engine == "engine"
+
+
+@pytest.mark.parametrize(("written", "missed"), [("E = E | None", "E"), ("E = Engine | None", "Engine"), ("E = print(1)", "E")])
+def test_what_stands_for_nothing_is_told(package, capsys, written, missed):
+    """
+    What stands for itself, for what is not loaded or for no type is told by its name; no function is called for it.
+    """
+    guarded = f"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from nowhere import Engine\n    {written}"
+    module = package(store=store(guarded, "E"))
+    App = fresh_app()
+    App.register_dependency(module.Store, module.Store)
+
+    with pytest.raises(GraphErrors, match=f"NameError: name '{missed}' is not defined"):
+        Container(App)
+    assert capsys.readouterr().out == ""
 
 
 MARKED = """from __future__ import annotations

@@ -561,6 +561,19 @@ def test_a_mark_as_the_default_of_a_struct_is_refused():
         Container(App)
 
 
+def test_a_model_that_is_not_ready_is_told():
+    """
+    The required fields of a pydantic model that names what is not defined are told, where the class itself has no signature.
+    """
+    pydantic = pytest.importorskip("pydantic")
+    Late = type(pydantic.BaseModel)("Late", (pydantic.BaseModel,), {
+        "__module__": __name__, "__annotations__": {"ghost": "Ghost", "size": "int", "name": "str"}, "name": "late",
+    })  # fmt: skip
+
+    with pytest.raises(GraphErrors, match=r"Late takes ghost, size by \*\*kwargs.*test_constructors"):
+        Container(application(Late))
+
+
 def test_an_argument_that_is_converted_is_asked_for_by_its_field():
     """
     Where attrs shows no type, because a converter says none, the field's counts, behind the name of the argument.

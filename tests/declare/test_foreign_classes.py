@@ -3,6 +3,9 @@
 import copy
 import dataclasses
 import functools
+import linecache
+import sys
+import types
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pytest
@@ -671,3 +674,42 @@ def test_what_a_struct_lacks_is_found(msgspec):
         absent: MissingDependencyError
 
     assert "needed by Data.absent" in refused(Data)
+
+
+def test_a_struct_that_cannot_say_what_it_takes(msgspec, monkeypatch):
+    """
+    A struct with fields that only checkers can read has no signature: its fields are read as those of other classes are.
+    """
+    engines, structs = types.ModuleType("engines"), types.ModuleType("structs")
+    for module in (engines, structs):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    engines.Engine = Database
+    text = """from __future__ import annotations
+from typing import TYPE_CHECKING, TypedDict
+import msgspec
+if TYPE_CHECKING:
+    from engines import Engine
+    from nowhere import Ghost
+class Base(msgspec.Struct, kw_only=True):
+    engine: Engine
+    names: list[str] = msgspec.field(default_factory=lambda: ["fresh"])
+    number: int = 3
+class Data(Base):
+    own: Engine
+class Haunted(msgspec.Struct):
+    ghost: Ghost
+class Keyed(TypedDict):
+    ghost: Ghost
+"""
+    structs.__file__ = "structs.py"
+    monkeypatch.setitem(linecache.cache, "structs.py", (len(text), None, text.splitlines(keepends=True), "structs.py"))
+    exec(compile(text, "structs.py", "exec", dont_inherit=True), vars(structs))
+    App = fresh_app(providers=[Database, structs.Data])
+
+    data = Container(App).get_nowait(structs.Data)
+
+    assert (type(data.engine), data.own, data.names, data.number) == (Database, data.engine, ["fresh"], 3)
+    with pytest.raises(GraphErrors, match=r"Haunted\.ghost cannot be read.*imported under TYPE_CHECKING only"):
+        Container(fresh_app(providers=[structs.Haunted]))
+    with pytest.raises(GraphErrors, match=r"Keyed\.ghost cannot be read: NameError"):
+        Container(fresh_app(providers=[structs.Keyed]))
