@@ -17,8 +17,8 @@ from ._declare.texts import evaluator_for, evaluator_of_class
 from ._declare.tokens import Lazy, Token, is_hashable
 from ._lock import LOCK
 from ._names import is_a, name_of, place_of_caller
+from ._run.build.attributes import TWIN, fetched, fetched_nowait, home_kept, put
 from ._run.build.cell import Cell
-from ._run.build.handles import TWIN, fetched, fetched_nowait, home_kept, put
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.slots import UNSET

@@ -21,7 +21,7 @@ from ._declare.registry import Attribute, Registry, attributes_of, checked_conte
 from ._declare.tokens import Lazy, Token
 from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, name_of, place_of_caller
-from ._run.build.handles import HOME, TWIN, home_kept
+from ._run.build.attributes import HOME, TWIN, home_kept
 from ._run.container.application import install
 from ._run.container.container import Container
 from ._run.scope.scope import Scope

@@ -8,7 +8,7 @@ look at either.  Facts hold names (text), never values of the program and never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from ._names import arrow, plural
 
@@ -221,22 +221,7 @@ class AsyncDependencyError(_Problem):
         return f"{self.key} {self.reason}{place}{self._drawn()}\n  {self.advice}"
 
 
-if TYPE_CHECKING:
-
-    class _GraphGroup(GraphError, ExceptionGroup[GraphError]): ...
-
-    class _FinalizationGroup(AsyncMetaError, ExceptionGroup[Exception]): ...
-
-else:
-    # At run time a subscripted base would only add a step to the classes' making.
-    class _GraphGroup(GraphError, ExceptionGroup):
-        pass
-
-    class _FinalizationGroup(AsyncMetaError, ExceptionGroup):
-        pass
-
-
-class GraphErrors(_GraphGroup):
+class GraphErrors(GraphError, ExceptionGroup[GraphError]):
     """
     All problems of a graph at once; the text names each.
 
@@ -294,7 +279,7 @@ class BuildTimeoutError(AsyncMetaError, TimeoutError):
         return type(self), (self.key, self.seconds), vars(self)  # notes too
 
 
-class FinalizationErrors(_FinalizationGroup):
+class FinalizationErrors(AsyncMetaError, ExceptionGroup[Exception]):
     """
     What finalizers raised, in the order in which they ran; also a single one.
 

@@ -68,6 +68,7 @@ LAZY_IMPORTS = {
     "_declare.passing": "only for constructors with **kwargs",
     "_declare.providers": "registrations are mostly written with decorators",
     "_declare.unread": "only where a text cannot be read at once",
+    "_run.build.handles": "only where a parameter is Lazy, Named or Factory",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_solve.arguments": "only where something lacks what a Factory's caller may hand in",
     "_solve.bindings": "only for generics",

@@ -32,7 +32,7 @@ class Source:
     The text holds identifiers of ours only: nothing that a user wrote, no name, token or repr, is ever part of it.
     """
 
-    __slots__ = ("calls", "constants", "context", "lines", "nodes", "singletons", "sites", "text")
+    __slots__ = ("calls", "constants", "context", "handles", "lines", "nodes", "singletons", "sites", "text")
 
     def __init__(self) -> None:
         self.text = ""
@@ -41,6 +41,7 @@ class Source:
         self.constants: dict[str, Any] = {}  #: c2 -> the object
         self.nodes: dict[str, Node] = {}  #: n4 -> the node
         self.sites: dict[str, Site] = {}  #: h5 -> what a handle asks for
+        self.handles = False  #: something receives a handle
         self.context: dict[str, Node] = {}  #: locals that hold what a scope is opened with
         #: line -> (what is called there, the scoped value that is being built there)
         self.lines = Lines()
@@ -103,8 +104,10 @@ class _Emitter:
         if how == THE_CONTAINER:
             return "container"
         if how == HANDLE:
+            self.source.handles = True
             return f"lazy_handle({self.scope(level)}, {self.name('h', ref.what, self.source.sites)})"
         if how == MAKER:
+            self.source.handles = True
             return f"factory_handle({self.scope(level)}, {self.name('n', ref.node, self.source.nodes)})"
         if how == MANY:
             members = [self.expression(inner, unit, level) for inner in ref.refs]

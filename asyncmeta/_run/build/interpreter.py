@@ -24,7 +24,7 @@ from ..state.parking import leave, park, parked
 from ..state.slots import FLIGHT, UNSET, Push, ScopeState
 from ..state.waiting import Outcome, Wait, holdings
 from ..teardown.finalizers import exit_nowait, never_yields, push_locked
-from .handles import HOME, factory_handle, home_kept, lazy_handle, put
+from .attributes import HOME, home_kept, put
 
 if TYPE_CHECKING:
     from ..._solve.emit import Lines
@@ -97,10 +97,10 @@ def argument(ref: Ref, scope: ScopeState, temps: Sequence[Any]) -> Any:
         return scope
     if how == THE_CONTAINER:
         return scope.container
-    if how == HANDLE:
-        return lazy_handle(scope, ref.what)
-    if how == MAKER:
-        return factory_handle(scope, ref.node)
+    if how in (HANDLE, MAKER):
+        from .handles import handle_for  # lazy import
+
+        return handle_for(ref, scope)
     if how == MANY:
         members = [argument(inner, scope, temps) for inner in ref.refs]
         if ref.what is None:

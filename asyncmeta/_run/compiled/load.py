@@ -15,7 +15,6 @@ from ..._names import name_of
 from ..._solve.emit import Source, emit_root
 from ..._solve.nodes import Node
 from ..._solve.plan import Plan
-from ..build.handles import factory_handle, lazy_handle
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
 from ..state.frames import BUILDS, MAKES
 from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
@@ -43,6 +42,7 @@ class Loaded:
         #: what is the same for all containers
         self.names: dict[str, Any] = {
             **_HELPERS,
+            **(_handles() if source.handles else {}),
             **source.constants,
             **source.nodes,
             **source.sites,
@@ -51,6 +51,12 @@ class Loaded:
             BUILDS.name: _reader(source.lines),
             MAKES.name: _makes_for,
         }
+
+
+def _handles() -> dict[str, Any]:
+    from ..build.handles import factory_handle, lazy_handle  # lazy import
+
+    return {"lazy_handle": lazy_handle, "factory_handle": factory_handle}
 
 
 def _reader(lines: Mapping[int, tuple[Node, Node | None]]) -> Callable[[FrameType], tuple[Any, str] | None]:
@@ -143,6 +149,4 @@ _HELPERS: dict[str, Any] = {
     "adopt_made": adopt_made,
     "half_again": half_again,
     "special": special,
-    "lazy_handle": lazy_handle,
-    "factory_handle": factory_handle,
 }

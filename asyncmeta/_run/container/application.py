@@ -9,7 +9,7 @@ from ..._declare.registry import Registry, layers_of, registry_of, snapshot
 from ..._names import name_of, place_of_caller
 from ..._solve.graph import Graph
 from ...errors import ContainerError, DeclarationError, ScopeError
-from ..build.handles import home_kept
+from ..build.attributes import home_kept
 
 if TYPE_CHECKING:
     from ..._declare.providers import Overrides, Providers

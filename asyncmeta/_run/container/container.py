@@ -17,7 +17,7 @@ from ..._lock import LOCK
 from ..._solve.checks import check_whole, grouped, not_given
 from ..._solve.graph import Graph
 from ...errors import ClosedError, ContainerError
-from ..build.handles import Attributes, Await, forget_fetched, refusing
+from ..build.attributes import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
 from ..scope.scope import Scope, T
 from ..state.context import Ambient, active_for

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ...errors import ClosedError
-from ..build.handles import refusing
+from ..build.attributes import refusing
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
 from ..state.waiting import Outcome, forget_waits

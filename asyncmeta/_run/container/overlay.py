@@ -16,7 +16,7 @@ from ..._solve.nodes import Node
 from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ..._solve.plan import Plan
 from ...errors import ClosedError
-from ..build.handles import Await
+from ..build.attributes import Await
 from ..observe.cause import Causes
 from ..scope.scope import Scope
 from ..state.singletons import IS_CLOSED, OPEN

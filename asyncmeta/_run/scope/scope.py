@@ -20,8 +20,8 @@ from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST, Plan
 from ..._solve.resolve import Root
 from ...errors import ContainerError, ScopeError
+from ..build.attributes import home_kept
 from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
-from ..build.handles import home_kept, making_anew
 from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..state.context import Ambient, getting
@@ -400,6 +400,8 @@ class Scope(ScopeExit):
 
     async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew for a Factory handle."""
+        from ..build.handles import making_anew  # lazy import
+
         singletons = self._singletons
         plan = making_anew(self, node, arguments)
         asked = self._causes(plan)
@@ -412,6 +414,8 @@ class Scope(ScopeExit):
 
     def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
+        from ..build.handles import making_anew  # lazy import
+
         singletons = self._singletons
         plan = making_anew(self, node, arguments)
         asked = self._causes(plan)
