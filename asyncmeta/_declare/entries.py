@@ -19,6 +19,7 @@ from .keys import Token, is_hashable, plain_of, token_key
 from .makers import VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
+from .returned import form_of_token
 from .yields import refuse_used_yield
 
 __all__ = [
@@ -291,6 +292,8 @@ def value_registration(token: Any, value: object, place: Place) -> Registration:
 def refuse_class(key: Hashable, value: object) -> None:
     """Refuse a class as the value of a type of which its instances are values: who asks would call methods of a class."""
     plain = plain_of(key)
+    if type(plain) is Token:
+        plain = form_of_token(plain)
     cls: Any = origin_of(plain) or plain  # a named value, and one of a generic, are instances, too
     if not is_a(value, type) or not is_a(cls, type) or value is object:
         return

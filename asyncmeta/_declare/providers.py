@@ -399,6 +399,8 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
         cls = class_of(thing)
         if cls is None:
             meant = "use_factory" if callable(thing) else "use_existing" if isinstance(thing, str) else VALUE
+            if typing.get_origin(thing) is not None:  # a form of types can be called by its looks only
+                meant = "use_existing"
             raise DeclarationError(f"{word} takes a class, not {called(thing)}; did you mean {meant}?")
         return _with_options(_class_registration(key, cls, deps, lifetime, place, multi), also, into, cls, chosen)
     if not callable(thing) and class_of(thing) is None:

@@ -92,6 +92,7 @@ MISTAKES = [
     ([{"provide": Factory[Thing], "value": 1}], "is a way of asking"),
     ([{"provide": All[Thing], "value": 1}], "is a way of asking"),
     ([{"provide": "x", "use_class": 3}], "use_class takes a class, not a int; did you mean value"),
+    ([{"provide": "x", "use_class": Thing | None}], r"use_class takes a class, not a \w+; did you mean use_existing\?"),
     ([{"provide": "x", "use_class": make}], "use_class takes a class, not a function; did you mean use_factory"),
     ([{"provide": "x", "use_class": "Thing"}], "did you mean use_existing"),
     ([{"provide": "x", "use_class": None}], "use_class takes a class, not None"),

@@ -13,6 +13,7 @@ from asyncmeta import (
     DeclarationError,
     Inject,
     MissingDependencyError,
+    Token,
     inject_dependency,
 )
 
@@ -319,13 +320,29 @@ class Numbers(Shelf[int]):
     pass
 
 
-@pytest.mark.parametrize(("key", "cls"), [(Annotated[FileReader, "replica"], FakeReader), (Shelf[int], Numbers), (Shelf, Numbers)])
+@pytest.mark.parametrize(("key", "cls"), [
+    (Annotated[FileReader, "replica"], FakeReader),
+    (Shelf[int], Numbers),
+    (Shelf, Numbers),
+    (Token[FileReader]("reader"), FakeReader),
+    (Token[Shelf[int]]("numbers"), Numbers),
+])  # fmt: skip
 def test_a_class_for_a_named_value_or_a_generic(key, cls):
     """
-    A class is no value of a named key of its base either, nor of a generic that it closes.
+    A class is no value of a named key of its base either, nor of a generic that it closes, nor of a Token of one of them.
     """
     with pytest.raises(DeclarationError, match=f'not an instance of it; .* "use_class": {cls.__name__}'):
         fresh_app().register_value(key, cls)
+
+
+def test_a_class_for_a_token_of_classes():
+    """
+    A class is the value of a Token of classes.
+    """
+    App, token = fresh_app(), Token[type[FileReader]]("which")
+    App.register_value(token, FakeReader)
+
+    assert Container(App).get_nowait(token) is FakeReader
 
 
 @pytest.mark.parametrize(
