@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from types import FunctionType
 from typing import Any, ForwardRef
 
 import typing_extensions as te
@@ -123,6 +124,8 @@ else:
 
     def annotations_of(thing: Any) -> dict[str, Any]:
         """Return the annotations as written, in the object's own dictionary (never a base class's)."""
+        if type(thing) is FunctionType:
+            return thing.__annotations__  # of these it is always one
         if isinstance(thing, type):
             found = thing.__dict__.get("__annotations__")  # noqa: RUF063  # as written: nothing is evaluated here
         else:

@@ -56,10 +56,12 @@ if TYPE_CHECKING:
 class _Decorator:
     """What ``inject_dependency(...)`` returns: call it with the factory."""
 
-    __slots__ = ("_options", "_place", "_token")
+    __slots__ = ("_at", "_code", "_options", "_token")
 
-    def __init__(self, token: Any, options: dict[str, Any], place: Place) -> None:
-        self._token, self._options, self._place = token, options, place
+    def __init__(self, token: Any, options: dict[str, Any], frame: types.FrameType) -> None:
+        self._token, self._options = token, options
+        # Where it was made: the line is wanted for texts only, and is dear to find in a long module.
+        self._code, self._at = frame.f_code, frame.f_lasti
 
     def __call__(self, *factories: Any, **options: Any) -> Any:
         if (
@@ -84,7 +86,9 @@ class _Decorator:
         raise self._forgotten("was used as a base class")
 
     def _forgotten(self, what: str) -> DeclarationError:
-        return DeclarationError(self.__asyncmeta_hint__() + f" (the decorator {what})", str(self._place))
+        line = next(line for begin, end, line in self._code.co_lines() if begin <= self._at < end)
+        place = Place(self._code.co_filename, line or 0)
+        return DeclarationError(self.__asyncmeta_hint__() + f" (the decorator {what})", str(place))
 
     def __asyncmeta_hint__(self) -> str:
         """Say what probably happened, where somebody asks for this object as if it were a class."""
@@ -226,10 +230,10 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
-    if options and (unknown := options.keys() - _OPTIONS):
-        raise TypeError(f"inject_dependency() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    if not _OPTIONS.issuperset(options):
+        raise TypeError(f"inject_dependency() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
     frame = sys._getframe(1)
-    if isinstance(token, (staticmethod, classmethod, property)) or is_function(token):
+    if token is not None and (isinstance(token, (staticmethod, classmethod, property)) or is_function(token)):
         if options:
             raise DeclarationError(
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",
@@ -237,7 +241,7 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
             )
         register(None, token, options, frame)
         return token
-    return _Decorator(token, options, Place(frame.f_code.co_filename, frame.f_lineno))
+    return _Decorator(token, options, frame)
 
 
 _OPTIONS = frozenset(

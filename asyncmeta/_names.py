@@ -52,14 +52,17 @@ class Place:
     def of(cls, frame: FrameType) -> Place:
         """Return where *frame* is."""
         code = frame.f_code
-        place = cls(code.co_filename, frame.f_lineno)
+        place = object.__new__(cls)  # each fact is set once: ten thousand registrations have one each
+        place.file, place.line = code.co_filename, frame.f_lineno
         place.module, place.within = frame.f_globals.get("__name__") or "", code.co_qualname
         # Weakly: the code of a module is run once and would live on for nothing.
         place._code = ref(code)
         running: FrameType | None = frame
         while running is not None and running.f_code.co_name != "<module>":
             running = running.f_back
-        if running is not None:
+        if running is None:
+            place._begun, place.begun_in = None, ""
+        else:
             place._begun, place.begun_in = ref(running.f_code), running.f_code.co_filename
         return place
 

@@ -43,12 +43,14 @@ def constructor_of(cls: type) -> Any:
     if meta is not type and _names_what_it_takes(meta.__call__):
         return meta.__call__
     init = cls.__init__  # type: ignore[misc]  # looked at, not called
-    if getattr(init, "__name__", "") == _OF_PROTOCOLS:
+    name = getattr(init, "__name__", "")
+    if name == _OF_PROTOCOLS:
         init = next((vars(base)["__init__"] for base in cls.__mro__ if writes_init(base)), object.__init__)
+        name = getattr(init, "__name__", "")
     if (
-        getattr(init, "__name__", "") != BY_HAND
+        name != BY_HAND
         and init is not object.__init__
-        and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object)
+        and not (type(init) is types.WrapperDescriptorType and init.__objclass__ is object)
     ):
         new: Any = cls.__new__
         return new if new is not object.__new__ and _names_what_it_takes(new) and _takes_anything(init) else init

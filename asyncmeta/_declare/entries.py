@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import typing_extensions as te
@@ -88,35 +89,32 @@ def registration_of(
     place = written.place or place_of_caller()
     given = written.options
     maker: Maker | None = None
-
-    def wrong(message: str) -> DeclarationError:
-        return DeclarationError(message, str((maker.place if maker is not None else None) or place))
-
     try:
         factory = written.factory
         if isinstance(factory, staticmethod):
             factory = factory.__func__
         maker = maker_of(factory)
-        refuse_used_yield(maker)
-        _check_arity(maker, attribute is not None)
+        if maker.function is not None:
+            refuse_used_yield(maker)
+            _check_arity(maker, maker.function, attribute is not None)
         if written.token is None and maker.cls is None and maker.kind != VALUE:
-            token = inferred_token(maker, owner, wrong)
+            token = inferred_token(maker, owner, partial(_wrong, maker, place))
         else:
             token = maker.cls if written.token is None else written.token
-        key = key_of(token, any_token)
+        key = token if type(token) is type else key_of(token, any_token)
         also = also_keys(given["also"], key, maker.cls, any_token=any_token) if "also" in given else ()
         if maker.function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
-        multi, around = given.get("multi", False), given.get("around", False)
+        multi, around, replace = given.get("multi", False), given.get("around", False), given.get("replace", False)
         if multi is not False:
             check_name(multi)
-        if type(written.replace) is not bool or type(around) is not bool:
+        if type(replace) is not bool or type(around) is not bool:
             raise DeclarationError("replace and around are True or False")
-        if around and (multi is not False or written.replace):
+        if around and (multi is not False or replace):
             raise DeclarationError("around=True stands around one value: it goes with neither multi nor replace")
         lives = given.get("lifetime")
         if lives is None:
-            registry = registry_of(maker.cls)
+            registry = None if maker.cls is None else registry_of(maker.cls)
             lives = lifetime if registry is None else registry.lifetime
         options = checked_options(maker, lives, given)
         members: tuple[Registration, ...] = ()
@@ -133,12 +131,17 @@ def registration_of(
     except DeclarationError as error:
         if error.where:
             raise
-        raise wrong(error.message) from None
+        raise _wrong(maker, place, error.message) from None
     registration = Registration(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
     registration.around, registration.members = around, members
     return registration
+
+
+def _wrong(maker: Maker | None, place: Place, message: str) -> DeclarationError:
+    """Return the error at the factory's own line, where it has one, else at *place*."""
+    return DeclarationError(message, str((maker.place if maker is not None else None) or place))
 
 
 def check_name(multi: Any) -> None:
@@ -226,10 +229,9 @@ def _bases_of(form: Any, key: Hashable) -> list[Any]:
     return found
 
 
-def _check_arity(maker: Maker, method: bool) -> None:
+def _check_arity(maker: Maker, function: types.FunctionType, method: bool) -> None:
     """Refuse a method without a first parameter, and a partial that binds more than there is."""
-    function = maker.function
-    if function is None or function.__code__.co_flags & 0x04:  # *args take any number
+    if function.__code__.co_flags & 0x04:  # *args take any number
         return
     takes = function.__code__.co_argcount
     if method and takes < 1:
@@ -352,7 +354,7 @@ def enter(registry: Registry, written: Declaration, attribute: str | None = None
     # A factory in a class body has its class's lifetime where it names none.
     lifetime = registry.lifetime if written.body else "singleton"
 
-    if written.token is not None:  # nothing to wait for
+    if written.token is not None or type(written.factory) is type:  # nothing to wait for
         registration = registration_of(
             written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute
         )

@@ -307,7 +307,7 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    if type(factory) is type and not _is_no_class(factory):
+    if type(factory) is type and factory not in _NO_CLASSES:
         maker = Maker(factory, SYNC, None, factory, factory)
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)

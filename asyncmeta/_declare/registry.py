@@ -86,8 +86,8 @@ class Registry:
     """
 
     __slots__ = (
-        "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "listed", "middleware", "name",
-        "place", "replaced", "scopes", "seen", "waiting", "watchers",
+        "__weakref__", "attributes", "cls", "context", "entries", "graphs", "implicit", "lifetime", "listed", "middleware",
+        "name", "place", "replaced", "scopes", "seen", "waiting", "watched", "watchers",
     )  # fmt: skip
 
     def __init__(self, cls: type | None, lifetime: str = "singleton", place: Place | None = None) -> None:
@@ -117,6 +117,7 @@ class Registry:
         self.graphs: dict[bool, Any] = {}
         #: told when a registration is added
         self.watchers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.watched = False  #: somebody was, at some time
 
     def __reduce__(self) -> str:
         raise TypeError(f"the registry of {self.name} is part of the class: pickle the class's import path instead")
@@ -263,6 +264,11 @@ class Registry:
                 found.append((str(error), place))
         return found
 
+    def watch(self, watcher: Any) -> None:
+        """Tell *watcher*, while it lives, of each registration from here on."""
+        self.watchers.add(watcher)
+        self.watched = True
+
     def changed(self, fresh: Registration | None = None) -> None:
         """
         Tell everything that was made of this registry.
@@ -270,7 +276,7 @@ class Registry:
         Args:
             fresh: All that has changed: the first registration here of its one key.
         """
-        if self.watchers:
+        if self.watched:
             for watcher in snapshot(self.watchers):
                 watcher.declared(fresh)
 
@@ -279,7 +285,9 @@ class Registry:
         seen: set[int] = set()
         for entry in snapshot(self.entries.values()):
             for registration in entry if isinstance(entry, list) else (entry,):
-                if id(registration) not in seen:
+                if not registration.also:  # it stands under one key
+                    yield registration
+                elif id(registration) not in seen:
                     seen.add(id(registration))
                     yield registration
 
@@ -368,14 +376,14 @@ def attributes_of(cls: type) -> dict[str, Attribute]:
     """Return all descriptors of *cls*, the inherited ones included; what a subclass hides is left out."""
     found: dict[str, Attribute] = {}
     for base in cls.__mro__[-2::-1]:
-        registry = registry_of(base)
+        registry = None if type(base) is type else registry_of(base)
         if registry is not None:
             for name in found.keys() & vars(base).keys():
                 del found[name]
             found.update(registry.attributes)
         else:
             for name, thing in vars(base).items():
-                if isinstance(thing, Attribute):
+                if issubclass(type(thing), Attribute):  # as `is_a`: most of what a class has is asked here
                     found[name] = thing
                 elif name in found:
                     del found[name]

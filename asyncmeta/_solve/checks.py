@@ -94,7 +94,7 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
         if registration.rivals:
             errors.append(_ambiguous(graph, registration))
             continue
-        if registration.key in graph.context:  # where it serves in the place of the value, it is that node alone
+        if graph.context and registration.key in graph.context:  # where it serves in the place of the value, it is that node alone
             found = graph.find(None, registration.key)
             if isinstance(found, Node) and found.registration is registration and found not in graph.behind:
                 starts.append(found)
@@ -195,7 +195,8 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
     for node in reached:
         if node.problems:
             errors.extend(problem_errors(graph, node, parents, asked))
-        _fields(node, errors)
+        if node.maker.cls is not None:
+            _fields(node, node.maker.cls, errors)
     circles = _circles(reached, graph.sound)
     if circles:
         from .wording import circle_error  # lazy import
@@ -245,10 +246,9 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
     return reached
 
 
-def _fields(node: Node, errors: list[GraphError]) -> None:
+def _fields(node: Node, cls: type, errors: list[GraphError]) -> None:
     """Find descriptors that a dataclass has turned into fields, or whose instances cannot keep them."""
-    cls = node.maker.cls
-    if cls is None or node.kind == START:
+    if node.kind == START:
         return
     if node.deferred and cls.__dictoffset__ == 0 and not hasattr(cls, "_asyncmeta_scope"):
         errors.append(GraphError(f"{keeps_nothing(cls)} ({place_of(node)})"))
@@ -397,7 +397,7 @@ def _ladders(reached: list[Node]) -> list[GraphError]:
     counts: dict[Node, int] = {}
     errors: list[GraphError] = []
     for start in reached:
-        stack = [start] if any(other.level == TRANSIENT_LEVEL for other in start.needs) else []
+        stack = [start] if TRANSIENT_LEVEL in [other.level for other in start.needs] else []
         while stack:
             node = stack[-1]
             if node in counts:

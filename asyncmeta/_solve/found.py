@@ -146,7 +146,7 @@ def overridden(registration: Registration, owner: type) -> Maker:
     return maker_of(own.__func__ if isinstance(own, staticmethod) else own)
 
 
-def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str] = ()) -> tuple[Problem, ...]:
+def problems_of(node: Node, levels: Sequence[str], app: type, hooks: Sequence[str] = ()) -> tuple[Problem, ...]:
     """
     Return what is wrong with *node* by itself: a lifetime that *app* has no level for, a class that cannot be made.
 
@@ -159,11 +159,11 @@ def problems_of(node: Node, levels: Sequence[str], app: str, hooks: Sequence[str
         from .._declare.hooks import misfit_hooks  # lazy import
 
         said.extend(misfit_hooks(cls, hooks))
-    if level_of(registration.lifetime, levels) is None:
+    if node.level == CONTAINER_LEVEL and registration.lifetime != "singleton" and level_of(registration.lifetime, levels) is None:
         near = close_to(registration.lifetime, (*levels, "scoped", "transient"))
         meant = f"; did you mean {' or '.join(repr(str(name)) for name in near)}?" if near else ""
         said.append(
-            f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {app} has no such "
+            f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {name_of(app)} has no such "
             f"level (it has {', '.join(map(str, levels))} and transient){meant}"
         )
     if type(cls) is type:

@@ -104,7 +104,9 @@ class Graph(Lookup):
         needs: list[Node] = []
         for edge in edges:
             target = edge.target
-            if target.how in LATER:
+            if target.how == NODE and target.node is not None:  # nearly every one
+                needs.append(target.node)
+            elif target.how in LATER:
                 late.append(edge)
             elif target.node is not None:
                 needs.append(target.node)
@@ -132,6 +134,8 @@ class Graph(Lookup):
         parameters = plain_parameters(function, 0 if cls is None else 1)
         if parameters is None:
             return False
+        if not parameters:
+            return True
         keys, view = node.registration.keys, node.view
         known = self._found.get(view, _NONE)
         fresh: list[Edge] = []

@@ -40,7 +40,7 @@ class InheritedGraph(Graph):
         super().__init__((own,), parent.builtin, app=app, hooks=parent.hooks)
         for graph in self._above():
             for registry in graph.layers:
-                registry.watchers.add(self)
+                registry.watch(self)
 
     def _above(self) -> list[Graph]:
         """Return the parent, its parent and so on."""

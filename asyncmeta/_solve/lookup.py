@@ -12,7 +12,7 @@ from .._declare.lifetimes import CONTAINER_LEVEL, TRANSIENT_LEVEL, level_of, lev
 from .._declare.makers import SYNC, maker_of, value_maker
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of, registry_of, snapshot
-from .._names import Place, is_a, name_of
+from .._names import Place, is_a
 from .found import context_levels, context_node, handing_on, highest, is_whole, overridden, problems_of, with_names
 from .generics import DEEPEST, Binding, depth_of, frozen, open_key_of, variables_of
 from .news import News, changes
@@ -86,7 +86,7 @@ class Lookup:
         self.expansions = 0  #: how often edges were looked up
         self._forget()
         for registry in self.layers:
-            registry.watchers.add(self)
+            registry.watch(self)
 
     # --- being told ---------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Lookup:
             assert view is not None
             private = tuple(registry for registry in layers_of(view) if registry.cls not in self.of_app)
             for registry in private:
-                registry.watchers.add(self)
+                registry.watch(self)
             found = self._layers_of_view[view] = (*self.over, *private, *self.layers[len(self.over) :])
         return found
 
@@ -196,25 +196,25 @@ class Lookup:
             closed = closed_by_defaults(key)
             if closed is not None:
                 return self.find(view, closed, shadowed_by)
-        layers = self.layers_of(view)
-        over = len(self.over)
-        shared = over + len(layers) - len(self.layers)  # where the private layers of the view end
+        layers = self.layers if view is None else self.layers_of(view)
+        over, count = len(self.over), len(layers)
+        shared = over + count - len(self.layers)  # where the private layers of the view end
         start = 0
         listed: Node | None = None
         if shadowed_by is not None:
             if (inner := shadowed_by.registration.inner) is not None:  # of its own layer
-                where = view if over <= len(layers) - 1 - shadowed_by.rank < shared else None
+                where = view if over <= count - 1 - shadowed_by.rank < shared else None
                 listed = self.node(inner, where, shadowed_by.rank, key, self.binding_within(inner, key))
                 if not inner.bare:
                     return listed
-            start = len(layers) - shadowed_by.rank
+            start = count - shadowed_by.rank
             if shadowed_by.owner is None and shadowed_by.view is not None and start > shared:
                 # A service class's private registrations are not above itself.
                 for position in range(over, shared):
                     entry = layers[position].entries.get(key)
                     if isinstance(entry, Registration) and entry is not shadowed_by.registration:
-                        return self.node(entry, view, len(layers) - position - 1)
-        for position in range(start, len(layers)):
+                        return self.node(entry, view, count - position - 1)
+        for position in range(start, count):
             if position == shared and key in self.context:
                 return self.from_context(key, self.context[key])
             entry = layers[position].entries.get(key)
@@ -231,7 +231,8 @@ class Lookup:
                     return self.from_context(entry.key, self.context[entry.key])
             if entry.rivals:
                 raise Ambiguous(entry)
-            found = self.node(entry, view if over <= position < shared else None, len(layers) - position - 1)
+            where = view if over <= position < shared else None
+            found = (None if where else self.nodes.get(entry)) or self.node(entry, where, count - position - 1)
             if not entry.bare:
                 return found
             listed = listed or found
@@ -405,7 +406,8 @@ class Lookup:
         return found
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
-        self.news.heard.update(registration.keys)
+        self.news.heard.add(registration.key)
+        self.news.heard.update(registration.also)
         maker = registration.maker
         owner = None
         if registration.attribute is not None:
@@ -417,7 +419,8 @@ class Lookup:
                 owner = None
         if maker.undecided:  # what it names may be defined by now
             maker = maker.declared(registration.keys, owner)
-        service = maker.cls if registry_of(maker.cls) is not None else None
+        # Services have a metaclass.
+        service = maker.cls if type(maker.cls) is not type and registry_of(maker.cls) is not None else None
         inside = view if service is None else self.view_of(service)
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
@@ -431,7 +434,7 @@ class Lookup:
         own: list[str] = []
         if service is not None:
             own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
-        node.problems = problems_of(node, self.levels, name_of(self.app), own)
+        node.problems = problems_of(node, self.levels, self.app, own)
         if service is not None:
             if own:
                 built = Node(registration, maker, SYNC, node.level, inside, rank)
