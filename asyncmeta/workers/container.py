@@ -286,6 +286,7 @@ class WorkerContainer:
         Raises:
             ClosedError: It was closed.
             ContainerError: It lives on the loop of this very thread: ``await worker.arun(...)``.
+            TypeError: It is a generator function.
         """
         return self.call(function, args, named)
 

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, Final, NamedTuple
 
 from .. import ClosedError, Container, injected
+from .sources import told
 
 __all__ = ["Here", "Run", "as_it_is", "filled", "in_scope", "in_thread"]
 
@@ -205,9 +206,16 @@ _MOST: Final = 256
 
 
 def filled(shape: Shape, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the async function that *shape* makes of *function*, its marked parameters filled; kept for the next call."""
+    """
+    Return the async function that *shape* makes of *function*, its marked parameters filled; kept for the next call.
+
+    Raises:
+        TypeError: It is a generator function.
+    """
     found = _KEPT.get((shape, function))
     if found is None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{told(function)} is a generator, and would run when its scope has ended: let it return a list")
         found = injected(shape(function))
         # What an engine unpickles for each call may hold anything: nothing that has a closure is held here.
         if isinstance(function, FunctionType) and function.__closure__ is None:

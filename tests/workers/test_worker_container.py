@@ -124,6 +124,24 @@ def test_plain_function_runs_in_its_callers_thread_with_values_of_the_loop(worke
 
 
 @pytest.mark.parametrize("way", ["run", "arun"])
+def test_generators_are_refused(worker, journal, way):
+    """
+    Their bodies would run when the scope has ended, and commit what they have not done yet.
+    """
+
+    def orders(session: From[Session]):
+        yield session
+
+    async def aorders(session: From[Session]):
+        yield session
+
+    for function in (orders, aorders, functools.partial(orders)):
+        with pytest.raises(TypeError, match="is a generator, and would run when its scope has ended"):
+            worker.run(function) if way == "run" else asyncio.run(worker.arun(function))
+    assert journal == ["+database"]
+
+
+@pytest.mark.parametrize("way", ["run", "arun"])
 def test_async_function_below_a_plain_decorator_is_awaited(worker, journal, way):
     """
     The coroutine that a plain function returns runs in the container's loop, in the scope of the call.
