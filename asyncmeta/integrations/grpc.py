@@ -214,7 +214,8 @@ class ContainerInterceptor(grpc.aio.ServerInterceptor):
     client cancels, goes away or gives up.  Where the handler sets a status other than OK they see `CallFailed`.
 
     Handlers that are neither coroutines nor async generators run in threads of the server, with scopes that are built there
-    without awaiting, and a context that takes note of the status that they set.
+    without awaiting, and a context that takes note of the status that they set.  grpc does not tell these that their client has
+    gone.
 
     Args:
         container: The container.
