@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import typing
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
 
+from ._compat import annotations_of
 from ._declare.annotations import class_annotations
 from ._declare.keys import Ask, ask_for, read, read_ask
 from ._declare.registry import Attribute, registry_of
-from ._declare.texts import evaluator_for, evaluator_of_class
+from ._declare.texts import evaluator_for, evaluator_of_class, names_around
 from ._declare.tokens import Lazy, Token, is_hashable
 from ._lock import LOCK
 from ._names import is_a, name_of, place_of_caller
@@ -68,6 +70,8 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         self.owner: type | None = None
         self._ask: Ask | None = None
         self._of_subclasses: weakref.WeakKeyDictionary[type, Self] | None = None
+        #: names that its texts use, as the function around a local class had them
+        self.seen: Mapping[str, Any] | None = None
         self.written: AsyncDependencyDescriptor[Any] | None = None  #: of an inherited one, that which stands in the base
         #: what it asks for, by name
         self.service_name: str = "" if token is None else token if is_a(token, str) else name_of(token)
@@ -79,6 +83,11 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         self.owner, self.name = owner, name
         if not self.service_name:
             self.service_name = name
+        if "<locals>" in owner.__qualname__:
+            with suppress(Exception):  # annotations that cannot be had are told when they are read
+                own = getattr(self, "__orig_class__", None)
+                written = [annotations_of(owner).get(name), self.token, own]
+                self.seen = names_around(owner, [one for one in written if one is not None])
 
     def ask_in(self, owner: type) -> Ask:
         """Return what it asks for; annotations are read when this is first called."""
@@ -95,7 +104,7 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
         if self.token is not None:
             return ask_for(self.token) if self.owner is None or type(self.token) in (str, type) else self._read_token(self.owner)
         if self.owner is not None:
-            for name, annotation, evaluate in class_annotations(self.owner):
+            for name, annotation, evaluate in class_annotations(self.owner, self.seen):
                 if name == self.name:
                     form = read(annotation, evaluate)  # ClassVar is taken off
                     marks = form.__metadata__ if typing.get_origin(form) is Annotated else ()
@@ -105,14 +114,14 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
                         return read_ask(Annotated[(inside, *marks)] if marks else inside, evaluate)
         subscripted = getattr(self, "__orig_class__", None)
         if subscripted is not None:
-            evaluate = evaluator_for({}) if self.owner is None else evaluator_of_class(self.owner)
+            evaluate = evaluator_for({}) if self.owner is None else evaluator_of_class(self.owner, seen=self.seen)
             return read_ask(typing.get_args(subscripted)[0], evaluate)
         return ask_for(self.name)
 
     def _read_token(self, owner: type) -> Ask:
         """Return what the token asks for, with names in quotes inside of it read where it was written."""
         try:
-            return read_ask(self.token, evaluator_of_class(owner))
+            return read_ask(self.token, evaluator_of_class(owner, seen=self.seen))
         except Exception:  # told as any token that cannot be read
             return ask_for(self.token)
 

@@ -335,12 +335,12 @@ def parameter_of_new_type(kind: typing.NewType) -> Parameter:
     return _parameter("x", POSITIONAL, {"x": kind.__supertype__}, MISSING, evaluator_of_module(str(kind.__module__)), kind, None)
 
 
-def class_annotations(cls: type) -> Iterator[tuple[str, Any, Evaluate]]:
-    """Give each annotation of *cls*'s own body, as written, with the function that reads it."""
+def class_annotations(cls: type, seen: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any, Evaluate]]:
+    """Give each annotation of *cls*'s own body, as written, with the function that reads it; *seen* is as above."""
     written = annotations_of(cls)
     if not written:
         return
-    evaluate = evaluator_of_class(cls)
+    evaluate = evaluator_of_class(cls, seen=seen)
     for name, annotation in written.items():
         yield name, annotation, evaluate
 

@@ -28,9 +28,12 @@ ASYNC_GENERATOR = "async generator"
 _NO_VALUE_YET: dict[Any, tuple[str, int]] = {
     contextlib.AbstractContextManager: (GENERATOR, 0),
     contextlib.AbstractAsyncContextManager: (ASYNC_GENERATOR, 0),
-    # What the decorators of contextlib are declared to return.
+    # What the decorators of contextlib are declared to return, and its classes that give another value than themselves.
     contextlib._GeneratorContextManager: (GENERATOR, 0),
     contextlib._AsyncGeneratorContextManager: (ASYNC_GENERATOR, 0),
+    contextlib.closing: (GENERATOR, 0),
+    contextlib.aclosing: (ASYNC_GENERATOR, 0),
+    contextlib.nullcontext: (GENERATOR, 0),
     collections.abc.Awaitable: (ASYNC, 0),
     collections.abc.Coroutine: (ASYNC, 2),
     types.CoroutineType: (ASYNC, 2),

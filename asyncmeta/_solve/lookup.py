@@ -315,7 +315,7 @@ class Lookup:
         if registry.implicit is None:
             assert registry.cls is not None
             maker = maker_of(registry.cls)
-            maker.seen = maker.seen or registry.seen
+            maker.seen = maker.seen or next((one.seen for one in layers_of(registry.cls) if one.seen is not None), None)
             registry.implicit = Registration(registry.cls, maker, registry.lifetime, registry.place)
         return registry.implicit
 

@@ -376,6 +376,39 @@ def test_local_names_are_those_that_were_seen_when_it_was_registered():
         assert isinstance(container.get_nowait(Page), Page)
 
 
+def service_of_local_classes():
+    """Return a service with attributes that name a class which is local to this function, a class with one, and that class."""
+
+    class Engine: ...
+
+    class Service(AsyncServiceBase, providers=[Engine]):
+        annotated: AsyncDependencyDescriptor[Engine]
+        optional: ClassVar[AsyncDependencyDescriptor[Engine | None]] = AsyncDependencyDescriptor()
+        subscripted = AsyncDependencyDescriptor["Engine"]()
+        by_token = AsyncDependencyDescriptor(Annotated["Engine", {"unit": 1}])
+
+        def __init__(self, engine: Engine):
+            self.engine = engine
+
+    class Plain:
+        annotated: AsyncDependencyDescriptor[Engine] = AsyncDependencyDescriptor()
+
+    return Service, Plain, Engine
+
+
+async def test_attributes_may_name_local_classes():
+    """
+    Texts of attributes are read with the variables that stood around their class, also where a class elsewhere inherits them.
+    """
+    Service, Plain, Engine = service_of_local_classes()
+    App = type(Service)("App", (Service,), {}, providers=[Plain])
+
+    async with Container(App) as container:
+        app, engine, plain = await container.get(App), await container.get(Engine), await container.get(Plain)
+        assert app.engine is await app.annotated is await app.optional is await app.subscripted is await app.by_token is engine
+        assert await plain.annotated is engine
+
+
 class Row(NamedTuple):
     part: Part
     kind: Annotated[str, "kind"]
