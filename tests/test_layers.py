@@ -67,6 +67,7 @@ LAZY_IMPORTS = {
     "_declare.members": "only where a registration says into=",
     "_declare.passing": "only for constructors with **kwargs",
     "_declare.providers": "registrations are mostly written with decorators",
+    "_declare.repeated": "only where a key is registered more than once, or with others",
     "_declare.unread": "only where a text cannot be read at once",
     "_run.build.handles": "only where a parameter is Lazy, Named or Factory",
     "_run.build.concurrent": "only for registrations with concurrent=True",

@@ -12,7 +12,7 @@ from .._names import Place, is_a, name_of, origin_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
-from .registrations import PLAIN, Entry, Later, Options, Registration, one_module, run_again, with_one_more
+from .registrations import PLAIN, Entry, Later, Options, Registration
 
 T = TypeVar("T")
 
@@ -161,6 +161,8 @@ class Registry:
             entries[registration.key] = registration
             self.changed(registration)
             return
+        from .repeated import one_module, run_again, with_member, wrap  # lazy import
+
         fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
         replaced: list[tuple[Registration, Registration]] = []
         for key in registration.keys:
@@ -172,9 +174,9 @@ class Registry:
                 continue
             _check_kind(key, there, registration)
             if isinstance(there, list):
-                fresh.append((key, _with_member(there, registration, replace)))
+                fresh.append((key, with_member(there, registration, replace)))
             elif registration.around:
-                if not _wrap(there, registration):
+                if not wrap(there, registration):
                     fresh.append((key, registration))
             else:
                 if not replace and registration.module is not None:
@@ -190,7 +192,7 @@ class Registry:
                 there = []
             _check_kind(member.key, there, member)
             assert isinstance(there, list)
-            fresh.append((member.key, _with_member(there, member, replace)))
+            fresh.append((member.key, with_member(there, member, replace)))
         entries.update(fresh)
         for old, new in replaced:
             self._note_replaced(old, new)
@@ -308,36 +310,6 @@ def _check_kind(key: Hashable, there: Registration | list[Registration], registr
             f"at {first.place}; one key cannot be both",
             str(registration.place),
         )
-
-
-def _with_member(there: list[Registration], registration: Registration, replace: bool) -> list[Registration]:
-    """Return *there* with one more, which takes the place of that of its name where it may, and of that of its own key."""
-    former = [one for one in there if one.named == registration.named] if registration.named else []
-    if former and (replace or registration.module is None):
-        there = [one for one in there if one not in former]
-    elif not any(run_again(one, registration) or one.member_of == registration.member_of is not None for one in former):
-        registration.rivals = tuple(former)
-    if registration.member_of is not None:
-        again = [one for one in there if one.member_of == registration.member_of]
-        if again:  # its key means one value, whoever registered it last
-            registration.order = again[0].order
-            rest = [one for one in there if one not in again]
-            return sorted([*rest, registration], key=lambda one: one.order)
-    return with_one_more(there, registration)
-
-
-def _wrap(there: Registration, registration: Registration) -> bool:
-    """Put *registration* around *there*; where its code was run before, in the place of its former self. True: further in."""
-    outer, former = None, there
-    while former.inner is not None and not run_again(former, registration):
-        outer, former = former, former.inner
-    if not run_again(former, registration):
-        registration.inner = there
-        return False
-    registration.inner = former.inner
-    if outer is not None:
-        outer.inner = registration
-    return outer is not None
 
 
 def snapshot(things: Iterable[T]) -> list[T]:

@@ -9,7 +9,7 @@ from typing import Any
 from .._declare.keys import Ask
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import Maker
-from .._declare.registrations import Registration, one_module
+from .._declare.registrations import Registration
 from .._declare.registry import registry_of
 from .._names import Place, name_of, place_of_function
 from .generics import Binding
@@ -191,6 +191,8 @@ class Absent(Exception):
 
 def ambiguity(registration: Registration, edge: str = "") -> Problem:
     """Return the problem of a key that two modules register, or of which two members have one name."""
+    from .._declare.repeated import one_module  # lazy import
+
     places = tuple(str(one.place) for one in (*registration.rivals, registration))
     how = "twice" if all(one_module(one, registration) for one in registration.rivals) else "by more than one module"
     if registration.named:

@@ -108,7 +108,7 @@ def active_for(container: ScopeState) -> Any:
     return None
 
 
-class Seeing(AbstractContextManager[None]):
+class Seeing:
     """Sets for a block what is in force in it: of what is built, what its container says."""
 
     __slots__ = ("_seen", "_token")
