@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -38,10 +39,12 @@ def setup(
     Let *container* live with *app*, and give each request a scope.
 
     The container is entered before other functions of ``on_start`` that are added later, and closed after those of
-    ``on_stop``.  A request's scope begins before all middleware and ends when the handler has returned its response, before
-    that is sent: what finalizers raise is answered by BlackSheep, or by the application's exception handlers, as what a
-    handler raises.  They see what the handler raised, whoever answers it, or an `asgi.ErrorResponse`.  ``Request`` is given
-    to the scope where the application declares it as context.
+    ``on_stop``, also where one of these, or the start, fails.
+
+    A request's scope begins before all middleware and ends when the handler has returned its response, before that is sent:
+    what finalizers raise is answered by BlackSheep, or by the application's exception handlers, as what a handler raises.
+    They see what the handler raised, whoever answers it, or an `asgi.ErrorResponse`.  ``Request`` is given to the scope
+    where the application declares it as context.
 
     A response that streams is sent when the scope has ended: let its generator open one, by ``container.inject``.
 
@@ -58,14 +61,33 @@ def setup(
     .. versionadded:: 0.1.0
     """
 
+    lives: list[AsyncExitStack] = []  #: one, while the container is open
+    start_app: Callable[[], Awaitable[None]] = app.start
+    stop_app: Callable[[], Awaitable[None]] = app.stop
+
     async def begin(app: Application) -> None:
-        await container.__aenter__()
+        lives.append(AsyncExitStack())
+        await lives[-1].enter_async_context(container)
         check_application(app, container)
         if start:
             REPORTS[container] = await container.start()
 
-    async def end(app: Application) -> None:
-        await container.__aexit__(None, None, None)
+    async def start_all() -> None:
+        try:
+            await start_app()
+        except BaseException:
+            await ended()
+            raise
+
+    async def stop_all() -> None:
+        try:
+            await stop_app()
+        finally:
+            await ended()
+
+    async def ended() -> None:
+        if lives:
+            await lives.pop().aclose()
 
     async def give_scope(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         takes = container.takes(Request, level=level)
@@ -86,11 +108,9 @@ def setup(
         finally:
             _RAISED.reset(token)
 
-    async def be_last(app: Application) -> None:
-        app.on_stop += end  # after those that were added until now
-
     app.on_start += begin
-    app.on_start += be_last
+    # Events end with the first function that fails, whoever comes after it.
+    vars(app).update(start=start_all, stop=stop_all)
     app.middlewares.insert(0, give_scope)
     _CONTAINERS[app] = container
     return app

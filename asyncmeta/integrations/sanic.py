@@ -38,7 +38,8 @@ def setup(
     """
     Let *container* live with each process that serves *app*; handlers under `inject` have a scope of it.
 
-    The container is entered before the server starts in a process, and closed after it has stopped.
+    The container is entered before the server starts in a process, and closed after it has stopped.  What fails at entering is
+    closed again; where another listener of the server's start or stop raises, Sanic calls nothing that would close it.
 
     Args:
         app: The application, before it has started.
@@ -55,9 +56,13 @@ def setup(
 
     async def begin(app: Any) -> None:
         await container.__aenter__()
-        check_application(app, container)
-        if start:
-            REPORTS[container] = await container.start()
+        try:
+            check_application(app, container)
+            if start:
+                REPORTS[container] = await container.start()
+        except BaseException as error:  # nothing else is called then
+            await container.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def end(app: Any) -> None:
         await container.__aexit__(None, None, None)

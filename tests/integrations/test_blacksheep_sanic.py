@@ -52,6 +52,52 @@ async def test_the_container_lives_as_long_as_the_application(make, start):
     assert journal == (["+pool", "-pool"] if start else [])
 
 
+@pytest.mark.parametrize("make", [blacksheep_app, sanic_app])
+@guarded
+async def test_what_a_start_that_fails_has_opened_is_closed(make):
+    """
+    A singleton that cannot be built stops the start, and those that were built before it are closed.
+    """
+    app, journal = shop()
+
+    async def fail(pool: Pool):
+        raise OSError("no broker")
+
+    app.register_dependency("broker", fail)
+    container = Container(app)
+    server = Server(make(container))
+
+    answer = await server.start()
+    server.task.cancel()  # Sanic listens on
+    await asyncio.wait([server.task])
+
+    assert answer["type"] == "lifespan.startup.failed"
+    assert journal == ["+pool", "-pool"]
+    assert container.closed
+
+
+@pytest.mark.parametrize("when", ["on_start", "on_stop"])
+@guarded
+async def test_a_function_of_blacksheeps_events_that_fails_keeps_nothing_open(when):
+    """
+    BlackSheep calls no other function of an event after that; the container is closed all the same.
+    """
+    app, journal = shop()
+    container = Container(app)
+    serving = blacksheep_app(container)
+
+    async def fail(_):
+        raise OSError("no broker")
+
+    getattr(serving, when)(fail)
+    with pytest.raises(OSError, match="no broker"):
+        await serving.start()
+        await serving.stop()
+
+    assert journal == ["+pool", "-pool"]
+    assert container.closed
+
+
 @guarded
 async def test_handlers_of_blacksheep():
     """
