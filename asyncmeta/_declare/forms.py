@@ -131,7 +131,7 @@ def is_inject(mark: object) -> bool:
 
 def counts(mark: object) -> bool:
     """Tell whether *mark* says anything about what is asked for; documentation, units and validators do not."""
-    return is_name(mark) or type(mark) in (Token, _Collect) or is_inject(mark)
+    return is_name(mark) or type(mark) in (Token, _Collect) or is_inject(mark) or mark is Inject
 
 
 class _Recursive(Exception):
@@ -224,6 +224,8 @@ class _Reading:
         if type(mark) is Inject and isinstance(mark.token, typing.ForwardRef) and self.evaluate is not None:
             # Not defined yet when the mark was made (CPython 3.14).
             return Inject(referred(mark.token, self.evaluate), mark.fallback)
+        if mark is Inject:  # as it stands it is the empty mark
+            return Inject()
         if isinstance(mark, Enum) and not isinstance(mark, str) and type(mark).__eq__ is not object.__eq__:
             return Member(mark)
         return mark

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._declare.entries import methods_of
-from .._declare.keys import MISSING, Factory, Inject, Lazy, Named, plain_of
-from .._declare.registry import Registry, registry_of, snapshot
+from .._declare.keys import MISSING, Factory, From, Inject, Lazy, Named, plain_of
+from .._declare.registry import Registry, is_token, registry_of, snapshot
 from .._names import is_a, name_of, origin_of
 from .generics import names_of, variables_of
 from .nodes import all_of, several_hint
@@ -34,6 +34,8 @@ def hint_for(graph: Lookup, key: Hashable) -> str:
     if hint is not None:
         return hint(key)  # type: ignore[no-any-return]  # a decorator's
     variables = variables_of(key)
+    if variables and variables[0] in typing.get_args(From):
+        return "From says of what: From[Settings]"
     if variables and not is_a(key, type):
         return (
             f"nothing says what {variables[0].__name__} stands for: ask for a generic with its argument, Repo[User]; "
@@ -46,6 +48,7 @@ def hint_for(graph: Lookup, key: Hashable) -> str:
             "it is registered (a string in Annotated is a name)"
         )
     elsewhere = misused(key) or said_elsewhere(key, graph.layers, graph.shared, graph.app, graph.levels[-1])
+    elsewhere = elsewhere or no_token(key, graph.layers)
     if elsewhere:
         return elsewhere
     if not is_a(key, type) or typing.get_origin(key) is not None:
@@ -125,6 +128,23 @@ def misused(key: Hashable) -> str:
     if any(key is form for form in (Lazy, Factory, Named)):
         return f"{name_of(key)} says of what: {name_of(key)}[Settings]"
     return ""
+
+
+def no_token(key: Hashable, layers: Sequence[Registry]) -> str:
+    """Return what to say of a function, or of a value, that stands where a key is meant; else ""."""
+    if is_token(key) or is_a(key, typing.ForwardRef):
+        return ""
+    registered = [one for layer in layers for one in snapshot(layer.entries.items())]
+    for other, entry in registered:
+        if any(one.maker.written is key for one in (entry if isinstance(entry, list) else (entry,))):
+            asked = all_of(other) if isinstance(entry, list) else name_of(other)
+            return f"a factory is no token: ask for what it makes, {asked}"
+    if any(other is type(key) for other, _ in registered):
+        return f"a value is no token: ask for its class, {name_of(type(key))}"
+    return (
+        f"a token is a type, a string or a Token; another value, as this {name_of(type(key))}, is one where it is registered by "
+        'register_dependency, or in a list: {"provide": ..., "value": ...}'
+    )
 
 
 def relatives(key: Hashable, layers: Sequence[Registry]) -> str:

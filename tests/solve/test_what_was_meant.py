@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import re
-from typing import Generic, Protocol, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import pytest
 from helpers import fresh_app, outcome, problems
@@ -320,6 +320,61 @@ def test_relatives_of_what_is_registered(listed, asked, said):
     app.register_dependency("ask", asking(asked))
 
     assert re.search(said, told(app))
+
+
+class Lamp: ...
+
+
+def make_lamp() -> Lamp:
+    return Lamp()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (make_lamp, "a factory is no token: ask for what it makes, Lamp$"),
+        (Lamp(), "a value is no token: ask for its class, Lamp$"),
+        (None, "as this NoneType, is one where it is registered by register_dependency"),
+        ((1, 2), "as this tuple, is one where it is registered by register_dependency"),
+        (print, "as this builtin_function_or_method, is one where"),
+    ],
+)
+def test_what_is_no_token_is_told(asked, said):
+    """
+    A function or a value as a token names what was meant, and no decorator that would not take it.
+    """
+    with pytest.raises(MissingDependencyError) as caught:
+        Container(fresh_app(providers=[make_lamp])).get_nowait(asked)
+
+    assert re.search(said, str(caught.value))
+    assert "@inject_dependency" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("form", "said"), [(From, "From says of what: From"), (All, "All says of what: All")])
+def test_a_mark_that_says_of_nothing_is_told(form, said):
+    """
+    ``From`` and ``All`` without a type say what they take.
+    """
+
+    def use(lamp): ...
+
+    use.__annotations__["lamp"] = form
+
+    with pytest.raises(GraphErrors, match=rf"{said}\[Settings\]"):
+        Container(fresh_app()).inject(use)
+
+
+def test_a_mark_without_parentheses_is_the_empty_one():
+    """
+    ``Annotated[Lamp, Inject]`` marks its parameter as ``Annotated[Lamp, Inject()]`` does.
+    """
+
+    @injected
+    def use(lamp: Annotated[Lamp, Inject] = INJECTED):
+        return lamp
+
+    with Container(fresh_app(providers=[make_lamp])) as container:
+        assert use() is container.get_nowait(Lamp)
 
 
 def test_a_class_under_a_string_is_named_with_it():
