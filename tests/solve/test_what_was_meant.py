@@ -334,9 +334,8 @@ def make_lamp() -> Lamp:
     [
         (make_lamp, "a factory is no token: ask for what it makes, Lamp$"),
         (Lamp(), "a value is no token: ask for its class, Lamp$"),
-        (None, "as this NoneType, is one where it is registered by register_dependency"),
-        ((1, 2), "as this tuple, is one where it is registered by register_dependency"),
-        (print, "as this builtin_function_or_method, is one where"),
+        ((Lamp, 1), "as this tuple, is one where it is registered by register_dependency"),
+        (make_lamp.__get__(Lamp), "as this method, is one where"),
     ],
 )
 def test_what_is_no_token_is_told(asked, said):
