@@ -2,12 +2,15 @@
 
 import asyncio
 import itertools
+import sys
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Annotated
 
 import pytest
-from helpers import collected, guarded, outcome
+from helpers import collected, fresh_app, guarded, outcome
 
 from asyncmeta import (
     All,
@@ -1502,3 +1505,30 @@ def test_a_block_before_the_start_without_a_loop():
             assert container.get_nowait(Store).clock is fake
     with container:
         assert container.get_nowait(Clock).name == "real"
+
+
+def test_each_of_many_overrides_inside_of_each_other_looks_once_at_those_below():
+    """
+    So many are no more than quadratic in all.
+    """
+    calls = Counter()
+
+    def note(frame, event, argument):
+        if event == "call":
+            calls[frame.f_code.co_name] += 1
+
+    def looks(depth):
+        App = fresh_app()
+        App.register_dependency("key", lambda: 0)
+        calls.clear()
+        with Container(App) as container, ExitStack() as stack:
+            sys.setprofile(note)
+            try:
+                for number in range(depth):
+                    stack.enter_context(container.override({"key": number}))
+            finally:
+                sys.setprofile(None)
+            assert container.get_nowait("key") == depth - 1
+        return calls["check_open"]
+
+    assert looks(40) < 5 * looks(20)

@@ -168,9 +168,10 @@ class Overlay(Answering, Container):
         return found
 
     def _check_overridable(self) -> None:
-        if not self._rests():
-            self._check_open()
-        self._below._check_overridable()
+        if self._rests():
+            self._below._check_overridable()
+        else:
+            self._check_open()  # and with it all that is below
 
     def _rests(self) -> bool:
         """Tell whether this is closed with its container, and opens with it again: its block goes on."""
