@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typing_extensions as te
 
-from .._compat import annotations_of, signature_of, text_of_reference
+from .._compat import annotations_of, text_of_reference
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
@@ -83,10 +83,6 @@ def without_type(parameter: Parameter, annotation: Any, evaluate: Evaluate) -> N
             parameter.ask, parameter.unreadable = ask_for(Annotated[Any, *form.__metadata__]), ""
 
 
-def _is_signed(function: Any) -> bool:
-    return isinstance(getattr(function, "__signature__", None), inspect.Signature)
-
-
 def parameters_of_function(
     function: types.FunctionType,
     *,
@@ -108,15 +104,9 @@ def parameters_of_function(
         seen: Variables of functions around it, which may be over.
     """
     me = me or owner
-    if hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
-        inner = inspect.unwrap(function, stop=_is_signed)
-        if _is_signed(inner):
-            signed = inner.__signature__
-            return parameters_of_signature(signed, Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
-        if inner is not function:
-            if isinstance(inner, types.FunctionType):
-                return parameters_of_function(inner, skip=skip, owner=owner, me=me, bound=bound, seen=seen)
-            return parameters_of_signature(signature_of(inner), Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
+    signed = getattr(function, "__signature__", None)
+    if isinstance(signed, inspect.Signature):
+        return parameters_of_signature(signed, Evaluator(function, owner), function, skip=skip, me=me, bound=bound)
     code = function.__code__
     count = code.co_argcount
     if not count and not code.co_kwonlyargcount and not code.co_flags & _VARKEYWORDS:

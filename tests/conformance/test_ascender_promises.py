@@ -10,14 +10,17 @@ import pytest
 from helpers import Journal, collected, in_threads
 
 from asyncmeta import (
+    All,
     AsyncDependencyError,
     AsyncServiceBase,
     CircularDependencyError,
     ClosedError,
     Container,
+    ContainerError,
     DeclarationError,
     FinalizationErrors,
     GraphErrors,
+    Inject as AsyncInject,
     Lazy,
     MissingDependencyError,
     Scope,
@@ -1265,3 +1268,188 @@ def test_scope_is_no_token_by_accident():
     assert injector.get(Container) is injector.container
     with pytest.raises(ScopeError):
         injector.get(Scope)
+
+
+async def test_lifecycle_services_of_all_kinds():
+    """
+    What has no hook of a kind goes without; a service class of ours is started by its container, and nothing twice.
+    """
+    journal = Journal()
+
+    class Ours(AsyncServiceBase):
+        async def on_startup(self):
+            journal.append("+Ours")
+
+        async def on_shutdown(self):
+            journal.append("-Ours")
+
+    class Begins:
+        async def on_startup(self):
+            journal.append("+Begins")
+
+    class Ends:
+        async def on_shutdown(self):
+            journal.append("-Ends")
+
+    alias = {"provide": "begins", "use_existing": Begins}
+
+    async with create_root_injector([Ours, Begins, Ends, alias, provideLifecycle([Ours, Begins, "begins", Ends])]):
+        assert journal == ["+Ours", "+Begins"]
+
+    assert journal == ["+Ours", "+Begins", "-Ends", "-Ours"]
+
+
+# --- inject, at the edges ---------------------------------------------------------------------------
+
+
+def test_inject_refuses_what_cannot_be_hashed():
+    """
+    A token is a key.
+    """
+    with pytest.raises(DeclarationError, match="a token has to be hashable; list is not"):
+        inject(["engine"])
+
+
+def test_an_attribute_without_a_root_gives_its_fallback():
+    """
+    In a class body nothing is looked up; an instance that asks before there is a root gets the fallback, and keeps it.
+    """
+
+    class User:
+        engine = inject(Engine, "no engine")
+
+    assert repr(User.engine) == "<inject(Engine), not looked up yet>"
+    user = User()
+    assert user.engine == "no engine"
+    create_root_injector([Engine])
+
+    assert user.engine == "no engine"
+    assert type(User().engine) is Engine
+
+
+def test_a_stand_in_that_is_put_on_a_class_later_is_looked_up_each_time():
+    """
+    What was made outside of a class body has no name under which an instance could keep it.
+    """
+    stand_in = inject(Engine)
+
+    class User:
+        pass
+
+    User.engine = stand_in
+    create_root_injector([Engine])
+    user = User()
+
+    assert user.engine is user.engine
+    assert vars(user) == {}
+
+
+async def test_the_scope_of_a_service_class_is_the_ambient_container_there():
+    """
+    Of several containers of one class that is asked in which the code runs; from outside of them all it cannot be said.
+    """
+
+    class App(AsyncServiceBase, providers=[Engine]):
+        pass
+
+    one, other = Container(App), Container(App)
+    with pytest.raises(ContainerError, match="App has 2 open containers; ask one of them"):
+        inject(Engine, scope=App)
+
+    async with one:
+        assert inject(Engine, scope=App) is await one.get(Engine)
+    async with other:
+        assert inject(Engine, scope=App) is await other.get(Engine)
+
+
+def test_a_note_of_a_failure_stays_with_it():
+    """
+    The error that an Ascender program catches carries the notes of ours: what was being built.
+    """
+
+    def make_car():
+        error = MissingDependencyError("wheels", ("wheels",), "")
+        error.add_note("looked everywhere")
+        raise error
+
+    with pytest.raises(NoneInjectorException) as caught:
+        create_injector([{"provide": Car, "use_factory": make_car}]).get(Car)
+
+    assert "looked everywhere" in caught.value.__notes__
+
+
+def test_many_kinds_of_lists_are_as_good_as_one():
+    """
+    What is kept of lists of one kind is bounded: more kinds than are kept work as before, and so does the first one again.
+    """
+    kinds = [type(f"Kind{number}", (), {}) for number in range(70)]
+
+    for _ in range(2):
+        for kind in [*kinds, kinds[0]]:
+            injector = create_injector([kind, {"provide": "name", "value": kind.__name__}])
+
+            assert type(injector.get(kind)) is kind
+            assert injector.get("name") == kind.__name__
+
+
+# --- children of a container with levels ------------------------------------------------------------
+
+
+class Building(AsyncServiceBase, scopes=["request"], context={"singleton": ["city"], "request": ["visitor"]}):
+    """Has values of a request, made of what a request brings along."""
+
+
+@inject_dependency("greeting", on=Building, lifetime="request")
+def greet(visitor: Annotated[str, AsyncInject("visitor")], city: Annotated[str, AsyncInject("city")]) -> str:
+    return f"{visitor}, welcome to {city}"
+
+
+class Sign(str):
+    __slots__ = ()
+
+
+@inject_dependency(Sign, on=Building, lifetime="request", multi=True)
+def first_sign(visitor: Annotated[str, AsyncInject("visitor")]):
+    return Sign(f"{visitor} first")
+
+
+@inject_dependency(Sign, on=Building, lifetime="request", multi=True)
+def second_sign(greeting: Annotated[str, AsyncInject("greeting")]):
+    return Sign(f"second: {greeting}")
+
+
+class Desk(AsyncServiceBase, lifetime="request"):
+    def __init__(self, greeting: Annotated[str, AsyncInject("greeting")]):
+        self.greeting, self.started = greeting, 0
+
+    async def on_startup(self):
+        self.started += 1
+
+
+Building.register_dependency(Desk, Desk, lifetime="request")
+
+
+class Bell(AsyncServiceBase, lifetime="request"):
+    rung = 0
+
+    async def on_startup(self):
+        self.rung += 1
+
+
+class Wing:
+    def __init__(self, signs: All[Sign], visitor: Annotated[str, AsyncInject("visitor")]):
+        self.signs, self.visitor = signs, visitor
+
+
+async def test_a_child_gives_what_its_parent_has_for_a_request():
+    """
+    A scope of a child builds the parent's values of a request anew, of what that scope brings along, and the child's on top.
+    """
+    async with Container(Building, context={"city": "Rome"}) as parent:
+        child = create_injector([{"provide": Wing, "use_class": Wing, "lifetime": "request"}, Bell], parent=Injector(parent))
+
+        async with child.container.scope({"visitor": "Ada"}) as scope:
+            wing, desk, bell = await scope.get(Wing), await scope.get(Desk), await scope.get(Bell)
+
+        assert list(wing.signs) == ["Ada first", "second: Ada, welcome to Rome"]
+        assert (wing.visitor, desk.greeting, desk.started, bell.rung) == ("Ada", "Ada, welcome to Rome", 1, 1)

@@ -23,6 +23,7 @@ from asyncmeta import (
     Inject,
     Token,
     inject_dependency,
+    injected,
 )
 
 HERE = os.path.basename(__file__)
@@ -535,3 +536,136 @@ async def test_containers_and_scopes_refuse_to_be_copied(twin):
         for thing in (container, scope):
             with pytest.raises((TypeError, AsyncMetaError), match=r"(?i)container|scope"):
                 twin(thing)
+
+
+# --- what contradicts itself, and what is nearly right ---------------------------------------------
+
+
+def _register(*given, **options):
+    return lambda: fresh_app().register_dependency(*given, **options)
+
+
+SAID_AT_ONCE = {
+    "no token": (_register(None, make), "register_dependency takes a token; None is none"),
+    "an optional that is no bool": (
+        lambda: AsyncDependencyDescriptor("thing", optional=1),
+        "optional is True or False, not int",
+    ),
+    "a member's name that is False": (
+        lambda: inject_dependency("own", on=fresh_app(), into={"plugins": False})(make),
+        "into= gives a member a name, or True for none",
+    ),
+    "a timeout of a value": (
+        lambda: fresh_app(providers=[{"provide": "thing", "use_value": 1, "timeout": 1}]),
+        "a value is there already: timeout and in_thread have nothing to do",
+    ),
+    "an option of what exists": (
+        lambda: fresh_app(providers=[{"provide": "thing", "use_existing": "other", "timeout": 1}]),
+        "timeout has nothing to do beside use_existing: what exists is made elsewhere",
+    ),
+    "a context of a level that is no list": (
+        lambda: fresh_app(scopes=["request"], context={"request": "user"}),
+        "context is a list of tokens, or a mapping from a level's name to one",
+    ),
+    "an override of several values by one": (
+        lambda: Container(fresh_app(providers=[{"provide": "thing", "use_value": 1, "multi": True}]), overrides={"thing": 2}),
+        '"thing" is registered with multi=True: override it with a list',
+    ),
+}
+
+
+@pytest.mark.parametrize("declare, text", SAID_AT_ONCE.values(), ids=SAID_AT_ONCE)
+def test_what_contradicts_itself_is_said(declare, text):
+    """
+    Options that cannot go together, or are of another kind than they have to be, are refused in a sentence that says why.
+    """
+    with pytest.raises(DeclarationError) as caught:
+        declare()
+
+    assert text in str(caught.value)
+
+
+FORGOTTEN = {
+    "asked for an attribute": (lambda mark: mark.fetch, "was asked for .fetch"),
+    "used as a base": (lambda mark: type("Thing", mark.__mro_entries__(()), {}), "was used as a base class"),
+}
+
+
+@pytest.mark.parametrize("token", [None, "clock"])
+@pytest.mark.parametrize("use, text", FORGOTTEN.values(), ids=FORGOTTEN)
+def test_a_decorator_that_decorates_nothing_is_told_when_it_is_used(use, text, token):
+    """
+    What `inject_dependency` returns is a decorator: who takes it for a value or a class is told that its factory is missing.
+    """
+    mark = inject_dependency(token) if token else inject_dependency()
+
+    with pytest.raises(DeclarationError, match=re.escape(text)) as caught:
+        use(mark)
+
+    assert "decorates a factory, which is missing" in str(caught.value)
+    assert not hasattr(mark, "__deepcopy__")  # what copy and inspect probe for is no use of it
+
+
+def test_a_body_registers_what_can_be_called():
+    """
+    In a class body, too, a factory has to be callable, and no class is made with one that is not.
+    """
+    with pytest.raises(DeclarationError, match="a factory has to be callable; int is not"):
+
+        class App(AsyncServiceBase):
+            port = inject_dependency("port")(8080)
+
+
+@pytest.mark.parametrize("function", [print, functools.partial(make)], ids=["built-in", "partial"])
+def test_injected_says_nothing_of_what_has_no_code(function):
+    """
+    What is no function of Python's comes back as it is, without a warning: nobody could have marked its parameters.
+    """
+    assert injected(function) is function
+
+
+def test_a_value_is_got_back_as_a_factory():
+    """
+    What `register_value` has kept is what a factory of no arguments returns.
+    """
+    App = fresh_app()
+    App.register_value("port", 8080)
+
+    assert App.get_dependency("port")() == 8080
+
+
+def test_a_provider_that_is_no_list_is_read_later():
+    """
+    A list that is read at once, as an override is, has no later: what a function makes has to be defined by then.
+    """
+
+    def make_later() -> "NotDefinedYet":  # noqa: F821  # the subject
+        ...
+
+    with pytest.raises(DeclarationError, match=r"provider 0 \(make_later\): the return annotation of make_later cannot be read"):
+        Container(fresh_app(), overrides=[make_later])
+
+
+async def test_deps_may_be_left_out_by_none():
+    """
+    ``deps`` of None is none: the parameters of the factory are read.
+    """
+
+    def make_pair(one: Annotated[str, Inject("one")]):
+        return one, one
+
+    App = fresh_app(providers=[{"provide": "pair", "use_factory": make_pair, "deps": None}, {"provide": "one", "use_value": 1}])
+
+    assert await Container(App).get("pair") == (1, 1)
+
+
+@pytest.mark.parametrize("name, meant", [("DATABASE", "database"), ("Database_url", "DATABASE_URL")])
+def test_another_case_is_as_near_as_a_letter(name, meant):
+    """
+    A name that differs from one that there is by its case only is the one that was meant.
+    """
+    App = fresh_app()
+    App.register_value(meant, 1)
+
+    with pytest.raises(GraphError, match=f'Did you mean "{meant}"'):
+        Container(App).get_nowait(name)

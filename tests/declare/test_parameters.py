@@ -14,12 +14,14 @@ import pytest
 import typing_extensions as te
 
 from asyncmeta import (
+    INJECTED,
     AsyncDependencyDescriptor,
     AsyncDependencyError,
     AsyncServiceBase,
     CaptiveDependencyError,
     CircularDependencyError,
     Container,
+    DeclarationError,
     From,
     GraphErrors,
     Inject,
@@ -1044,3 +1046,98 @@ async def test_a_scope_error_is_not_taken_for_missing():
 
     with pytest.raises(ScopeError):
         await Container(App).get(Cache | None)
+
+
+# --- what stands between a container and the function ------------------------------------------------
+
+
+def wrapping(call):
+    """Return a function that wraps *call* as decorators do."""
+
+    @functools.wraps(call)
+    def wrapper(*args, **named):
+        return call(*args, **named)
+
+    return wrapper
+
+
+def several(one: Annotated[str, Inject("one")], two: Annotated[str, Inject("two")], three: Annotated[str, Inject("three")]):
+    return one, two, three
+
+
+def signed(*given, **named):
+    return (*given, *named.values())
+
+
+signed.__signature__ = inspect.signature(several)
+
+
+@pytest.mark.parametrize("function", [several, signed], ids=["written", "by its signature"])
+async def test_what_a_partial_inside_of_a_wrapper_has_bound_is_not_asked_for(function):
+    """
+    A decorator around a partial, where only the wrapper is registered: what is bound by name stays, the rest is passed by name.
+    """
+    factory = wrapping(functools.partial(function, two="bound"))
+
+    assert sorted(await made_by(factory, app_with(one="1", two="2", three="3"))) == ["1", "3", "bound"]
+
+
+async def test_a_wrapper_around_a_class_takes_what_it_is_given():
+    """
+    A function that wraps a class says by its signature what it takes.
+    """
+
+    class Pair:
+        def __init__(self, one: Annotated[str, Inject("one")]):
+            self.one = one
+
+    made = await made_by(wrapping(Pair), app_with(one="1"))
+
+    assert type(made) is Pair
+    assert made.one == "1"
+
+
+async def test_a_decorated_constructor_with_parameters_of_its_own():
+    """
+    What a constructor wraps says what it takes, also where the wrapper names its parameters itself.
+    """
+
+    def named(init):
+        @functools.wraps(init)
+        def wrapper(self, database):
+            init(self, database)
+
+        return wrapper
+
+    class Repo:
+        @named
+        def __init__(self, database: Database):
+            self.database = database
+
+    app = app_with()
+    app.register_dependency(Repo, Repo)
+
+    assert type((await Container(app).get(Repo)).database) is Database
+
+
+async def test_a_signature_that_is_none_says_nothing():
+    """
+    Only a true signature counts: whatever else stands there is of no meaning.
+    """
+
+    def make(database: Database):
+        return database
+
+    make.__signature__ = "(nothing)"
+
+    assert type(await made_by(make, app_with())) is Database
+
+
+def test_an_undecorated_function_asks_its_default_for_something():
+    """
+    INJECTED is no value: whoever uses it finds out which decorator is missing; what only probes for a name does not.
+    """
+    with pytest.raises(DeclarationError, match=r"called undecorated and asks for \.query"):
+        INJECTED.query("select 1")
+
+    assert not hasattr(INJECTED, "_private")

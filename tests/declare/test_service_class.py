@@ -2,12 +2,13 @@
 
 import abc
 import asyncio
+import copy
 import gc
 import typing
 import uuid
 import warnings
 import weakref
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Generic, TypeVar
 
 import pytest
@@ -19,6 +20,7 @@ from asyncmeta import (
     AsyncServiceBase,
     CaptiveDependencyError,
     Container,
+    ContainerError,
     DeclarationError,
     FinalizationErrors,
     GraphError,
@@ -1395,6 +1397,17 @@ def test_a_descriptor_that_became_a_field_of_slots_is_refused():
         Container(App)
 
 
+def test_a_descriptor_that_became_an_argument_is_refused():
+    """
+    InitVar makes an argument of it, which nobody could pass: a class with slots is made a second time, and is refused then.
+    """
+    with pytest.raises(DeclarationError, match=r"App\.database is a dependency, but @dataclass makes a field"):
+
+        @dataclass(slots=True)
+        class App(AsyncServiceBase):
+            database: InitVar[object] = AsyncDependencyDescriptor(Database)  # noqa: RUF009  # the mistake
+
+
 async def test_a_descriptor_in_a_class_variable_stays_one():
     """
     ClassVar keeps an annotated descriptor out of a dataclass's fields.
@@ -1425,3 +1438,61 @@ async def test_the_base_class_is_the_shared_registry():
     AsyncServiceBase.register_value(name, "shared")
 
     assert await Container(App).get(name) == "shared"
+
+
+# --- who enters it, and what a copy of it is --------------------------------------------------------
+
+
+async def test_a_service_that_a_container_has_made_is_not_entered():
+    """
+    ``async with`` is for the root: what stands in another one's container is entered and left by that.
+    """
+
+    class Users(AsyncServiceBase):
+        pass
+
+    class App(AsyncServiceBase, providers=[Users]):
+        pass
+
+    async with Container(App) as container:
+        users = await container.get(Users)
+
+        with pytest.raises(ScopeError, match="this Users belongs to App, which enters and leaves it"):
+            await users.__aenter__()
+
+
+async def test_a_copy_with_slots_has_fetched_nothing():
+    """
+    The state of a class with slots has two parts; a copy's both are its own.
+    """
+
+    class App(AsyncServiceBase):
+        __slots__ = ("size",)
+        database = AsyncDependencyDescriptor(Database)
+
+    App.register_dependency(Database, Database)
+    app = App()
+    app.size = 3
+    there = await app.database
+
+    twin = copy.copy(app)
+
+    assert twin.size == 3
+    assert await twin.database is not there
+
+
+def test_an_application_belongs_to_one_container():
+    """
+    An instance that has a container is not given to a second one while that is open.
+    """
+
+    class App(AsyncServiceBase):
+        pass
+
+    app = App()
+    container = Container(app)
+
+    with pytest.raises(ContainerError, match=r"belongs to .* already"):
+        Container(app)
+    container.close()
+    Container(app).close()

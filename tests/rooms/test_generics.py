@@ -23,6 +23,7 @@ from .by_hand import parameter
 T = TypeVar("T")
 U = TypeVar("U")
 Many = te.TypeVarTuple("Many")
+Taken = te.ParamSpec("Taken")
 Int = te.TypeVar("Int", default=int)
 Number = TypeVar("Number", int, float)
 
@@ -52,6 +53,12 @@ class Scale(Generic[Number]): ...
 
 
 class Counter(Generic[Int]): ...
+
+
+class Step(Generic[Taken, T]): ...
+
+
+class Twins(Pair[T, T], Generic[T]): ...
 
 
 class Swapped(Pair[U, T], Generic[T, U]): ...
@@ -121,6 +128,7 @@ def test_what_is_not_closed_by_arguments_is_no_closed_generic(key):
         (Row[int, *Many], Row[int], {Many: ()}),
         (Row[int, *Many, str], Row[int, bool, str], {Many: (bool,)}),
         (Row[int, te.Unpack[Many]], Row[int, str], {Many: (str,)}),  # noqa: UP044  # both spellings
+        (Step[[T, int], U], Step[[str, int], bytes], {T: str, U: bytes}),
     ],
 )
 def test_an_open_key_serves_what_has_its_form(candidate, form, binding):
@@ -142,6 +150,10 @@ def test_an_open_key_serves_what_has_its_form(candidate, form, binding):
         (Row[int, *Many, str], Row[bool, str]),
         (Row[int, *Many, str], Row[int, bool]),
         (Pair, Repo[int]),
+        (Step[[T, int], U], Step[[str, bytes], bytes]),
+        (Step[[T, int], U], Step[..., bytes]),
+        (Repo[list[T] | set[U] | None], Repo[int | str | None]),
+        (Pair[tuple[*Many], tuple[*Many]], Pair[tuple[int], tuple[str]]),
     ],
 )
 def test_an_open_key_does_not_serve_another_form(candidate, form):
@@ -156,6 +168,14 @@ def test_a_class_that_is_registered_under_its_base_has_its_own_variables_bound()
     The variables of the class are those that it hands to the base, in whichever order.
     """
     assert served(Pair, Pair[int, str], Swapped) == {U: int, T: str}
+
+
+def test_a_class_that_hands_one_variable_twice_serves_twins_only():
+    """
+    What such a class cannot be is not served by it.
+    """
+    assert served(Pair, Pair[int, int], Twins) == {T: int}
+    assert served(Pair, Pair[int, str], Twins) is None
 
 
 def test_a_class_under_a_protocol_that_it_does_not_derive_from_has_the_same_arguments():
@@ -205,7 +225,15 @@ def test_what_is_outside_of_a_bound_is_refused_with_the_reason(candidate, form, 
 
 @pytest.mark.parametrize(
     ("candidate", "form"),
-    [(Kennel, Kennel[Dog]), (Kennel, Kennel[Any]), (Scale, Scale[int]), (Pair[int, T], Pair[str, str])],
+    [
+        (Kennel, Kennel[Dog]),
+        (Kennel, Kennel[Any]),
+        (Kennel, Kennel[Annotated[Dog, "main"]]),
+        (Kennel, Kennel[te.TypeAliasType("Puppy", Dog)]),
+        (Kennel, Kennel["Dog"]),
+        (Scale, Scale[int]),
+        (Pair[int, T], Pair[str, str]),
+    ],
 )
 def test_there_is_no_refusal_where_no_bound_is_broken(candidate, form):
     """
@@ -300,6 +328,16 @@ def test_a_parameter_of_the_type_of_a_variable_receives_the_argument():
     (bound,) = bound_parameters((parameter("model", type[T]),), {T: Dog}, None)
 
     assert (bound.ask, bound.default, bound.fixed) == (None, Dog, True)
+
+
+def test_a_parameter_of_the_type_of_no_variable_is_asked_for():
+    """
+    ``type[Dog]`` says nothing of what a variable stands for.
+    """
+    (bound,) = bound_parameters((parameter("model", type[Dog]),), {T: Animal}, None)
+
+    assert bound.ask.keys[0] == type[Dog]
+    assert not bound.fixed
 
 
 def test_a_variable_that_stands_for_an_optional_type_makes_its_parameter_optional():

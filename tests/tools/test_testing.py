@@ -1,9 +1,11 @@
 """The tools for tests: an order without sleeps, records, the shared layer restored, the exploration of interleavings."""
 
 import asyncio
+import contextlib
 import gc
 import re
 import threading
+import types
 import warnings
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -115,6 +117,44 @@ async def test_a_cancelled_task_takes_no_step():
 
 
 @guarded
+async def test_who_is_cancelled_as_its_turn_comes_takes_no_step():
+    """
+    A task that a thread has woken, and that is cancelled before it goes on, leaves its step to the next one.
+    """
+    order = Sequencer("first", "second")
+    late = asyncio.create_task(order.step("second"))
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=order.step_nowait, args=["first"])
+    thread.start()
+    thread.join()  # not awaited: the loop shall not turn meanwhile
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+
+    await order.step("second")
+
+    assert repr(order) == "<Sequencer: all steps are taken>"
+
+
+def test_a_loop_that_was_closed_is_not_woken():
+    """
+    Who waits in a loop that has ended cannot go on, and hinders nobody.
+    """
+    order = Sequencer("first", "second")
+    loop = asyncio.new_event_loop()
+    waiting = order.step("second")
+    task = loop.create_task(waiting)
+    task._log_destroy_pending = False
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    order.step_nowait("first")
+    order.step_nowait("second")
+
+    assert repr(order) == "<Sequencer: all steps are taken>"
+    waiting.close()
+
+
 async def test_threads_and_tasks_share_a_sequencer():
     """
     A step that a thread takes wakes a task, in its loop.
@@ -980,6 +1020,197 @@ def test_a_scenario_has_to_be_deterministic():
             await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="not deterministic"):
+        explore(scenario)
+
+
+def test_a_scenario_that_differs_in_the_middle_is_told():
+    """
+    So is one that goes through as many choices, of which one has more ways than it had before.
+    """
+    times = iter(range(100))
+
+    async def scenario():
+        tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(next(times) % 2)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+
+    with pytest.raises(RuntimeError, match="not deterministic"):
+        explore(scenario)
+
+
+def test_a_callback_that_fails_is_found():
+    """
+    What the loop's exception handler is told of is wrong, though nobody awaits it.
+    """
+
+    async def scenario():
+        asyncio.get_running_loop().call_soon(lambda: {}["missing"])
+        await asyncio.sleep(0)
+
+    assert "KeyError('missing')" in str(found_in(scenario))
+
+
+def test_a_timer_that_was_cancelled_lets_no_time_pass():
+    """
+    A timer that nobody waits for any more is skipped.
+    """
+    seen = []
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, seen.append, "called").cancel()
+        began = loop.time()
+        await asyncio.sleep(7)
+        seen.append(loop.time() - began)
+
+    explore(scenario)
+
+    assert set(seen) == {7.0}
+
+
+def test_a_thread_that_does_not_end_is_found(monkeypatch):
+    """
+    A worker thread is waited for, but not for ever.
+    """
+    monkeypatch.setattr("asyncmeta.testing.turning.PATIENCE", 0.01)
+    over = threading.Event()
+
+    async def scenario():
+        await asyncio.to_thread(over.wait)
+
+    try:
+        error = found_in(scenario)
+    finally:
+        over.set()
+
+    assert "a worker thread has not ended after" in str(error)
+
+
+def test_a_task_that_cannot_be_cancelled_is_given_up():
+    """
+    A task that goes on after each cancellation is told of, and left to itself; the next exploration has nothing of it.
+    """
+
+    async def stubborn():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    async def scenario():
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        del task
+
+    async def plain():
+        await asyncio.sleep(0)
+
+    assert "a task was left: stubborn waits at" in str(found_in(scenario))
+    assert explore(plain).runs == 3
+
+
+def test_what_was_cancelled_may_fail_instead():
+    """
+    An await of something that another task has cancelled can fail as any other.
+    """
+    seen = []
+
+    async def scenario():
+        future = asyncio.get_running_loop().create_future()
+
+        async def cancel():
+            future.cancel()
+
+        task = asyncio.create_task(cancel())
+        try:
+            await future
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():
+                raise
+            seen.append("cancelled")
+        except testing.turning.Injected:
+            seen.append("failed")
+            raise
+        finally:
+            await asyncio.wait([task])
+
+    explore(scenario)
+
+    assert {"cancelled", "failed"} <= set(seen)
+
+
+def test_coroutines_of_generators_are_looked_through():
+    """
+    A scenario may wait in a coroutine that is a decorated generator: the place that is told is inside of it.
+    """
+
+    @types.coroutine
+    def waits():
+        yield from asyncio.Event().wait().__await__()
+
+    async def scenario():
+        await waits()
+
+    assert "nothing can go on: scenario waits at" in str(found_in(scenario))
+
+
+def test_sleeping_elsewhere_is_what_it_was():
+    """
+    A loop that a scenario runs in a thread has nothing to do with the exploration: there `sleep(0)` is as ever.
+    """
+    seen = []
+
+    async def scenario():
+        await asyncio.to_thread(lambda: seen.append(asyncio.run(asyncio.sleep(0, "slept"))))
+
+    explore(scenario)
+
+    assert set(seen) == {"slept"}
+
+
+def test_a_turn_that_a_callback_cancels_is_over():
+    """
+    A task that a callback cancels while it waits for its turn gets none.
+    """
+    seen = []
+
+    async def impatient():
+        task = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(lambda: task.cancel())
+        await asyncio.sleep(0)
+        seen.append("a turn")
+
+    async def scenario():
+        await asyncio.wait([asyncio.create_task(impatient())])
+        seen.append("over")
+
+    explore(scenario)
+
+    assert set(seen) == {"over"}
+
+
+def test_warnings_of_other_kinds_are_passed_on():
+    """
+    A warning that is no ResourceWarning is nothing wrong with the scenario: it is heard after the run.
+    """
+
+    async def scenario():
+        warnings.warn("this is old", DeprecationWarning, stacklevel=1)
+
+    with pytest.warns(DeprecationWarning, match="this is old"):
+        assert explore(scenario).runs == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_ends_the_exploration(error):
+    """
+    A Ctrl-C in a scenario is no finding: it comes out as it is.
+    """
+
+    async def scenario():
+        raise error
+
+    with pytest.raises(error):
         explore(scenario)
 
 

@@ -1,0 +1,108 @@
+"""`_declare.forms`: what stands for the variables of a generic, and what aliases are."""
+
+import sys
+import types
+import typing
+from typing import Annotated, Generic, TypeVar
+
+import pytest
+import typing_extensions as te
+
+from asyncmeta import Inject
+from asyncmeta._declare.forms import all_substituted, normal, substituted, substitution_of
+
+T = TypeVar("T")
+U = TypeVar("U")
+Many = te.TypeVarTuple("Many")
+Taken = te.ParamSpec("Taken")
+Int = te.TypeVar("Int", default=int)
+Ints = te.TypeVarTuple("Ints", default=te.Unpack[tuple[int, int]])
+
+
+class Job(Generic[Taken]): ...
+
+
+class Task(Generic[Taken, T]): ...
+
+
+class Row(Generic[T, *Many]): ...
+
+
+class Table(Generic[*Ints]): ...
+
+
+@pytest.mark.parametrize(
+    "parameters, arguments, found",
+    [
+        ((T, U), (int, str), {T: int, U: str}),
+        ((T, Many), (int, str, bytes), {T: int, Many: (str, bytes)}),
+        ((T, Many, U), (int, str, bytes, float), {T: int, Many: (str, bytes), U: float}),
+        ((Many, U), (int,), {Many: (), U: int}),
+        ((Taken,), (int, str), {Taken: [int, str]}),
+        ((Taken,), ([int, str],), {Taken: [int, str]}),
+        ((T, Int), (str,), {T: str, Int: int}),
+    ],
+    ids=["plain", "many at the end", "many in the middle", "no many", "parameters", "a list", "a default"],
+)
+def test_parameters_stand_for_arguments_in_their_order(parameters, arguments, found):
+    """
+    A TypeVarTuple takes what the others leave; the only ParamSpec may be written without brackets; a default fills what is missing.
+    """
+    assert substitution_of(parameters, arguments) == found
+
+
+def test_a_form_is_written_with_what_its_variables_stand_for():
+    """
+    A list of parameters stays one, and what stands for many is spread.
+    """
+    assert substituted(Task[Taken, T], {Taken: (int, str), T: bytes}) == Task[[int, str], bytes]
+    assert substituted(Row[T, *Many], {T: int, Many: (str, bytes)}) == Row[int, str, bytes]
+    assert substituted((T, str), {T: int}) == (int, str)
+    assert all_substituted((T, *Many), {T: int, Many: (str,)}) == (int, str)
+
+
+def test_a_generic_of_many_gets_no_defaults():
+    """
+    Where a TypeVarTuple takes all there is, nothing is missing that a default could fill.
+    """
+    assert normal(Table[str, bytes, float]) == Table[str, bytes, float]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no type statement before Python 3.12")
+def test_an_alias_of_a_module_without_a_source_says_what_is_missing():
+    """
+    The value of a type statement that names what is not there is looked for in the source; without one, the error is Python's.
+    """
+    module = types.ModuleType("aliases_without_source")
+    sys.modules[module.__name__] = module
+    try:
+        exec("type Hidden = Missing", module.__dict__)
+
+        with pytest.raises(NameError, match="Missing"):
+            normal(module.Hidden)
+    finally:
+        del sys.modules[module.__name__]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no type statement before Python 3.12")
+def test_an_alias_inside_of_one_that_holds_itself():
+    """
+    Of two aliases that hold each other, the one that is asked for stands for itself.
+    """
+    module = types.ModuleType("aliases_in_a_circle")
+    sys.modules[module.__name__] = module
+    try:
+        exec("type Branch = list[Leaf]\ntype Leaf = dict[str, Branch]", module.__dict__)
+
+        assert normal(module.Branch) is module.Branch
+    finally:
+        del sys.modules[module.__name__]
+
+
+def test_a_mark_that_names_what_is_not_defined_yet():
+    """
+    A forward reference inside of a mark is read as one in an annotation.
+    """
+    form = normal(Annotated[object, Inject(typing.ForwardRef("Hidden"), 3)], {"Hidden": int}.__getitem__)
+
+    assert [(mark.token, mark.fallback) for mark in form.__metadata__] == [(int, 3)]
