@@ -328,9 +328,8 @@ class _Expansion:
             return Ref(MAKER, target.node)
         if how == MAYBE:
             return Ref(PERHAPS, target.node, target.value)
-        if how == LIST:
-            return Ref(MANY, what=target.value, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
-        raise AssertionError(how)
+        assert how == LIST, how
+        return Ref(MANY, what=target.value, refs=tuple(self._node_reference(node, waiting) for node in target.nodes))
 
     def _node_reference(self, node: Node, waiting: list[Node]) -> Ref:
         if node.kind == CONTAINER:

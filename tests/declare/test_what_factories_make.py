@@ -713,3 +713,35 @@ def test_a_context_manager_swallows_nothing():
     with pytest.raises(KeyError), Container(application(None, make)) as container:
         container.get_nowait(Pool)
         raise KeyError
+
+
+# --- functions of which only the annotation says that they open something ---------------------------------
+
+
+def lies() -> AbstractAsyncContextManager[Pool]:
+    return Pool()
+
+
+async def test_what_returns_no_asynchronous_manager_is_told():
+    """
+    A function that says that it returns an asynchronous context manager, and does not, is told by name.
+    """
+    async with Container(application(None, lies)) as container:
+        with pytest.raises(FactoryError, match=r"lies says that it returns .*\[Pool\], and returned a Pool"):
+            await container.get(Pool)
+
+
+async def test_a_wrapper_around_an_asynchronous_generator_may_give_a_value():
+    """
+    A plain function that wraps a generator and returns something else gives that: it is what was asked for, and not closed.
+    """
+
+    async def inner() -> AsyncIterator[Pool]:
+        yield Pool()
+
+    @functools.wraps(inner)
+    def outer():
+        return "ready"
+
+    async with Container(application(Pool, outer)) as container:
+        assert await container.get(Pool) == "ready"

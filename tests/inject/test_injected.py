@@ -34,6 +34,7 @@ from asyncmeta import (
     GraphErrors,
     Inject,
     Lazy,
+    MissingDependencyError,
     Observer,
     Scope,
     ScopeError,
@@ -1814,3 +1815,213 @@ async def test_a_scope_fills_what_is_injected_already():
         assert (await use(), await container.inject(use)()) == ((5, 0), (5, 0))
         with scope.ambient():
             assert await container.inject(use)() == (1, 0)
+
+
+# --- at the edges: defaults, calls that outlive their function, tear-down that fails -------------------
+
+
+class Absent:
+    pass
+
+
+async def fills_async(absent: From[Lazy[Absent]] = "default", /, *, config: From[Config] = INJECTED):
+    return absent, config
+
+
+async def holds_scope_async(absent: From[Lazy[Absent]] = None, *, scope: From[Scope] = INJECTED, config: From[Config] = INJECTED):
+    return absent, config
+
+
+def fills(absent: From[Absent] = "default", *, config: From[Config] = INJECTED):
+    return absent, config
+
+
+def fills_late(absent: From[Lazy[Absent]] = "default", *, config: From[Config] = INJECTED):
+    return absent, config
+
+
+def holds_scope(absent: From[Lazy[Absent]] = "default", *, scope: From[Scope] = INJECTED, config: From[Config] = INJECTED):
+    return absent, config
+
+
+@pytest.mark.parametrize("ambient", [False, True], ids=["container", "ambient"])
+@pytest.mark.parametrize("function", [fills, fills_late, holds_scope, fills_async, holds_scope_async])
+async def test_a_default_stands_for_what_nothing_provides(function, ambient):
+    """
+    A marked parameter with a default of its own has that where nothing provides it, in the first call and in later ones.
+    """
+    async with Container(fresh_app(providers=[Config])) as container:
+        handle = injected(function) if ambient else container.inject(function)
+        config = await container.get(Config)
+
+        for _ in CALLS:
+            found = handle()
+            absent, got = await found if inspect.isawaitable(found) else found
+
+            assert absent == inspect.signature(function).parameters["absent"].default
+            assert got is config
+
+
+class NeedsAbsent:
+    def __init__(self, absent: Absent):
+        pass
+
+
+@pytest.mark.parametrize(
+    "annotation, path",
+    [(Absent, "handle.second"), (NeedsAbsent, "NeedsAbsent.absent")],
+    ids=["it", "what it needs"],
+)
+async def test_what_is_missing_among_several_is_told_with_who_asks(annotation, path):
+    """
+    Container values that are missing are built side by side; the error says which parameter, or whose, is not provided.
+    """
+
+    async def handle(first: From[Config], second): ...
+
+    handle.__annotations__["second"] = From[annotation]
+    app = fresh_app(providers=[Config])
+    app.register_dependency(NeedsAbsent, NeedsAbsent)
+
+    async with Container(app, check=False):
+        with pytest.raises(MissingDependencyError) as caught:
+            await injected(handle)()
+
+    assert caught.value.path[0].endswith(path)
+
+
+async def test_calls_that_outlive_their_function():
+    """
+    A coroutine goes on when the function that gave it is forgotten, also where it would have got code of its own.
+    """
+
+    async def handle(config: From[Config]):
+        return config
+
+    async with Container(fresh_app(providers=[Config])) as container:
+        config = await container.get(Config)
+        for make in (container.inject, injected):
+            function = make(handle)
+            calls = [function() for _ in CALLS]
+            gone = weakref.ref(function)
+            del function
+            collected()
+
+            assert [await call for call in calls] == [config] * len(CALLS)
+            assert gone() is None
+
+
+async def test_calls_in_scopes_that_outlive_their_function():
+    """
+    So it is in the scope of a request.
+    """
+
+    @injected
+    async def handle(config: From[Config]):
+        return config
+
+    async with Container(fresh_app(providers=[Config])) as container, container.scope() as scope:
+        with scope.ambient():
+            calls = [handle() for _ in CALLS]
+            del handle
+            collected()
+
+            assert len({id(await call) for call in calls}) == 1
+
+
+def opens(fails):
+    def opened() -> Iterator[Session]:
+        yield Session()
+        if fails:
+            raise OSError("cannot be closed")
+
+    return opened
+
+
+def opens_later(fails):
+    async def opened() -> AsyncIterator[Session]:
+        yield Session()
+        if fails:
+            raise OSError("cannot be closed")
+
+    return opened
+
+
+async def uses_async(session: From[Session]):
+    return "done"
+
+
+def uses(session: From[Session]):
+    return "done"
+
+
+@pytest.mark.parametrize(
+    "opening, function", [(opens, uses), (opens, uses_async), (opens_later, uses_async)], ids=["sync", "mixed", "async"]
+)
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "fails"])
+async def test_a_tear_down_that_fails_is_the_calls_failure(opening, function, fails):
+    """
+    What was opened for a call is closed at its end, and an error of that comes out of it: in the first call and in later ones.
+    """
+    app = fresh_app()
+    inject_dependency(Session, on=app, lifetime="scoped")(opening(fails))
+    async with Container(app) as container:
+        handle = container.inject(function)
+
+        for _ in CALLS:
+            try:
+                found = handle()
+                said = await found if inspect.isawaitable(found) else found
+            except FinalizationErrors as error:
+                said = str(error.exceptions[0])
+
+            assert said == ("cannot be closed" if fails else "done")
+
+
+@pytest.mark.filterwarnings("ignore:a call of handle:ResourceWarning")
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "fails"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_call_whose_container_another_thread_closes(fails, count):
+    """
+    What was opened for a call is torn down by who closes the container under it, once; the call is told, or fails by itself.
+    """
+    journal = Journal()
+    app = fresh_app()
+
+    class Other:
+        pass
+
+    @inject_dependency(Session, on=app, lifetime="scoped")
+    def session() -> Iterator[Session]:
+        with journal.noting("session"):
+            yield Session()
+
+    @inject_dependency(Other, on=app, lifetime="scoped")
+    def other() -> Iterator[Other]:
+        with journal.noting("other"):
+            yield Other()
+
+    def handle(session: From[Session], close: bool):
+        return ends(close)
+
+    def handle_two(session: From[Session], other: From[Other], close: bool):
+        return ends(close)
+
+    def ends(close):
+        if close:
+            thread = threading.Thread(target=container.close)
+            thread.start()
+            thread.join()
+            if fails:
+                raise ValueError("the body's own")
+
+    with Container(app) as container:
+        call = container.inject(handle if count == 1 else handle_two)
+        for _ in CALLS:
+            call(close=False)
+        journal.clear()
+
+        with pytest.raises(ValueError if fails else ClosedError):
+            call(close=True)
+
+    assert sorted(journal) == sorted([f"{sign}{name}" for name in ("session", "other")[:count] for sign in "+-"])

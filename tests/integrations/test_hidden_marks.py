@@ -360,3 +360,31 @@ def test_a_model_beside_functions_of_other_modules_is_no_handler():
 
     assert outcome is not shop
     assert Desk(settings=Settings()).settings == Settings()
+
+
+def test_a_model_that_a_framework_makes_of_a_partial_or_a_method():
+    """
+    What a framework has at hand may be bound, partly or to an object: the function that it will call is looked at.
+    """
+    names = {"__name__": "fastapi.made_up", "pydantic": pydantic}
+    exec("def read(call, annotation):\n    return pydantic.TypeAdapter(annotation)", names)
+
+    class Users:
+        async def show(self, settings: From[Settings]): ...
+
+    for call in (Users().show, functools.partial(show_price, "pounds"), functools.partial(Users().show)):
+        with pytest.raises(Exception, match="is marked to be filled by a container, but fastapi reads it from the request"):
+            names["read"](call, From[Settings])
+
+
+def test_a_model_that_another_package_makes_for_some_end_of_its_own():
+    """
+    A package that is no framework may hold functions with marks of other kinds: it makes what model it likes.
+    """
+    names = {"__name__": "made_up_package", "pydantic": pydantic}
+    text = "def read(call, annotation):\n    return pydantic.TypeAdapter(annotation)"
+    exec(compile(text, "/site-packages/made_up.py", "exec"), names)
+
+    def plain(settings: Settings): ...
+
+    assert names["read"](plain, From[Settings]).validate_python(Settings()) == Settings()

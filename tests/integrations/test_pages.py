@@ -246,7 +246,7 @@ async def test_the_page_shows_the_graph_and_the_last_start():
 @pytest.mark.parametrize("connection", [
     scope("/_asyncmeta/graph", client="10.0.0.7"), scope("/_asyncmeta/graph", x_forwarded_for=True),
     scope("/_asyncmeta/graph", host="evil.example"), scope("/_asyncmeta/graph", client="testclient"),
-    scope("/_asyncmetax/graph"), {**scope("/_asyncmeta/graph"), "method": "POST"},
+    scope("/_asyncmetax/graph"), {**scope("/_asyncmeta/graph"), "method": "POST"}, {**scope("/_asyncmeta/graph"), "client": None},
 ])  # fmt: skip
 @guarded
 async def test_the_page_is_for_this_machine_only(connection):
@@ -281,6 +281,21 @@ async def test_the_page_around_an_application_that_is_no_framework_s():
 
     assert (await page(app, scope("/_asyncmeta/graph")))[0] == 200
     assert (await page(app, scope("/_asyncmeta/start")))[0] == 404
+
+
+@guarded
+async def test_the_page_of_a_container_that_is_given():
+    """
+    An application of no framework that we know can be wrapped with its container: the graph is that of the container alone.
+    """
+
+    async def nothing(scope, receive, send): ...
+
+    app = DevelopmentPage(nothing, Container(Shop))
+    status, text = await page(app, scope("/_asyncmeta/graph"))
+
+    assert status == 200
+    assert "Database" in text
 
 
 class Secret:

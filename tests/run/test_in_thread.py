@@ -16,6 +16,7 @@ from asyncmeta import (
     AsyncDependencyDescriptor,
     AsyncDependencyError,
     AsyncServiceBase,
+    BuildTimeoutError,
     CircularDependencyError,
     Container,
     DeclarationError,
@@ -953,3 +954,52 @@ def test_context_managers_are_generators():
 
     assert asyncio.run(main()) != here()
     assert journal == ["+model", "-model"]
+
+
+# --- left alone ---------------------------------------------------------------------------
+
+
+async def test_what_was_left_alone_without_a_loop_is_waited_for_on_one():
+    """
+    A loop that closes the container goes on meanwhile.
+    """
+    gate = threading.Event()
+    app = fresh_app()
+    app.register_dependency("slow", gate.wait, in_thread=True, timeout=0.01)
+    container = Container(app)
+
+    def ask():
+        with pytest.raises(BuildTimeoutError):
+            container.get_nowait("slow")
+
+    await asyncio.to_thread(ask)
+    closing = asyncio.create_task(container.aclose())
+    await settled()
+
+    assert not closing.done()
+
+    gate.set()
+    await closing
+
+
+async def test_a_pool_that_takes_nothing_is_the_failure_of_the_build():
+    """
+    Where no thread can be had, nothing was begun, and the next one may try again.
+    """
+
+    class Full(ThreadPoolExecutor):
+        def submit(self, *given, **named):
+            raise RuntimeError("no threads left")
+
+    app = fresh_app()
+    app.register_dependency("quick", lambda: 1, in_thread=True)
+    loop = asyncio.get_running_loop()
+    async with Container(app) as container:
+        with Full() as full:
+            loop.set_default_executor(full)
+            with pytest.raises(RuntimeError, match="no threads left"):
+                await container.get("quick")
+        with ThreadPoolExecutor() as pool:
+            loop.set_default_executor(pool)
+
+            assert await container.get("quick") == 1

@@ -1532,3 +1532,171 @@ def test_each_of_many_overrides_inside_of_each_other_looks_once_at_those_below()
         return calls["check_open"]
 
     assert looks(40) < 5 * looks(20)
+
+
+# --- at the edges ---------------------------------------------------------------------------------------
+
+
+async def test_a_block_is_entered_once():
+    """
+    An override is one block; who wants another makes another.
+    """
+    async with Container(application()) as container:
+        block = container.override({Clock: FakeClock()})
+        async with block:
+            pass
+
+        with pytest.raises(ClosedError, match="this block was entered before; make a new one"):
+            await block.__aenter__()
+
+
+async def test_an_override_by_the_handle_of_another():
+    """
+    What a block gives stands for what it overrides: overridden, it is in force for all that run in the block, until that ends.
+    """
+    async with Container(application()) as container:
+        async with container.override({Clock: FakeClock()}) as there:
+            async with there.override({Config: "config"}):
+                store = await container.get(Store)
+                assert (store.clock.name, store.config) == ("fake", "config")
+
+        with pytest.raises(ClosedError):
+            async with there.override({Config: "config"}):
+                pass
+
+
+async def test_an_override_for_everybody_that_does_not_fit_here():
+    """
+    Where it fits for the others and not on top of what is in force here, it is in force for nobody.
+    """
+    async with Container(application()) as container:
+        async with container.override([{"provide": Config, "use_factory": config_by, "deps": [Clock]}]):
+            with pytest.raises(GraphErrors, match="Clock needs itself"):
+                async with container.override([{"provide": Clock, "use_factory": clock_by, "deps": [Config]}], everywhere=True):
+                    pass
+            assert type(await container.get(Clock)) is Clock
+        assert type(await container.get(Clock)) is Clock
+
+
+def config_by(clock):
+    return Config()
+
+
+def clock_by(config):
+    return FakeClock()
+
+
+class Desk(AsyncServiceBase, lifetime="scoped"):
+    """A service of a scope that starts and stops."""
+
+    def __init__(self, clock: Clock, plain: Plain):
+        self.clock, self.plain, self.steps = clock, plain, []
+
+    def note(self, step):
+        self.steps.append(step)
+
+
+@pytest.mark.parametrize("way", ["override", "overlay"])
+def test_scopes_of_an_overlay_without_a_loop(way):
+    """
+    A scope that is opened by the handle of a plain block is closed with the real one beneath it, also where its body fails.
+    """
+    App = application(context=["user"])
+    App.register_dependency(Desk, Desk, lifetime="scoped")
+    with Container(App) as root, getattr(root, way)({Clock: FakeClock()}) as container:
+        with container.scope({"user": "Ada"}) as scope:
+            desk = scope.get_nowait(Desk)
+            assert desk.clock.name == "fake"
+            assert desk.plain is scope.get_nowait(Plain)
+        with pytest.raises(ClosedError):
+            scope.get_nowait(Plain)
+        with pytest.raises(KeyError), container.scope({"user": "Ada"}) as failing:
+            failing.get_nowait(Desk)
+            raise KeyError("body")
+        left = container.scope({"user": "Ada"})
+        left.get_nowait(Desk)
+        left.close()
+
+
+@pytest.mark.parametrize("way", ["override", "overlay"])
+async def test_what_a_scope_is_given_counts_above_an_overridden_factory_for_it(way):
+    """
+    A context value that a factory makes where none is given: overridden is the factory, and what is given stays.
+    """
+    App = application(scopes=["request", "step"], context={"request": ["user"], "step": ["place"]})
+    App.register_dependency("user", lambda: "somebody", lifetime="request")
+    App.register_dependency("place", lambda: "somewhere", lifetime="step")
+
+    class Greeting:
+        def __init__(self, user: Annotated[str, Inject("user")], place: Annotated[str, Inject("place")]):
+            self.said = f"{user} {place}"
+
+    App.register_dependency(Greeting, Greeting, lifetime="step")
+    async with Container(App) as container, getattr(container, way)({"user": "fake"}) as tenant:
+        async with tenant.scope({"user": "Ada"}, level="request") as request:
+            async with request.scope({"place": "here"}, level="step") as step:
+                given = (await step.get(Greeting)).said
+        async with tenant.scope({"user": "Ada", "place": "there"}, level="step") as step:
+            at_once = (await step.get(Greeting)).said
+        async with tenant.scope(level="request") as request, request.scope(level="step") as step:
+            made = (await step.get(Greeting)).said
+
+    assert (given.partition(" ")[2], at_once.partition(" ")[2]) == ("here", "there")
+    assert made == "fake somewhere"
+
+
+class Starts(AsyncServiceBase):
+    """A service of the container that starts and stops."""
+
+    def __init__(self, clock: Clock):
+        self.clock, self.started = clock, 0
+
+    async def on_startup(self):
+        self.started += 1
+
+
+async def test_services_that_were_started_above_a_block_that_ends_stay_started():
+    """
+    Blocks need not nest: what the later one has started goes on without the earlier one, which it did not stand on.
+    """
+    App = application(providers=[Starts])
+    container = Container(App)
+    await container.__aenter__()
+    first = container.override({Config: "config"})
+    await first.__aenter__()
+    second = container.override({Clock: FakeClock()})
+    await second.__aenter__()
+    service = await container.get(Starts)
+
+    await first.__aexit__(None, None, None)
+
+    assert await container.get(Starts) is service
+    assert (service.clock.name, service.started) == ("fake", 1)
+    await second.__aexit__(None, None, None)
+    assert await container.get(Starts) is not service
+    await container.aclose()
+
+
+@pytest.mark.parametrize("kind", ["attribute", "handle"])
+def test_attributes_and_handles_of_others_without_a_loop(kind):
+    """
+    What the container holds answers by the block that the code runs in, and afterwards as before.
+    """
+
+    class Holds:
+        def __init__(self, clock: Lazy[Clock]):
+            self.clock = clock
+
+    App = application()
+    App.register_dependency(Holds, Holds)
+    app = App()
+    with Container(app) as container:
+        get = (lambda: app.clock.nowait().name) if kind == "attribute" else container.get_nowait(Holds).clock.nowait
+        before = get()
+        with container.override({Clock: FakeClock()}):
+            within = get()
+        after = get()
+
+    names = [one if isinstance(one, str) else one.name for one in (before, within, after)]
+    assert names == ["real", "fake", "real"]
+    assert after is before

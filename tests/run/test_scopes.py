@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
 import warnings
 import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Annotated
 
 import pytest
@@ -831,3 +833,106 @@ async def test_scopes_that_compiled_code_builds_may_wait_for_a_singleton_on_its_
 
     assert users == ["late"] * 8
     assert begun == ["late"]
+
+
+# --- functions that make services, cold and hot ------------------------------------------------------
+
+
+class Clock:
+    pass
+
+
+class Desk(AsyncServiceBase, lifetime="scoped"):
+    clock = AsyncDependencyDescriptor(Clock)
+
+
+def plainly() -> Desk:
+    return Desk()
+
+
+async def later() -> Desk:
+    return Desk()
+
+
+def for_a_while() -> Iterator[Desk]:
+    yield Desk()
+
+
+async def for_a_while_later() -> AsyncIterator[Desk]:
+    yield Desk()
+
+
+@pytest.mark.parametrize("lifetime", ["scoped", "transient"])
+@pytest.mark.parametrize("make", [plainly, later, for_a_while, for_a_while_later])
+async def test_a_service_that_a_function_makes_is_of_the_scope(make, lifetime):
+    """
+    However it is made, and however often that was done: what the service asks for comes from the scope that it was made in.
+    """
+    App = fresh_app(providers=[Clock])
+    App.register_dependency(Desk, make, lifetime=lifetime)
+    async with Container(App) as container:
+        clock = await container.get(Clock)
+
+        for _ in range(30):
+            async with container.scope() as scope:
+                desk = await scope.get(Desk)
+
+                assert await desk.clock is clock
+
+
+@pytest.mark.parametrize("make", [plainly, for_a_while])
+def test_a_service_that_a_function_makes_without_a_loop_is_of_the_scope(make):
+    """
+    So it is where nothing is awaited.
+    """
+    App = fresh_app(providers=[Clock])
+    App.register_dependency(Desk, make, lifetime="scoped")
+    with Container(App) as container:
+        clock = container.get_nowait(Clock)
+
+        for _ in range(30):
+            with container.scope() as scope:
+                assert scope.get_nowait(Desk).clock.nowait() is clock
+
+
+# --- many at once -----------------------------------------------------------------------------------
+
+
+class Everything:
+    def __init__(
+        self,
+        both: Annotated[tuple[str, ...], Inject("word")],
+        named: Annotated[Mapping[str, str], Inject("word")],
+        scope: Scope,
+    ):
+        self.both, self.named, self.scope = both, named, scope
+
+
+async def test_members_are_gathered_as_asked_for_in_every_scope():
+    """
+    A tuple of the members of a scope, and a mapping of those with names, are the same in the hundredth scope as in the first.
+    """
+    App = fresh_app()
+    for name in ("hello", "bye"):
+        App.register_dependency("word", functools.partial(str.upper, name), multi=name, lifetime="scoped")
+    App.register_dependency(Everything, Everything, lifetime="scoped")
+
+    async with Container(App) as container:
+        for _ in range(30):
+            async with container.scope() as scope:
+                made = await scope.get(Everything)
+
+                assert made.both == ("HELLO", "BYE")
+                assert made.named == {"hello": "HELLO", "bye": "BYE"}
+                assert made.scope is scope
+
+
+@pytest.mark.parametrize("context", [[("user", "Ada")], "user", 3])
+def test_the_context_of_a_scope_is_a_mapping(context):
+    """
+    What a scope brings along is given by token.
+    """
+    App = fresh_app(context=["user"])
+
+    with pytest.raises(ScopeError, match="the context of a scope is a mapping from tokens to values, not a"):
+        Container(App).scope(context)

@@ -1143,3 +1143,105 @@ def test_a_factory_that_cannot_make_it(module, capsys):
     assert wanting == f"asyncmeta: {name}:takes cannot be called without arguments: missing a required argument: 'settings'\n"
     assert "ValueError: no" in raising
     assert raising.endswith(f"asyncmeta: calling {name}:raises raised ValueError\n")
+
+
+# --- what is rarely asked ------------------------------------------------------------------------------
+
+ALL_OF_IT = """
+    from asyncmeta import Token
+    from typing import Annotated
+    WORD = Token[str]("word")
+    class Store:
+        def __init__(self, missing: Annotated[int, Inject("gone")]): ...
+    class Desk: ...
+    def make_numbers() -> list[int]: ...
+    class Shop(AsyncServiceBase, scopes=["request", "step"], context=["user"]):
+        @inject_dependency("late", timeout=2.5, also=["again"])
+        async def late(self): return 1
+        @inject_dependency("skipped", lifetime="request")
+        def skipped(self):
+            yield 1
+            print("not when it fails")
+    Shop.register_dependency(Store, Store)
+    Shop.register_dependency(Desk, Desk, lifetime="step")
+    inject_dependency(on=Shop)(make_numbers)
+    Shop.register_value(WORD, "word")
+    Shop.register_dependency("greeting", lambda user: 1, lifetime="step")
+"""
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("late", ["  also: \"again\"", "  options: timeout 2.5 s"]),
+        ("Store", ["  problem: nothing provides \"gone\""]),
+        ("user", ["comes with the scope: context=[...]"]),
+        ("list[int]", ["made by make_numbers"]),
+        ("word", ["Token('word'): singleton"]),
+    ],
+    ids=["options", "problem", "context", "a generic", "token"],
+)
+def test_explain_says_all_that_there_is(module, capsys, token, said):
+    """
+    Other keys, options, problems with their hints, and where a context value comes from.
+    """
+    code, out, _ = run(capsys, "explain", f"{module(ALL_OF_IT)}:Shop", token)
+
+    assert code == 0
+    for text in said:
+        assert text in out
+
+
+def test_source_of_an_opening_that_needs_a_real_scope(module, capsys):
+    """
+    Where a level of its own is meant, a scope is opened, and there is no source of an opening to show.
+    """
+    code, out, _ = run(capsys, "source", f"{module(ALL_OF_IT)}:Shop", "Desk", "--opening")
+
+    assert code == 0
+    assert "a real scope is opened for it" in out
+
+
+def test_check_warns_of_what_a_failure_skips(module, capsys):
+    """
+    A generator with something behind its yield that an exception skips is named with its place.
+    """
+    name = module("""
+        class Shop(AsyncServiceBase):
+            thing = AsyncDependencyDescriptor("thing")
+            @inject_dependency("thing")
+            def make(self):
+                yield 1
+                print("not when it fails")
+    """)
+
+    code, out, _ = run(capsys, "check", f"{name}:Shop")
+
+    assert code == 0
+    assert f"{name}.py:" in out
+    assert "skips what stands behind its yield where a failure is raised there" in out
+
+
+def test_an_ambiguity_is_found_where_it_was_written(module, capsys):
+    """
+    That two modules register one key is told at one of the two lines.
+    """
+    register = "inject_dependency('thing', on=Shop)(lambda: 1)"
+    other = module(f"class Shop(AsyncServiceBase): ...\n{register}")
+    name = module(f"from {other} import Shop\n{register}\nShop.register_dependency('user', lambda thing: 1)")
+
+    code, out, _ = run(capsys, "check", f"{name}:Shop", "--format", "json")
+    found = [one for one in json.loads(out)["findings"] if one["rule"] == "AmbiguousDependencyError"]
+
+    assert code == 1
+    assert {one["file"] for one in found} <= {f"{name}.py", f"{other}.py"}
+
+
+def test_a_setting_that_is_no_module_is_refused(module, capsys):
+    """
+    What is no name of a module can be no settings of Django's either.
+    """
+    code, _, err = run(capsys, "check", "no-module.at all")
+
+    assert code == 2
+    assert "no-module.at all" in err

@@ -14,6 +14,7 @@ from asyncmeta import (
     Container,
     Factory,
     Lazy,
+    Scope,
     inject_dependency,
 )
 from asyncmeta.diagrams import changes, diagram
@@ -487,3 +488,93 @@ def test_what_is_no_graph_is_refused(text):
     """
     with pytest.raises(ValueError, match=r"this is no|cannot be compared"):
         changes(text, graph(a=("scoped", "")))
+
+
+# --- what is rarely drawn ------------------------------------------------------------------------------
+
+
+class Report:
+    def __init__(self, title: int):
+        self.title = title
+
+
+def test_what_takes_arguments_is_noted():
+    """
+    A value that only a Factory can make has a note, where nothing asks for it so.
+    """
+    App = fresh_app(providers=[Report])
+
+    assert item(picture(App), "Report").notes == ["title is an argument: only a Factory can make it"]
+
+
+def test_a_container_and_a_scope_are_drawn_as_such():
+    """
+    What asks for its container or scope shows that.
+    """
+    App = fresh_app()
+    App.register_dependency("holds", holds, lifetime="scoped")
+
+    kinds = {one.name: one.kind for one in picture(App, whole=True).items}
+
+    assert kinds["Container"] == "container"
+    assert kinds["Scope"] == "scope"
+
+
+def holds(container: Container, scope: Scope):
+    return container, scope
+
+
+def test_many_of_one_name_are_numbered():
+    """
+    Members that the same function makes are told apart by numbers.
+    """
+
+    def make():
+        return 1
+
+    App = fresh_app()
+    for _ in range(4):
+        App.register_dependency("thing", make, multi=True)
+
+    names = [one.id for one in picture(App, whole=True).items]
+
+    assert len({*names}) == len(names)
+    assert any(name.endswith("#3") for name in names)
+
+
+def test_a_dependency_that_was_late_is_new():
+    """
+    What waited to be asked for and is now needed at once is a change.
+    """
+
+    def late(thing: Lazy[Database]): ...
+
+    def at_once(thing: Database): ...
+
+    shown = []
+    for function in (late, at_once):
+        function.__name__ = function.__qualname__ = "user"
+        App = fresh_app(providers=[Database])
+        App.register_dependency("user", function)
+        shown.append(picture(App, whole=True).to_json())
+
+    (change,) = [one for one in changes(*shown) if one.kind == "new dependency"]
+    assert "(was late)" in change.text
+
+
+class Database:
+    pass
+
+
+def test_rivals_are_told_in_the_whole_picture():
+    """
+    In the picture of everything a key that two modules register is a problem.
+    """
+    App = fresh_app()
+    for number in range(2):
+        names = {"__name__": f"module{number}", "App": App, "inject_dependency": inject_dependency}
+        exec("def make(): return 1\ninject_dependency('thing', on=App)(make)", names)
+
+    shown = picture(App, whole=True)
+
+    assert any("thing" in str(problem) for problem in shown.problems)

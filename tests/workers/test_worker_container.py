@@ -16,10 +16,20 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from helpers import LIMIT, fresh_app
+from helpers import LIMIT, collected, fresh_app
 
-from asyncmeta import ClosedError, Container, ContainerError, DeclarationError, FinalizationErrors, From, Inject, injected
-from asyncmeta.workers import WorkerContainer, container_of
+from asyncmeta import (
+    ClosedError,
+    Container,
+    ContainerError,
+    DeclarationError,
+    FinalizationErrors,
+    From,
+    GraphErrors,
+    Inject,
+    injected,
+)
+from asyncmeta.workers import WorkerContainer, check, container_of
 
 from . import shop
 from .shop import JOURNAL, Broken, Database, Session, Shop
@@ -929,3 +939,152 @@ def test_forked_child_begins_anew_while_a_thread_of_the_parent_opens():
     assert os.waitstatus_to_exitcode(status) == 0
     assert worker.get_nowait("process") == parent
     worker.close()
+
+
+# --- at the edges ------------------------------------------------------------------------------------------
+
+
+async def test_one_that_lives_on_a_loop_is_closed_from_a_thread(journal):
+    """
+    Who closes it elsewhere waits until its own loop has done so.
+    """
+    worker = WorkerContainer(Shop)
+    await worker.aopen()
+    await worker.arun(where)
+
+    await asyncio.to_thread(worker.close)
+
+    assert journal[-1] == "-database"
+    with pytest.raises(ClosedError):
+        await worker.arun(where)
+
+
+def test_one_whose_loop_has_ended_is_closed():
+    """
+    A loop that has ended has taken with it what lived there: closing is nothing more.
+    """
+    worker = WorkerContainer(Shop)
+
+    async def main():
+        await worker.aopen()
+        await worker.arun(where)
+
+    asyncio.run(main())
+    worker.close()
+
+    with pytest.raises(ClosedError):
+        worker.run(where)
+
+
+async def test_one_that_lives_in_a_thread_is_closed_from_a_loop(journal):
+    """
+    Awaited, closing lets other tasks go on meanwhile.
+    """
+    worker = WorkerContainer(Shop).open()
+    await asyncio.to_thread(worker.run, where)
+
+    await worker.aclose()
+    await worker.aclose()
+
+    assert journal[-1] == "-database"
+
+
+async def test_what_is_not_to_be_started_is_built_when_it_is_asked_for(journal):
+    """
+    With start=False opening builds nothing.
+    """
+    async with WorkerContainer(Shop, start=False) as worker:
+        assert "+database" not in journal
+        await worker.arun(where)
+
+        assert "+database" in journal
+
+
+async def test_blocking_the_loop_that_opens_it_is_refused():
+    """
+    While it is being opened on a loop, code of that loop that would wait for it is told to await.
+    """
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await end.wait()
+        return 1
+
+    app = fresh_app(providers=["slow"])
+    app.register_dependency("slow", slow)
+    worker = WorkerContainer(app)
+    opening = asyncio.create_task(worker.aopen())
+    await begun.wait()
+
+    with pytest.raises(ContainerError, match="arun"):
+        worker.get_nowait("slow")
+
+    end.set()
+    await opening
+    assert worker.get_nowait("slow") == 1
+    await worker.aclose()
+
+
+def test_a_plain_function_is_not_called_where_its_values_cannot_be_made():
+    """
+    What fails before the function would run is raised in the thread that waits.
+    """
+
+    class Bad:
+        def __init__(self):
+            raise OSError("no connection")
+
+    def use(bad: From[Bad]):
+        assert False
+
+    app = fresh_app()
+    app.register_dependency(Bad, Bad, lifetime="scoped")
+
+    with WorkerContainer(app) as worker, pytest.raises(OSError, match="no connection"):
+        worker.run(use)
+
+
+def test_many_functions_are_as_good_as_one(worker, monkeypatch):
+    """
+    What is kept of functions is bounded: more of them than are kept are called as before, and so is the first one again.
+    """
+    monkeypatch.setattr("asyncmeta.workers.runs._MOST", 2)
+    names = {"From": From, "Session": Session}
+    for number in range(4):
+        exec(f"def function{number}(session: From[Session]): return {number}", names)
+
+    called = [worker.run(names[f"function{number}"]) for number in (0, 1, 2, 3, 0)]
+
+    assert called == [0, 1, 2, 3, 0]
+
+
+def test_pickled_it_is_a_new_one_where_there_is_none():
+    """
+    In a process that has no worker container of that application, one arrives.
+    """
+    data = pickle.dumps(WorkerContainer(f"{shop.__name__}:make_container", jitter=0.0))
+    collected()
+
+    arrived = pickle.loads(data)
+
+    with arrived:
+        assert arrived.get_nowait("settings") == {"name": "shop"}
+
+
+def test_what_tasks_ask_for_is_checked_at_once():
+    """
+    All problems of all functions are told together, as those of what they belong to; without any, nothing is.
+    """
+    container = Container(Shop)
+
+    def wrong(nothing: Annotated[int, Inject("nothing")]): ...
+
+    def unread(other: "From[NotDefined]"): ...  # noqa: F821  # the subject
+
+    check(container, [where, where_plain])
+    with pytest.raises(GraphErrors) as caught:
+        check(container, [where, wrong, unread, wrong], "the tasks")
+
+    assert "the tasks has 2 problems" in str(caught.value) or "the tasks" in str(caught.value)
+    assert len(caught.value.exceptions) == 2
