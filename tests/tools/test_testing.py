@@ -1163,7 +1163,7 @@ def test_sleeping_elsewhere_is_what_it_was():
     async def scenario():
         await asyncio.to_thread(lambda: seen.append(asyncio.run(asyncio.sleep(0, "slept"))))
 
-    explore(scenario)
+    explore(scenario, runs=5)  # not all: a thread ends when it likes
 
     assert set(seen) == {"slept"}
 
