@@ -340,8 +340,14 @@ def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[
         if _binds(written.factory):
             # A plain function of the body is a method, whatever name it still has; in a staticmethod it is none.
             names = [name for name, thing in namespace.items() if thing is written.factory]
-            static = any(isinstance(thing, staticmethod) and thing.__func__ is written.factory for thing in namespace.values())
-            attribute = None if static else names[0] if names else ""
+            around = [type(thing) for thing in namespace.values() if getattr(thing, "__func__", None) is written.factory]
+            if classmethod in around:
+                raise DeclarationError(
+                    f"{written.factory.__name__} is a classmethod: in a class body a factory is a method, which gets the service, "
+                    "or a staticmethod",
+                    str(written.place or ""),
+                )
+            attribute = None if staticmethod in around else names[0] if names else ""
         with suppress(NotYet):
             registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute)
         found.append((written, attribute))

@@ -1193,6 +1193,18 @@ async def test_outside_of_a_class_it_lands_in_the_shared_layer():
     assert await Container(fresh_app()).get(name) == "shared"
 
 
+def test_a_class_method_in_a_body_is_refused_in_either_order():
+    """
+    What a decorator has registered, and a class method then wraps, would get the service in the place of its class.
+    """
+    with pytest.raises(DeclarationError, match=r"make is a classmethod: .* a method, which gets the service, or a staticmethod"):
+
+        class App(AsyncServiceBase):
+            @classmethod
+            @inject_dependency("made")
+            def make(cls): ...
+
+
 @pytest.mark.parametrize("wrap", [classmethod, property])
 @pytest.mark.parametrize("token", [str, "name", None], ids=["type", "text", "bare"])
 def test_what_is_no_method_of_instances_is_refused_by_its_kind(wrap, token):
