@@ -69,6 +69,7 @@ LAZY_IMPORTS = {
     "_declare.providers": "registrations are mostly written with decorators",
     "_declare.repeated": "only where a key is registered more than once, or with others",
     "_declare.unread": "only where a text cannot be read at once",
+    "_declare.yields": "only for factories that yield",
     "_run.build.handles": "only where a parameter is Lazy, Named or Factory",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_solve.arguments": "only where something lacks what a Factory's caller may hand in",
@@ -257,7 +258,7 @@ def test_no_import_hides_in_a_function():
 
 def test_what_is_late_is_not_loaded_before():
     """
-    A program that declares a service and gets it loads no room that is named in LAZY_IMPORTS.
+    A program that declares a service and classes, and gets them, loads no room that is named in LAZY_IMPORTS.
     """
     program = """
 import asyncio, sys
@@ -268,14 +269,30 @@ from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, in
 async def name():
     return "Ada"
 
+class Settings:
+    pass
+
+class Session:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
 class App(AsyncServiceBase):
     name = AsyncDependencyDescriptor("name")
+
+    @inject_dependency("greeting")
+    def greeting(self) -> str:
+        return "Hello"
+
+App.register_dependency(Settings, Settings)
+App.register_dependency(Session, Session, lifetime="scoped")
 
 async def main():
     async with Container(App) as container:
         app = await container.get(App)
-        async with container.scope():
+        async with container.scope() as scope:
             assert await app.name == "Ada"
+            assert (await scope.get(Session)).settings is await container.get(Settings)
+            assert await scope.get("greeting") == "Hello"
 
 asyncio.run(main())
 print(*sys.modules)

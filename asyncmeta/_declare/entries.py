@@ -17,11 +17,10 @@ from .._names import Place, is_a, name_of, origin_of, place_of_caller
 from ..errors import DeclarationError
 from .forms import all_substituted, own_arguments, substituted, substitution_of
 from .keys import Token, is_hashable, plain_of, token_key
-from .makers import VALUE, Maker, maker_of, value_maker
+from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker, maker_of, value_maker
 from .registrations import PLAIN, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
 from .returned import form_of_token
-from .yields import refuse_used_yield
 
 __all__ = [
     "BODY",
@@ -95,7 +94,10 @@ def registration_of(
             factory = factory.__func__
         maker = maker_of(factory)
         if maker.function is not None:
-            refuse_used_yield(maker)
+            if maker.kind in (GENERATOR, ASYNC_GENERATOR):
+                from .yields import refuse_used_yield  # lazy import
+
+                refuse_used_yield(maker)
             _check_arity(maker, maker.function, attribute is not None)
         if written.token is None and maker.cls is None and maker.kind != VALUE:
             token = inferred_token(maker, owner, partial(_wrong, maker, place))
