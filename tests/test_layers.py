@@ -91,6 +91,7 @@ LAZY_IMPORTS = {
     "_run.compiled.in_flight": "only where a container closes that has had code for calls without a scope",
     "_run.container.override": "overrides are for tests, tenants and experiments",
     "_run.observe.slow": "only with slow=, or in asyncio's debug mode",
+    "_run.container.spanning": "only where an application has levels, and a scope opens several at once",
     "_run.container.start": "only start() reports",
     "_run.build.threads": "only for in_thread=True and timeout=",
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ..._declare.entries import refuse_class
 from ..._declare.keys import lasting, token_key
@@ -12,16 +11,15 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
-from ...errors import ClosedError, GraphError, ScopeError
+from ...errors import GraphError, ScopeError
 from ..scope.scope import Scope
 from ..state.singletons import OPEN
 from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
-from ..teardown.finalizers import settle_errors
 
 if TYPE_CHECKING:
     from .container import Container
 
-__all__ = ["Opener", "SpanningScope"]
+__all__ = ["Opener"]
 
 
 class Opener:
@@ -36,7 +34,7 @@ class Opener:
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.classes: dict[tuple[int, type[Scope]], type[Scope]] = {}  #: by level and kind
+        self.classes: dict[tuple[int, bool], type[Scope]] = {}  #: by level, and whether they span several
 
     # --- what is at hand is forgotten with the tables of roots that it stands on ---
 
@@ -90,22 +88,25 @@ class Opener:
         inner = around
         for between in range(outermost, wanted):
             inner = _inside(inner, self.class_of(between)(given.get(between)))
-        scope = self.class_of(wanted, SpanningScope)(given.get(wanted))
-        assert isinstance(scope, SpanningScope)
-        return _inside(inner, scope._spanning(around))
+        return _inside(inner, self.class_of(wanted, spanning=True)(given.get(wanted))._spanning(around))
 
-    def class_of(self, level: int, base: type[Scope] = Scope) -> Any:
-        """Return the class of scopes of *level*."""
-        found = self.classes.get((level, base))
+    def class_of(self, level: int, *, spanning: bool = False) -> Any:
+        """Return the class of scopes of *level*; *spanning* ones close the levels around them, too."""
+        found = self.classes.get((level, spanning))
         if found is None:
             container = self.container
             table = container._root_table
+            base = Scope
+            if spanning:
+                from .spanning import SpanningScope  # lazy import
+
+                base = SpanningScope
             found = scope_class(base, container, level, table.tables[level], table.tables_nowait[level])
             if container._observed:
                 from ..observe.watch import observed_class  # lazy import
 
                 found = observed_class(found)
-            self.classes[level, base] = found
+            self.classes[level, spanning] = found
         return found
 
     def for_one(self, around: Scope, token: object, context: Mapping[Any, object] | None) -> Any:
@@ -259,50 +260,3 @@ def no_level(container: Container, level: str) -> ScopeError:
     return ScopeError(
         f"{container._name} has no level {level!r} to open here; its levels are {', '.join(container._graph.levels[1:])}"
     )
-
-
-class SpanningScope(Scope):
-    """A scope for which the levels around it were opened, too: they are closed with it."""
-
-    __slots__ = ("_around",)
-
-    def _spanning(self, around: ScopeState) -> Self:
-        self._around = around
-        return self
-
-    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        await self._end_block(exc)
-
-    async def _close(self, error: BaseException | None) -> None:
-        raised: list[BaseException] = []
-        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
-        scope: ScopeState = self
-        while scope is not self._around:
-            around = scope._parent
-            try:
-                await (super()._close(error) if scope is self else scope._close(error))
-            except ClosedError as met:
-                told = met
-            except BaseException as met:
-                raised.append(met)
-            scope = around
-        settle_errors(raised, error)
-        if told is not None:
-            raise told
-
-    def _close_nowait(self, error: BaseException | None) -> None:
-        raised: list[BaseException] = []
-        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
-        scope: ScopeState = self
-        while scope is not self._around:
-            around = scope._parent
-            try:
-                super()._close_nowait(error) if scope is self else scope._close_nowait(error)
-            except ClosedError as met:
-                told = met
-            except BaseException as met:
-                raised.append(met)
-            scope = around
-        settle_errors(raised, error)
-        if told is not None:
-            raise told
