@@ -97,7 +97,7 @@ class DevelopmentPage:
 def _diagram(container: Container, app: Any) -> Diagram:
     graph = container._graph
     if integration_of(app) is not None:
-        graph = with_handlers(graph, handlers_of(app))
+        graph = with_handlers(graph, handlers_of(app), container)
     return diagram(graph)
 
 

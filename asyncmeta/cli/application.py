@@ -142,7 +142,7 @@ def container_for(found: Any) -> Container:
 def graph_of(found: Any) -> Graph:
     """Return the graph of what was loaded, unchecked; with the handlers that it serves."""
     if isinstance(found, Served):
-        graph = with_handlers(graph_of(found.container), found.handlers)
+        graph = with_handlers(graph_of(found.container), found.handlers, found.container)
         graph.refresh()
         return graph
     container = found if isinstance(found, Container) else Container(found, check=False)

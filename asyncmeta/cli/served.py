@@ -12,7 +12,7 @@ from .._declare.entries import Declaration, registration_of
 from .._declare.registry import Registry, layers_of
 from .._names import Place
 from .._solve.graph import Graph
-from ..integrations._handlers import Handler
+from ..integrations._handlers import Handler, filled_by_another
 from ..integrations._marks import innermost, marked, marked_annotations
 
 __all__ = ["Served", "with_handlers"]
@@ -26,11 +26,13 @@ class Served(NamedTuple):
     cure: str  #: what to do where nobody fills a mark
 
 
-def with_handlers(graph: Graph, handlers: Iterable[Handler]) -> Graph:
-    """Return *graph* with its handlers: each is a node that needs what its marked parameters ask for."""
+def with_handlers(graph: Graph, handlers: Iterable[Handler], container: Container) -> Graph:
+    """Return *graph*, of *container*, with its handlers: each is a node that needs what its marked parameters ask for."""
     registry = Registry(None)
     seen: set[int] = set()
     for one in handlers:
+        if filled_by_another(one.function, container):
+            continue
         function = innermost(one.function)
         names = marked(function) if callable(function) else []
         if not names or id(function) in seen:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from .. import Container, ScopeError
 from ._handlers import Handler, check
 
-__all__ = ["check_application", "container_of", "handlers_of", "integration_of"]
+__all__ = ["check_application", "container_of", "handlers_of", "has_another", "integration_of", "source_of"]
 
 #: The integrations that know applications; they are called as the packages that these are of.
 _PACKAGES: Final = frozenset({
@@ -49,6 +49,18 @@ def container_of(app: Any) -> Container:
     if integration is None:
         raise ScopeError(f"no integration knows applications of the type {type(app).__qualname__}")
     return integration.container_of(app)  # type: ignore[no-any-return]  # every integration has one
+
+
+def source_of(app: Any) -> Any:
+    """Return what the application *app*, or its middleware, was given for a container; None where that is not known."""
+    find = getattr(integration_of(app), "source_of", None)
+    return None if find is None else find(app)
+
+
+def has_another(app: Any, source: Any) -> bool:
+    """Tell whether *app* has a container of its own, inside of *source*'s, whose scopes its handlers see."""
+    inner = source_of(app)
+    return inner is not None and inner is not source
 
 
 def check_application(app: Any, container: Container) -> None:

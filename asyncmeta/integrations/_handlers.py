@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,10 @@ from typing_extensions import get_type_hints
 from .. import Container, GraphError, GraphErrors, Inject
 from ._marks import innermost, marked, marked_inside
 
-__all__ = ["Handler", "asking", "check", "grouped", "handler", "methods_of", "misread_by", "problems_of", "told", "unfilled"]
+__all__ = [
+    "Handler", "asking", "check", "filled_by_another", "grouped", "handler", "methods_of", "misread_by", "problems_of", "told",
+    "unfilled",
+]  # fmt: skip
 
 
 class Handler(NamedTuple):
@@ -108,6 +112,8 @@ def problems_of(container: Container, handlers: Iterable[Handler], cure: str) ->
         refused = unfilled(one, cure)
         if refused is not None and str(refused) not in map(str, problems):
             problems.append(refused)
+        if filled_by_another(one.function, container):
+            continue
         function = innermost(one.function)
         if inspect.isfunction(function) or isinstance(function, type):
             functions[id(function)] = function
@@ -117,6 +123,14 @@ def problems_of(container: Container, handlers: Iterable[Handler], cure: str) ->
     except GraphErrors as errors:
         problems += errors.exceptions  # type: ignore[arg-type]  # it holds no other ones
     return problems
+
+
+def filled_by_another(function: Any, container: Container) -> bool:
+    """Tell whether another container than *container* fills *function*, by its ``inject``, which has checked it."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    home = getattr(function, "asyncmeta_home", None)
+    return home is not None and home.container is not container
 
 
 def check(container: Container, handlers: Iterable[Handler], cure: str, what: str) -> None:

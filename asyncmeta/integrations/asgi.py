@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
 
 from .. import Container, From, Scope, ScopeError, Token, injected as inject
-from ._applications import check_application, handlers_of as _handlers_of
+from ._applications import check_application, handlers_of as _handlers_of, has_another, source_of as _source_of
 from ._endings import (
     ERROR_STATUS,
     LEFT_WELL,
@@ -264,7 +264,9 @@ class ContainerMiddleware:
             GraphErrors: It cannot be given.
         """
         # A framework whose middleware this is says which application it is.
-        check_application(connection.get("app", self.app), container)
+        app = connection.get("app", self.app)
+        if not has_another(app, self._source):
+            check_application(app, container)
 
     def begin(self) -> Container:
         """Return the container for a lifespan that begins."""
@@ -295,6 +297,12 @@ def container_of(app: ContainerMiddleware) -> Container:
 def handlers_of(app: ContainerMiddleware) -> Any:
     """Return the handlers of the application that is wrapped, where its framework is known."""
     return _handlers_of(app.app)
+
+
+def source_of(app: ContainerMiddleware) -> Any:
+    """Return what was given for the container whose scopes handlers see: the innermost."""
+    inner = _source_of(app.app)
+    return app._source if inner is None else inner
 
 
 class _Life:

@@ -28,7 +28,7 @@ from ._endings import ERROR_STATUS, Cancellation, ErrorResponse, is_failure
 from ._marks import by_name, marked, marked_annotations
 from .asgi import KEY, failed, made_here
 from .commands import Source
-from .starlette import ContainerMiddleware, answerable, asynchronous, container_of, filled, generates
+from .starlette import ContainerMiddleware, answerable, asynchronous, container_of, filled, generates, source_of as source_of
 
 __all__ = ["ContainerMiddleware", "ContainerRoute", "From", "container_of", "dependency", "inject", "setup"]
 

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from .. import Container, FinalizationErrors, From, ScopeError, injected
 from . import asgi
-from ._applications import handlers_of as _handlers_of
+from ._applications import handlers_of as _handlers_of, has_another
 from ._endings import WELL, one_of
 from ._handlers import Handler, handler as _handler, methods_of
 from .commands import Source, container_from
@@ -57,9 +57,9 @@ class ContainerMiddleware(asgi.ContainerMiddleware):
     }
 
     def begun(self, connection: asgi.Connection, container: Container) -> None:
-        state = getattr(connection.get("app", self.app), "state", None)
-        if state is not None:
-            setattr(state, asgi.KEY, container)
+        app = connection.get("app", self.app)
+        if hasattr(app, "state") and not has_another(app, self._source):
+            setattr(app.state, asgi.KEY, container)
         super().begun(connection, container)
 
     async def answer(self, connection: asgi.Connection, receive: asgi.Receive, send: asgi.Send, error: BaseException) -> bool:
@@ -119,15 +119,15 @@ def container_of(app: Starlette) -> Container:
     running = getattr(app.state, asgi.KEY, None)
     if isinstance(running, Container):
         return running
-    given = _given(app)
+    given = source_of(app)
     if given is None:
         raise ScopeError("this application has no container: setup(app, container) gives it one")
     return container_from(given)
 
 
-def _given(app: Any) -> Source | None:
-    """Return what the middleware of *app* was given for a container."""
-    for one in getattr(app, "user_middleware", ()):
+def source_of(app: Any) -> Source | None:
+    """Return what the middleware of *app* was given for a container: the innermost, whose scopes handlers see."""
+    for one in reversed(getattr(app, "user_middleware", ())):
         if isinstance(one.cls, type) and issubclass(one.cls, asgi.ContainerMiddleware):
             return one.kwargs.get("container", one.args[0] if one.args else None)  # type: ignore[no-any-return]
     return None
@@ -166,7 +166,7 @@ def handlers_of_route(route: Any) -> Iterator[Handler]:
             yield _handler(around.dispatch_func, f"middleware of {path}")
         around = getattr(around, "app", None)
     mounted = getattr(route, "app", None)
-    if endpoint is None and mounted is not None and _given(mounted) is None:
+    if endpoint is None and mounted is not None and source_of(mounted) is None:
         yield from _handlers_of(mounted)
 
 

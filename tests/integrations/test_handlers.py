@@ -614,6 +614,64 @@ def test_a_mark_that_nobody_fills_is_refused(start):
     assert "@inject" in text and "test_handlers.py:" in text, text
 
 
+@pytest.mark.parametrize("start", [start for start in STARTS if not start.__name__.startswith(READS)])
+def test_what_another_container_fills_is_asked_of_that(start):
+    """
+    Handlers under the ``inject`` of a second container were checked by it, and the one of the application need not know of that.
+    """
+    integration(start.__name__.partition("_")[0])
+
+    class Other(AsyncServiceBase, providers=[Rates, Mailer]): ...
+
+    start(Container(wanting()), From, Container(Other).inject)
+
+
+def test_routers_of_several_containers_in_one_application():
+    """
+    A route class that has its own container is none of the application's.
+    """
+    module = integration("fastapi")
+    from fastapi import APIRouter, FastAPI
+
+    class Other(AsyncServiceBase, providers=[Rates, Mailer]): ...
+
+    app = module.setup(FastAPI(), Container(wanting()))
+    router = APIRouter(route_class=module.ContainerRoute.of(Container(Other)))
+
+    @router.get("/rates")
+    async def show_rates(rates: module.From[Rates]): ...
+
+    @router.get("/users")
+    async def list_users(users: From[Users]):
+        yield users
+
+    app.include_router(router)
+    start_asgi(app)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("fastapi", "fastapi"), ("asgi", "fastapi"), ("asgi", "asgi")])
+def test_handlers_of_an_application_with_two_containers_see_the_inner_one(outer, inner):
+    """
+    A container around another one lives with the application, and is not asked for what its handlers get from the inner one.
+    """
+    module, around, between = integration("fastapi"), integration(outer), integration(inner)
+    from fastapi import FastAPI
+
+    class Inner(AsyncServiceBase, providers=[Rates, Mailer]): ...
+
+    app, container = FastAPI(), Container(Inner)
+
+    @app.get("/rates")
+    async def show_rates(rates: module.From[Rates]): ...
+
+    @app.get("/users")
+    async def list_users(users: module.From[Users]): ...
+
+    served = between.setup(app, container)
+    start_asgi(around.setup(served, Container(wanting())))
+    assert between.container_of(served) is container
+
+
 def test_a_resolver_with_a_mark_that_nobody_fills_is_refused():
     """
     The same for a schema of Strawberry, which would make an argument of the mark.

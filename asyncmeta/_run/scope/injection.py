@@ -421,4 +421,5 @@ def inject(function: Any, home: Scope | None = None) -> Any:
     wrapper = injection.made()
     if home is not None:
         injection.check(home)
+        wrapper.asyncmeta_home = home  # read by those who check what others call
     return wrapper
