@@ -229,6 +229,40 @@ def test_all_tasks_are_cancelled_before_every_step(name, options):
     nothing(bad)
 
 
+@pytest.mark.parametrize("name", ENDING)
+def test_all_tasks_are_cancelled_twice(name):
+    """
+    Who tells finalizers of all others when a loop ends is cancelled again, at any later step, and goes on to the end.
+    """
+
+    def one(number, apart):
+        ran = Run(name, {})
+
+        async def begin(task):
+            main = asyncio.current_task()
+
+            def cancel_all():
+                ran.hit = ran.hit or not task.done()
+                for other in asyncio.all_tasks():
+                    if other is not main:
+                        other.cancel()
+
+            ran.loop.after(number, cancel_all)
+            ran.loop.after(number + apart, cancel_all)
+            await ended(task)
+
+        found = ran.wrong(begin)
+        if ran.ended is not None and not isinstance(ran.ended, asyncio.CancelledError | AsyncMetaError):
+            found.append(f"it ended with {ran.ended!r}")
+        return ran, found
+
+    bad = []
+    for apart in (2, 3) if FUZZ == 1 else range(1, 30):
+        bad += everywhere(lambda number, apart=apart: one(number, apart))[1]
+
+    nothing(bad)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_task_is_cancelled_before_its_first_step(name):
     """

@@ -410,6 +410,77 @@ async def test_a_cancellation_arrives_while_a_concurrent_value_is_closed():
     assert order == ["closed", "closed"]
 
 
+async def test_a_closing_that_is_given_up_in_the_middle():
+    """
+    A coroutine that closes a scope may itself be closed, as of an async generator that nobody ends: who waits for it goes on.
+    """
+    log = []
+
+    async def session():
+        try:
+            yield "session"
+        finally:
+            log.append("closing")
+            await asyncio.sleep(0)
+
+    container = Container(application(("session", session, {"lifetime": "scoped"})))
+    scope = container.scope()
+    await scope.get("session")
+
+    closing = scope.aclose()
+    closing.send(None)
+    closing.close()
+    async with asyncio.timeout(5):
+        await scope.aclose()
+        await container.aclose()
+
+    assert log == ["closing"]
+
+
+def test_a_concurrent_value_is_closed_after_a_slow_scope_inside_as_the_loop_ends():
+    """
+    The task of a concurrent value waits for the scopes inside of its own as the loop ends, however long their clean-ups take.
+    """
+    log, said = [], []
+
+    def closing(name, turns):
+        async def factory():
+            try:
+                yield name
+            finally:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                log.append(name)
+
+        return factory
+
+    App = fresh_app(scopes=("session", "request"))
+    App.register_dependency("outer", closing("outer", 1), lifetime="session", concurrent=True)
+    App.register_dependency("inner", closing("inner", 100), lifetime="request", concurrent=True)
+    container = Container(App)
+
+    async def work(begun):
+        async with container.scope(level="session") as session:
+            await session.get("outer")
+            async with session.scope() as request:
+                await request.get("inner")
+                begun.set()
+                await asyncio.Event().wait()
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context["message"]))
+        begun = asyncio.Event()
+        task = asyncio.create_task(work(begun))
+        await begun.wait()
+        return task
+
+    task = asyncio.run(main())
+
+    assert task.cancelled()
+    assert log == ["inner", "outer"]
+    assert said == []
+
+
 def test_the_half_done_work_of_a_concurrent_value_is_not_kept_at_the_end_of_a_loop():
     """
     Where a loop ends under a scope that nobody closes, its concurrent values are closed, users first, and told of a failure.

@@ -775,3 +775,86 @@ def children(world):
                 await child.aget("a")
 
     return parent, use
+
+
+@program
+def grandchildren(world):
+    world.add("p", "agen")
+    world.add("a", "agen", "p")
+    world.add("b", "agen", "a")
+    provided = {name: factory for name, factory, _ in world.declared}
+    parent = create_injector([{"provide": "p", "use_factory": provided["p"]}])
+
+    async def use():
+        async with parent:
+            child = create_injector([{"provide": "a", "use_factory": provided["a"], "deps": ["p"]}], parent)
+            for _ in range(2):
+                grandchild = create_injector([{"provide": "b", "use_factory": provided["b"], "deps": ["a"]}], child)
+                await grandchild.aget("b")
+
+    return parent, use
+
+
+@program
+def opened_in_a_factory(world):
+    world.add("q", "agen")
+    inner = world.container()
+    world.declared.clear()
+
+    async def pool():
+        async with inner:
+            value = Value("pool", [await inner.get("q")])
+            world.opened.append(value)
+            try:
+                yield value
+            finally:
+                world.closed.append(value)
+
+    world.declared.append(("pool", pool, {}))
+    world.add("s", "agen", "pool", **SCOPED)
+    container = world.container()
+
+    async def use():
+        async with container:
+            for _ in range(2):
+                async with container.request("s"):
+                    await asyncio.sleep(0)
+
+    return container, use
+
+
+@program
+def levels_beside(world):
+    world.add("c", "agen", lifetime="session", concurrent=True)
+    world.add("d", "agen", "c", lifetime="session", concurrent=True)
+    world.add("a", "agen", "c", lifetime="request", concurrent=True)
+    world.add("b", "agen", "a", "d", lifetime="request", concurrent=True)
+    container = world.container(scopes=("session", "request"))
+
+    async def use():
+        async with container, container.scope(level="session") as session, asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(request(session))
+
+    async def request(session):
+        async with session.scope() as scope:
+            await scope.gather("b", "a", "d")
+
+    return container, use
+
+
+@program
+def timed_twice(world):
+    world.add("a", "agen", timeout=60.0)
+    world.add("b", "agen", "a", timeout=60.0)
+    world.add("s", "agen", "b", **BESIDE, timeout=60.0)
+    container = world.container()
+
+    async def use():
+        async with asyncio.timeout(60), container:
+            async with asyncio.timeout(60):
+                await container.start()
+            async with container.scope() as scope, asyncio.timeout(60):
+                await scope.get("s")
+
+    return container, use

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import Final
 
 from ..._compat import new_task
@@ -162,4 +163,11 @@ async def _settle(besides: Iterable[ConcurrentTask]) -> None:
         raise cancelled
 
 
-MAKES.add_methods(ConcurrentTask.live)
+def _made_for(frame: FrameType) -> ScopeState | None:
+    """Return the scope that a task makes its value for; None where that is there, and the task is only kept to leave it."""
+    task: ConcurrentTask = frame.f_locals["self"]
+    owner: ScopeState = task.owner
+    return None if task.done.done() else owner
+
+
+MAKES.add(ConcurrentTask.live.__code__, reader=_made_for)

@@ -55,13 +55,22 @@ class Provided(Container):
     def _close_first(self) -> None:
         # No value is closed before anything that uses it: children go first, those that have nothing to close at once.
         for heir in snapshot(self._heirs or ()):
-            there = heir._singletons
-            if there.state != OPEN:
+            if heir._singletons.state != OPEN:
                 continue
-            if heir._finalizers is not None or there.tasks or there.flights or heir._in_flight or heir._children:
-                self._inner.add(heir)
-            else:
+            if heir._is_idle():
                 heir._close_nowait(None)
+            else:
+                self._inner.add(heir)
+
+    def _is_idle(self) -> bool:
+        """Tell whether there is nothing to close, and nothing on its way, in this and in what lies further in."""
+        pending: list[Provided] = [self]
+        for one in pending:
+            there = one._singletons
+            if one._finalizers is not None or there.tasks or there.flights or one._in_flight or one._children:
+                return False
+            pending += (heir for heir in snapshot(one._heirs or ()) if heir._singletons.state == OPEN)
+        return True
 
 
 #: The slot itself, which a property of children stands before.

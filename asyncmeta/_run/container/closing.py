@@ -34,6 +34,9 @@ __all__ = ["Closing"]
 #: Seconds after which who waits for a build in a thread looks whether that waits for him.
 _PAUSE: Final = 0.1
 
+#: Turns of a loop that ends in which blocks whose tasks are cancelled may begin to close what they have opened.
+_TURNS: Final = 20
+
 
 class Closing:
     """The part of a container that ends it; also what it does when a loop ends under its values."""
@@ -82,17 +85,22 @@ class Closing:
         """
         The loop ends under us: run all finalizers, in reverse, led by the first holder that was cancelled.
 
-        What had a finalizer, and what stands on it, is forgotten; plain values stay.
+        What had a finalizer, and what stands on it, is forgotten; plain values stay.  Who leads is cancelled again, perhaps,
+        and goes on: nobody else would.
         """
         container, singletons = self.container, self.container._singletons
         if singletons.retiring or singletons.state != OPEN:
             return
         singletons.retiring = True
         try:
-            for _ in range(20):  # scopes whose tasks are cancelled now close themselves
-                if not container._children:
+            # Scopes whose tasks are cancelled now close themselves, and so does a container in the block that has entered it,
+            # which may be what another one holds.
+            for _ in range(_TURNS):
+                if singletons.state != OPEN:
+                    return  # who closes it commands
+                if not (container._children or container._grounds):
                     break
-                await asyncio.sleep(0)
+                await _swallowing(asyncio.sleep(0))
             raised: list[BaseException] = []
             with suppress(Inside):
                 await container._close_children(raised, None, Closers())
@@ -107,6 +115,8 @@ class Closing:
             singletons.forget({node for node in singletons.built if singletons.unit(node).generators})
             raised += await unwind(self._watched(finalizers), None)
             for error in raised:
+                if isinstance(error, asyncio.CancelledError):
+                    continue
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"a finalizer of {singletons.name} failed while its event loop ended", "exception": error}
                 )

@@ -279,8 +279,10 @@ class ScopeExit(ScopeState):
             raised.append(cancelled)
         finalizers, self._finalizers = as_list(self._finalizers), None
         holds = bool(finalizers)
-        raised[:0] = await unwind(finalizers, error)
-        self._gone(undone if holds else None)
+        try:
+            raised[:0] = await unwind(finalizers, error)
+        finally:  # also where this very coroutine is closed: an async generator that CPython 3.11 gives up in the middle
+            self._gone(undone if holds else None)
         return raised
 
     def _open_children(self) -> list[ScopeState]:
