@@ -6,6 +6,7 @@ It shows the graph with its handlers and the last start-up: names, places and ti
 
 from __future__ import annotations
 
+import html
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ from . import Container, ScopeError
 from .cli.served import with_handlers
 from .diagrams import Diagram, diagram
 from .integrations._applications import container_of, handlers_of, integration_of
+from .integrations._health import parts_of
 from .integrations._lifespan import REPORTS
 
 __all__ = ["DevelopmentPage"]
@@ -66,12 +68,12 @@ class DevelopmentPage:
         self._anywhere = anywhere
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
-        path = str(scope.get("path", ""))
+        root, path = parts_of(scope)
         asked = scope["type"] == "http" and (path == self._path or path.startswith(f"{self._path}/"))
         if not asked or scope["method"] not in ("GET", "HEAD") or not (self._anywhere or _from_here(scope)):
             await self.app(scope, receive, send)
             return
-        page = self._page(path.removeprefix(self._path).strip("/"), scope.get("app", self.app))
+        page = self._page(path.removeprefix(self._path).strip("/"), scope.get("app", self.app), root)
         if page is None:
             await self.app(scope, receive, send)
             return
@@ -80,10 +82,10 @@ class DevelopmentPage:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _page(self, name: str, app: Any) -> str | None:
-        """Return the page of that name, None where there is none."""
+    def _page(self, name: str, app: Any, root: str) -> str | None:
+        """Return the page of that name, None where there is none; *root* is the path that the application stands below."""
         if not name:
-            return _PAGES.format(path=self._path)
+            return _PAGES.format(path=html.escape(root) + self._path)
         try:
             container = self._container or container_of(app)
         except ScopeError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from .. import Container
 from ._applications import container_of
 
-__all__ = ["HealthEndpoint", "answer_health", "questions_below"]
+__all__ = ["HealthEndpoint", "answer_health", "parts_of", "question_of", "questions_below"]
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -36,7 +36,7 @@ class HealthEndpoint:
         self._questions = questions_below(path)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Send) -> None:
-        question = self._questions.get(scope.get("path", "")) if scope["type"] == "http" else None
+        question = question_of(self._questions, scope) if scope["type"] == "http" else None
         if question is None:
             await self.app(scope, receive, send)
         else:
@@ -46,6 +46,21 @@ class HealthEndpoint:
 def questions_below(path: str) -> dict[str, str]:
     """Return which question is asked by each path below *path*."""
     return {f"{path.rstrip('/')}/{question}": question for question in ("live", "ready")}
+
+
+def parts_of(scope: MutableMapping[str, Any]) -> tuple[str, str]:
+    """
+    Return below which path the application of a connection stands, and what comes below that.
+
+    Some servers put the path that a proxy has taken away before what was asked for, and so do mounts with theirs; some do not.
+    """
+    root, path = str(scope.get("root_path", "")).rstrip("/"), str(scope.get("path", ""))
+    return (root, path[len(root) :]) if root and path.startswith(f"{root}/") else ("", path)
+
+
+def question_of(questions: Mapping[str, str], scope: MutableMapping[str, Any]) -> str | None:
+    """Return which of *questions* a request asks; None where it asks something else."""
+    return questions.get(scope.get("path", "")) or questions.get(parts_of(scope)[1])
 
 
 async def answer_health(container: Container, question: str, method: str, send: Send) -> None:

@@ -26,7 +26,7 @@ from ._endings import (
     one_of,
     running_context,
 )  # fmt: skip
-from ._health import HealthEndpoint, answer_health, questions_below
+from ._health import HealthEndpoint, answer_health, question_of, questions_below
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
 from .commands import Source, container_from
 
@@ -178,7 +178,7 @@ class ContainerMiddleware:
             self.begun(scope, container)
             self._lives = True
             tell_of_no_lifespan(container)
-        if self._health and (question := self._health.get(scope.get("path", ""))) and kind == "http":
+        if self._health and (question := question_of(self._health, scope)) and kind == "http":
             await answer_health(container, question, scope["method"], send)
             return
         if container.closed and container in TESTED:  # asked without a lifespan, after one

@@ -127,9 +127,9 @@ def django(container):
         return HealthEndpoint(get_asgi_application())
 
 
-async def asked(server, path):
+async def asked(server, path, **more):
     """Return status and body of a request."""
-    exchange = await server.http(path).run()
+    exchange = await server.http(path, **more).run()
     return exchange.got[0]["status"], b"".join(message.get("body", b"") for message in exchange.got)
 
 
@@ -155,6 +155,46 @@ async def test_health_in_one_line(make):
     assert status == 503
     assert json.loads(body)["degraded"] == ["Users"]
     assert b"secret" not in body
+
+
+@pytest.mark.parametrize("make", [plain, starlette, fastapi, litestar, litestar_setup, quart, blacksheep, sanic, django])
+@pytest.mark.parametrize("path", ["/api/health/live", "/health/live"])
+@guarded
+async def test_health_behind_a_proxy_that_takes_a_path_away(make, path):
+    """
+    A server that is told the path of its proxy puts it before what is asked for, or does not.
+    """
+    server = Server(make(Container(Shop)))
+
+    async with server.running():
+        assert (await asked(server, path, root_path="/api"))[0] == 200
+
+
+@guarded
+async def test_health_behind_a_proxy_whose_path_is_its_own():
+    """
+    What is asked for as it stands is meant so.
+    """
+    server = Server(plain(Container(Shop)))
+
+    async with server.running():
+        assert (await asked(server, "/health/live", root_path="/health"))[0] == 200
+
+
+@guarded
+async def test_health_of_an_application_that_is_mounted():
+    """
+    Its paths lie below that of the mount.
+    """
+    pytest.importorskip("starlette")
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    container = Container(Shop)
+    server = Server(Starlette(routes=[Mount("/sub", starlette(container))]))
+
+    async with container, server.running():
+        assert [(await asked(server, path))[0] for path in ("/sub/health/live", "/health/live")] == [200, 404]
 
 
 @guarded
@@ -241,6 +281,21 @@ async def test_the_page_shows_the_graph_and_the_last_start():
     assert "list_users" in graph[1] and "Database" in graph[1]
     assert "Users" in start[1]
     assert not re.search(r"""(?:src|href)=["']?https?:""", graph[1] + start[1])
+
+
+@guarded
+async def test_the_page_behind_a_proxy_that_takes_a_path_away():
+    """
+    The page is found below the path that the server was told, and leads to pages there.
+    """
+    app, _ = developed()
+
+    async with Server(app).running():
+        first = await page(app, {**scope("/api/_asyncmeta"), "root_path": "/api"})
+        graph = await page(app, {**scope("/api/_asyncmeta/graph"), "root_path": "/api"})
+
+    assert first[0] == graph[0] == 200
+    assert '"/api/_asyncmeta/graph"' in first[1]
 
 
 @pytest.mark.parametrize("connection", [
