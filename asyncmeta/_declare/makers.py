@@ -161,7 +161,7 @@ class Maker:
         if said is MISSING:
             return MISSING
         if self.kind in (GENERATOR, ASYNC_GENERATOR) or self.kind is ASYNC:
-            made = yielded(said, self.function.__code__.co_flags)
+            made = yielded(said, inspect.unwrap(self.function).__code__.co_flags)
             if self.kind is ASYNC:
                 return given(said if made is MISSING else made)
             if made is MISSING and opened(said)[0] is SYNC:
@@ -327,7 +327,7 @@ def maker_of(factory: Any) -> Maker:
     bound = _NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
     if form is not None or (isinstance(call, type) and not _is_no_class(call)):
-        maker = Maker(factory, SYNC, None, call if form is None else _class_behind(form) or form, factory)
+        maker = Maker(factory, SYNC, None, _class_within(call) if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
             maker.seen = seen_around(maker.cls)
@@ -383,6 +383,13 @@ def _innermost(call: Any) -> Any:
     return call
 
 
+def _class_within(call: Any) -> Any:
+    """Return the class of which *call*, an object that passes for a class, is a decorator's; a class as it is."""
+    while not is_a(call, type) and isinstance(getattr(call, "__wrapped__", None), type):
+        call = call.__wrapped__
+    return call
+
+
 def _class_form(thing: Any) -> Any:
     """Return the normal form of a generic class with its arguments, or of an alias of a class; None for anything else."""
     if isinstance(thing, type) or (_class_behind(thing) is None and not is_alias(thing) and not is_alias(typing.get_origin(thing))):
@@ -432,16 +439,16 @@ def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None
     skip, home = 0, None
     bound = _NOTHING_BOUND
     while True:
-        own = getattr(call, "__dict__", {})
-        signed = isinstance(own.get("__signature__", vars(type(call)).get("__signature__")), inspect.Signature)
+        inside = _wrapped_by(call)
+        signed = _is_signed(call)
         if signed and not isinstance(call, types.FunctionType):
             return None, skip, home, bound
         if isinstance(call, types.MethodType):
             skip += 1
             home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
             call = call.__func__
-        elif "__wrapped__" in own and not signed:
-            call = own["__wrapped__"]
+        elif inside is not None and not signed:
+            call = inside
         elif isinstance(call, types.FunctionType):
             return call, skip, home, bound
         elif isinstance(call, functools.partial):
@@ -477,9 +484,30 @@ def _kinds(call: Any) -> tuple[str, str]:
         if kind is SYNC and isinstance(code, types.CodeType):
             kind = kind_of_callable(call, code)
         own = own or kind
-        if kind is not SYNC or "__wrapped__" not in getattr(call, "__dict__", {}):
+        inside = _wrapped_by(call)
+        if kind is not SYNC or inside is None:
             return own, kind
-        call = call.__wrapped__
+        call = inside
+
+
+def _wrapped_by(call: Any) -> Any:
+    """Return what *call* says that it wraps, in its dictionary or a slot; None where it says nothing."""
+    own = getattr(call, "__dict__", {})  # objects may answer to any name
+    if "__wrapped__" in own:
+        return own["__wrapped__"]
+    slot = None if isinstance(call, types.FunctionType) else inspect.getattr_static(type(call), "__wrapped__", None)
+    return getattr(call, "__wrapped__", None) if isinstance(slot, types.MemberDescriptorType) else None
+
+
+def _is_signed(call: Any) -> bool:
+    """Tell whether *call* describes what it takes, by a signature of its own or one that its class works out."""
+    found = getattr(call, "__dict__", {}).get("__signature__", vars(type(call)).get("__signature__"))
+    if isinstance(found, inspect.Signature) or found is None or isinstance(call, type):
+        return isinstance(found, inspect.Signature)
+    try:
+        return isinstance(call.__signature__, inspect.Signature)
+    except Exception:  # worked out when asked for, which may fail
+        return False
 
 
 def kind_of_callable(call: Any, code: types.CodeType) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import sys
 import types
 import typing
@@ -153,7 +154,9 @@ class Evaluator:
 
     def __call__(self, text: str) -> Any:
         if self._evaluate is None:
-            function = self.function
+            function = inspect.unwrap(self.function)  # which wrote them, where a wrapper repeats them
+            if not isinstance(function, types.FunctionType):
+                function = self.function
             more = _local_names(function, self.owner)
             self._evaluate = evaluator_for(function.__globals__, more, _inside(function, self.owner), self.seen)
         return self._evaluate(text)

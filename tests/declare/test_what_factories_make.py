@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import functools
+import inspect
 import re
 import sys
+import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypeVar
@@ -123,6 +125,127 @@ async def test_a_wrapper_that_runs_what_is_inside():
     for inside in (awaited, generator):
         async with Container(application(Pool, here(inside))) as container:
             assert await container.get(Pool) == "made here"
+
+
+DECORATORS = """
+import functools, inspect
+
+class Slotted:
+    "A decorator that keeps what it wraps in a slot."
+    __slots__ = ("__wrapped__",)
+    def __init__(self, fn): self.__wrapped__ = fn
+    def __call__(self, *args, **named): return self.__wrapped__(*args, **named)
+
+def signed(fn):
+    "A decorator whose wrapper has the signature of what it wraps, and repeats its texts."
+    def wrapper(*args, **named): return fn(*args, **named)
+    functools.update_wrapper(wrapper, fn)
+    wrapper.__signature__ = inspect.signature(fn)
+    return wrapper
+"""
+
+
+@pytest.fixture
+def decorators(monkeypatch):
+    """Return a module with decorators, which has none of the names of this one."""
+    module = types.ModuleType("decorators_of_another_module")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(DECORATORS, vars(module))
+    return module
+
+
+@pytest.mark.parametrize("which", ["Slotted", "signed"])
+async def test_decorators_of_other_modules(decorators, which):
+    """
+    Texts under a decorator of another module are read where they were written; what is made is what is inside.
+    """
+    wrap = getattr(decorators, which)
+
+    @wrap
+    def plain(settings: "Settings") -> "tuple[Settings, int]":
+        return settings
+
+    @wrap
+    async def awaited(settings: "Settings") -> "list[Settings]":
+        return settings
+
+    @wrap
+    def yielded(settings: "Settings") -> "Iterator[set[Settings]]":
+        yield settings
+
+    @wrap
+    async def streamed(settings: "Settings") -> "AsyncIterator[Pool]":
+        yield settings
+
+    App = fresh_app(providers=[Settings])
+    for factory in (plain, awaited, yielded, streamed):
+        inject_dependency(on=App)(factory)
+
+    async with Container(App) as container:
+        settings = await container.get(Settings)
+        for key in (tuple[Settings, int], list[Settings], set[Settings], Pool):
+            assert await container.get(key) is settings
+
+
+class Late:
+    """An object that works out what it takes."""
+
+    def __init__(self, fn, fails):
+        self.fn, self.fails = fn, fails
+
+    def __call__(self, *args, **named):
+        return self.fn(*args, **named)
+
+    @property
+    def __signature__(self):
+        if self.fails:
+            raise ValueError("nobody knows")
+        return inspect.signature(self.fn)
+
+
+def test_what_works_out_its_signature():
+    """
+    An object whose class works out its signature is filled by that; one that fails in this takes what its call names.
+    """
+    App = fresh_app(providers=[Settings])
+
+    def settings_of(settings: Settings):
+        return settings
+
+    App.register_dependency("known", Late(settings_of, fails=False))
+    App.register_dependency("unknown", Late(lambda: "nothing", fails=True))
+    container = Container(App)
+
+    assert (container.get_nowait("known"), container.get_nowait("unknown")) == (container.get_nowait(Settings), "nothing")
+
+
+class Passing:
+    """An object that passes for the class that it wraps."""
+
+    def __init__(self, cls):
+        self.__wrapped__ = cls
+
+    def __call__(self, *args, **named):
+        return self.__wrapped__(*args, **named)
+
+    __class__ = property(lambda self: type(self.__wrapped__))
+
+
+class Needing:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+
+@pytest.mark.parametrize("factory", [Passing(Needing), Traced(Needing)])
+def test_what_passes_for_a_class_takes_what_that_takes(factory):
+    """
+    A decorator's object that says it is a class, or wraps one, is filled as the class within, and called itself.
+    """
+    App = fresh_app(providers=[Settings])
+    App.register_dependency("made", factory)
+    container = Container(App)
+
+    assert container.get_nowait("made").settings is container.get_nowait(Settings)
 
 
 async def test_a_wrapper_in_a_class_body():
