@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from .._names import place_of_function
-from .makers import ASYNC, Maker, kind_of_callable
+from .makers import ASYNC, Maker
+from .within import kind_of_callable
 
 __all__ = ["misfit_hooks"]
 

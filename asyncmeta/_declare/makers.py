@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import types
@@ -10,7 +9,7 @@ import typing
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from .._compat import annotations_of, bound_places, is_marked_async, signature_of
+from .._compat import annotations_of, bound_places, signature_of
 from .._names import Place, is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .annotations import (
@@ -27,6 +26,7 @@ from .forms import is_alias, is_union, normal, substituted, with_own_variables
 from .keys import MISSING, Factory, Lazy, plain_of, read
 from .returned import ASYNC, ASYNC_GENERATOR, GENERATOR, GENERATORS, SYNC, form_of_token, given, is_vague, opened, yielded
 from .texts import Evaluator, evaluator_of_class, evaluator_of_module
+from .within import MANAGERS, NOTHING_BOUND, class_within, function_of, innermost, is_manager, kind_of_callable, kinds
 
 __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
 
@@ -34,18 +34,6 @@ __all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "M
 VALUE = "value"
 GIVEN: Final = object()  #: stands for a value that each container brings along: a graph may be of many
 
-# Functions made by contextlib's decorators share these code objects; the generator function stands in __wrapped__.
-_NOTHING: Any = None
-_MANAGERS = (
-    contextlib.contextmanager(_NOTHING).__code__,
-    contextlib.asynccontextmanager(_NOTHING).__code__,
-)
-
-_AWAITED = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
-_GENERATOR, _ASYNC_GENERATOR = inspect.CO_GENERATOR, inspect.CO_ASYNC_GENERATOR
-
-
-_NOTHING_BOUND: tuple[int, frozenset[Any]] = (0, frozenset())
 
 #: Of `typing`'s forms, those that are classes in one Python or another.
 _NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
@@ -65,7 +53,7 @@ class Maker:
         self.cls = cls  #: the class that is built, else None
         self.written = written  #: what the user handed over
         self.form: Any = None  #: the closed generic whose class is built, ``Repo[User]``, else None
-        self.partial = _NOTHING_BOUND  #: positions and names bound already
+        self.partial = NOTHING_BOUND  #: positions and names bound already
         self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
         self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
         self.variables: Mapping[Any, Any] | None = None  #: what type variables stand for that its class has from a generic base
@@ -98,7 +86,7 @@ class Maker:
             return ()
         if self.cls is not None:
             found = parameters_of_class(self.cls, self.seen)
-            return found if self.partial is _NOTHING_BOUND else _around(found, *self.partial)
+            return found if self.partial is NOTHING_BOUND else _around(found, *self.partial)
         if self.function is None:
             if is_a(self.written, typing.NewType):
                 return (parameter_of_new_type(self.written),)
@@ -218,7 +206,7 @@ class Maker:
         tokens = tuple(tokens)
         if self.kind in (GENERATOR, ASYNC_GENERATOR):
             made = self.returns(owner)  # told at the line where it says something else
-            for token in tokens if made is not MISSING and _is_manager(_innermost(self.written)) else ():
+            for token in tokens if made is not MISSING and is_manager(innermost(self.written)) else ():
                 _check_made(self, token, made, said)
             return self
         plain = plain_of(said)
@@ -324,10 +312,10 @@ def maker_of(factory: Any) -> Maker:
         positions += given
         names |= later | frozenset(call.keywords)
         call = call.func
-    bound = _NOTHING_BOUND if call is factory else (positions, names)
+    bound = NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
     if form is not None or (isinstance(call, type) and not _is_no_class(call)):
-        maker = Maker(factory, SYNC, None, _class_within(call) if form is None else _class_behind(form) or form, factory)
+        maker = Maker(factory, SYNC, None, class_within(call) if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
             maker.seen = seen_around(maker.cls)
@@ -340,19 +328,19 @@ def maker_of(factory: Any) -> Maker:
         said = name_of(call) if _is_form(call) else name_of(type(call))
         raise DeclarationError(f"a factory has to be callable; {said} is not")
     written = factory
-    if _is_manager(call):
+    if is_manager(call):
         # The generator function underneath is what sets up and tears down.
-        function = inspect.unwrap(getattr(call, "__func__", call), stop=lambda one: one.__code__ not in _MANAGERS)
+        function = inspect.unwrap(getattr(call, "__func__", call), stop=lambda one: one.__code__ not in MANAGERS)
         call = types.MethodType(function, call.__self__) if isinstance(call, types.MethodType) else function
         factory = functools.partial(call, *factory.args, **factory.keywords) if isinstance(factory, functools.partial) else call
-    function, skip, home, within = _function_of(call)
-    own, inner = _kinds(call)
+    function, skip, home, within = function_of(call)
+    own, inner = kinds(call)
     if own is SYNC and inner is not SYNC:
         # A wrapper around a function of another kind gives what that gives.
         factory = _adapted(factory, inner, "")
         own = inner
     maker = Maker(factory, own, function, None, written)
-    if function is not None and within is not _NOTHING_BOUND:
+    if function is not None and within is not NOTHING_BOUND:
         bound = bound[0] + within[0], bound[1] | within[1]
     maker.partial, maker.skip, maker.home = bound, skip, home
     if skip and function is not None:
@@ -370,24 +358,6 @@ def _adapted(call: Any, kind: str, says: str) -> Any:
     from .adapters import adapted  # lazy import
 
     return adapted(call, kind, says)
-
-
-def _is_manager(call: Any) -> bool:
-    """Tell whether *call* was made by a decorator of contextlib's."""
-    return any(getattr(getattr(call, "__func__", call), "__code__", None) is code for code in _MANAGERS)
-
-
-def _innermost(call: Any) -> Any:
-    while isinstance(call, functools.partial):
-        call = call.func
-    return call
-
-
-def _class_within(call: Any) -> Any:
-    """Return the class of which *call*, an object that passes for a class, is a decorator's; a class as it is."""
-    while not is_a(call, type) and isinstance(getattr(call, "__wrapped__", None), type):
-        call = call.__wrapped__
-    return call
 
 
 def _class_form(thing: Any) -> Any:
@@ -427,93 +397,3 @@ def _is_form(call: Any) -> bool:
         return _class_behind(call) is None
     # Union, Optional, ClassVar as they stand, and type variables.
     return type(call).__module__ in ("typing", "typing_extensions") and not isinstance(call, typing.NewType)
-
-
-def _function_of(call: Any) -> tuple[types.FunctionType | None, int, type | None, tuple[int, frozenset[Any]]]:
-    """
-    Return the function that says what *call* takes and returns, how many of its parameters are filled, the class they are of,
-    and what partials within have bound.
-
-    Decorated functions say it where `functools.wraps` points to; None where no function of Python's does.
-    """
-    skip, home = 0, None
-    bound = _NOTHING_BOUND
-    while True:
-        inside = _wrapped_by(call)
-        signed = _is_signed(call)
-        if signed and not isinstance(call, types.FunctionType):
-            return None, skip, home, bound
-        if isinstance(call, types.MethodType):
-            skip += 1
-            home = call.__self__ if isinstance(call.__self__, type) else type(call.__self__)
-            call = call.__func__
-        elif inside is not None and not signed:
-            call = inside
-        elif isinstance(call, types.FunctionType):
-            return call, skip, home, bound
-        elif isinstance(call, functools.partial):
-            given, later = bound_places(call)
-            bound = bound[0] + given, bound[1] | later | frozenset(call.keywords)
-            call = call.func
-        elif isinstance(call, type):
-            return None, skip, home, bound
-        else:
-            called = inspect.getattr_static(type(call), "__call__", None)
-            home = type(call)
-            if isinstance(called, staticmethod):
-                call = called.__func__
-            elif isinstance(called, classmethod):
-                skip, call = skip + 1, called.__func__
-            elif isinstance(called, types.FunctionType):
-                skip, call = skip + 1, called
-            else:
-                return None, skip, home, bound
-
-
-def _kinds(call: Any) -> tuple[str, str]:
-    """Return the kind of what is called, and the kind of what it wraps: the first that is no plain function's."""
-    own = None
-    while True:
-        while isinstance(call, types.MethodType | functools.partial):
-            call = call.__func__ if isinstance(call, types.MethodType) else call.func
-        code = getattr(call, "__code__", None)
-        if code is None and not isinstance(call, type):
-            called = inspect.getattr_static(type(call), "__call__", None)
-            code = getattr(getattr(called, "__func__", called), "__code__", None)
-        kind = (GENERATOR, ASYNC_GENERATOR)[_MANAGERS.index(code)] if code in _MANAGERS else SYNC
-        if kind is SYNC and isinstance(code, types.CodeType):
-            kind = kind_of_callable(call, code)
-        own = own or kind
-        inside = _wrapped_by(call)
-        if kind is not SYNC or inside is None:
-            return own, kind
-        call = inside
-
-
-def _wrapped_by(call: Any) -> Any:
-    """Return what *call* says that it wraps, in its dictionary or a slot; None where it says nothing."""
-    own = getattr(call, "__dict__", {})  # objects may answer to any name
-    if "__wrapped__" in own:
-        return own["__wrapped__"]
-    slot = None if isinstance(call, types.FunctionType) else inspect.getattr_static(type(call), "__wrapped__", None)
-    return getattr(call, "__wrapped__", None) if isinstance(slot, types.MemberDescriptorType) else None
-
-
-def _is_signed(call: Any) -> bool:
-    """Tell whether *call* describes what it takes, by a signature of its own or one that its class works out."""
-    found = getattr(call, "__dict__", {}).get("__signature__", vars(type(call)).get("__signature__"))
-    if isinstance(found, inspect.Signature) or found is None or isinstance(call, type):
-        return isinstance(found, inspect.Signature)
-    try:
-        return isinstance(call.__signature__, inspect.Signature)
-    except Exception:  # worked out when asked for, which may fail
-        return False
-
-
-def kind_of_callable(call: Any, code: types.CodeType) -> str:
-    flags = code.co_flags
-    if flags & _ASYNC_GENERATOR:
-        return ASYNC_GENERATOR
-    if flags & _AWAITED or is_marked_async(call):
-        return ASYNC
-    return GENERATOR if flags & _GENERATOR else SYNC

@@ -14,8 +14,9 @@ from .._names import Place, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .constructors import constructor_of, is_generated, writer_of
 from .keys import INJECTED, MISSING, Inject, ask_for, is_mark, is_marked, read, read_leniently, unwrapped_from
-from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, kind_of_callable
+from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .texts import Evaluator, evaluator_for, evaluator_of_class
+from .within import kind_of_callable
 
 __all__ = ["Form", "Taken", "form_of"]
 

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
-from ..._declare.makers import _MANAGERS as MANAGERS, ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
+from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from ..._declare.marked import Form, form_of
 from ..._declare.tokens import MISSING
+from ..._declare.within import MANAGERS
 from ..._names import name_of
 from ..._solve.checks import check_nodes, grouped
 from ..._solve.emit import wants_scope
