@@ -3,7 +3,7 @@ Has anything become slower?  What is counted is compared with what was counted b
 
     python -m benchmarks.check            compare with figures.json; exit with 1 if something is more than 3 % above
     python -m benchmarks.check --write    write what is counted now
-    python -m benchmarks.check --calls    only the calls of cold paths, which need no valgrind
+    python -m benchmarks.check --calls    only the calls of cold paths and what an import loads, which need no valgrind
 
 Machine instructions are compared as a ratio to the same work by hand, counted in the same process: so one interpreter
 differs little from another of the same version, and a busy machine not at all.  Figures are kept for each build of
@@ -39,10 +39,12 @@ WORKS = (
 
 
 def counted(*, calls_only: bool) -> dict[str, float]:
-    """Return every figure, by its name: calls of cold paths, and instructions as a ratio to those of the work by hand."""
+    """Return every figure, by its name: calls of cold paths, what an import loads, and instructions as a ratio to those by hand."""
     # In a process of its own: where others have registered something, or look on, ways are longer.
     calls: dict[str, int] = json.loads(in_process("cold", "--json"))
     figures: dict[str, float] = {f"calls, {name}": number for name, number in calls.items()}
+    weight: dict[str, int] = json.loads(in_process("imports"))
+    figures |= {f"import, {name}": number for name, number in weight.items()}
     if calls_only:
         return figures
     for name, by in instructions.count("benchmarks.check", "--inside").items():
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Count and compare; return 1 if a figure is more than the tolerance above the one that is kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description="Compare what is counted with what was.")
     parser.add_argument("--write", action="store_true", help=f"write {FIGURES.name} anew, for this build of Python")
-    parser.add_argument("--calls", action="store_true", help="only the calls of cold paths")
+    parser.add_argument("--calls", action="store_true", help="only the calls of cold paths, and what an import loads")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.inside:

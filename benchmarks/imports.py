@@ -1,11 +1,17 @@
-"""How long does ``import asyncmeta`` take where asyncio, inspect and typing are there already?"""
+"""
+How long does ``import asyncmeta`` take where asyncio, inspect and typing are there already?
+
+    python -m benchmarks.imports          prints how many rooms it loads, and how much code of theirs: counts, for `check`
+"""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from statistics import median
+from types import CodeType
 
 from .measure import ROOT, Row, Scenario, spread
 
@@ -49,4 +55,24 @@ def measure(_: int) -> list[Row]:
     ]
 
 
+def code_of(code: CodeType) -> Iterator[CodeType]:
+    """Give a module's code and that of all functions and classes in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from code_of(constant)
+
+
+def weight() -> dict[str, int]:
+    """Return how many modules of ours the import has loaded, and the bytes of bytecode in them: the same at each time."""
+    import asyncmeta
+
+    rooms = [name for name in sys.modules if name.partition(".")[0] == asyncmeta.__name__]
+    codes = [sys.modules[name].__spec__.loader.get_code(name) for name in rooms]  # type: ignore[union-attr]
+    return {"rooms": len(rooms), "bytecode": sum(len(part.co_code) for code in codes for part in code_of(code))}
+
+
 SCENARIOS = (Scenario("import", "How long does the import take, and what does it bring along?", measure),)
+
+if __name__ == "__main__":
+    print(json.dumps(weight()))
