@@ -9,7 +9,7 @@ from typing import Any, Final
 from .. import Container, ScopeError
 from ._handlers import Handler, check
 
-__all__ = ["check_application", "container_of", "handlers_of", "has_another", "integration_of", "source_of"]
+__all__ = ["check_application", "container_of", "handlers_of", "has_another", "has_own", "integration_of", "source_of"]
 
 #: The integrations that know applications; they are called as the packages that these are of.
 _PACKAGES: Final = frozenset({
@@ -55,6 +55,17 @@ def source_of(app: Any) -> Any:
     """Return what the application *app*, or its middleware, was given for a container; None where that is not known."""
     find = getattr(integration_of(app), "source_of", None)
     return None if find is None else find(app)
+
+
+def has_own(app: Any) -> bool:
+    """Tell whether *app* has a container of its own."""
+    integration = integration_of(app)
+    if hasattr(integration, "source_of"):
+        return integration.source_of(app) is not None
+    try:
+        return integration is not None and integration.container_of(app) is not None
+    except ScopeError:
+        return False
 
 
 def has_another(app: Any, source: Any) -> bool:

@@ -263,8 +263,10 @@ class ContainerMiddleware:
         Raises:
             GraphErrors: It cannot be given.
         """
-        # A framework whose middleware this is says which application it is.
+        # A framework whose middleware this is says which application it is; that of a mount, or of a route, is of its inside.
         app = connection.get("app", self.app)
+        if _source_of(app) is not self._source:
+            app = self.app
         if not has_another(app, self._source):
             check_application(app, container)
 

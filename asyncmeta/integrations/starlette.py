@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from .. import Container, FinalizationErrors, From, ScopeError, injected
 from . import asgi
-from ._applications import handlers_of as _handlers_of, has_another
+from ._applications import handlers_of as _handlers_of, has_another, has_own
 from ._endings import WELL, one_of
 from ._handlers import Handler, handler as _handler, methods_of
 from .commands import Source, container_from
@@ -154,20 +154,27 @@ def handlers_of_route(route: Any) -> Iterator[Handler]:
     """Yield the handlers of one route."""
     path = getattr(route, "path", "")
     endpoint = getattr(route, "endpoint", None)
+    layers = list(_layers(getattr(route, "app", None)))
+    if any(map(has_own, layers)):
+        return
     if isinstance(endpoint, type):
         names = ("get", "head", "post", "put", "patch", "delete", "options", "on_connect", "on_receive", "on_disconnect")
         yield from methods_of(endpoint, names, path)
     elif endpoint is not None:
         methods = "/".join(sorted(getattr(route, "methods", None) or ())) or "WEBSOCKET"
         yield _handler(endpoint, f"{methods} {path}")
-    around = getattr(route, "app", None) if endpoint is not None else None
-    while around is not None and not inspect.isroutine(around):  # middleware of this one
+    for around in layers:
         if getattr(around, "dispatch_func", None) is not None:
             yield _handler(around.dispatch_func, f"middleware of {path}")
-        around = getattr(around, "app", None)
-    mounted = getattr(route, "app", None)
-    if endpoint is None and mounted is not None and source_of(mounted) is None:
-        yield from _handlers_of(mounted)
+    if endpoint is None and layers:
+        yield from _handlers_of(layers[-1])
+
+
+def _layers(app: Any) -> Iterator[Any]:
+    """Yield the middleware of a route or a mount, and last what stands inside of it."""
+    while app is not None:
+        yield app
+        app = None if hasattr(app, "routes") or inspect.isroutine(app) else getattr(app, "app", None)
 
 
 async def _receive() -> asgi.Message:

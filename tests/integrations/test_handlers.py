@@ -672,6 +672,109 @@ def test_handlers_of_an_application_with_two_containers_see_the_inner_one(outer,
     assert between.container_of(served) is container
 
 
+@pytest.mark.parametrize("way", ["setup", "wrapped", "litestar", "quart", "middleware of a mount", "middleware of a route"])
+def test_what_is_mounted_with_a_container_of_its_own_is_not_asked_for(way):
+    """
+    However it was given its container: the one of the application around it need not know what its handlers ask for.
+    """
+    module = integration("starlette")
+    library = way if way in ("litestar", "quart") else "starlette"
+    own = integration(library)
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Mount, Route
+
+    class Other(AsyncServiceBase, providers=[Rates]): ...
+
+    container = Container(Other)
+
+    @own.inject
+    async def show_rates(request, rates: From[Rates]): ...
+
+    inner = [Route("/rates", show_rates)]
+    stack = [Middleware(module.ContainerMiddleware, container=container)]
+    if way == "setup":
+        route = Mount("/sub", module.setup(Starlette(routes=inner), container))
+    elif way == "wrapped":
+        route = Mount("/sub", integration("asgi").setup(Starlette(routes=inner), container))
+    elif way == "middleware of a mount":
+        route = Mount("/sub", routes=inner, middleware=stack)
+    elif way == "middleware of a route":
+        route = Route("/rates", show_rates, middleware=stack)
+    elif way == "quart":
+        from quart import Quart
+
+        app = own.setup(Quart("shop"), container)
+        app.add_url_rule("/rates", view_func=show_rates)
+        route = Mount("/sub", app)
+    else:
+        from litestar import Litestar, get
+
+        @get("/rates")
+        @own.inject
+        async def list_rates(rates: From[Rates]) -> str: ...
+
+        app = Litestar([list_rates], plugins=[own.ContainerPlugin(container)], logging_config=None)
+        route = Mount("/sub", app)
+
+    start_asgi(module.setup(Starlette(routes=[route]), Container(wanting())))
+
+
+@guarded
+async def test_a_middleware_of_a_mount_checks_what_is_mounted_there():
+    """
+    Its container is asked for what stands inside of the mount, at the first request, and for nothing else of the application.
+    """
+    module = integration("starlette")
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    class One(AsyncServiceBase, providers=[Rates]): ...
+
+    class Two(AsyncServiceBase, providers=[Mailer]): ...
+
+    @module.inject
+    async def show_rates(request, rates: From[Rates]):
+        return PlainTextResponse("rates")
+
+    @module.inject
+    async def list_users(request, users: From[Users]):
+        return PlainTextResponse("users")
+
+    def mount(path, handler, app):
+        stack = [Middleware(module.ContainerMiddleware, container=Container(app))]
+        return Mount(path, routes=[Route("/", handler)], middleware=stack)
+
+    mounts = mount("/one", show_rates, One), mount("/two", list_users, Two), mount("/bad", show_rates, Two)
+    server = Server(Starlette(routes=mounts))
+
+    answers = [(await server.http(path).run()).got[0]["status"] for path in ("/one/", "/two/")]
+    with pytest.raises(GraphErrors, match="nothing provides Rates"):
+        await server.http("/bad/").run()
+    assert answers == [200, 200]
+
+
+def test_what_is_mounted_below_middleware_is_checked():
+    """
+    A middleware of a mount hides none of its handlers.
+    """
+    module = integration("starlette")
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.gzip import GZipMiddleware
+    from starlette.routing import Mount, Route
+
+    @module.inject
+    async def show_rates(request, rates: From[Rates]): ...
+
+    route = Mount("/sub", routes=[Route("/rates", show_rates)], middleware=[Middleware(GZipMiddleware)])
+
+    with pytest.raises(AssertionError, match="nothing provides Rates"):
+        start_asgi(module.setup(Starlette(routes=[route]), Container(wanting())))
+
+
 def test_a_resolver_with_a_mark_that_nobody_fills_is_refused():
     """
     The same for a schema of Strawberry, which would make an argument of the mark.
