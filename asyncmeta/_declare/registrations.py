@@ -83,7 +83,7 @@ class Registration:
         #: only listed: it counts where nothing else provides its key
         self.bare = False
         #: places that those had who were registered before by the same code; the next of them takes one
-        self.spare: list[int] = []
+        self.spare: tuple[int, ...] = ()
         self.around = False  #: stands around what its layer has so far, and does not replace it
         self.inner: Registration | None = None  #: what it stands around
         #: what makes it one of several values of other keys, too

@@ -63,13 +63,13 @@ def with_one_more(there: list[Registration], registration: Registration) -> list
         sibling = next((other for other in spares if _same_name(other, registration)), None)
     if before:
         registration.order, *spare = [other.order for other in before]
-        registration.spare = spare
+        registration.spare = tuple(spare)
     elif sibling is None:
         rounds.take(registration)
         return Several([*there, registration], several.rounds)
     else:
-        registration.spare = sibling.spare
-        registration.order = sibling.spare.pop(0)
+        registration.order, *spare = sibling.spare
+        sibling.spare, registration.spare = (), tuple(spare)
     return Several(sorted((*(other for other in there if other not in before), registration), key=lambda one: one.order))
 
 

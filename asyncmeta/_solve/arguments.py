@@ -48,7 +48,7 @@ def asked_plainly(reached: Iterable[Node], starts: Iterable[Node]) -> Set[Node]:
     """Return what is asked for as it is: *starts*, and what edges lead to that are no Factory's."""
     asked = set(starts)
     for node in reached:
-        for edges in (node.edges or (), node.deferred):
+        for edges in (node.edges, node.deferred):
             for edge in edges:
                 if not edge.target.makes:
                     asked.update(edge.target.each())

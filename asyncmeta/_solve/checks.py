@@ -16,8 +16,10 @@ from .found import giving
 from .generics import is_open
 from .graph import Graph
 from .nodes import (
+    AS_NEEDED,
     LATER,
     MAKE,
+    NODE,
     START,
     Absent,
     Ambiguous,
@@ -233,16 +235,15 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
     while pending:
         node = pending.pop()
         reached.append(node)
-        edges = graph.expand(node)
-        for several in (edges, node.deferred):
-            for edge in several:
-                target = edge.target
-                if not choices and target.chooses:
-                    continue
-                for other in (target.node,) if target.node is not None else target.nodes:
-                    if other not in parents and other not in sound:
-                        parents[other] = (node, edge)
-                        pending.append(other)
+        graph.settle(node)
+        others: Iterable[Node] = node.needs
+        if node.deferred or node.kept is not AS_NEEDED:
+            edges = [edge for edge in (*node.edges, *node.deferred) if choices or not edge.target.chooses]
+            others = [other for edge in edges for other in edge.target.each()]
+        for other in others:
+            if other not in parents and other not in sound:
+                parents[other] = node
+                pending.append(other)
     return reached
 
 
@@ -309,7 +310,10 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
         level = node.level
         if level == TRANSIENT_LEVEL or level == len(graph.levels) - 1:
             continue
-        for edges in (node.edges or (), node.deferred):
+        eager = node.kept is AS_NEEDED and not node.deferred
+        if eager and not [other for other in node.needs if level_needed(other, needs, NODE) > level]:
+            continue
+        for edges in (node.edges, node.deferred):
             for edge in edges:
                 if edge.target.how in LATER and edges is node.edges:
                     continue  # stands in node.deferred again
@@ -348,10 +352,11 @@ def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
                 pending.append(user)
 
 
-def _all_of(node: Node):  # type: ignore[no-untyped-def]  # a generator of nodes, used here only
-    for edges in (node.edges or (), node.deferred):
-        for edge in edges:
-            yield from edge.target.each()
+def _all_of(node: Node) -> Iterable[Node]:
+    """Return what *node* leads to, eagerly or late."""
+    if node.kept is AS_NEEDED and not node.deferred:
+        return node.needs
+    return [other for edge in (*node.edges, *node.deferred) for other in edge.target.each()]
 
 
 def level_needed(node: Node, needs: dict[Node, int], how: str) -> int:
@@ -371,7 +376,7 @@ def _captive_error(
     seen: set[Node] = set()
     while node.level == TRANSIENT_LEVEL and node not in seen:
         seen.add(node)
-        for edges in (node.edges or (), node.deferred):
+        for edges in (node.edges, node.deferred):
             following = next(
                 (
                     (step, after)

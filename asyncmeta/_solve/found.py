@@ -55,7 +55,7 @@ def context_node(key: Hashable, level: int, name: str, place: Place) -> Node:
     else:
         registration = Registration(key, value_maker(None), name, place)
         node = Node(registration, registration.maker, CONTEXT, level, None, 0)
-    node.edges = ()
+    node.kept = ()
     return node
 
 

@@ -19,6 +19,7 @@ from .generics import is_open, open_key_of
 from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
+    AS_NEEDED,
     CONSTANT,
     CONTAINER,
     CONTEXT,
@@ -67,19 +68,26 @@ class Graph(Lookup):
 
     def expand(self, node: Node) -> tuple[Edge, ...]:
         """Return the edges of *node*, looked up on first use."""
-        if node.edges is not None:
-            return node.edges
+        if node.kept is None:
+            self.settle(node)
+        return node.edges
+
+    def settle(self, node: Node) -> None:
+        """Look up the edges of *node*, where that was not done yet."""
+        if node.kept is not None:
+            return
         self.news.expanding += 1
         try:
-            return self._look_up_edges(node)
+            self._look_up_edges(node)
         finally:
             self.news.expanding -= 1
 
-    def _look_up_edges(self, node: Node) -> tuple[Edge, ...]:
+    def _look_up_edges(self, node: Node) -> None:
         problems = [problem for problem in node.problems if not problem.edge]
         node.unread = ()
         edges: list[Edge] = []
         late: list[Edge] = []
+        needs: list[Node] | None = None
         kind = node.kind
         if kind == START:
             assert node.constructed is not None
@@ -90,7 +98,7 @@ class Graph(Lookup):
             behind = self.behind.get(node)
             if behind is not None:
                 edges.append(Edge("value", NORMAL, behind.target))
-            elif not self._plain_edges(node, edges):
+            elif (needs := self._plain_needs(node)) is None:
                 misfit = node.maker.misfit()
                 if misfit and not any(problem.hint == misfit for problem in problems):
                     problems.append(Problem("plain", node.key, hint=misfit))
@@ -101,7 +109,8 @@ class Graph(Lookup):
                 # A service that starts has its attributes in the node that constructs it.
                 for name, attribute in attributes_of(cls).items():
                     self._attribute(node, cls, name, attribute, late, problems)
-        needs: list[Node] = []
+        node.kept = AS_NEEDED if needs else tuple(edges)
+        needs = [] if needs is None else needs
         for edge in edges:
             target = edge.target
             if target.how == NODE and target.node is not None:  # nearly every one
@@ -113,46 +122,43 @@ class Graph(Lookup):
             else:
                 needs.extend(target.nodes)
         node.needs, node.deferred, node.problems = tuple(needs), tuple(late), tuple(problems)
-        node.edges = tuple(edges)
         if problems or node.unread:
             self.news.doubted = True
         self.expansions += 1
-        return node.edges
 
-    def _plain_edges(self, node: Node, edges: list[Edge]) -> bool:
-        """Add the edges of a factory that takes nothing but registered classes; False where it is any less plain."""
+    def _plain_needs(self, node: Node) -> list[Node] | None:
+        """Return what a factory takes that takes nothing but registered classes, by position; None where it is any less plain."""
         maker = node.maker
         function, cls = maker.function, maker.cls
         if node.owner is not None or node.binding is not None or maker.call is not (function or cls):
-            return False
+            return None
         if type(maker) is not Maker:  # a provider list has its own rules
-            return False
+            return None
         if cls is not None:
             if cls is self.app or hasattr(cls, "__orig_bases__"):
-                return False
+                return None
             function = constructor_of(cls)
         parameters = plain_parameters(function, 0 if cls is None else 1)
         if parameters is None:
-            return False
+            return None
         if not parameters:
-            return True
+            return []
         keys, view = node.registration.keys, node.view
         known = self._found.get(view, _NONE)
-        fresh: list[Edge] = []
-        for name, key in parameters:
+        needs: list[Node] = []
+        for _, key in parameters:
             if key in keys:
-                return False
+                return None
             found = known.get(key)
             if found is None:
                 try:
                     found = self.find(view, key)
                 except Ambiguous:
-                    return False
+                    return None
             if type(found) is not Node or key in self.context or found is node:
-                return False
-            fresh.append(Edge(name, NORMAL, found.target))
-        edges.extend(fresh)
-        return True
+                return None
+            needs.append(found)
+        return needs
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         if self.given and node.maker.cls is self.app:
@@ -399,7 +405,7 @@ class Graph(Lookup):
 
     def expanded_nodes(self) -> list[Node]:
         """Return the nodes whose edges are known."""
-        return [node for node in (*self.nodes.values(), *self.context_nodes.values()) if node.edges is not None]
+        return [node for node in (*self.nodes.values(), *self.context_nodes.values()) if node.kept is not None]
 
     def known(self) -> int:
         """Return a number that grows when more edges are known."""
@@ -466,7 +472,7 @@ def users_of(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
     """Return who uses what; the service that a factory method gets does not count."""
     users: dict[Node, list[Node]] = {}
     for node in nodes:
-        for edges in (node.edges or (), node.deferred):
+        for edges in (node.edges, node.deferred):
             for edge in edges:
                 if node.owner is not None and edge.name == "self" and edge is (node.edges or (None,))[0]:
                     continue

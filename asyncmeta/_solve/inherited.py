@@ -164,21 +164,21 @@ class InheritedGraph(Graph):
             return Target(target.how, nodes=tuple(map(self._mine, target.nodes)), value=target.value, site=target.site)
         return target
 
-    def expand(self, node: Node) -> tuple[Edge, ...]:
-        if node.edges is not None:
-            return node.edges
+    def settle(self, node: Node) -> None:
+        if node.kept is not None:
+            return None
         origin = self._origins.get(node)
         if origin is None:
-            return super().expand(node) if node in self._own else self.parent.expand(node)
+            return super().settle(node) if node in self._own else self.parent.settle(node)
         edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.parent.expand(origin)])
         node.deferred = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.deferred])
         node.needs = tuple([
             other for edge in edges if edge.target.how not in LATER for other in edge.target.each()
         ])  # fmt: skip
         node.problems = origin.problems
-        node.edges = edges
+        node.kept = edges
         self.expansions += 1
-        return edges
+        return None
 
 
 class _Sound(set[Node]):

@@ -110,7 +110,7 @@ class Lookup:
             return self._forget_answers()  # all that stands on others stays as it is
         before = self._found
         for node in snapshot(self.nodes.values()):  # a thread may ask meanwhile
-            node.edges, node.unit, node.deferred, node.needs = None, None, (), ()
+            node.kept, node.unit, node.deferred, node.needs = None, None, (), ()
             node.problems = tuple(problem for problem in node.problems if not problem.edge)
         self._forget()
         self.moved.extend(changes(before, self.find))
@@ -461,7 +461,7 @@ class Lookup:
         if found is None:
             registration = Registration(key, value_maker(None), self.levels[kind == SCOPE], Place("", 0))
             found = Node(registration, registration.maker, kind, int(kind == SCOPE), None, 0)
-            found.edges = ()
+            found.kept = ()
             self.nodes[kind,] = found
         return found
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
+from .._declare.annotations import NORMAL
+from .._declare.constructors import constructor_of
 from .._declare.keys import Ask
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import Maker
@@ -15,8 +17,8 @@ from .._names import Place, name_of, place_of_function
 from .generics import Binding
 
 __all__ = [
-    "ARGUMENT", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LATER", "LIST", "MAKE", "MAYBE", "NODE", "SCOPE",
-    "START", "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
+    "ARGUMENT", "AS_NEEDED", "CONSTANT", "CONTAINER", "CONTEXT", "DEFAULT", "DEFERRED", "LATER", "LIST", "MAKE", "MAYBE", "NODE",
+    "SCOPE", "START", "Absent", "Ambiguous", "Edge", "Node", "Problem", "Several", "Site", "Target",
     "all_of", "ambiguity", "keeps_nothing", "nameless", "place_of", "several_hint",
 ]  # fmt: skip
 
@@ -115,11 +117,15 @@ class Problem:
         self.close = close  #: near misses are worth a look
 
 
+#: Stands for the edges of a factory that takes what it `needs` by position, in that order, and nothing else.
+AS_NEEDED: Final[tuple[Edge, ...]] = (Edge("", NORMAL, Target(NODE)),)
+
+
 class Node:
     """One registration in one view: what is built once for each place where it lives."""
 
     __slots__ = (
-        "asked_with_arguments", "binding", "constructed", "deferred", "edges", "key", "kind", "level", "maker", "needs", "owner",
+        "asked_with_arguments", "binding", "constructed", "deferred", "kept", "key", "kind", "level", "maker", "needs", "owner",
         "problems", "rank", "ref", "registration", "slot", "target", "unit", "unread", "view",
     )  # fmt: skip
 
@@ -134,7 +140,8 @@ class Node:
         self.target = Target(NODE, node=self)  #: what leads to it, shared by all edges
         self.owner: type | None = None  #: the service class whose method the factory is
         self.constructed: Node | None = None  #: START: the instance itself
-        self.edges: tuple[Edge, ...] | None = None  #: how it is called; None until expanded
+        #: its edges; None until they are looked up, and AS_NEEDED until somebody wants them, as most never do
+        self.kept: tuple[Edge, ...] | None = None
         self.needs: tuple[Node, ...] = ()  #: what has to be there first
         self.deferred: tuple[Edge, ...] = ()  #: what is fetched later
         self.problems: tuple[Problem, ...] = ()
@@ -144,6 +151,16 @@ class Node:
         self.unit: Any = None  #: its part of a plan
         self.binding: Binding | None = None  #: what an open generic's variables stand for
         self.asked_with_arguments = False  #: some Factory[...] asks for it
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """How it is called; nothing until that is looked up."""
+        if self.kept is AS_NEEDED:
+            cls = self.maker.cls
+            code = (self.maker.function if cls is None else constructor_of(cls)).__code__
+            names = code.co_varnames[0 if cls is None else 1 : code.co_argcount]
+            self.kept = tuple([Edge(name, NORMAL, other.target) for name, other in zip(names, self.needs, strict=True)])
+        return self.kept or ()
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from ..errors import GraphError
 from .checks import check_nodes, reached_from
 from .generics import Binding, names_of
 from .graph import Graph
-from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Edge, Node
+from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Node
 
 __all__ = ["OverlaidGraph", "graph_of_many"]
 
@@ -128,8 +128,8 @@ class OverlaidGraph(Graph):
             self.below.find(view, key)  # to be known there as well: when another one serves the key, what is built stays
         return found
 
-    def expand(self, node: Node) -> tuple[Edge, ...]:
-        return super().expand(node) if self.owns(node) else self.below.expand(node)
+    def settle(self, node: Node) -> None:
+        return super().settle(node) if self.owns(node) else self.below.settle(node)
 
     def given_nodes(self) -> list[Node]:
         """Return the nodes of what is overridden by values that each container brings along, in their order."""
@@ -225,7 +225,7 @@ class OverlaidGraph(Graph):
     def _asks(self, node: Node) -> bool:
         """Tell whether a parameter of *node* asks for an overridden key, and has its default or a later candidate instead."""
         named = any(names_of(key) for key in self.keys)
-        if not named and not any(edge.target.how in (CONSTANT, DEFAULT, ARGUMENT) for edge in node.edges or ()):
+        if not named and not any(edge.target.how in (CONSTANT, DEFAULT, ARGUMENT) for edge in node.edges):
             return False
         asks = (parameter.ask for parameter in self.below._parameters(node))
         return any(ask is not None and not self.keys.isdisjoint((ask.inner or ask).keys) for ask in asks)

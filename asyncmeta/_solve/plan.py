@@ -12,6 +12,7 @@ from ..errors import GraphError
 from .graph import Graph
 from .nodes import (
     ARGUMENT,
+    AS_NEEDED,
     CONSTANT,
     CONTAINER,
     CONTEXT,
@@ -254,10 +255,10 @@ class _Expansion:
 
         A walk with a stack of its own, so that depth costs no recursion.
         """
-        edges = self.graph.expand(node)
+        self.graph.settle(node)
         if given is None and not node.problems and not [other for other in node.needs if other.level == TRANSIENT_LEVEL]:
             # Nothing has to be made for it first.
-            self.ops.append(self._plain(node, edges))
+            self.ops.append(self._plain(node))
             return Ref(TEMP, what=len(self.ops) - 1)
         # One frame: the node, its edges, how far they are read, the references so far, where each temp goes.
         frame = _Frame(node, self._edges(node, given))
@@ -282,9 +283,12 @@ class _Expansion:
             frame = stack.pop()
             frame.made[-1].append(made)
 
-    def _plain(self, node: Node, edges: tuple[Edge, ...]) -> Op:
+    def _plain(self, node: Node) -> Op:
         """Return the op of a node that takes no transient values."""
         none: list[Node] = []
+        if node.kept is AS_NEEDED:
+            return Op(node, tuple([self._node_reference(other, none) for other in node.needs]), ())
+        edges = node.edges
         args = [self._reference(edge.target, none) for edge in edges if edge.kind != KEYWORD]
         named = [edge for edge in edges if edge.kind == KEYWORD and edge.target.value is not OMITTED]
         names = tuple([edge.name for edge in named])

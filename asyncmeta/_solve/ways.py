@@ -52,7 +52,7 @@ def way_down(graph: Graph, node: Node) -> list[Node]:
     """Return the nodes from the application to *node*."""
     users: dict[Node, Node] = {}
     for user in graph.nodes.values():
-        for edge in (*(user.edges or ()), *user.deferred):
+        for edge in (*user.edges, *user.deferred):
             for other in edge.target.each():
                 users.setdefault(other, user)
     way, here = [node], users.get(node)

@@ -9,22 +9,22 @@ from .._names import arrow, is_a, name_of
 from ..errors import AmbiguousDependencyError, CircularDependencyError, GraphError, MissingDependencyError
 from .arguments import factory_of, is_argument
 from .graph import Graph
-from .nodes import LATER, START, Edge, Node, Problem, place_of
+from .nodes import LATER, START, Node, Problem, place_of
 
 __all__ = ["Parents", "circle_error", "missing_error", "problem_error", "problem_errors", "worded"]
 
-#: Who led to a node: the user and the edge, or None for where the walk began.
-Parents = dict[Node, tuple[Node, Edge] | None]
+#: Who led to a node, or None for where the walk began.
+Parents = dict[Node, Node | None]
 
 
 def path_to(node: Node | None, parents: Parents) -> list[str]:
     """Return the steps from where the walk began to *node*, the node itself left out."""
     steps: list[str] = []
     while node is not None:
-        led = parents.get(node)
-        if led is None:
+        user = parents.get(node)
+        if user is None:
             break
-        user, edge = led
+        edge = next(edge for edge in (*user.edges, *user.deferred) if node in edge.target.each())
         if user.kind != START:  # the same thing twice, to the reader
             steps.append(f"{user.name}.{edge.name}")
         node = user
@@ -103,7 +103,7 @@ def circle_error(circle: list[Node]) -> CircularDependencyError:
     steps = []
     for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
         if node.kind != START:
-            edge = next(edge for edge in node.edges or () if following in edge.target.each() and edge.target.how not in LATER)
+            edge = next(edge for edge in node.edges if following in edge.target.each() and edge.target.how not in LATER)
             steps.append(f"{node.name}.{edge.name}")
     first = next(node for node in circle if node.kind != START)
     return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))

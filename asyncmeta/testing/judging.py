@@ -81,7 +81,7 @@ class Life:
             for node in list(container._graph.nodes.values()):
                 if node.kind in ("generator", "async generator", "start"):
                     kept.add(node.name)
-                for edge in node.edges or ():
+                for edge in node.edges:
                     for other in edge.target.each():
                         if other.name != node.name:
                             users.setdefault(other.name, {})[node.name] = None

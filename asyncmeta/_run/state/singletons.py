@@ -185,7 +185,7 @@ class Singletons:
         while grows:
             grows = False
             for node in self.built:
-                if node not in gone and any(other in gone for edge in node.edges or () for other in edge.target.each()):
+                if node not in gone and any(other in gone for edge in node.edges for other in edge.target.each()):
                     gone.add(node)
                     grows = True
         for node in gone:
