@@ -316,10 +316,10 @@ def _one_literal(members: tuple[Any, ...]) -> tuple[Any, ...]:
     # A union within one of them, or an optional Literal, is spread out by the union itself.
     if len(literals) < 2 and not (literals and any(map(is_union, members))):
         return members
-    spread = tuple([each for one in members for each in (typing.get_args(one) if is_union(one) else (one,))])
-    literals = [one for one in spread if origin_of(one) is typing.Literal]
-    said = tuple([value for one in literals for value in typing.get_args(one)])
-    return tuple([typing.Literal[said] if one is literals[0] else one for one in spread if one not in literals[1:]])
+    spread = [each for one in members for each in (typing.get_args(one) if is_union(one) else (one,))]
+    rest = tuple([one for one in spread if origin_of(one) is not typing.Literal])
+    said = tuple([value for one in spread if origin_of(one) is typing.Literal for value in typing.get_args(one)])
+    return typing.Literal[said], *rest
 
 
 def _spread(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -90,6 +90,7 @@ FORMS = [
     ("Literal['Later']", "Literal['Later']"),
     ("Union[Literal['a'], Literal['b']]", "Literal['b', 'a']"),
     ("Union[Literal['a', None], int, Literal['b']]", "int | Literal['a', 'b']"),
+    ("Union[Literal['a'], Annotated[Literal['a'], 1], Later]", "Later | Literal['a']"),
     ("Union[Later, Literal[None]]", "Later"),
     ("tuple[int, te.Unpack[tuple[str, 'Later']]]", "tuple[int, str, Later]"),
     ("'tuple[int, *tuple[Later, ...]]'", "tuple[int, te.Unpack[tuple[Later, ...]]]"),
