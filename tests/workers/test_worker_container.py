@@ -30,6 +30,7 @@ from asyncmeta import (
     injected,
 )
 from asyncmeta.workers import WorkerContainer, check, container_of
+from asyncmeta.workers.life import Life
 
 from . import shop
 from .shop import JOURNAL, Broken, Database, Session, Shop
@@ -730,6 +731,97 @@ def test_plain_function_that_the_closing_meets_is_told(journal, fails):
 
     assert type(error) is (ValueError if fails else ClosedError)
     assert journal == ["+database", "rolled back: ClosedError", "-database"]
+
+
+@pytest.mark.parametrize("began", [True, False], ids=["opening", "not yet"])
+def test_interrupt_that_meets_the_start_of_its_thread(monkeypatch, began):
+    """
+    Whether its loop is there already or not, the thread ends, and nothing stays open.
+    """
+    App, told, begun, given_up = fresh_app(), [], threading.Event(), threading.Event()
+
+    async def open_database():
+        told.append("+")
+        begun.set()
+        await (asyncio.Event().wait() if len(told) == 1 else asyncio.sleep(0))
+        return Database()
+
+    App.register_dependency(Database, open_database)
+    start, enter, give_up = threading.Thread.start, asyncio.Runner.__enter__, Life.give_up
+
+    def interrupted(thread):
+        start(thread)
+        assert not began or begun.wait(LIMIT)
+        raise KeyboardInterrupt
+
+    def late(runner):
+        assert began or given_up.wait(LIMIT)
+        return enter(runner)
+
+    def noted(life):
+        life._given_up = True
+        given_up.set()
+        give_up(life)
+
+    worker = WorkerContainer(App)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        patched.setattr(asyncio.Runner, "__enter__", late)
+        patched.setattr(Life, "give_up", noted)
+        with pytest.raises(KeyboardInterrupt):
+            worker.open()
+
+    assert told == (["+"] if began else [])
+    assert not any("worker container" in thread.name for thread in threading.enumerate())
+    told.append("later")
+    with worker:
+        assert isinstance(worker.run(uses), Database)
+
+
+def test_threads_that_open_it_at_once_open_it_once(monkeypatch):
+    """
+    The second one waits for what the first has begun.
+    """
+    App, told, begun, gate = fresh_app(), [], threading.Event(), threading.Event()
+
+    async def open_database():
+        told.append("+")
+        begun.set()
+        await asyncio.to_thread(gate.wait, LIMIT)
+        return Database()
+
+    App.register_dependency(Database, open_database)
+    worker, refuse = WorkerContainer(App), Life.refuse_here
+
+    def waits(life, *words):
+        refuse(life, *words)
+        gate.set()  # it has found the other one's opening
+
+    monkeypatch.setattr(Life, "refuse_here", waits)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(worker.open)
+        assert begun.wait(LIMIT)
+        assert pool.submit(worker.open).result(LIMIT) is first.result(LIMIT) is worker
+    worker.close()
+
+    assert told == ["+"]
+
+
+def test_closing_that_another_one_overtakes_is_done(monkeypatch, journal):
+    """
+    Who comes second finds it closed.
+    """
+    worker, refuse = WorkerContainer(Shop).open(), Life.refuse_here
+
+    def overtaken(life, *words):
+        monkeypatch.undo()
+        refuse(life, *words)
+        worker.close()
+
+    monkeypatch.setattr(Life, "refuse_here", overtaken)
+    worker.close()
+
+    assert journal == ["+database", "-database"]
 
 
 @pytest.mark.parametrize("cannot", ["start a thread", "make a loop"])
