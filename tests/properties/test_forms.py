@@ -34,7 +34,7 @@ class Engine: ...
 """
 
 # A structure is a text, or a kind with its parts; `spell` writes it in one of its spellings.
-LEAVES = ["int", "str", "Later", "Engine", "Customer", "Marked", "Any", 'Literal["Later", 3]']
+LEAVES = ["int", "str", "Later", "Engine", "Customer", "Marked", "Any", 'Literal["Later", 3]', 'Literal["b"]', 'Literal[3, None]']
 MARKS = ['"main"', "Side.LEFT", "Side.RIGHT", '{"unit": 1}', "[1, 2]", "object()", "3.5"]
 
 if sys.version_info < (3, 13):  # there, a union of what cannot be hashed cannot even be written
@@ -43,7 +43,8 @@ if sys.version_info < (3, 13):  # there, a union of what cannot be hashed cannot
 SPELLINGS = {
     "list": ["list[{0}]", "List[{0}]", "typing.List[{0}]", "Ids[{0}]"],
     "dict": ["dict[{0}, {1}]", "Dict[{0}, {1}]", "Swapped[{1}, {0}]"],
-    "tuple": ["tuple[{0}, {1}]", "Tuple[{0}, {1}]"],
+    "tuple": ["tuple[{0}, {1}]", "Tuple[{0}, {1}]", "tuple[te.Unpack[tuple[{0}, {1}]]]", "Tuple[{0}, te.Unpack[Tuple[{1}]]]"],
+    "star": ["tuple[int, te.Unpack[tuple[{0}, ...]]]", "Tuple[int, te.Unpack[Tuple[{0}, ...]]]"],
     "many": ["tuple[{0}, ...]", "Tuple[{0}, ...]"],
     "set": ["frozenset[{0}]", "FrozenSet[{0}]"],
     "mapping": ["collections.abc.Mapping[{0}, {1}]", "Mapping[{0}, {1}]"],
@@ -124,16 +125,33 @@ def plainly(form, names, known=None):
             inner, marks = inner[1], (*inner[2], *marks)
         return ("named", inner, marks) if marks else inner
     if origin is typing.Union or origin is types.UnionType:
-        members = set()
-        for one in arguments:
-            found = plainly(one, names, known)
-            members |= found[1] if isinstance(found, tuple) and found[0] == "union" else {found}
-        return ("union", frozenset(members)) if len(members) > 1 else members.pop()
+        return union_of([plainly(one, names, known) for one in arguments])
     if origin is typing.Literal:
-        return ("literal", arguments)
+        values = [("literal", frozenset({(type(one), one)})) for one in arguments if one is not None]
+        return union_of([*values, *["None" for one in arguments if one is None]])
+    if origin in (typing.Unpack, te.Unpack):
+        return ("star", plainly(arguments[0], names, known))
     if origin is collections.abc.Callable and arguments[0] is ...:
         return (origin, "...", plainly(arguments[1], names, known))
-    return (origin, *["..." if one is ... else plainly(one, names, known) for one in arguments])
+    found = ["..." if one is ... else plainly(one, names, known) for one in arguments]
+    for at, one in enumerate(found):
+        if isinstance(one, tuple) and one[0] == "star" and "..." not in one[1]:
+            found[at : at + 1] = one[1][1:]
+    return (origin, *found)
+
+
+def union_of(parts):
+    """Return what a union of *parts*, each read plainly, means: unions within are its own members, and Literals are one."""
+    members, said = set(), set()
+    for part in parts:
+        for one in part[1] if isinstance(part, tuple) and part[0] == "union" else [part]:
+            if isinstance(one, tuple) and one[0] == "literal":
+                said |= one[1]
+            else:
+                members.add(one)
+    if said:
+        members.add(("literal", frozenset(said)))
+    return ("union", frozenset(members)) if len(members) > 1 else members.pop()
 
 
 @given(structures(4).flatmap(spelled), st.booleans())
