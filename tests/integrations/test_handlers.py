@@ -1,6 +1,7 @@
 """What handlers ask for is checked when an application starts; and the few names that every integration has."""
 
 import asyncio
+import functools
 import inspect
 import itertools
 from importlib import import_module
@@ -773,6 +774,43 @@ def test_what_is_mounted_below_middleware_is_checked():
 
     with pytest.raises(AssertionError, match="nothing provides Rates"):
         start_asgi(module.setup(Starlette(routes=[route]), Container(wanting())))
+
+
+def test_what_is_mounted_of_another_framework_is_checked():
+    """
+    Without a container of its own it is served by the one around it, and asked of that.
+    """
+    module = integration("starlette")
+    own = integration("quart")
+    from quart import Quart
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    @own.inject
+    async def show_rates(rates: From[Rates]): ...
+
+    app = Quart("shop")
+    app.add_url_rule("/rates", view_func=show_rates)
+
+    with pytest.raises(AssertionError, match="nothing provides Rates"):
+        start_asgi(module.setup(Starlette(routes=[Mount("/sub", app)]), Container(wanting())))
+
+
+def test_a_part_of_a_function_that_another_container_fills_is_asked_of_that():
+    """
+    A handler may be a partial of one.
+    """
+    module = integration("starlette")
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    class Other(AsyncServiceBase, providers=[Rates]): ...
+
+    @Container(Other).inject
+    async def show_rates(request, *, currency, rates: From[Rates]): ...
+
+    route = Route("/rates", functools.partial(show_rates, currency="pounds"), name="rates")
+    start_asgi(module.setup(Starlette(routes=[route]), Container(wanting())))
 
 
 def test_a_resolver_with_a_mark_that_nobody_fills_is_refused():
