@@ -198,7 +198,7 @@ class _Reading:
         if form is te.Self and self.me is not None:
             parameters = getattr(self.me, "__parameters__", ())
             return self.me[own_arguments(parameters)] if parameters else self.me  # type: ignore[index]  # a generic class
-        if getattr(form, "__module__", "") == "typing_extensions" and isinstance(form, type):
+        if is_a(form, type) and form.__module__ == "typing_extensions":
             return getattr(typing, form.__name__, form)  # a Protocol that is made a second time for older Pythons
         if type(form).__name__ == "InitVar" and type(form).__module__ == "dataclasses":
             return self.argument(form.type)
@@ -221,12 +221,12 @@ class _Reading:
         return Annotated[(inner, *marks)] if marks else inner
 
     def _mark(self, mark: Any) -> Any:
-        if type(mark) is Inject and isinstance(mark.token, typing.ForwardRef) and self.evaluate is not None:
+        if type(mark) is Inject and is_a(mark.token, typing.ForwardRef) and self.evaluate is not None:
             # Not defined yet when the mark was made (CPython 3.14).
             return Inject(referred(mark.token, self.evaluate), mark.fallback)
         if mark is Inject:  # as it stands it is the empty mark
             return Inject()
-        if isinstance(mark, Enum) and not isinstance(mark, str) and type(mark).__eq__ is not object.__eq__:
+        if is_a(mark, Enum) and not is_a(mark, str) and type(mark).__eq__ is not object.__eq__:
             return Member(mark)
         return mark
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Required, TypeAlias
 from typing_extensions import TypedDict
 
 from .._compat import annotations_of
-from .._names import Place, close_to, name_of, name_of_callable, origin_of, place_of_caller, place_of_function
+from .._names import Place, close_to, is_a, name_of, name_of_callable, origin_of, place_of_caller, place_of_function
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
@@ -450,7 +450,7 @@ def _class_registration(
 
 def _key(token: Any) -> Hashable:
     """Return the key of ``provide``: any hashable is its own, an ``Annotated[..., Inject(...)]`` the one it names."""
-    if isinstance(token, type | str):
+    if is_a(token, type) or is_a(token, str):
         return token
     try:
         ask = ask_for(with_own_variables(token))

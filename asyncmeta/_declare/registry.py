@@ -431,7 +431,7 @@ def is_token(token: Any) -> bool:
         return not is_a(token, str) or bool(token)
     return (
         origin_of(token) is not None
-        or isinstance(token, typing.NewType)
+        or is_a(token, typing.NewType)
         or type(token).__name__ in ("TypeAliasType", "NewType", "_AnnotatedAlias", "ParamSpec")
         or token is Any
     )

@@ -586,6 +586,33 @@ def test_a_token_that_lies_about_its_class_is_a_token_like_any_other():
         assert Container(providers=[{"provide": token, "value": 6}]).get_nowait(token) == 6
 
 
+def test_a_token_that_lets_nobody_look_at_it():
+    """
+    A token of whose attributes every one raises serves like any other: registered, asked for, marked, overridden, missed.
+    """
+
+    class Shy:
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+    token = Shy()
+    container = Container(application((token, lambda: "value")))
+
+    @container.inject
+    def handler(value: Annotated[object, Inject(token)]):
+        return value
+
+    given = [container.get_nowait(token), handler(), Container(fresh_app(), providers=[{"provide": token, "use_value": "value"}])]
+    with container.override({token: "fake"}):
+        faked = [container.get_nowait(token), handler()]
+
+    assert given[:2] == ["value"] * 2
+    assert given[2].get_nowait(token) == "value"
+    assert faked == ["fake"] * 2
+    with pytest.raises(MissingDependencyError):
+        container.get_nowait(Shy())
+
+
 def test_nothing_of_a_token_that_nothing_provides_is_kept():
     """
     Whoever asks for what nobody has registered, or overrides it, leaves nothing behind.

@@ -12,10 +12,12 @@ from asyncmeta import (
     AsyncDependencyDescriptor,
     AsyncServiceBase,
     CircularDependencyError,
+    ClosedError,
     Container,
     GraphErrors,
     Inject,
 )
+from asyncmeta.ascender import create_injector
 
 
 def needing(factory, *names):
@@ -289,3 +291,32 @@ def test_a_form_that_is_too_deep_is_an_error_of_its_parameter(form):
     App.register_dependency("x", make)
     with pytest.raises(GraphErrors, match=r'the annotation of "x"\.needed cannot be read'):
         Container(App)
+
+
+@pytest.mark.filterwarnings("ignore:an injector was still open:ResourceWarning")
+@pytest.mark.parametrize("idle", [True, False])
+async def test_three_hundred_children_of_children_are_closed(idle):
+    """
+    Injectors inside of each other are closed with the outermost one, the innermost first, whether they hold something or not.
+    """
+    closed = []
+
+    def holding(number):
+        def factory():
+            yield number
+            closed.append(number)
+
+        return factory
+
+    injectors = [create_injector([{"provide": "key 0", "use_factory": holding(0)}])]
+    for number in range(1, 300):
+        injectors.append(create_injector([{"provide": f"key {number}", "use_factory": holding(number)}], injectors[-1]))
+        if not idle:
+            injectors[-1].get(f"key {number}")
+
+    async with injectors[0]:
+        injectors[-1].get("key 0")
+
+    assert closed == ([0] if idle else [*range(299, -1, -1)])
+    with pytest.raises(ClosedError):
+        injectors[-1].get("key 0")

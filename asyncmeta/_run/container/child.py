@@ -57,20 +57,21 @@ class Provided(Container):
         for heir in snapshot(self._heirs or ()):
             if heir._singletons.state != OPEN:
                 continue
-            if heir._is_idle():
-                heir._close_nowait(None)
-            else:
+            idle = heir._all_idle()
+            if not idle:
                 self._inner.add(heir)
+            for one in reversed(idle):  # the innermost first, so that they do not close each other, in each other's calls
+                one._close_nowait(None)
 
-    def _is_idle(self) -> bool:
-        """Tell whether there is nothing to close, and nothing on its way, in this and in what lies further in."""
-        pending: list[Provided] = [self]
-        for one in pending:
+    def _all_idle(self) -> list[Provided]:
+        """Return this and all that lies further in, where nothing of it is to be closed or on its way; else nothing."""
+        idle: list[Provided] = [self]
+        for one in idle:
             there = one._singletons
             if one._finalizers is not None or there.tasks or there.flights or one._in_flight or one._children:
-                return False
-            pending += (heir for heir in snapshot(one._heirs or ()) if heir._singletons.state == OPEN)
-        return True
+                return []
+            idle += (heir for heir in snapshot(one._heirs or ()) if heir._singletons.state == OPEN)
+        return idle
 
 
 #: The slot itself, which a property of children stands before.
