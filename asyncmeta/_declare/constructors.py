@@ -191,11 +191,12 @@ def hidden_fields(cls: type) -> tuple[str, ...]:
         return ("root",) if cls.model_fields["root"].is_required() else ()  # type: ignore[attr-defined]  # pydantic's RootModel
     if not isinstance(function, types.FunctionType) or not _takes_anything(function) or "__dataclass_fields__" in vars(cls):
         return ()
-    if hasattr(cls, "settings_customise_sources"):  # what settings take from the environment is asked for by no caller
-        return ()
-    if getattr(cls, "__pydantic_complete__", True) is False:  # it names what is not defined, and has no signature yet
+    # What settings take from the environment is asked for by no caller.
+    of_environment = hasattr(cls, "settings_customise_sources")
+    if not of_environment and getattr(cls, "__pydantic_complete__", True) is False:
+        # It names what is not defined, and has no signature yet.
         return tuple([name for name, one in cls.__pydantic_fields__.items() if one.is_required()])  # type: ignore[attr-defined]
-    signed = _own_signature(cls)
+    signed = None if of_environment else _own_signature(cls)
     if not isinstance(signed, inspect.Signature):
         return ()
     empty = inspect.Parameter.empty

@@ -226,6 +226,8 @@ STANDING = {
     "of another": "E = F\n    F = Engine",
     "optional": "E = Engine | None",
 }
+if sys.version_info >= (3, 12):
+    STANDING["a statement"] = "type E = Engine"
 
 
 @pytest.mark.parametrize("written", STANDING.values(), ids=STANDING)

@@ -187,6 +187,22 @@ async def test_decorators_of_other_modules(decorators, which):
             assert await container.get(key) is settings
 
 
+def test_what_wraps_no_function_is_read_where_it_stands():
+    """
+    A wrapper of what is written in C, or is a class, has texts of its own.
+    """
+
+    def counted(settings: "Settings") -> "Pool":
+        return settings
+
+    counted.__signature__, counted.__wrapped__ = inspect.signature(counted), len
+    App = fresh_app(providers=[Settings])
+    inject_dependency(Pool, on=App)(counted)
+    container = Container(App)
+
+    assert container.get_nowait(Pool) is container.get_nowait(Settings)
+
+
 class Late:
     """An object that works out what it takes."""
 
