@@ -669,3 +669,29 @@ def test_another_case_is_as_near_as_a_letter(name, meant):
 
     with pytest.raises(GraphError, match=f'Did you mean "{meant}"'):
         Container(App).get_nowait(name)
+
+
+@pytest.mark.parametrize("factory", [print, functools.partial(print, "a")], ids=["built-in", "partial"])
+def test_what_says_nothing_of_what_it_makes_needs_a_token(factory):
+    """
+    A function that is written in C has no annotation that could be its token.
+    """
+    with pytest.raises(SAID, match="does not say what it makes"):
+        App = fresh_app()
+        inject_dependency(on=App)(factory)
+        Container(App)
+
+
+async def test_a_partial_of_a_class_makes_that_class():
+    """
+    What is bound is no other class: the token is the class itself.
+    """
+
+    class Sized:
+        def __init__(self, size):
+            self.size = size
+
+    App = fresh_app()
+    inject_dependency(on=App)(functools.partial(Sized, 3))
+
+    assert (await Container(App).get(Sized)).size == 3

@@ -886,3 +886,61 @@ def test_a_named_value_is_mentioned_to_who_misses_the_plain_one():
 
     with pytest.raises(GraphErrors, match=r'Annotated\[Engine, "the current one"\] is registered, which is a value with a name'):
         Container(App)
+
+
+# --- what a constructor passes on, at the edges --------------------------------------------------------
+
+
+class Named:
+    def __init__(self, engine: Engine, /, *, settings: Settings) -> None:
+        self.engine, self.settings = engine, settings
+
+
+class PassesOnByPlace(Named):
+    def __init__(self, settings: Settings, *given: Any, **named: Any) -> None:
+        super().__init__(*(given or (Engine(),)), settings=settings, **named)
+
+
+class CallsTwice(Named):
+    def __init__(self, **named: Any) -> None:
+        options = dict(**named, settings=Settings())
+        super().__init__(Engine(), **options)
+
+
+class CallsNothing(Named):
+    def __init__(self, **named: Any) -> None:
+        self.engine, self.settings = Engine(), None
+        if named.get("never"):
+            super().__init__(Engine(), settings=None)
+
+
+@pytest.mark.parametrize("cls", [PassesOnByPlace, CallsTwice, CallsNothing])
+def test_what_a_constructor_calls_in_a_way_of_its_own_is_its_own_affair(cls):
+    """
+    Where it says itself what it passes on, nothing is asked for beside what it names.
+    """
+    made = Container(application(cls)).get_nowait(cls)
+
+    assert type(made.engine) is Engine
+
+
+@dataclasses.dataclass
+class Early:
+    settings: "Settings"
+
+
+@dataclasses.dataclass
+class Late(Early):
+    engine: "Engine"
+
+    def __init__(self, settings: "Settings", engine: Engine) -> None:
+        self.settings, self.engine = settings, engine
+
+
+def test_a_dataclass_with_a_constructor_of_its_own():
+    """
+    That says what it takes, whatever its fields say.
+    """
+    made = Container(application(Late)).get_nowait(Late)
+
+    assert (type(made.settings), type(made.engine)) == (Settings, Engine)

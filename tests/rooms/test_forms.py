@@ -1,5 +1,6 @@
 """`_declare.forms`: what stands for the variables of a generic, and what aliases are."""
 
+import inspect
 import sys
 import types
 import typing
@@ -8,8 +9,14 @@ from typing import Annotated, Generic, TypeVar
 import pytest
 import typing_extensions as te
 
-from asyncmeta import Inject
+from asyncmeta import AsyncDependencyDescriptor, Inject
+from asyncmeta._declare.annotations import KEYWORD, NORMAL, parameters_of_function, parameters_of_signature
 from asyncmeta._declare.forms import all_substituted, normal, substituted, substitution_of
+from asyncmeta._declare.repeated import one_module
+from asyncmeta._declare.texts import evaluator_for
+from asyncmeta._names import Place
+
+from .by_hand import entry, value
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -106,3 +113,60 @@ def test_a_mark_that_names_what_is_not_defined_yet():
     form = normal(Annotated[object, Inject(typing.ForwardRef("Hidden"), 3)], {"Hidden": int}.__getitem__)
 
     assert [(mark.token, mark.fallback) for mark in form.__metadata__] == [(int, 3)]
+
+
+def test_what_stands_for_itself():
+    """
+    A bare Generic says nothing; a Protocol that typing_extensions makes a second time is that of typing.
+    """
+    assert normal(Generic[T]) == Generic[T]
+    assert [normal(one) for one in (te.SupportsInt, te.SupportsAbs)] == [typing.SupportsInt, typing.SupportsAbs]
+
+
+# --- parameters of functions -------------------------------------------------------------------------------
+
+
+def three(one: int, two: str, three: bytes): ...
+
+
+@pytest.mark.parametrize("read", [
+    lambda bound: parameters_of_function(three, bound=bound),
+    lambda bound: parameters_of_signature(inspect.signature(three), evaluator_for({}), three, bound=bound),
+], ids=["function", "signature"])  # fmt: skip
+def test_what_is_bound_is_no_parameter(read):
+    """
+    Bound from the front, by name, or at a place in between; what follows a name can only be passed by name.
+    """
+    assert [one.name for one in read((1, frozenset()))] == ["two", "three"]
+    assert [(one.name, one.kind) for one in read((0, frozenset({"two"})))] == [("one", NORMAL), ("three", KEYWORD)]
+    assert [one.name for one in read((0, frozenset({1})))] == ["one", "three"]
+
+
+def test_an_attribute_without_a_class_says_by_its_argument_what_it_asks_for():
+    """
+    What was made outside of a class body has no annotation: its own type argument counts.
+    """
+    assert AsyncDependencyDescriptor[Job[[int]]]().ask_in(Job).keys[0] == Job[[int]]
+
+
+# --- registrations that were written twice --------------------------------------------------------------------
+
+
+def of_module(registration, module):
+    registration.module = module
+    return registration
+
+
+def test_one_file_under_two_names_is_one_module():
+    """
+    What a class or a value was written in is told by the file; what has no file is told by its name alone.
+    """
+
+    class Here: ...
+
+    elsewhere = value("key", 1)
+    elsewhere.written_at = Place("<stdin>", 1)
+
+    assert one_module(of_module(value("key", 1), "__main__"), of_module(value("key", 1), "by_hand"))
+    assert one_module(of_module(entry("key", Here), "__main__"), of_module(entry("key", Here), "by_hand"))
+    assert not one_module(of_module(value("key", 1), "__main__"), of_module(elsewhere, "by_hand"))

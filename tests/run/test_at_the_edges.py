@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from helpers import fresh_app, guarded, settled
 
-from asyncmeta import ClosedError, Container, ContainerError, Factory, Observer
+from asyncmeta import AsyncDependencyError, ClosedError, Container, ContainerError, Factory, Lazy, Observer
 
 
 class Slow:
@@ -226,3 +226,96 @@ async def test_an_observer_that_leaves_and_raises_is_gone():
         await container.get("two")
 
     assert seen == ['"one"']
+
+
+# --- handles that several wait for ------------------------------------------------------------------------
+
+
+class Holds:
+    def __init__(self, slow: Lazy[Slow]):
+        self.slow = slow
+
+
+async def awaited(handle):
+    return await handle
+
+
+@guarded
+async def test_who_waits_for_a_handle_takes_over_from_who_was_cancelled():
+    """
+    One of those who wait makes the value that the first one has left; all get it, but for those that were cancelled.
+    """
+    app, asked, gate = waiting_app("transient")
+    app.register_dependency(Holds, Holds)
+    async with Container(app) as container:
+        handle = (await container.get(Holds)).slow
+        first, second, third, fourth = (asyncio.create_task(awaited(handle)) for _ in range(4))
+        await asked.wait()
+        await settled()
+        third.cancel()
+        await settled()
+        first.cancel()
+        await settled()
+        gate.set()
+        found = await asyncio.gather(first, second, third, fourth, return_exceptions=True)
+
+        assert [type(one) for one in found] == [asyncio.CancelledError, Slow, asyncio.CancelledError, Slow]
+        assert found[1] is found[3] is await handle
+
+
+@guarded
+async def test_a_handle_that_a_task_fetches_is_not_had_without_awaiting():
+    """
+    Who would have to wait for a task in its own loop is told to await, in this thread and in others.
+    """
+    app, asked, gate = waiting_app("transient")
+    app.register_dependency(Holds, Holds)
+    async with Container(app) as container:
+        handle = (await container.get(Holds)).slow
+        task = asyncio.create_task(awaited(handle))
+        await asked.wait()
+
+        with pytest.raises(AsyncDependencyError):
+            handle.nowait()
+
+        gate.set()
+        assert await task is handle.nowait()
+
+
+def test_a_handle_that_a_thread_fetches_is_waited_for():
+    """
+    A second thread gets what the first one makes; where that fails, it is told the same.
+    """
+    for fails in (False, True):
+        begun, end, found = threading.Event(), threading.Event(), []
+
+        def slow(fails=fails, begun=begun, end=end):
+            begun.set()
+            end.wait()
+            if fails:
+                raise OSError("cannot be made")
+            return Slow()
+
+        app = fresh_app()
+        app.register_dependency(Slow, lambda slow=slow: slow(), lifetime="transient")
+        app.register_dependency(Holds, Holds)
+        with Container(app) as container:
+            handle = container.get_nowait(Holds).slow
+
+            def ask(handle=handle, found=found):
+                try:
+                    found.append(handle.nowait())
+                except OSError as error:
+                    found.append(error)
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            threads[0].start()
+            begun.wait()
+            for thread in threads[1:]:
+                thread.start()
+            end.set()
+            for thread in threads:
+                thread.join()
+
+        assert {type(one) for one in found} == {OSError if fails else Slow}
+        assert len(found) == 3

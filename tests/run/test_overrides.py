@@ -1,5 +1,6 @@
 """Overrides and overlays: what is downstream is another one, everything else is shared, nothing of it stays."""
 
+import abc
 import asyncio
 import itertools
 import sys
@@ -28,6 +29,7 @@ from asyncmeta import (
     Lazy,
     MissingDependencyError,
     Observer,
+    Scope,
     inject_dependency,
 )
 from asyncmeta._run.state.context import IN_FORCE
@@ -1700,3 +1702,50 @@ def test_attributes_and_handles_of_others_without_a_loop(kind):
     names = [one if isinstance(one, str) else one.name for one in (before, within, after)]
     assert names == ["real", "fake", "real"]
     assert after is before
+
+
+class Unheard(Plain, abc.ABC):
+    """Stands for Plain, if for anything."""
+
+
+class Alone:
+    """Stands for nothing that is registered."""
+
+
+async def test_several_unknown_keys_are_told_at_once():
+    """
+    Each with what it may have been meant for.
+    """
+    async with Container(application()) as container:
+        with pytest.raises(GraphErrors) as caught:
+            async with container.override({"clok": 1, Alone: 2, Unheard: 3, "Store!": 4}):
+                pass
+
+    assert len(caught.value.exceptions) == 4
+    assert "to put it in the place of Plain" in str(caught.value)
+
+
+class Keeps:
+    def __init__(self, clock: Clock, scope: Scope):
+        self.clock, self.scope = clock, scope
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["awaited", "plain"])
+async def test_the_scope_that_a_value_of_a_block_keeps_can_be_closed(plain):
+    """
+    What is built in a block has the scope as it is seen there; closed, that is over there.
+    """
+    App = application()
+    App.register_dependency(Keeps, Keeps, lifetime="scoped")
+    async with Container(App) as container:
+        scope = container.scope()
+        async with container.override({Clock: FakeClock()}):
+            keeps = await scope.get(Keeps)
+            assert keeps.clock.name == "fake"
+            if plain:
+                keeps.scope.close()
+            else:
+                await keeps.scope.aclose()
+            with pytest.raises(ClosedError):
+                await keeps.scope.get(Plain)
+        await scope.aclose()

@@ -510,3 +510,13 @@ async def test_a_marked_parameter_counts_as_a_need():
 
     (timing,) = [timing for timing in report.builds if bare(timing.key) == "thing"]
     assert [bare(key) for key in timing.needs] == ["config"]
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, "2"])
+async def test_concurrency_is_a_whole_number(concurrency):
+    """
+    How many builds may run at once is a number above 0.
+    """
+    async with Container(fresh_app()) as container:
+        with pytest.raises(ValueError, match="concurrency is a whole number above 0, or None"):
+            await container.start(concurrency=concurrency)

@@ -1245,3 +1245,53 @@ def test_a_setting_that_is_no_module_is_refused(module, capsys):
 
     assert code == 2
     assert "no-module.at all" in err
+
+
+def test_commands_for_github_are_none_where_nothing_is_found(module, capsys):
+    """
+    A form that has a line for each finding has none without any.
+    """
+    code, out, _ = run(capsys, "check", f"{module(SOUND)}:Shop", "--format", "github")
+
+    assert (code, out) == (0, "")
+
+
+def test_a_key_is_named_by_the_name_of_what_makes_it(module, capsys):
+    """
+    Source takes the name of a member, too, and says which names there are where several fit.
+    """
+    name = module("""
+        from asyncmeta import Token
+        class Plug: ...
+        class Csv(Plug): ...
+        class Shop(AsyncServiceBase): ...
+        inject_dependency(Plug, multi="first", on=Shop, lifetime="scoped")(Csv)
+        Shop.register_value(Token("a name"), 1)
+        Shop.register_value("a name", 2)
+    """)
+
+    by_member = run(capsys, "source", f"{name}:Shop", "first")
+    by_class = run(capsys, "source", f"{name}:Shop", "Csv")
+    several, _, err = run(capsys, "source", f"{name}:Shop", "a name")
+
+    assert by_member == by_class
+    assert several == 2
+    assert "a name may be" in err and "say which" in err
+
+
+CODE_ONLY = """
+    names = {"AsyncServiceBase": AsyncServiceBase, "AsyncDependencyDescriptor": AsyncDependencyDescriptor}
+    exec(compile("class Shop(AsyncServiceBase):\\n    thing = AsyncDependencyDescriptor('thing')", "<string>", "exec"), names)
+    Shop = names["Shop"]
+"""
+
+
+def test_a_problem_of_what_no_file_holds_has_no_place(module, capsys):
+    """
+    A class of a text that was executed is named without a line that nobody could open.
+    """
+    code, out, _ = run(capsys, "check", f"{module(CODE_ONLY)}:Shop", "--format", "json")
+    (found,) = json.loads(out)["findings"]
+
+    assert code == 1
+    assert (found["file"], found["line"]) == ("", 0)

@@ -19,6 +19,7 @@ from asyncmeta import (
 )
 from asyncmeta.diagrams import changes, diagram
 from asyncmeta.diagrams.layout import HEIGHT, WIDTH, lay_out
+from asyncmeta.testing import registrations
 
 
 def picture(app, **how):
@@ -578,3 +579,27 @@ def test_rivals_are_told_in_the_whole_picture():
     shown = picture(App, whole=True)
 
     assert any("thing" in str(problem) for problem in shown.problems)
+
+
+def test_rivals_of_the_shared_layer_are_told_in_the_whole_picture():
+    """
+    What nothing asks for is looked at there, too.
+    """
+    with registrations():
+        for number in range(2):
+            names = {"__name__": f"module{number}", "inject_dependency": inject_dependency}
+            exec("def make(): return 1\ninject_dependency('a thing of two modules')(make)", names)
+
+        shown = diagram(Container(check=False), whole=True)
+
+    assert any("a thing of two modules" in str(problem) for problem in shown.problems)
+
+
+def test_a_picture_without_an_application_is_a_tree():
+    """
+    The shared layer has no application that could stand on top.
+    """
+    with registrations():
+        inject_dependency("a thing without an application")(lambda: 1)
+
+        assert "a thing without an application" in diagram(Container(check=False), whole=True).to_text()

@@ -1,14 +1,21 @@
 """The pytest plugin: one life of a container for each test, in the test's own task, whoever runs it."""
 
+import asyncio
+import contextlib
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from doc_pages import blocks
+from helpers import fresh_app
+
+from asyncmeta import AsyncDependencyError, Container
+from asyncmeta.pytest_plugin import _done
 
 pytest_plugins = ["pytester"]
 
@@ -476,3 +483,76 @@ def test_the_plugin_is_cheap_to_import():
     brought = {name.split(".")[0] for name in done.stdout.split()}
     assert "asyncmeta" in brought
     assert brought - sys.stdlib_module_names == {"asyncmeta"}
+
+
+# --- where it is closed ----------------------------------------------------------------------------------
+
+
+async def held():
+    yield 1
+    CLOSED_IN.append(asyncio.get_running_loop())
+
+
+CLOSED_IN = []
+
+
+def with_held():
+    CLOSED_IN.clear()
+    app = fresh_app()
+    app.register_dependency("held", held)
+    return Container(app)
+
+
+def done(container):
+    _done(container.close, container.aclose, container)
+
+
+def test_what_has_to_be_awaited_is_closed_in_its_own_loop():
+    """
+    A loop that stands still goes on for it.
+    """
+    container, loop = with_held(), asyncio.new_event_loop()
+    loop.run_until_complete(container.get("held"))
+
+    done(container)
+
+    assert [loop] == CLOSED_IN
+    loop.close()
+
+
+def test_what_has_to_be_awaited_is_closed_by_the_thread_whose_loop_it_is():
+    """
+    A loop that runs in another thread does it there.
+    """
+    container, loop = with_held(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(container.get("held"), loop).result()
+
+    done(container)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+    assert [loop] == CLOSED_IN
+    loop.close()
+
+
+@pytest.mark.parametrize("error", [None, OSError("closing failed")], ids=["well", "fails"])
+def test_what_has_no_loop_is_closed_in_a_thread(error):
+    """
+    What that raises is raised here.
+    """
+    where = []
+
+    def plain():
+        raise AsyncDependencyError("held", (), "")
+
+    async def awaited():
+        where.append(threading.current_thread().name)
+        if error is not None:
+            raise error
+
+    with contextlib.nullcontext() if error is None else pytest.raises(OSError, match="closing failed"):
+        _done(plain, awaited, Container(fresh_app()))
+
+    assert where == ["asyncmeta: closing"]

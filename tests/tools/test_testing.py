@@ -1009,6 +1009,19 @@ def test_too_many_interleavings(monkeypatch):
     assert explore(scenario, runs=20).runs == 20
 
 
+def test_more_runs_than_can_be_waited_for(monkeypatch):
+    """
+    The number of all runs is bounded, however small each of them is.
+    """
+    monkeypatch.setattr("asyncmeta.testing.exploring.MOST", 1)
+
+    async def scenario():
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="more than 1 interleavings"):
+        explore(scenario)
+
+
 def test_a_scenario_has_to_be_deterministic():
     """
     A scenario that does other things each time cannot be explored, and that is said.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from helpers import LIMIT, collected, fresh_app
+from helpers import LIMIT, collected, fresh_app, settled
 
 from asyncmeta import (
     ClosedError,
@@ -1180,3 +1180,86 @@ def test_what_tasks_ask_for_is_checked_at_once():
 
     assert "the tasks has 2 problems" in str(caught.value) or "the tasks" in str(caught.value)
     assert len(caught.value.exceptions) == 2
+
+
+def test_who_has_waited_is_told_how_opening_ended():
+    """
+    Open; to be tried by somebody else, where the opener was cancelled; or what failed.
+    """
+    life = Life(None)
+
+    assert life.opened(None)
+    assert not life.opened(asyncio.CancelledError())
+    with pytest.raises(OSError, match="no server"):
+        life.opened(OSError("no server"))
+
+
+async def test_what_was_given_up_before_it_began_does_not_begin():
+    """
+    Its thread ends without opening anything.
+    """
+    life = Life(None)
+    life.ready.set_result(asyncio.CancelledError())
+    life.give_up()
+
+    with pytest.raises(asyncio.CancelledError):
+        life.begins()
+
+    life.give_up()
+    await settled()
+    assert life.loop is asyncio.get_running_loop()
+
+
+async def test_tasks_that_open_it_at_once_take_over_from_who_is_cancelled():
+    """
+    The second one opens what the first one has left.
+    """
+    tries, gate = [], asyncio.Event()
+
+    async def slow():
+        tries.append(len(tries))
+        if len(tries) == 1:
+            await asyncio.Event().wait()
+        await gate.wait()
+        return 1
+
+    app = fresh_app(providers=["slow"])
+    app.register_dependency("slow", slow)
+    worker = WorkerContainer(app)
+    first, second = asyncio.create_task(worker.aopen()), asyncio.create_task(worker.aopen())
+    await settled()
+    first.cancel()
+    await settled()
+    gate.set()
+    await second
+
+    assert worker.get_nowait("slow") == 1
+    assert first.cancelled() and tries == [0, 1]
+    await worker.aclose()
+
+
+def test_threads_that_open_it_at_once_open_it_once():
+    """
+    The others wait until it is open.
+    """
+    begun, end = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        end.wait()
+        return 1
+
+    app = fresh_app(providers=["slow"])
+    app.register_dependency("slow", slow)
+    worker = WorkerContainer(app)
+    threads = [threading.Thread(target=worker.open) for _ in range(3)]
+    threads[0].start()
+    begun.wait()
+    for thread in threads[1:]:
+        thread.start()
+    end.set()
+    for thread in threads:
+        thread.join()
+
+    assert worker.get_nowait("slow") == 1
+    worker.close()
