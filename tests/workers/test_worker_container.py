@@ -1238,7 +1238,7 @@ async def test_tasks_that_open_it_at_once_take_over_from_who_is_cancelled():
     await worker.aclose()
 
 
-def test_threads_that_open_it_at_once_open_it_once():
+def test_three_threads_that_open_it_at_once():
     """
     The others wait until it is open.
     """
