@@ -723,6 +723,41 @@ async def test_who_holds_a_service_of_an_override_that_has_ended(lifetime):
     assert [type(one) for one in closed] == [ClosedError, ClosedError]
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+@pytest.mark.parametrize("asked", ["attribute", "handle"])
+async def test_what_was_asked_in_an_override_and_comes_after_it(asked, fetched):
+    """
+    An attribute, or a handle, of a transient value has one value outside of overrides, also for who asked in one and comes late.
+    """
+
+    class Desk(AsyncServiceBase):
+        part = AsyncDependencyDescriptor("part")
+
+        def __init__(self, handle: Annotated[Lazy[object], Inject("part")]) -> None:
+            self.handle = handle
+
+    begun = asyncio.Event()
+
+    async def never():
+        begun.set()
+        await asyncio.Event().wait()
+
+    App = application(("x", lambda: "real"), ("part", lambda x: [x], {"lifetime": "transient"}), providers=[Desk])
+    async with Container(App) as container:
+        desk = await container.get(Desk)
+        ask = (lambda: desk.part) if asked == "attribute" else (lambda: desk.handle)
+        before = await ask() if fetched else None
+
+        async with container.override([{"provide": "x", "use_factory": never}]):
+            late = asyncio.create_task(ask().run())
+            await begun.wait()
+        given = await late
+
+        assert given == ["real"]
+        assert before is None or given is before
+        assert await ask() is given
+
+
 async def test_a_task_that_a_factory_has_started_sees_later_overrides():
     """
     A worker that was begun by a factory beside some override sees one for everybody that begins later, and its end.

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
+from ..._declare.tokens import Lazy
 from ..._lock import LOCK
+from ..._names import is_a
 from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
@@ -61,7 +63,7 @@ class Answering(Scope):
             except ClosedError:
                 if not has_ended(self):
                     raise
-                return await beneath(self).get(key)
+                return await asked_again(holder, key).run()
         return kept[1]
 
     def _attribute_nowait(self, which: object, holder: object, key: Any) -> Any:
@@ -73,8 +75,16 @@ class Answering(Scope):
             except ClosedError:
                 if not has_ended(self):
                     raise
-                return beneath(self).get_nowait(key)
+                return asked_again(holder, key).nowait()
         return kept[1]
+
+
+def asked_again(holder: Any, key: Any) -> Lazy[Any]:
+    """Return what was asked as its override ended: a handle, or the attribute of an instance; it has a value of its own."""
+    if is_a(holder, Lazy):
+        return holder
+    attribute: Lazy[Any] = key[1].__get__(holder)
+    return attribute
 
 
 def has_ended(view: Any) -> bool:
