@@ -50,7 +50,7 @@ def constructor_of(cls: type) -> Any:
     if (
         name != BY_HAND
         and init is not object.__init__
-        and not (type(init) is types.WrapperDescriptorType and init.__objclass__ is object)
+        and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object)
     ):
         new: Any = cls.__new__
         return new if new is not object.__new__ and _names_what_it_takes(new) and _takes_anything(init) else init

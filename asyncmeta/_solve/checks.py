@@ -188,7 +188,6 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
     asked: Set[Node] = frozenset()
     if [node for node in reached if node.problems]:
         from .arguments import asked_plainly, takes_arguments  # lazy import
-        from .wording import problem_errors  # lazy import
 
         handed = [node for node in reached if takes_arguments(node)]
         if handed:
@@ -196,6 +195,8 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
             asked = asked_plainly(reached, plain)
     for node in reached:
         if node.problems:
+            from .wording import problem_errors  # lazy import
+
             errors.extend(problem_errors(graph, node, parents, asked))
         if node.maker.cls is not None:
             _fields(node, node.maker.cls, errors)
