@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from asyncmeta import AsyncMetaError
+from asyncmeta._run.state.roots import RootTable
 
 from .worlds import SCOPED, TRANSIENT, World
 
@@ -102,3 +103,26 @@ def test_interrupted_as_each_function_begins(use):
 
     assert 10 < number < 1_000
     assert bad == []
+
+
+def test_an_overlay_that_is_interrupted_as_it_is_made(monkeypatch):
+    """
+    Half of an overlay, kept alive by the traceback of its interrupt, is not known to the container below, which goes on.
+    """
+    world = World()
+    world.add("x", "sync")
+    container = world.container()
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RootTable, "begin", interrupt)
+        with pytest.raises(KeyboardInterrupt) as met:
+            container.overlay({"x": "fake"}).__enter__()
+    container.root_class.register_value("other", 1)
+    given = container.get_nowait("other")
+    container.close()
+
+    assert given == 1
+    assert met.type is KeyboardInterrupt

@@ -329,13 +329,19 @@ class Closing:
             self._tear_down_nowait(raised, error, closers)
         finally:
             if self.closers is closers:
-                if token is not None:
-                    EXITING.reset(token)
-                if inside:
-                    self._open_on()
-                else:
-                    self._end()
-                tell(container, CLOSED_BY_OTHERS)
+                try:
+                    if inside:
+                        self._open_on()
+                    else:
+                        self._end()
+                except BaseException:  # an interrupt here, too: nobody else would come to the end of it
+                    if not inside:
+                        self._end()
+                    raise
+                finally:
+                    if token is not None:
+                        EXITING.reset(token)
+                    tell(container, CLOSED_BY_OTHERS)
         if inside:
             self._told_late()
             return

@@ -165,6 +165,7 @@ class Container(Scope):
         self._root_table = RootTable(self._singletons, subscribers, None if below is None else below._root_table, views=views)
         self._begin_anew()
         graph.listeners.add(self._root_table)
+        self._root_table.lie()
         know(self)
 
     def _check(self) -> None:

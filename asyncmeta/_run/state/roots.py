@@ -110,11 +110,6 @@ class RootTable:
         self.below, self.views = below, views
         #: those of overlays, whose code stands on what is built here, too
         self.above: weakref.WeakSet[RootTable] | None = None
-        if below is not None and singletons.overlaid:
-            with LOCK:
-                if below.above is None:
-                    below.above = weakref.WeakSet()
-                below.above.add(self)
         #: what has code of its own for this, for as long as roots are what they are; None where nothing has
         self.hot: weakref.WeakSet[Coolable] | None = None
         self.has_run_code = False  #: calls, or blocks for one value, may be under way for which no scope was made
@@ -131,6 +126,15 @@ class RootTable:
         self.sharing: dict[Any, bool] = {}  #: by level and site: whether what is asked for is shared
         self.pins: dict[Hashable, Node] = {}  #: keys that are built and that nothing serves any more -> what is built
         self.moves = 0  #: how much of graph.moved is caught up with
+
+    def lie(self) -> None:
+        """Let what is below know of this, which is whole by now: an interrupt on the way shall leave no half of it there."""
+        below = self.below
+        if below is not None and self.singletons.overlaid:
+            with LOCK:
+                if below.above is None:
+                    below.above = weakref.WeakSet()
+                below.above.add(self)
 
     def begin(self) -> None:
         """Begin anew, with nothing known; first of all before anything is asked."""
