@@ -317,9 +317,7 @@ class Overlay(Answering, Container):
 class OverlayScope(Answering):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = (
-        "_below", "_closes_below", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_seen", "_singletons",
-    )  # fmt: skip
+    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons")
 
     _warns_open = False
 
@@ -328,7 +326,7 @@ class OverlayScope(Answering):
     def __init__(self, overlay: Overlay, around: ScopeState, below: Scope) -> None:
         self._parent = around
         self._overlay, self._singletons, self._root_table = overlay, overlay._singletons, overlay._root_table
-        self._below = self._seen = below
+        self._below = below
         self._own_level = below._level
         self._moves = len(overlay._graph.moved)
         self._closes_below = False
@@ -387,11 +385,9 @@ class OverlayScope(Answering):
         return value
 
     def _left_flight(self) -> None:
-        if (seen := self._below._seen) is not None:
-            seen._in_flight -= 1
         super()._left_flight()
         self._end_first()
-        self._below._left_flight()
+        self._below._leave_flight()
 
     def _end_first(self) -> None:
         """Let this be closed before everything that the scope holds by now: what was just built here may stand on it."""

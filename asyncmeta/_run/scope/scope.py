@@ -85,9 +85,6 @@ class Scope(ScopeExit):
 
     __slots__ = ()
 
-    #: what a view is one of, where its gets in flight count as well; no property, in which an interrupt could come
-    _seen: Scope | None = None
-
     # --- what it is ---
 
     @property
@@ -245,8 +242,6 @@ class Scope(ScopeExit):
             # Neither in a method nor under the lock: an interrupt that comes as one is entered would leave the count for
             # ever.  It is one step for the interpreter, in which neither a signal nor another thread gets its turn.
             self._in_flight -= 1
-            if (seen := self._seen) is not None:
-                seen._in_flight -= 1
             self._left_flight()
         if self._in_flight >= CLOSING:
             landed(self)
@@ -271,12 +266,9 @@ class Scope(ScopeExit):
 
     def _leave_flight(self) -> None:
         self._in_flight -= 1
-        if (seen := self._seen) is not None:
-            seen._in_flight -= 1
         self._left_flight()
 
     def _left_flight(self) -> None:
-        """Tell who waits for it that a get has landed, which is counted no more, here or in what this is a view of."""
         if self._in_flight >= CLOSING:
             self._wake_closers()
 
