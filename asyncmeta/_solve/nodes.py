@@ -254,4 +254,5 @@ def place_of(node: Node) -> Place:
     if line and file:
         return Place(file, line)
     # The constructor of a dataclass is generated and stands in no file, that of a library's base in a file of the library's.
-    return node.place if init is None or init.file != file else init
+    elsewhere = init is None or init.file.startswith("<") or (file is not None and init.file != file)
+    return node.place if elsewhere or init is None else init
