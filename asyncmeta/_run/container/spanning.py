@@ -27,34 +27,35 @@ class SpanningScope(Scope):
 
     async def _close(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
-        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
-        scope: ScopeState = self
-        while scope is not self._around:
-            around = scope._parent
+        for scope in self._spanned():
             try:
                 await (super()._close(error) if scope is self else scope._close(error))
-            except ClosedError as met:
-                told = met
             except BaseException as met:
                 raised.append(met)
-            scope = around
-        settle_errors(raised, error)
-        if told is not None:
-            raise told
+        _settle(raised, error)
 
     def _close_nowait(self, error: BaseException | None) -> None:
         raised: list[BaseException] = []
-        told: ClosedError | None = None  #: what was closed from outside, with all that is around it
-        scope: ScopeState = self
-        while scope is not self._around:
-            around = scope._parent
+        for scope in self._spanned():
             try:
                 super()._close_nowait(error) if scope is self else scope._close_nowait(error)
-            except ClosedError as met:
-                told = met
             except BaseException as met:
                 raised.append(met)
-            scope = around
-        settle_errors(raised, error)
-        if told is not None:
-            raise told
+        _settle(raised, error)
+
+    def _spanned(self) -> list[ScopeState]:
+        """Return this and the scopes that were opened for it, the innermost first: one that is closed forgets where it was."""
+        found: list[ScopeState] = []
+        scope: ScopeState = self
+        while scope is not self._around:
+            found.append(scope)
+            scope = scope._parent
+        return found
+
+
+def _settle(raised: list[BaseException], error: BaseException | None) -> None:
+    """Raise what closing has raised; last of all that something was closed from outside, with all that is around it."""
+    settle_errors([one for one in raised if not isinstance(one, ClosedError)], error)
+    told = [one for one in raised if isinstance(one, ClosedError)]
+    if told:
+        raise told[-1]
