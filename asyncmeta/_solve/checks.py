@@ -237,9 +237,10 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
         node = pending.pop()
         reached.append(node)
         graph.settle(node)
-        others: Iterable[Node] = node.needs
-        if node.deferred or node.kept is not AS_NEEDED:
-            edges = [edge for edge in (*node.edges, *node.deferred) if choices or not edge.target.chooses]
+        if choices:
+            others = node.leads_to
+        else:
+            edges = [edge for edge in (*node.edges, *node.deferred) if not edge.target.chooses]
             others = [other for edge in edges for other in edge.target.each()]
         for other in others:
             if other not in parents and other not in sound:
@@ -335,7 +336,7 @@ def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
         if node not in fresh:
             continue
         need = 0
-        for other in _all_of(node):
+        for other in node.leads_to:
             if other.level == TRANSIENT_LEVEL and other not in fresh:
                 need = max(need, needs.get(other, 0))
             elif other.level == TRANSIENT_LEVEL:
@@ -353,19 +354,12 @@ def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
                 pending.append(user)
 
 
-def _all_of(node: Node) -> Iterable[Node]:
-    """Return what *node* leads to, eagerly or late."""
-    if node.kept is AS_NEEDED and not node.deferred:
-        return node.needs
-    return [other for edge in (*node.edges, *node.deferred) for other in edge.target.each()]
-
-
 def level_needed(node: Node, needs: dict[Node, int], how: str) -> int:
     """Return the innermost level that a user of *node* needs."""
     if node.level == TRANSIENT_LEVEL:
         return needs.get(node) or 0
     if how == MAKE:  # made anew for the holder of the handle: only what it takes counts
-        return max((other.level if other.level != TRANSIENT_LEVEL else needs.get(other, 0) for other in _all_of(node)), default=0)
+        return max((other.level if other.level != TRANSIENT_LEVEL else needs.get(other, 0) for other in node.leads_to), default=0)
     return node.level
 
 

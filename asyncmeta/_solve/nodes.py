@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from .._declare.annotations import NORMAL
@@ -163,6 +163,13 @@ class Node:
         return self.kept or ()
 
     @property
+    def leads_to(self) -> Sequence[Node]:
+        """The nodes at the other ends of its edges, eagerly or late."""
+        if self.kept is AS_NEEDED and not self.deferred:
+            return self.needs
+        return [other for edge in (*self.edges, *self.deferred) for other in edge.target.each()]
+
+    @property
     def name(self) -> str:
         """What to call it in text."""
         key, cls = self.key, self.maker.cls
@@ -254,5 +261,6 @@ def place_of(node: Node) -> Place:
     if line and file:
         return Place(file, line)
     # The constructor of a dataclass is generated and stands in no file, that of a library's base in a file of the library's.
-    elsewhere = init is None or init.file.startswith("<") or (file is not None and init.file != file)
-    return node.place if elsewhere or init is None else init
+    if init is None or init.file.startswith("<") or (file is not None and init.file != file):
+        return node.place
+    return init

@@ -52,9 +52,8 @@ def way_down(graph: Graph, node: Node) -> list[Node]:
     """Return the nodes from the application to *node*."""
     users: dict[Node, Node] = {}
     for user in graph.nodes.values():
-        for edge in (*user.edges, *user.deferred):
-            for other in edge.target.each():
-                users.setdefault(other, user)
+        for other in user.leads_to:
+            users.setdefault(other, user)
     way, here = [node], users.get(node)
     while here is not None and here not in way:
         way.append(here)

@@ -177,7 +177,7 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
 
 
 def _unused(starts: list[Node], reached: list[Node], listed: set[Node]) -> list[str]:
-    used = listed | {other for node in reached for edge in (*node.edges, *node.deferred) for other in edge.target.each()}
+    used = listed | {other for node in reached for other in node.leads_to}
     return [
         f"{node.title} ({node.place})"
         for node in starts
