@@ -273,6 +273,23 @@ def together(*works):
     return [given.get(n) for n in range(len(works))]
 
 
+def held_by_a_desk(part, asked):
+    """Return what gives the handle, or the attribute, of one service for the transient value that *part* makes."""
+
+    class App(AsyncServiceBase): ...
+
+    class Desk(AsyncServiceBase):
+        part = AsyncDependencyDescriptor("part")
+
+        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
+            self.handle = handle
+
+    App.register_dependency("part", part, lifetime="transient")
+    App.register_dependency("desk", Desk)
+    desk = Container(App).get_nowait("desk")
+    return (lambda: desk.handle) if asked == "handle" else (lambda: desk.part)
+
+
 @pytest.mark.parametrize("asked", ["handle", "attribute"])
 def test_threads_that_ask_one_handle_share_what_it_fetches(asked):
     """
@@ -288,19 +305,10 @@ def test_threads_that_ask_one_handle_share_what_it_fetches(asked):
             second.set()
         return made[-1]
 
-    class App(AsyncServiceBase): ...
+    held = held_by_a_desk(part, asked)
 
-    class Desk(AsyncServiceBase):
-        part = AsyncDependencyDescriptor("part")
-
-        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
-            self.handle = handle
-
-    App.register_dependency("part", part, lifetime="transient")
-    App.register_dependency("desk", Desk)
-    container = Container(App)
-    desk = container.get_nowait("desk")
-    ask = (lambda: desk.handle.nowait()) if asked == "handle" else (lambda: desk.part.nowait())
+    def ask():
+        return held().nowait()
 
     given = together(ask, ask, ask)
 
@@ -322,18 +330,7 @@ def test_a_loop_waits_for_what_a_thread_fetches(asked):
         go_on.wait(5)
         return made[-1]
 
-    class App(AsyncServiceBase): ...
-
-    class Desk(AsyncServiceBase):
-        part = AsyncDependencyDescriptor("part")
-
-        def __init__(self, handle: Annotated[Lazy[Value], Inject("part")]) -> None:
-            self.handle = handle
-
-    App.register_dependency("part", part, lifetime="transient")
-    App.register_dependency("desk", Desk)
-    desk = Container(App).get_nowait("desk")
-    ask = (lambda: desk.handle) if asked == "handle" else (lambda: desk.part)
+    ask = held_by_a_desk(part, asked)
 
     async def main():
         task = asyncio.ensure_future(ask().run())

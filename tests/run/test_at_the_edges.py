@@ -36,11 +36,8 @@ def waiting_app(lifetime="scoped"):
 # --- what is closing ----------------------------------------------------------------------------------------
 
 
-@guarded
-async def test_what_is_closing_is_neither_entered_nor_overridden_nor_closed_again():
-    """
-    While a finalizer is awaited the container gives nothing away, and a second way of closing it does not overtake the first.
-    """
+async def slow_to_close():
+    """Return a container, what its finalizer sets as it begins, and what that waits for."""
     begun, end = asyncio.Event(), asyncio.Event()
 
     async def held() -> AsyncIterator[Slow]:
@@ -52,6 +49,15 @@ async def test_what_is_closing_is_neither_entered_nor_overridden_nor_closed_agai
     app.register_dependency(Slow, held)
     container = Container(app)
     await container.get(Slow)
+    return container, begun, end
+
+
+@guarded
+async def test_what_is_closing_is_neither_entered_nor_overridden_nor_closed_again():
+    """
+    While a finalizer is awaited the container gives nothing away, and a second way of closing it does not overtake the first.
+    """
+    container, begun, end = await slow_to_close()
     closing = asyncio.create_task(container.aclose())
     await begun.wait()
 
@@ -73,17 +79,7 @@ async def test_a_container_closes_on_when_its_first_closer_is_cancelled():
     """
     Who is cancelled while it closes leaves; what closes goes on, and is waited for by the next one.
     """
-    begun, end = asyncio.Event(), asyncio.Event()
-
-    async def held() -> AsyncIterator[Slow]:
-        yield Slow()
-        begun.set()
-        await end.wait()
-
-    app = fresh_app()
-    app.register_dependency(Slow, held)
-    container = Container(app)
-    await container.get(Slow)
+    container, begun, end = await slow_to_close()
     first = asyncio.create_task(container.aclose())
     await begun.wait()
     first.cancel()
