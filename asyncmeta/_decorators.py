@@ -56,10 +56,10 @@ if TYPE_CHECKING:
 class _Decorator:
     """What ``inject_dependency(...)`` returns: call it with the factory."""
 
-    __slots__ = ("_at", "_code", "_options", "_token")
+    __slots__ = ("_at", "_code", "_on", "_options", "_token")
 
-    def __init__(self, token: Any, options: dict[str, Any], frame: types.FrameType) -> None:
-        self._token, self._options = token, options
+    def __init__(self, token: Any, on: Any, options: dict[str, Any], frame: types.FrameType) -> None:
+        self._token, self._on, self._options = token, on, options
         # Where it was made: the line is wanted for texts only, and is dear to find in a long module.
         self._code, self._at = frame.f_code, frame.f_lasti
 
@@ -71,7 +71,7 @@ class _Decorator:
         ):
             raise self._forgotten("was called like a class")
         # Where it is applied counts: a helper may have made it.
-        register(self._token, factories[0], self._options, sys._getframe(1))
+        register(self._token, factories[0], self._on, self._options, sys._getframe(1))
         return factories[0]
 
     def __repr__(self) -> str:
@@ -119,15 +119,19 @@ def body_of(frame: types.FrameType, place: Place) -> list[Declaration] | None:
     return body
 
 
-def register(token: Any, factory: Any, options: dict[str, Any], frame: types.FrameType) -> None:
+#: Stands for the class whose body the decorator stands in, or the shared layer.
+_HERE: Any = object()
+
+
+def register(token: Any, factory: Any, on: Any, options: dict[str, Any], frame: types.FrameType) -> None:
     """
-    Register *factory* where the decorator stands, which is what *frame* runs.
+    Register *factory* on the class *on*, or where the decorator stands, which is what *frame* runs.
 
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
     place = Place.of(frame)
-    body = None if "on" in options else body_of(frame, place)
+    body = body_of(frame, place) if on is _HERE else None
     module = getattr(factory, "__module__", None) or frame.f_globals.get("__name__")
     written = Declaration(token, factory, options, place, module)
     if body is not None:
@@ -140,8 +144,7 @@ def register(token: Any, factory: Any, options: dict[str, Any], frame: types.Fra
         written.body = True
         body.append(written)
         return
-    on = options.get("on", AsyncServiceBase)
-    registry = registry_of(on)
+    registry = registry_of(AsyncServiceBase if on is _HERE else on)
     if registry is None:
         raise DeclarationError(f"on= is a class derived from AsyncServiceBase, not {name_of(on)}", str(place))
     enter(registry, written)
@@ -239,9 +242,9 @@ def inject_dependency(token: Any = None, **options: Any) -> Any:
                 "inject_dependency takes a token first, not the function: @inject_dependency(lifetime=...) above it",
                 f"{frame.f_code.co_filename}:{frame.f_lineno}",
             )
-        register(None, token, options, frame)
+        register(None, token, _HERE, options, frame)
         return token
-    return _Decorator(token, options, frame)
+    return _Decorator(token, options.pop("on", _HERE), options, frame)
 
 
 _OPTIONS = frozenset(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from types import CodeType, FrameType, UnionType
 from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, cast, get_origin
-from weakref import ReferenceType, ref
+from weakref import ref
 
 if TYPE_CHECKING:
     import typing_extensions as te
@@ -34,42 +34,73 @@ _LONGEST = 80
 _NOT_THE_CALLER = (os.path.dirname(os.path.abspath(__file__)) + os.sep, cast.__code__.co_filename)
 
 
+def _nothing() -> CodeType | None:
+    """Stands for a reference to code that is not known."""
+    return None
+
+
+class _Code:
+    """Code in which something was written, and the module that was running: one for all places in it that follow each other."""
+
+    __slots__ = ("begun", "begun_in", "code", "file", "module", "within")
+
+    def __init__(
+        self, file: str, module: str = "", within: str = "", code: CodeType | None = None, begun: CodeType | None = None
+    ) -> None:
+        self.file = file
+        self.module = module
+        self.within = within
+        # Weakly: the code of a module is run once and would live on for nothing.
+        self.code = _nothing if code is None else ref(code)
+        self.begun = _nothing if begun is None else ref(begun)
+        self.begun_in = "" if begun is None else begun.co_filename
+
+
 class Place:
     """Where something was written, and by which code where that is known."""
 
-    __slots__ = ("_begun", "_code", "begun_in", "file", "line", "module", "within")
+    __slots__ = ("_code", "line")
 
     def __init__(self, file: str, line: int) -> None:
-        self.file = file  #: as the code object names it
         self.line = line  #: counted from 1; 0 where only the file is known
-        self.module = ""  #: whose code it is, by name
-        self.within = ""  #: the function, or "<module>"
-        self._code: ReferenceType[CodeType] | None = None
-        self._begun: ReferenceType[CodeType] | None = None
-        self.begun_in = ""  #: the file of the module whose code was running, which may have called a function of another
+        self._code = _Code(file)
 
     @classmethod
     def of(cls, frame: FrameType) -> Place:
         """Return where *frame* is."""
-        code = frame.f_code
-        place = object.__new__(cls)  # each fact is set once: ten thousand registrations have one each
-        place.file, place.line = code.co_filename, frame.f_lineno
-        place.module, place.within = frame.f_globals.get("__name__") or "", code.co_qualname
-        # Weakly: the code of a module is run once and would live on for nothing.
-        place._code = ref(code)
+        global _latest
+        code, module = frame.f_code, frame.f_globals.get("__name__") or ""
         running: FrameType | None = frame
         while running is not None and running.f_code.co_name != "<module>":
             running = running.f_back
-        if running is None:
-            place._begun, place.begun_in = None, ""
-        else:
-            place._begun, place.begun_in = ref(running.f_code), running.f_code.co_filename
+        begun = None if running is None else running.f_code
+        known = _latest
+        same = known.begun is _nothing if begun is None else known.begun() is begun
+        if not same or known.code() is not code or known.module != module:
+            known = _latest = _Code(code.co_filename, module, code.co_qualname, code, begun)
+        place = object.__new__(cls)
+        place._code, place.line = known, frame.f_lineno
         return place
+
+    @property
+    def file(self) -> str:
+        """As the code object names it."""
+        return self._code.file
+
+    @property
+    def module(self) -> str:
+        """Whose code it is, by name; "" where that is not known."""
+        return self._code.module
+
+    @property
+    def within(self) -> str:
+        """The function, or "<module>"; "" where that is not known."""
+        return self._code.within
 
     @property
     def code(self) -> tuple[int, int]:
         """What tells the code that it stands in, and that of the module that was running, from others."""
-        return id(self._code), id(self._begun)  # there is one reference for all places in one code
+        return id(self._code.code), id(self._code.begun)  # there is one reference for all places in one code
 
     def written_again(self, before: Place) -> bool:
         """
@@ -78,13 +109,15 @@ class Place:
         Two rounds of a loop, and two calls of one function, are one code and no second time; but where the module that calls a
         function of another is itself run again, so is what it has the function do.
         """
-        if self._code is None or before._code is None or self.within != before.within:
+        here, there = self._code, before._code
+        if here.code is _nothing or there.code is _nothing or here.within != there.within:
             return False
-        if self._code() is not before._code():
+        if here.code() is not there.code():
             return True
-        if self._begun is None or before._begun is None or self._begun() is before._begun() or self.begun_in.startswith("<"):
+        if here.begun is _nothing or there.begun is _nothing or here.begun() is there.begun():
             return False
-        return os.path.realpath(self.begun_in) == os.path.realpath(before.begun_in)
+        # The file of the module whose code was running, which may have called a function of another.
+        return not here.begun_in.startswith("<") and os.path.realpath(here.begun_in) == os.path.realpath(there.begun_in)
 
     def __str__(self) -> str:
         file = self.file
@@ -96,6 +129,10 @@ class Place:
             if not near.startswith(".."):
                 file = near
         return f"{file}:{self.line}" if self.line else file
+
+
+#: Of the place that was noted last: the next one mostly stands in the same code.
+_latest = _Code("")
 
 
 def is_a(thing: object, kind: type[K]) -> te.TypeIs[K]:

@@ -41,6 +41,9 @@ _Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 
 _KEYWORDS = ("lifetime", "providers", "context", "scopes", "middleware")
 
+#: What `register_dependency` has for an option that is not None and that nobody wrote.
+_UNSAID: dict[str, object] = {"also": (), "multi": False, "into": (), "around": False, "in_thread": False, "concurrent": False}
+
 
 class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
     """
@@ -151,6 +154,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
             "lifetime": lifetime, "also": also, "multi": multi, "into": into, "around": around, "timeout": timeout,
             "in_thread": in_thread, "concurrent": concurrent, "health": health,
         }  # fmt: skip
+        options = {name: said for name, said in options.items() if said is not _UNSAID.get(name)}
         written = Declaration(token, factory, options, place_of_caller())
         if token is None:
             raise DeclarationError("register_dependency takes a token; None is none", str(written.place))

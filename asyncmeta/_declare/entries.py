@@ -18,7 +18,7 @@ from ..errors import DeclarationError
 from .forms import all_substituted, own_arguments, substituted, substitution_of
 from .keys import Token, is_hashable, plain_of, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker, maker_of, value_maker
-from .registrations import PLAIN, Registration
+from .registrations import PLAIN, Particular, Registration
 from .registry import NotYet, Registry, checked_options, inferred_token, is_token, registry_of
 from .returned import form_of_token
 
@@ -72,6 +72,7 @@ def registration_of(
     lifetime: str = "singleton",
     owner: type | None = None,
     attribute: str | None = None,
+    entry: bool = False,
 ) -> Registration:
     """
     Return the registration that *written* means.
@@ -81,64 +82,78 @@ def registration_of(
         lifetime: The lifetime where none was written.
         owner: The class in whose body it stands.
         attribute: The name of the factory method there, else None.
+        entry: It is asked for from outside.
 
     Raises:
         DeclarationError: Something about it is wrong; nothing is registered.
     """
     place = written.place or place_of_caller()
-    given = written.options
+    given = written.options  # mostly nothing: then nothing of it is looked at
     maker: Maker | None = None
     try:
         factory = written.factory
         if isinstance(factory, staticmethod):
             factory = factory.__func__
         maker = maker_of(factory)
-        if maker.function is not None:
+        cls, function = maker.cls, maker.function
+        if function is not None:
             if maker.kind in (GENERATOR, ASYNC_GENERATOR):
                 from .yields import refuse_used_yield  # lazy import
 
                 refuse_used_yield(maker)
-            _check_arity(maker, maker.function, attribute is not None)
-        if written.token is None and maker.cls is None and maker.kind != VALUE:
+            _check_arity(maker, function, attribute is not None)
+        if written.token is None and cls is None and maker.kind != VALUE:
             token = inferred_token(maker, owner, partial(_wrong, maker, place))
         else:
-            token = maker.cls if written.token is None else written.token
+            token = cls if written.token is None else written.token
         key = token if type(token) is type else key_of(token, any_token)
-        also = also_keys(given["also"], key, maker.cls, any_token=any_token) if "also" in given else ()
-        if maker.function is not None:
+        also = also_keys(given["also"], key, cls, any_token=any_token) if "also" in given else ()
+        if function is not None:
             maker = maker.declared((key, *also), owner, inferred=written.token is None)
-        multi, around, replace = given.get("multi", False), given.get("around", False), given.get("replace", False)
-        if multi is not False:
-            check_name(multi)
-        if type(replace) is not bool or type(around) is not bool:
-            raise DeclarationError("replace and around are True or False")
-        if around and (multi is not False or replace):
-            raise DeclarationError("around=True stands around one value: it goes with neither multi nor replace")
-        lives = given.get("lifetime")
+        multi: Hashable = False
+        around, lives, options = False, None, PLAIN
+        if given:
+            multi, around = _multi_and_around(given)
+            lives = given.get("lifetime")
         if lives is None:
-            registry = None if maker.cls is None else registry_of(maker.cls)
+            registry = None if cls is None or type(cls) is type else registry_of(cls)  # services have a metaclass
             lives = lifetime if registry is None else registry.lifetime
-        options = checked_options(maker, lives, given)
-        members: tuple[Registration, ...] = ()
+        members: tuple[Particular, ...] = ()
+        if given:
+            options = checked_options(maker, lives, given)
         if "into" in given and given["into"] != ():
             from .members import members_of
 
             names = into_names(given["into"], (key, *also), multi, any_token=any_token)
             members = members_of(names, key, maker, place, written.module)
-        if maker.cls is not None:
-            if key is not maker.cls:
-                _check_class(maker.cls, key)
+        if cls is not None:
+            if key is not cls:
+                _check_class(cls, key)
             for one in (*also, *[member.key for member in members]):
-                _check_class(maker.cls, one)
+                _check_class(cls, one)
     except DeclarationError as error:
         if error.where:
             raise
         raise _wrong(maker, place, error.message) from None
-    registration = Registration(
+    if multi is False and attribute is None and not (also or members or around or entry):
+        return Registration(key, maker, lives, place, module=written.module, options=options)
+    found = Particular(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
-    registration.around, registration.members = around, members
-    return registration
+    found.around, found.members, found.entry = around, members, entry
+    return found
+
+
+def _multi_and_around(given: Mapping[str, Any]) -> tuple[Any, bool]:
+    """Return what was *given* as ``multi`` and ``around``, checked."""
+    multi, around, replace = given.get("multi", False), given.get("around", False), given.get("replace", False)
+    if multi is not False:
+        check_name(multi)
+    if type(replace) is not bool or type(around) is not bool:
+        raise DeclarationError("replace and around are True or False")
+    if around and (multi is not False or replace):
+        raise DeclarationError("around=True stands around one value: it goes with neither multi nor replace")
+    return multi, around
 
 
 def _wrong(maker: Maker | None, place: Place, message: str) -> DeclarationError:
@@ -282,15 +297,15 @@ def methods_of(protocol: type) -> set[str]:
     return found
 
 
-def value_registration(token: Any, value: object, place: Place) -> Registration:
-    """Return the registration of a value that is there already."""
+def value_registration(token: Any, value: object, place: Place, *, multi: bool = False) -> Registration:
+    """Return the registration of a value that is there already, of *multi* one of several."""
     key = key_of(token, True)
     try:
         refuse_class(key, value)
     except DeclarationError as error:
         raise DeclarationError(error.message, str(place)) from None
     maker: Maker = value_maker(value)
-    return Registration(key, maker, "singleton", place, options=PLAIN)
+    return Particular(key, maker, "singleton", place, multi=True) if multi else Registration(key, maker, "singleton", place)
 
 
 def refuse_class(key: Hashable, value: object) -> None:

@@ -28,7 +28,19 @@ from .returned import ASYNC, ASYNC_GENERATOR, GENERATOR, GENERATORS, SYNC, form_
 from .texts import Evaluator, evaluator_of_class, evaluator_of_module
 from .within import MANAGERS, NOTHING_BOUND, class_within, function_of, innermost, is_manager, kind_of_callable, kinds
 
-__all__ = ["ASYNC", "ASYNC_GENERATOR", "GENERATOR", "GIVEN", "SYNC", "VALUE", "Maker", "class_of", "maker_of", "value_maker"]
+__all__ = [
+    "ASYNC",
+    "ASYNC_GENERATOR",
+    "GENERATOR",
+    "GIVEN",
+    "SYNC",
+    "VALUE",
+    "Filled",
+    "Maker",
+    "class_of",
+    "maker_of",
+    "value_maker",
+]
 
 #: A kind beside those of `returned`: no call, the value itself.
 VALUE = "value"
@@ -42,9 +54,16 @@ _NO_CLASSES: tuple[Any, ...] = (Any, typing.Generic, typing.Union)
 class Maker:
     """A factory: how it is called and what it needs.  Its annotations are read when first asked for."""
 
-    __slots__ = ("call", "cls", "form", "function", "home", "kind", "partial", "seen", "skip", "undecided", "variables", "written")
+    __slots__ = ("call", "cls", "function", "kind", "seen", "undecided", "written")
 
     is_alias = False  #: it only hands on what another key gives
+    of_list = False  #: it stands for an entry of a provider list, which has rules of its own
+    # What only `Filled` makers have.
+    form: Any = None  #: the closed generic whose class is built, ``Repo[User]``, else None
+    partial: tuple[int, frozenset[Any]] = NOTHING_BOUND  #: positions and names bound already
+    skip = 0  #: how many leading parameters of the function are filled already (``self``)
+    home: type | None = None  #: the class that a bound method, or an object that is called, is of
+    variables: Mapping[Any, Any] | None = None  #: what type variables stand for that its class has from a generic base
 
     def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
         self.call = call  #: what is called; of kind VALUE the value itself
@@ -52,19 +71,9 @@ class Maker:
         self.function = function  #: the plain function underneath, None for a class or a value
         self.cls = cls  #: the class that is built, else None
         self.written = written  #: what the user handed over
-        self.form: Any = None  #: the closed generic whose class is built, ``Repo[User]``, else None
-        self.partial = NOTHING_BOUND  #: positions and names bound already
-        self.skip = 0  #: how many leading parameters of the function are filled already (``self``)
-        self.home: type | None = None  #: the class that a bound method, or an object that is called, is of
-        self.variables: Mapping[Any, Any] | None = None  #: what type variables stand for that its class has from a generic base
         #: names that its texts use, as the functions around it had them when it was handed over; None where it needs none
         self.seen: Mapping[str, Any] | None = None
         self.undecided = False  #: what it says that it returns could not be read yet
-
-    def take(self, other: Maker) -> None:
-        """Be called as *other* is."""
-        self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
-        self.form, self.seen, self.variables = other.form, other.seen, other.variables
 
     # Names and places are wanted for texts only, so they are not worked out for each of ten thousand registrations.
 
@@ -225,7 +234,7 @@ class Maker:
         for token in tokens:
             _check_made(self, token, given(made), said)
         call = _adapted(self.call, kind, name_of(plain))
-        maker = Maker(call, kind, self.function, None, self.written)
+        maker = Filled(call, kind, self.function, None, self.written)
         maker.take(self)
         return maker
 
@@ -241,6 +250,25 @@ class Maker:
             if len(found) > 1:
                 way = "one function for each, or one that returns the value itself"
             raise DeclarationError(f"{self.name} says that {how} {name_of(said)}, which is not {what} then: write {way}")
+
+
+class Filled(Maker):
+    """A factory some of whose arguments are known: a method, a partial, a generic class with its own."""
+
+    __slots__ = ("form", "home", "partial", "skip", "variables")
+
+    def __init__(self, call: Any, kind: str, function: Any, cls: type | None, written: Any) -> None:
+        super().__init__(call, kind, function, cls, written)
+        self.form = None
+        self.partial = NOTHING_BOUND
+        self.skip = 0
+        self.home = None
+        self.variables = None
+
+    def take(self, other: Maker) -> None:
+        """Be called as *other* is."""
+        self.partial, self.skip, self.home, self.undecided = other.partial, other.skip, other.home, other.undecided
+        self.form, self.seen, self.variables = other.form, other.seen, other.variables
 
 
 _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
@@ -315,7 +343,7 @@ def maker_of(factory: Any) -> Maker:
     bound = NOTHING_BOUND if call is factory else (positions, names)
     form = _class_form(call)
     if form is not None or (isinstance(call, type) and not _is_no_class(call)):
-        maker = Maker(factory, SYNC, None, class_within(call) if form is None else _class_behind(form) or form, factory)
+        maker = Filled(factory, SYNC, None, class_within(call) if form is None else _class_behind(form) or form, factory)
         maker.partial, maker.form = bound, form if typing.get_args(form) else None
         if maker.cls is not None and "<locals>" in maker.cls.__qualname__:
             maker.seen = seen_around(maker.cls)
@@ -339,7 +367,7 @@ def maker_of(factory: Any) -> Maker:
         # A wrapper around a function of another kind gives what that gives.
         factory = _adapted(factory, inner, "")
         own = inner
-    maker = Maker(factory, own, function, None, written)
+    maker = Filled(factory, own, function, None, written)
     if function is not None and within is not NOTHING_BOUND:
         bound = bound[0] + within[0], bound[1] | within[1]
     maker.partial, maker.skip, maker.home = bound, skip, home

@@ -9,7 +9,7 @@ from .._names import Place, name_of
 from .annotations import POSITIONAL, Parameter
 from .keys import MISSING, ask_for
 from .makers import SYNC, Maker
-from .registrations import Registration
+from .registrations import Particular
 
 __all__ = ["Member", "itself", "members_of"]
 
@@ -18,7 +18,7 @@ class Member(Maker):
     """What gives, as one of several values, the value of a key of its own."""
 
     __slots__ = ("target",)
-    is_alias = True
+    is_alias = of_list = True
 
     def __init__(self, target: Hashable, written: Any) -> None:
         super().__init__(itself, SYNC, None, None, written)
@@ -39,16 +39,16 @@ def itself(value: Any) -> Any:
 
 def members_of(
     names: Mapping[Hashable, Hashable], key: Hashable, maker: Maker, place: Place, module: str | None
-) -> tuple[Registration, ...]:
+) -> tuple[Particular, ...]:
     """
     Return what adds the value of *key* to those of other keys.
 
     Args:
         names: The other keys, and what it is called among their values; True where it has no name.
     """
-    found: list[Registration] = []
+    found: list[Particular] = []
     for other, name in names.items():
-        member = Registration(other, Member(key, maker.written), "transient", place, multi=name, module=module)
+        member = Particular(other, Member(key, maker.written), "transient", place, multi=name, module=module)
         member.member_of = key
         found.append(member)
     return tuple(found)

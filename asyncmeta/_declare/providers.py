@@ -21,9 +21,9 @@ from .entries import also_keys, check_name, into_names, is_function, refuse_clas
 from .forms import is_alias, with_own_variables
 from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Named, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
-from .makers import SYNC, Maker, class_of, maker_of, value_maker
+from .makers import SYNC, Filled, Maker, class_of, maker_of, value_maker
 from .members import itself, members_of
-from .registrations import Entry, Later, Registration
+from .registrations import Entry, Later, Particular, Registration
 from .registry import Attribute, NotYet, checked_options, inferred_token, registry_of
 from .yields import refuse_used_yield
 
@@ -107,10 +107,11 @@ WORDS = {
 _OPTIONS = ("timeout", "in_thread", "concurrent", "health")
 
 
-class ProviderMaker(Maker):
+class ProviderMaker(Filled):
     """A factory that a provider list names: what it needs is read by the rules of the dialect."""
 
     __slots__ = ("deps", "given_as", "named")
+    of_list = True
 
     def __init__(self, maker: Maker, given_as: str, deps: tuple[Any, ...] | None, named: bool = False) -> None:
         super().__init__(maker.call, maker.kind, maker.function, maker.cls, maker.written)
@@ -298,7 +299,7 @@ def _read(
     return found
 
 
-def _function_registration(function: Any, place: Place, lifetime: str | None) -> Registration:
+def _function_registration(function: Any, place: Place, lifetime: str | None) -> Particular:
     """Return the registration of a function that stands in a list as it is: what it says that it makes is the key."""
     maker = _maker_of(function)
 
@@ -307,7 +308,7 @@ def _function_registration(function: Any, place: Place, lifetime: str | None) ->
         return DeclarationError(f'{why}; annotate what it returns, or write {{"provide": ..., "use_factory": {maker.name}}}')
 
     key = _key(inferred_token(maker, None, wrong))
-    registration = Registration(key, maker.declared((key,), inferred=True), lifetime or "singleton", place)
+    registration = Particular(key, maker.declared((key,), inferred=True), lifetime or "singleton", place)
     registration.entry = True
     return registration
 
@@ -342,7 +343,7 @@ def _spot(spot: str, entry: Any) -> str:
     return f"provider {spot}" if token is MISSING else f"provider {spot} ({name_of(token)})"
 
 
-def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
+def _registration(entry: Mapping[Any, Any], place: Place) -> Particular:
     """Return the registration that a dictionary stands for."""
     given: dict[str, tuple[str, Any]] = {}
     for word, thing in entry.items():
@@ -387,14 +388,14 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
             refuse_class(key, thing)
         maker = value_maker(thing)
         of = type(thing) if also == "bases" else None
-        return _with_options(Registration(key, maker, "singleton", place, multi=multi), also, into, of, chosen)
+        return _with_options(Particular(key, maker, "singleton", place, multi=multi), also, into, of, chosen)
     if kind is EXISTING:
         if not is_hashable(thing):
             raise DeclarationError(f"{word} takes a token, and a token has to be hashable; {name_of(type(thing))} is not")
         if chosen:
             raise DeclarationError(f"{next(iter(chosen))} has nothing to do beside {word}: what exists is made elsewhere")
         alias = Alias(Maker(itself, SYNC, None, None, itself), FACTORY, (_with_variables_of(key, thing),))
-        return _with_options(Registration(key, alias, "transient", place, multi=multi), also, into, None, {})
+        return _with_options(Particular(key, alias, "transient", place, multi=multi), also, into, None, {})
     if kind is CLASS:
         cls = class_of(thing)
         if cls is None:
@@ -407,7 +408,7 @@ def _registration(entry: Mapping[Any, Any], place: Place) -> Registration:
         meant = "use_existing" if isinstance(thing, str) else VALUE
         raise DeclarationError(f"{word} takes something to call, not {called(thing)}; did you mean {meant}?")
     maker = _maker_of(thing).declared((key,))
-    registration = Registration(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
+    registration = Particular(key, ProviderMaker(maker, FACTORY, deps), lifetime or "singleton", place, multi=multi)
     return _with_options(registration, also, into, None, chosen)
 
 
@@ -419,7 +420,7 @@ def _with_variables_of(key: Hashable, thing: Any) -> Any:
     return thing[variables] if isinstance(variables, tuple) and own and len(own) == len(variables) else thing
 
 
-def _with_options(registration: Registration, also: Any, into: Any, cls: Any, chosen: Mapping[str, Any]) -> Registration:
+def _with_options(registration: Particular, also: Any, into: Any, cls: Any, chosen: Mapping[str, Any]) -> Particular:
     """Return *registration* with the options of a dictionary, which mean what those of the decorator mean."""
     registration.also = also_keys(also, registration.key, cls)
     one = registration
@@ -439,13 +440,13 @@ def _class_registration(
     place: Place,
     multi: Hashable = False,
     named: bool = False,
-) -> Registration:
+) -> Particular:
     maker = maker_of(cls)
     registry = registry_of(maker.cls)
     # A service keeps the rules that it has when nobody lists it.
     if registry is None or deps is not None:
         maker = ProviderMaker(maker, CLASS, deps, named)
-    return Registration(key, maker, lifetime or (registry.lifetime if registry is not None else "singleton"), place, multi=multi)
+    return Particular(key, maker, lifetime or (registry.lifetime if registry is not None else "singleton"), place, multi=multi)
 
 
 def _key(token: Any) -> Hashable:

@@ -12,7 +12,7 @@ from .._names import Place, is_a, name_of, origin_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable, token_key
 from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
-from .registrations import PLAIN, Entry, Later, Options, Registration
+from .registrations import PLAIN, Entry, Later, Options, Particular, Registration
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class Registry:
     def has(self, registration: Registration) -> bool:
         """Tell whether this layer registers the very function of a list's *registration* under its key."""
         maker = registration.maker
-        if type(maker) is not Maker or maker.function is None:  # no function that stands in a list as it is
+        if maker.of_list or maker.function is None:  # no function that stands in a list as it is
             return False
         entry = self.entries.get(registration.key)
         there = entry if isinstance(entry, list) else () if entry is None else (entry,)
@@ -163,20 +163,22 @@ class Registry:
             return
         from .repeated import one_module, run_again, with_member, wrap  # lazy import
 
+        particular = registration if isinstance(registration, Particular) else None
         fresh: list[tuple[Hashable, Registration | list[Registration]]] = []
         replaced: list[tuple[Registration, Registration]] = []
         for key in registration.keys:
             there = entries.get(key)
             if there is None or (isinstance(there, Registration) and there.bare):
-                if registration.around:
-                    registration.inner = there  # what is only listed is there, too, where nothing below has the key
+                if particular is not None and particular.around:
+                    particular.inner = there  # what is only listed is there, too, where nothing below has the key
                 fresh.append((key, [registration] if registration.multi else registration))
                 continue
             _check_kind(key, there, registration)
             if isinstance(there, list):
-                fresh.append((key, with_member(there, registration, replace)))
-            elif registration.around:
-                if not wrap(there, registration):
+                assert particular is not None
+                fresh.append((key, with_member(there, particular, replace)))
+            elif particular is not None and particular.around:
+                if not wrap(there, particular):
                     fresh.append((key, registration))
             else:
                 if not replace and registration.module is not None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .registrations import Registration
+from .registrations import Particular, Registration
 
 __all__ = ["one_module", "run_again", "with_member", "wrap"]
 
@@ -19,11 +19,11 @@ class Rounds:
 
     def __init__(self) -> None:
         self.by_code: dict[tuple[int, int], list[Registration]] = {}
-        self.spare: list[Registration] = []  #: those that have places to give
+        self.spare: list[Particular] = []  #: those that have places to give
 
     def take(self, registration: Registration) -> None:
         self.by_code.setdefault(registration.written_at.code, []).append(registration)
-        if registration.spare:
+        if registration.spare and isinstance(registration, Particular):
             self.spare.append(registration)
 
 
@@ -47,7 +47,7 @@ class Several(list[Registration]):
         return found
 
 
-def with_one_more(there: list[Registration], registration: Registration) -> list[Registration]:
+def with_one_more(there: list[Registration], registration: Particular) -> list[Registration]:
     """Return *there* with one more: it takes the place of what its own code, run before, has registered."""
     several = there if type(there) is Several else Several(there)
     rounds, here = several.rounds_of(registration), registration.written_at.code
@@ -129,7 +129,7 @@ def _file(file: str) -> str:
     return "" if not file or file.startswith("<") else os.path.realpath(file)
 
 
-def with_member(there: list[Registration], registration: Registration, replace: bool) -> list[Registration]:
+def with_member(there: list[Registration], registration: Particular, replace: bool) -> list[Registration]:
     """Return *there* with one more, which takes the place of that of its name where it may, and of that of its own key."""
     former = [one for one in there if one.named == registration.named] if registration.named else []
     if former and (replace or registration.module is None):
@@ -145,15 +145,16 @@ def with_member(there: list[Registration], registration: Registration, replace: 
     return with_one_more(there, registration)
 
 
-def wrap(there: Registration, registration: Registration) -> bool:
+def wrap(there: Registration, registration: Particular) -> bool:
     """Put *registration* around *there*; where its code was run before, in the place of its former self. True: further in."""
-    outer, former = None, there
+    outer: Registration | None = None
+    former = there
     while former.inner is not None and not run_again(former, registration):
         outer, former = former, former.inner
     if not run_again(former, registration):
         registration.inner = there
         return False
     registration.inner = former.inner
-    if outer is not None:
+    if isinstance(outer, Particular):
         outer.inner = registration
     return outer is not None

@@ -10,7 +10,7 @@ from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_pa
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
 from .._declare.lifetimes import TRANSIENT_LEVEL
-from .._declare.makers import SYNC, VALUE, Maker
+from .._declare.makers import SYNC, VALUE
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, snapshot
 from .._names import close_to, is_a, name_of
@@ -132,7 +132,7 @@ class Graph(Lookup):
         function, cls = maker.function, maker.cls
         if node.owner is not None or node.binding is not None or maker.call is not (function or cls):
             return None
-        if type(maker) is not Maker:  # a provider list has its own rules
+        if maker.of_list:
             return None
         if cls is not None:
             if cls is self.app or hasattr(cls, "__orig_bases__"):

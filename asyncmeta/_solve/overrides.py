@@ -9,7 +9,7 @@ from typing import Any
 from .._declare.entries import value_registration
 from .._declare.keys import token_key
 from .._declare.providers import Overrides, read_providers
-from .._declare.registrations import Registration
+from .._declare.registrations import Particular, Registration
 from .._declare.registry import Registry
 from .._names import Place, close_to, is_a, name_of
 from ..errors import DeclarationError, GraphError
@@ -90,9 +90,10 @@ def _values(token: Any, value: object, place: Place, multi: Any) -> list[Registr
     if not multi(token_key(token)):
         return [value_registration(token, value, place)]
     if isinstance(value, Mapping) and value:
-        chosen = [(name, value_registration(token, one, place)) for name, one in value.items()]
+        chosen = [(name, value_registration(token, one, place, multi=True)) for name, one in value.items()]
         for name, registration in chosen:
-            registration.multi, registration.named = True, (name,)
+            assert isinstance(registration, Particular)
+            registration.named = (name,)
         return [registration for _, registration in chosen]
     if not isinstance(value, list | tuple):
         raise DeclarationError(
@@ -100,10 +101,7 @@ def _values(token: Any, value: object, place: Place, multi: Any) -> list[Registr
             "mapping from the names of members to values",
             str(place),
         )
-    found = [value_registration(token, one, place) for one in value]
-    for registration in found:
-        registration.multi = True
-    return found
+    return [value_registration(token, one, place, multi=True) for one in value]
 
 
 def refuse_unknown(graph: Graph, registry: Registry) -> None:

@@ -42,8 +42,7 @@ def with_handlers(graph: Graph, handlers: Iterable[Handler], container: Containe
         # A key of its own that is called as the function is.
         token = type(stub.__name__, (), {"__qualname__": stub.__qualname__, "__module__": stub.__module__})
         place = Place(stub.__code__.co_filename, stub.__code__.co_firstlineno)
-        registration = registration_of(Declaration(token, stub, {"lifetime": "scoped"}, place, None))
-        registration.entry = True
+        registration = registration_of(Declaration(token, stub, {"lifetime": "scoped"}, place, None), entry=True)
         registry.add(registration, replace=True)
     own = layers_of(graph.app)
     above = graph.layers[len(graph.over) : len(graph.layers) - len(own)]

@@ -4,7 +4,7 @@ from asyncmeta import AsyncServiceBase
 from asyncmeta._declare.annotations import NORMAL, Parameter
 from asyncmeta._declare.keys import MISSING, ask_for
 from asyncmeta._declare.makers import maker_of, value_maker
-from asyncmeta._declare.registrations import Registration
+from asyncmeta._declare.registrations import Particular, Registration
 from asyncmeta._declare.registry import Registry, layers_of
 from asyncmeta._names import Place
 from asyncmeta._solve.graph import Graph
@@ -20,7 +20,7 @@ class App:
 
 def entry(key, factory, lifetime="singleton", **more):
     """Return the registration of *factory* under *key*."""
-    return Registration(key, maker_of(factory), lifetime, HERE, **more)
+    return Particular(key, maker_of(factory), lifetime, HERE, **more)
 
 
 def value(key, thing):
