@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Hashable, Iterable, Set
+from collections.abc import Container, Hashable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from .._declare.keys import Ask
@@ -336,7 +336,7 @@ def _add_needs(reached: list[Node], needs: dict[Node, int]) -> None:
         if node not in fresh:
             continue
         need = 0
-        for other in node.leads_to:
+        for other in _counted(node):
             if other.level == TRANSIENT_LEVEL and other not in fresh:
                 need = max(need, needs.get(other, 0))
             elif other.level == TRANSIENT_LEVEL:
@@ -359,8 +359,27 @@ def level_needed(node: Node, needs: dict[Node, int], how: str) -> int:
     if node.level == TRANSIENT_LEVEL:
         return needs.get(node) or 0
     if how == MAKE:  # made anew for the holder of the handle: only what it takes counts
-        return max((other.level if other.level != TRANSIENT_LEVEL else needs.get(other, 0) for other in node.leads_to), default=0)
+        levels = [other.level if other.level != TRANSIENT_LEVEL else needs.get(other, 0) for other in _counted(node)]
+        return max(levels, default=0)
     return node.level
+
+
+def _counted(node: Node) -> Sequence[Node]:
+    """Return what *node*, made anew, has to live with: what it takes, and of what it makes anew in its turn, what that takes."""
+    if node.kept is AS_NEEDED and not node.deferred:
+        return node.needs
+    found: list[Node] = []
+    made, waiting = {node}, [node]
+    while waiting:
+        one = waiting.pop()
+        for edge in (*one.edges, *one.deferred):
+            for other in edge.target.each():
+                if edge.target.how != MAKE or other.level == TRANSIENT_LEVEL:
+                    found.append(other)
+                elif other not in made:
+                    made.add(other)
+                    waiting.append(other)
+    return found
 
 
 def _captive_error(
@@ -371,20 +390,15 @@ def _captive_error(
     seen: set[Node] = set()
     while node.level == TRANSIENT_LEVEL and node not in seen:
         seen.add(node)
-        for edges in (node.edges, node.deferred):
-            following = next(
-                (
-                    (step, after)
-                    for step in edges
-                    for after in step.target.each()
-                    if level_needed(after, needs, step.target.how) == need
-                ),
-                None,
-            )
-            if following is not None:
-                steps.append(f"{node.name}.{following[0].name}")
-                node = following[1]
-                break
+        # What a transient value needs it needs by one of its edges.
+        step, following = next(
+            (step, after)
+            for step in (*node.edges, *node.deferred)
+            for after in step.target.each()
+            if level_needed(after, needs, step.target.how) == need
+        )
+        steps.append(f"{node.name}.{step.name}")
+        node = following
     lifetime = graph.levels[holder.level]
     return CaptiveDependencyError(node.title, (*steps, node.name), str(place_of(holder)), lifetime, graph.levels[need])
 

@@ -817,3 +817,60 @@ async def test_a_handle_that_is_taken_for_its_value():
         with pytest.raises(AttributeError, match=r'^<Named "plug": "one"> leads to several: \(await \.\.\.\[name\]\)\.one$'):
             plugs.one
         assert not hasattr(make, "__wrapped__") and not hasattr(plugs, "__array__")
+
+
+@pytest.mark.parametrize("between", ["transient", "scoped"])
+async def test_what_makes_a_short_lived_value_anew_may_itself_be_made_for_a_long_life(between):
+    """
+    Only what the factory takes counts, also where a transient value, or another factory, stands between it and the holder.
+    """
+    App = fresh_app()
+    App.register_dependency("short", object, lifetime="scoped")
+
+    def factory_of(make: Factory[Annotated[object, Inject("short")]]):
+        return make
+
+    def user(make: Annotated[object, Inject("between")]):
+        return make
+
+    def user_of_factory(make: Factory[Annotated[object, Inject("between")]]):
+        return make
+
+    App.register_dependency("between", factory_of, lifetime=between)
+    App.register_dependency("user", user_of_factory if between == "scoped" else user)
+    async with Container(App) as container:
+        make = await container.get("user")
+        made = await (await make())() if between == "scoped" else await make()
+
+    assert type(made) is object
+
+
+@pytest.mark.parametrize("between", ["transient", "scoped"])
+def test_a_captive_of_a_factory_within_a_factory_is_told_with_its_way(between):
+    """
+    What a factory takes is too short for the holder of a handle, however many handles and transient values lie between.
+    """
+    App = fresh_app(context=[int])
+
+    def captor(request: int):
+        return request
+
+    def factory_of(make: Factory[Annotated[object, Inject("captor")]]):
+        return make
+
+    def user(make: Annotated[object, Inject("between")]):
+        return make
+
+    def user_of_factory(make: Factory[Annotated[object, Inject("between")]]):
+        return make
+
+    App.register_dependency("captor", captor, lifetime="scoped")
+    App.register_dependency("between", factory_of, lifetime=between)
+    App.register_dependency("user", user_of_factory if between == "scoped" else user)
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    (problem,) = problems(caught.value)
+    assert isinstance(problem, CaptiveDependencyError)
+    assert (problem.lifetime, problem.shorter) == ("singleton", "scoped")
+    assert problem.path[0] == '"user".make'
