@@ -11,6 +11,7 @@ see.  It is no part of .ci/run.  Annotations, docstrings, messages and what only
 
 import argparse
 import ast
+import os
 import random
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/solve", "tests/run", "tests/declare", "tests/inject", "tests/guarantees")
+TESTS = ("tests/rooms", "tests/solve", "tests/run", "tests/declare", "tests/inject", "tests/guarantees")
 LONGEST = 300  #: seconds; who takes longer than this hangs, and is noticed
 
 COMPARED: dict[type, type] = {
@@ -124,8 +125,9 @@ def noticed(fault: Fault, copy: Path, tests: Sequence[str]) -> bool:
     try:
         place.write_text(source[: fault.start] + fault.text + source[fault.end :], encoding="utf-8")
         command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests]
+        copied = {**os.environ, "PYTHONPATH": str(copy)}  # for programs that tests start, where another one is installed
         try:
-            done = subprocess.run(command, cwd=copy, capture_output=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
+            done = subprocess.run(command, cwd=copy, env=copied, capture_output=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             return True
         return done.returncode != 0

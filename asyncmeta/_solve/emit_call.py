@@ -300,9 +300,7 @@ class _CallEmitter(_Emitter):
             self.temps[unit, number] = local
             self.op(op, unit, local, 1)
         if not direct:
-            text = self.expression(unit.result, unit, 1)
-            if text != target:
-                self.w.line(f"{target} = {text}")
+            self.w.line(f"{target} = {self.expression(unit.result, unit, 1)}")
 
     def guard(self) -> None:
         """Write what sends a call elsewhere that is for another container."""

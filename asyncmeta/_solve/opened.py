@@ -87,10 +87,8 @@ def binding_for(key: Any, candidate: Any, maker: Maker, opened: Opened) -> Bindi
     return found if match_all(getattr(own, "__args__", variables_of(own)), opened.arguments, found) else binding
 
 
-def binding_within(registration: Registration, opened: Opened | None) -> Binding | None:
+def binding_within(registration: Registration, opened: Opened) -> Binding | None:
     """Return the variables' values with which *registration* serves a closed generic, by whichever of its keys; else None."""
-    if opened is None:
-        return None
     found = (binding_for(registration.key, candidate, registration.maker, opened) for candidate in registration.keys)
     return next((binding for binding in found if binding is not None), None)
 

@@ -201,10 +201,7 @@ def plan_of_unit(graph: Graph, root: Unit) -> Plan:
                 continue
             seen.add(node)
             if node.level == CONTAINER_LEVEL:
-                if node.kind != CONTAINER:
-                    singletons[node] = None
-                continue
-            if node.kind == SCOPE:
+                singletons[node] = None
                 continue
             stack.append((unit, position))
             unit, position = unit_of(graph, node), 0

@@ -944,3 +944,64 @@ def test_a_dataclass_with_a_constructor_of_its_own():
     made = Container(application(Late)).get_nowait(Late)
 
     assert (type(made.settings), type(made.engine)) == (Settings, Engine)
+
+
+class Wide:
+    def __init__(self, engine: Engine, size: int = 3) -> None:
+        self.engine, self.size = engine, size
+
+
+class KeepsSize(Wide):
+    def __init__(self, size: Annotated[int, Inject("size")], **named: Any) -> None:
+        super().__init__(**named)
+        self.own_size = size
+
+
+def test_what_a_constructor_takes_itself_is_not_passed_on():
+    """
+    A parameter that the base has by the same name keeps its default there: it was taken out of what is passed on.
+    """
+    App = application(KeepsSize)
+    App.register_dependency("size", lambda: 9)
+
+    made = Container(App).get_nowait(KeepsSize)
+
+    assert (type(made.engine), made.own_size, made.size) == (Engine, 9, 3)
+
+
+def test_what_settings_read_from_the_environment_is_asked_for_by_nobody():
+    """
+    The required fields of a pydantic model that has sources of its own are no dependencies.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    class Plain(pydantic.BaseModel):
+        url: str
+
+    class FromEnvironment(Plain):
+        @classmethod
+        def settings_customise_sources(cls): ...
+
+    def told(cls):
+        try:
+            Container(application(cls))
+        except GraphErrors as error:
+            return [str(one) for one in problems(error)]
+        return []
+
+    assert told(FromEnvironment) == []
+    assert ["Plain takes url by **kwargs" in one for one in told(Plain)] == [True]
+
+
+def test_an_annotation_that_cannot_be_read_is_told_of_the_constructor_that_was_written():
+    """
+    A field of the same name and text does not change what the constructor says of its parameter.
+    """
+
+    class Written:
+        engine: "Ghost"  # noqa: F821
+
+        def __init__(self, engine: "Ghost") -> None: ...  # noqa: F821
+
+    with pytest.raises(GraphErrors, match=r"the annotation of Written\.engine cannot be read: NameError"):
+        Container(application(Written))

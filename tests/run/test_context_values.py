@@ -279,3 +279,30 @@ def test_a_problem_of_the_factory_is_told_once(lifetime):
 
 def take(session: Session) -> Session:
     return session
+
+
+class Visit(AsyncServiceBase):
+    def __init__(self) -> None:
+        self.started = 0
+
+    async def on_startup(self) -> None:
+        self.started += 1
+
+
+@pytest.mark.parametrize("lifetime", ["scoped", "transient"])
+async def test_a_service_that_starts_stands_for_a_context_value(lifetime):
+    """
+    A service class in the place of a value is made and started once for each scope, whatever its lifetime elsewhere.
+    """
+    app = fresh_app(context=[Visit])
+    app.register_dependency(Visit, Visit, lifetime=lifetime)
+    given = Visit()
+
+    async with Container(app) as container:
+        async with container.scope() as scope:
+            one, other = await scope.get(Visit), await scope.get(Visit)
+        async with container.scope({Visit: given}) as scope:
+            assert await scope.get(Visit) is given
+
+    assert one is other
+    assert (one.started, given.started) == (1, 0)

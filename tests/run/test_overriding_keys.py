@@ -13,6 +13,7 @@ from asyncmeta import (
     DeclarationError,
     Inject,
     MissingDependencyError,
+    Scope,
     Token,
     inject_dependency,
 )
@@ -361,3 +362,14 @@ def test_overrides_of_no_form(overrides, meant):
         pass
 
     assert meant in str(caught.value)
+
+
+@pytest.mark.parametrize("base", [Container, Scope])
+def test_no_class_stands_for_what_is_always_there(base):
+    """
+    A class of one's own below Container or Scope is missing like any other, and stands for neither.
+    """
+    fake = type("Fake", (base,), {})
+
+    with pytest.raises(MissingDependencyError, match="Fake"), Container(fresh_app()).override({fake: object()}):
+        pass

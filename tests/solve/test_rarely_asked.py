@@ -1,10 +1,11 @@
 """What is asked for, or registered, in ways that few programs use, and is answered all the same."""
 
 import abc
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import pytest
-from helpers import fresh_app, problems
+import typing_extensions as te
+from helpers import fresh_app, outcome, problems
 
 from asyncmeta import (
     All,
@@ -320,3 +321,156 @@ def test_a_handler_of_what_is_missing_names_who_asks():
 
     with pytest.raises(MissingDependencyError, match="nothing provides Thing"):
         Container(App).get_nowait(From[Thing])
+
+
+async def test_what_a_constructor_may_be_given_is_left_out_where_nothing_provides_it():
+    """
+    Of the keys that ``**options`` may have, those that something provides are passed, also beside what is made anew.
+    """
+
+    class Options(te.TypedDict, total=False):
+        retries: int
+        thing: Thing
+
+    class Client:
+        def __init__(self, other: Other, **options: te.Unpack[Options]) -> None:
+            self.options = options
+
+    App = fresh_app(providers=[Thing, Client])
+    App.register_dependency(Other, Other, lifetime="transient")
+
+    async with Container(App) as container:
+        client = await container.get(Client)
+        thing = await container.get(Thing)
+
+    assert client.options == {"thing": thing}
+
+
+class Wants(AsyncServiceBase):
+    thing: AsyncDependencyDescriptor[Thing]
+
+
+async def test_a_token_of_an_attribute_with_a_fallback():
+    """
+    Who asks for what another class's attribute asks for may say what to take where nothing provides it.
+    """
+    App = fresh_app()
+    token = Annotated[Thing, Inject(Wants.thing, "nothing")]
+
+    async with Container(App) as container:
+        without = await container.get(token)
+        App.register_dependency(Thing, Thing)
+        found = await container.get(token)
+
+    assert without == "nothing"
+    assert type(found) is Thing
+
+
+class Store(Protocol):
+    def read(self) -> str: ...
+
+
+class Shelf:
+    def read(self) -> str:
+        return "shelf"
+
+
+class Cached(AsyncServiceBase):
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self) -> str:
+        return f"cached {self.store.read()}"
+
+
+Cached.register_dependency(Store, Shelf)
+
+
+async def test_a_service_that_serves_what_it_keeps_to_itself():
+    """
+    A service class registered for a key has its own private registration of that key, and not itself.
+    """
+    App = fresh_app()
+    App.register_dependency(Store, Cached)
+
+    async with Container(App) as container:
+        assert (await container.get(Store)).read() == "cached shelf"
+
+
+class Pair(Generic[T]):
+    pass
+
+
+def test_open_keys_of_one_class_that_are_single_and_several():
+    """
+    What serves another form of an open generic, once or several times, is passed over.
+    """
+    App = fresh_app()
+
+    def lists() -> Repo[list[T]]:
+        return "of lists"
+
+    def pairs() -> Repo[Pair[T]]:
+        return "of pairs"
+
+    def sets() -> Repo[set[T]]:
+        return "of sets"
+
+    App.register_dependency(Repo[list[T]], lists, multi=True)
+    App.register_dependency(Repo[Pair[T]], pairs)
+    App.register_dependency(Repo[set[T]], sets, multi=True)
+    container = Container(App)
+
+    assert container.get_nowait(Repo[Pair[int]]) == "of pairs"
+    assert container.get_nowait(All[Repo[list[int]]]) == ["of lists"]
+    assert container.get_nowait(All[Repo[set[int]]]) == ["of sets"]
+
+
+async def test_an_attribute_of_its_own_class_says_what_is_missing_where_the_check_was_left_out():
+    """
+    A service that asks for another one of its own kind, of which there is none, is told so at the attribute.
+    """
+    App = fresh_app(providers=[Alone])
+    container = Container(App, check=False)
+    await outcome(container.get(Alone))
+    alone = container.adopt(Alone())
+
+    with pytest.raises(MissingDependencyError) as caught:
+        await alone.other
+
+    assert caught.value.path == ("Alone.other", "Alone")
+
+
+class Alone(AsyncServiceBase):
+    other: AsyncDependencyDescriptor["Alone"]
+
+
+K = TypeVar("K")
+
+
+class Readable(Generic[T]):
+    pass
+
+
+class Rows(Readable[K], Generic[K]):
+    pass
+
+
+async def test_one_more_key_of_an_open_generic_may_name_other_variables():
+    """
+    What is registered as Rows[K], and as Readable[T], too, is one value by whichever key it is asked for.
+    """
+    App = fresh_app()
+
+    def rows(of: type[K]) -> Rows[K]:
+        made = Rows()
+        made.of = of
+        return made
+
+    App.register_dependency(Rows[K], rows, also=[Readable[T]])
+
+    async with Container(App) as container:
+        read, rows = await container.get(Readable[int]), await container.get(Rows[int])
+
+    assert read is rows
+    assert rows.of is int
