@@ -11,8 +11,7 @@ from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Named, To
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency, injected
 from ._descriptor import AsyncDependencyDescriptor
-from ._run.container.container import Container
-from ._run.scope.scope import Scope
+from ._run.container.container import Container, Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
     AmbiguousDependencyError,

@@ -23,8 +23,7 @@ from ._descriptor import AsyncDependencyDescriptor, Given
 from ._names import Place, close_to, name_of, place_of_caller
 from ._run.build.attributes import HOME, TWIN, home_kept
 from ._run.container.application import install
-from ._run.container.container import Container
-from ._run.scope.scope import Scope
+from ._run.container.container import Container, Scope
 from ._solve.nodes import CONTAINER, SCOPE
 from .errors import DeclarationError, ScopeError
 

@@ -6,13 +6,10 @@ import builtins
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .guarded import guarded_import, guarded_line, guarded_text, guarded_value
 from .tokens import MISSING
-
-if TYPE_CHECKING:
-    from .texts import Evaluate
 
 __all__ = ["read_again", "read_leniently", "why_unreadable"]
 
@@ -93,7 +90,7 @@ class _Later:
 class _Lenient(dict[str, Any]):
     """Names for the evaluation of a text some of whose names are not defined yet."""
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, evaluate: Callable[[str], Any]) -> None:
         super().__init__()
         self._evaluate, self._later = evaluate, _Later()
 
@@ -104,7 +101,7 @@ class _Lenient(dict[str, Any]):
             return getattr(builtins, name, self._later)
 
 
-def read_leniently(text: str, evaluate: Evaluate) -> Any:
+def read_leniently(text: str, evaluate: Callable[[str], Any]) -> Any:
     """Return what *text*, an expression, means with something that stands for what *evaluate* does not find."""
     return eval(text, {}, _Lenient(evaluate))
 

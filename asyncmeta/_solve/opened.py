@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._declare.keys import plain_of
 from .._declare.makers import Maker
@@ -16,7 +16,22 @@ from .generics import DEEPEST, Binding, Opened, depth_of, is_open, names_of, ope
 from .nodes import Ambiguous, Node
 
 if TYPE_CHECKING:
-    from .lookup import Lookup
+
+    class Finder(Protocol):
+        """What finds registrations along layers: the lookup, from which all of this is asked."""
+
+        @property
+        def over(self) -> tuple[Registry, ...]: ...
+        @property
+        def layers(self) -> tuple[Registry, ...]: ...
+        @property
+        def of_app(self) -> frozenset[type | None]: ...
+        def layers_of(self, view: type | None) -> tuple[Registry, ...]: ...
+        def open_keys(self) -> OpenKeys: ...
+        def all_of(self, view: type | None, key: Hashable) -> tuple[Node, ...]: ...
+        def implicit_registration(self, registry: Registry) -> Registration: ...
+        def node(self, registration: Registration, view: type | None, rank: int, key: Hashable, binding: Binding, /) -> Node: ...
+
 
 __all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "is_more_general", "node_of", "nodes_of"]
 
@@ -107,7 +122,7 @@ def is_more_general(candidate: Any, keys: tuple[Hashable, ...]) -> bool:
 # --- the nodes of what serves -------------------------------------------------------------------------
 
 
-def nodes_of(lookup: Lookup, opened: Opened, key: Hashable, registry: Registry, view: type | None, rank: int) -> list[Node]:
+def nodes_of(lookup: Finder, opened: Opened, key: Hashable, registry: Registry, view: type | None, rank: int) -> list[Node]:
     """Return the nodes of the elements of open multi keys of one layer that serve *key*, a closed one."""
     found: list[Node] = []
     for candidate, entry in lookup.open_keys().of(registry, opened):
@@ -116,7 +131,7 @@ def nodes_of(lookup: Lookup, opened: Opened, key: Hashable, registry: Registry, 
     return found
 
 
-def node_of(lookup: Lookup, opened: Opened, view: type | None, key: Hashable, below: Node | None) -> Node | tuple[Node, ...] | None:
+def node_of(lookup: Finder, opened: Opened, view: type | None, key: Hashable, below: Node | None) -> Node | tuple[Node, ...] | None:
     """
     Find an open generic that serves *key*, a closed one.
 

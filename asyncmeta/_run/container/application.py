@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._declare.registry import Registry, layers_of, registry_of, snapshot
 from ..._names import name_of, place_of_caller
@@ -14,9 +14,10 @@ from ..build.attributes import home_kept
 if TYPE_CHECKING:
     from ..._declare.providers import Overrides, Providers
     from ..scope.scope import Entered
-    from .container import Container
 
 __all__ = ["Application", "install"]
+
+T = TypeVar("T")
 
 
 class Installed:
@@ -49,11 +50,9 @@ def hooks() -> Mapping[str, Any]:
     return _installed[0].hooks
 
 
-def what_overrides(
-    container: Container, overrides: Overrides, *, in_force: bool, everywhere: bool, new: bool
-) -> Entered[Container]:
+def what_overrides(container: T, overrides: Overrides, *, in_force: bool, everywhere: bool, new: bool) -> Entered[T]:
     """Return what opens an overlay of *container* for a block."""
-    found: Entered[Container] = _installed[0].override(container, overrides, in_force=in_force, everywhere=everywhere, new=new)
+    found: Entered[T] = _installed[0].override(container, overrides, in_force=in_force, everywhere=everywhere, new=new)
     return found
 
 

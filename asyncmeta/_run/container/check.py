@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._solve.checks import grouped
 from ..._solve.nodes import Node
 from ..._solve.whole import findings
 from ...report import CheckReport
 from ..scope.injection import check_askers
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["check"]
 
 
-def check(container: Container, functions: Sequence[Callable[..., Any]]) -> CheckReport:
+def check(container: ContainerState, functions: Sequence[Callable[..., Any]]) -> CheckReport:
     """Check everything, or what *functions* ask for; see `Container.check`."""
     asked: set[Node] = set()
     if functions:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..._compat import WALKS_THREADS, get_running_loop, new_task
 from ..._lock import LOCK
@@ -25,9 +25,7 @@ from ..state.waiting import CHAIN, Closers, Flight, me
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
 from ..teardown.scope_exit import Inside
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["Closing"]
 
@@ -43,7 +41,7 @@ class Closing:
 
     __slots__ = ("closers", "container", "task", "thread")
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: ContainerState) -> None:
         self.container = container
         self.task: asyncio.Task[list[BaseException]] | None = None  #: closes it
         self.closers = Closers()  #: who waits for that, see `me`

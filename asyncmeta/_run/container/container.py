@@ -1,4 +1,4 @@
-"""A service class brought to life on an event loop."""
+"""A service class brought to life on an event loop, and the scopes in it: what is public of both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from typing_extensions import TypeForm
 
@@ -14,20 +14,20 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.registry import layers_of
 from ..._declare.tokens import Token
 from ..._lock import LOCK
-from ..._solve.checks import check_whole, grouped, not_given
+from ..._names import name_of
 from ..._solve.graph import Graph
-from ...errors import ClosedError, ContainerError
-from ..build.attributes import Attributes, Await, forget_fetched, refusing
-from ..build.interpreter import bind
-from ..scope.scope import Scope, T
-from ..state.context import Ambient, active_for
+from ...errors import ClosedError, ContainerError, ScopeError
+from ..build.attributes import Attributes, home_kept
+from ..scope.scope import ScopeFace, T
+from ..state.context import Ambient
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
-from ..state.slots import CLOSING, NOWHERE, RootNowait, ScopeState
+from ..state.slots import CLOSING, NOWHERE, ScopeState
 from .application import Application, hooks, what_overrides
 from .closing import Closing
 from .forks import know
 from .scopes import NOTHING, Opener, given_to
+from .state import ContainerState
 
 if TYPE_CHECKING:
     from ..._declare.providers import Overrides, Providers
@@ -35,13 +35,91 @@ if TYPE_CHECKING:
     from ..observe.middleware import Middleware
     from ..observe.watch import Observation, Observer, Watch
     from ..scope.scope import Entered, Service
-    from .in_force import InForce
-    from .overlay import Overlay
 
-__all__ = ["Container"]
+__all__ = ["Container", "Scope"]
 
 
-class Container(Scope):
+class Scope(ScopeFace):
+    """
+    Holds scoped values for a while; made by ``container.scope()``.
+
+    Tasks may share a scope; each value in it is built once.  It can be used as soon as it is made; entering it with
+    ``async with`` (or ``with``, for graphs that need no awaiting) says who closes it.  What it made is closed in
+    reverse order of completion, in the task that leaves it.
+    """
+
+    __slots__ = ()
+
+    # --- what it is ---
+
+    @property
+    def container(self) -> Container:
+        """The container that it belongs to."""
+        return self._parent.container  # type: ignore[return-value]  # what lies outermost is one
+
+    def __reduce__(self) -> NoReturn:
+        cls = self.container._root_class
+        path = f"{cls.__module__}:{cls.__qualname__}"
+        raise TypeError(
+            f"{self!r} lives in this process: it cannot be copied or pickled; pass what it gives, or the import path of its "
+            f'application, and let each process open its own: asyncmeta.workers.WorkerContainer("{path}")'
+        )
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce__()
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__reduce__()
+
+    @staticmethod
+    def of(service: Service, /) -> Scope:
+        """
+        Return the scope that made or adopted *service*; for an instance that is its own root, its container.
+
+        Raises:
+            ScopeError: None did.
+        """
+        scope: Scope | None = home_kept(service)
+        if scope is None:
+            raise ScopeError(
+                f"this {name_of(type(service))} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
+            )
+        return scope
+
+    # --- living inside of it ---
+
+    def scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Scope:
+        """
+        Return a new scope inside of this one, of the innermost level or the named one.
+
+        Levels between are opened and closed with it.
+
+        Args:
+            context: Values for the context tokens that the application declares.
+            level: The name of a level.
+
+        Raises:
+            ScopeError: The application has no such level below this one, or declares no such context token.
+            ClosedError: This container or scope is closed.
+        """
+        self._check_open()
+        return self.container._open_scope(self, context, level)
+
+    @overload
+    def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Entered[Any]: ...
+    @overload
+    def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
+    @overload
+    def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
+    def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
+        """
+        Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
+        """
+        self._check_open()
+        return self.container._opener.for_one(self, token, context)
+
+
+class Container(ContainerState, Scope):
     """
     Holds the singletons of an application class, and opens scopes.
 
@@ -66,44 +144,11 @@ class Container(Scope):
         MissingDependencyError: Nothing provides a key of *overrides*.
     """
 
-    # No dictionary: `container.get` is looked up on the class at once.
-    __slots__ = (
-        "_attributes",
-        "_checks",
-        "_closing",
-        "_enters",
-        "_getters",
-        "_grounds",
-        "_instance",
-        "_laid",
-        "_made_with",
-        "_observed",
-        "_opener",
-        "_root_class",
-        "_root_table",
-        "_roots_nowait",
-        "_singletons",
-        "_watcher",
-        "scope",
-    )
-    _level = CONTAINER_LEVEL
+    __slots__ = ("_closing", "_getters", "_opener")
 
-    _attributes: Attributes  #: how fetched attributes answer
-    _checks: bool  #: the graph is checked on entering
     _closing: Closing
-    _enters: dict[Hashable, Callable[[], Any]]  #: what is asked for -> the code that enters a one-shot scope for it
     _getters: Getters
-    _grounds: list[Ambient]  #: what it has made ambient, by entering
-    _instance: Any  #: the application itself, where the user made it
-    _laid: list[InForce]  #: overrides in force
-    _made_with: Mapping[Any, object]  #: context of its own: by key what it was made with
-    _observed: bool  #: every build has to be seen
-    _opener: Opener  #: opens scopes; `scope` is the quickest way to
-    _root_class: type
-    _root_table: RootTable
-    _roots_nowait: dict[object, RootNowait]
-    _singletons: Singletons
-    _watcher: Watch | None  #: who is told, kept when there is nobody any more
+    _opener: Opener[Scope]  #: opens scopes; `scope` is the quickest way to
 
     def __init__(
         self,
@@ -154,7 +199,7 @@ class Container(Scope):
         self._closing = Closing(self)
         self._getters = Getters()
         self._enters = {}
-        self._opener = Opener(self)
+        self._opener = Opener(self, Scope)
         self._singletons = Singletons(
             self, self._closing, graph, name, None if below is None else below._singletons, overlaid=overlaid
         )
@@ -168,34 +213,6 @@ class Container(Scope):
         self._root_table.lie()
         know(self)
 
-    def _check(self) -> None:
-        with LOCK:  # what one thread takes in, another one would take in, too
-            self._graph.refresh()
-            errors = check_whole(self._graph) + not_given(self._graph, self._made_with)
-        if errors:
-            raise grouped(self._graph, errors)
-
-    def _begin_anew(self) -> None:
-        """Begin, or begin anew, with nothing built."""
-        singletons = self._singletons
-        singletons.turn(OPEN)
-        singletons.built.clear()
-        singletons.flights.clear()
-        singletons.follows.clear()
-        self._finalizers = self._waiters = None
-        self._in_flight = 0
-        self._inner.clear()
-        self._values = []
-        self._closing.task = None
-        self._attributes.begin()
-        self._root_table.begin()
-        singletons.built.update({self._graph.from_context(key, CONTAINER_LEVEL): value for key, value in self._made_with.items()})
-        if self._instance is not None:
-            node = self._graph.app_node()
-            singletons.built[node.constructed or node] = self._instance
-            forget_fetched(self._instance)
-            bind(self._instance, self)
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name):
@@ -204,24 +221,9 @@ class Container(Scope):
                 return self._root_class
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
-    # --- what rooms of this wing do for one kind of container ---
-
-    def _cooled(self) -> None:
-        """What tokens lead to may have changed."""
-
-    def _close_first(self) -> None:
-        """Closing begins: what uses this is closed with it."""
-
-    def _ended(self) -> None:
-        """It is closed."""
-
-    def _await_when_closed(self) -> Await:
-        """Return what awaiting an attribute does that was fetched here, from here on."""
-        name = self._name
-        return refusing(lambda: ClosedError(f"the container of {name} is closed"))
-
-    def _end_force(self) -> None:
-        """What is in force by this, an override's, is so for nobody any more."""
+    def _begin_anew(self) -> None:
+        self._closing.task = None
+        super()._begin_anew()
 
     def __repr__(self) -> str:
         return f"<{self._singletons.state} container of {self._name}>"
@@ -241,25 +243,6 @@ class Container(Scope):
     # --- what it is ---
 
     @property
-    def _name(self) -> str:
-        return self._singletons.name
-
-    @property
-    def _title(self) -> str:
-        return self._singletons.title
-
-    @property
-    def _graph(self) -> Graph:
-        """What its application means."""
-        return self._singletons.graph
-
-    @property
-    def _inner(self) -> set[ScopeState]:
-        """Scopes and overlays that have something to close."""
-        assert self._children is not None
-        return self._children
-
-    @property
     def container(self) -> Container:
         """Itself."""
         return self
@@ -268,28 +251,6 @@ class Container(Scope):
     def _origin(self) -> Container:
         """The container that an overlay is about; any other one is about itself."""
         return self
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed, or closing."""
-        return self._singletons.state != OPEN
-
-    def _check_open(self) -> None:
-        self._singletons.check_open()
-
-    def _active(self) -> Overlay | None:
-        active: Overlay | None = active_for(self) if self._singletons.overridden else None
-        return active
-
-    def _check_overridable(self) -> None:
-        """
-        Refuse where nothing can be laid upon this any more: it may be closed, and entered again with what lies on it.
-
-        Raises:
-            ClosedError: It is closing.
-        """
-        if self._singletons.state == IS_CLOSING:
-            self._check_open()
 
     # --- overriding ---
 
@@ -450,30 +411,6 @@ class Container(Scope):
         seconds = checked_slow(slow)
         return Watch(self._heed, hooks(), around, seconds) if around or seconds is not None else None
 
-    def _heed(self, watch: Watch) -> None:
-        """Take what is to be told, run and timed around builds, or that nothing is any more; for overlays, too."""
-        with LOCK:
-            self._watcher = watch
-            self._singletons.watch = None if watch.idle else watch
-            if watch.observed != self._observed:
-                self._observed = watch.observed
-                if self._singletons.state == OPEN:
-                    self._root_table.clear()
-            overlays = [child for child in list(self._inner) if isinstance(child, Container)]
-        for overlay in overlays:
-            overlay._heed(watch)
-
-    def _mind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Mind how long builds take where asyncio's debug mode wants to know."""
-        debug, watch = loop.get_debug(), self._watcher
-        if debug or (watch is not None and watch.debug is not None):
-            from ..observe.slow import DEBUG_FACTOR
-            from ..observe.watch import Watch  # lazy import
-
-            watch = watch or Watch(self._heed, hooks(), (), None)
-            watch.debug = loop.slow_callback_duration * DEBUG_FACTOR if debug else None
-            self._heed(watch)
-
     # --- scopes ---
 
     def _open_scope(self, around: ScopeState, context: Mapping[Any, object] | None, level: str | None) -> Scope:
@@ -527,8 +464,8 @@ class Container(Scope):
             with LOCK:
                 self._graph.refresh()
                 self._begin_anew()
-                for force in sorted((one for one in self._laid if not one.ended), key=lambda one: one.top._number):
-                    force.top._open_again()
+                for force in sorted((one for one in self._laid if not one.ended), key=lambda one: one.number):
+                    force.open_again()
             singletons.loop = None
         if singletons.watch is not None:
             singletons.watch.entered(singletons.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
@@ -14,9 +14,7 @@ from ..build.attributes import refusing
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
 from ..state.waiting import Outcome, forget_waits
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["know"]
 
@@ -24,7 +22,7 @@ __all__ = ["know"]
 PATIENCE: Final = 5.0
 
 #: Every container that may be told of a fork.
-_KNOWN: Final[weakref.WeakSet[Container]] = weakref.WeakSet()
+_KNOWN: Final[weakref.WeakSet[ContainerState]] = weakref.WeakSet()
 
 #: The threads that fork just now and hold the lock for it.
 _FORKING: Final[set[int]] = set()
@@ -36,7 +34,7 @@ _here = os.getpid()
 _THE_PARENTS: Final[list[Any]] = []
 
 
-def know(container: Container) -> None:
+def know(container: ContainerState) -> None:
     """Let *container* be told of forks, for as long as it lives."""
     with LOCK:
         _KNOWN.add(container)
@@ -75,7 +73,7 @@ def _depth(container: ScopeState) -> int:
     return 0 if container._parent is NOWHERE else 1 + _depth(container._parent)
 
 
-def _settle(container: Container, parent: int) -> None:
+def _settle(container: ContainerState, parent: int) -> None:
     """Make of the copy of a parent's container one that is closed, where that was entered, else one with nothing built."""
     around, singletons = container._parent, container._singletons
     entered = bool(container._grounds) or singletons.state != OPEN or (around is not NOWHERE and around.closed)

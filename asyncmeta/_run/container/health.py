@@ -7,7 +7,7 @@ import inspect
 import time
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
@@ -17,14 +17,12 @@ from ..._solve.whole import names_apart, nodes_to_ask, users_of
 from ...errors import WrongLoopError
 from ...report import Health, HealthReport
 from ..state.singletons import Singletons
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["health"]
 
 
-async def health(container: Container, timeout: float) -> HealthReport:
+async def health(container: ContainerState, timeout: float) -> HealthReport:
     """Ask the built values; see `Container.health`."""
     if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0:
         raise ValueError("timeout is a number of seconds above 0")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
-from ..._declare.tokens import Lazy
 from ..._lock import LOCK
-from ..._names import is_a
 from ..._solve.checks import grouped, reached_from
 from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ..._solve.plan import Plan
-from ...errors import ClosedError
 from ..build.attributes import Await
 from ..observe.cause import Causes
-from ..scope.scope import Scope
 from ..state.singletons import IS_CLOSED, OPEN
 from ..state.slots import CLOSING, UNSET, Held, ScopeState
 from ..state.waiting import Closers
@@ -28,80 +24,16 @@ from ..teardown.finalizers import as_list, needs_await, push
 from ..teardown.scope_exit import landed
 from ..teardown.undone import Undone
 from .application import Application
-from .container import Container
-from .in_force import InForce
+from .container import Container, Scope
+from .views import Answering, asking_beneath, beneath
 
 if TYPE_CHECKING:
     from ..state.slots import Answers
 
-__all__ = ["Overlay"]
+__all__ = ["InForce", "Overlay"]
 
 
 _NUMBERS = itertools.count(1)
-
-
-class Answering(Scope):
-    """What an overlay shows of a scope, or of a container: here attributes and handles are answered that others hold."""
-
-    __slots__ = ()
-
-    _below: Scope  #: what this lies upon, or is a view of
-    #: by what tells one attribute from another: what keeps that alive, and the value
-    _fetched: dict[Any, tuple[Any, Any]]
-
-    def _standing(self) -> Any:
-        # A handler that was given something of an override is none of its parts: it finishes with what is beneath.
-        container: Any = self.container  # this overlay, or that of a view
-        return beneath(self) if container._force is not None and has_ended(self) else self
-
-    async def _attribute(self, which: object, holder: object, key: Any) -> Any:
-        """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
-        kept = self._fetched.get(which)
-        if kept is None:
-            try:
-                kept = self._fetched.setdefault(which, (holder, await self.get(key)))
-            except ClosedError:
-                if not has_ended(self):
-                    raise
-                return await asked_again(holder, key).run()
-        return kept[1]
-
-    def _attribute_nowait(self, which: object, holder: object, key: Any) -> Any:
-        """Return the same without awaiting."""
-        kept = self._fetched.get(which)
-        if kept is None:
-            try:
-                kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))
-            except ClosedError:
-                if not has_ended(self):
-                    raise
-                return asked_again(holder, key).nowait()
-        return kept[1]
-
-
-def asked_again(holder: Any, key: Any) -> Lazy[Any]:
-    """Return what was asked as its override ended: a handle, or the attribute of an instance; it has a value of its own."""
-    if is_a(holder, Lazy):
-        return holder
-    attribute: Lazy[Any] = key[1].__get__(holder)
-    return attribute
-
-
-def has_ended(view: Any) -> bool:
-    """Tell whether what a view shows has ended, and not what lies beneath it: who has asked it in between asks that."""
-    return bool(view.container.closed and not beneath(view).closed)
-
-
-def beneath(view: Any) -> Any:
-    """Return the scope, or the container, that a view is one of."""
-    while isinstance(view, Answering) and view._root_table.views:
-        view = view._below
-    return view
-
-
-def asking_beneath(self: Any) -> Generator[Any, None, Any]:
-    """The ``__await__`` of what was fetched in an override that has ended: who holds it is no part of that."""
-    return (yield from beneath(self._scope).get(self._key).__await__())
 
 
 class Overlay(Answering, Container):
@@ -454,3 +386,103 @@ class ViewEnd(Held):
 
     def leave_nowait(self, error: BaseException | None) -> None:
         Scope._close_nowait(self.view, error)
+
+
+# --- overrides in force ---
+
+
+class InForce:
+    """
+    One override in force.
+
+    The overlay that answers for it is another one from when a block ends that it lies on: blocks need not nest.
+    """
+
+    __slots__ = ("answers", "ended", "held", "outlives", "over", "target")
+
+    def __init__(self, target: Container) -> None:
+        self.target = target  #: the container that is overridden
+        #: it was there before the container was entered, and is in force each time that this happens
+        self.outlives = not target._origin._grounds
+        self.answers: Overlay | None = None  #: the overlay that answers, None before it has begun and when it is over
+        self.held: list[Overlay] = []  #: overlays to be closed with it
+        self.over: tuple[Container, ...] = ()  #: for whom it answers: what it was before, and all from below it to the target
+        self.ended = False
+
+    @property
+    def top(self) -> Overlay:
+        """The overlay that answers."""
+        assert self.answers is not None, "it has not begun, or is over"
+        return self.answers
+
+    @property
+    def number(self) -> int:
+        """By which they are ordered: what lies on another one is later."""
+        return self.top._number
+
+    def open_again(self) -> None:
+        """The container is entered again, in the block."""
+        self.top._open_again()
+
+    def is_answered_by(self, overlay: Overlay) -> bool:
+        return self.answers is overlay
+
+    def release(self) -> None:
+        """
+        Keep no overlay.
+
+        A task that was started in the block has this in its context for as long as it lives, and shall keep no fake.
+        """
+        self.held, self.answers = [], None
+
+    def lay(self, overlay: Overlay) -> None:
+        """Let *overlay* answer from here on."""
+        before = self.over
+        if self.answers is None:
+            self.target._laid.append(self)
+        self.answers = overlay
+        overlay._force, overlay._root_table.everywhere = self, self.target._root_table.everywhere
+        overlay._singletons.pinned = Pinned(overlay)
+        over: list[Container] = list(self.held)
+        one: Container = overlay
+        while one is not self.target:
+            assert isinstance(one, type(overlay))
+            one = one._below
+            over.append(one)
+        self.held.append(overlay)
+        self.over = tuple(over)
+        for one in over:
+            one._root_table.begin_override()
+        for one in before:
+            one._root_table.end_override()
+
+    def end(self) -> None:
+        """Answer for nobody any more."""
+        self.ended = True
+        if self in self.target._laid:
+            self.target._laid.remove(self)
+        if self in self.target._root_table.everywhere:
+            self.target._root_table.everywhere.remove(self)
+        over, self.over = self.over, ()
+        for one in over:
+            one._root_table.end_override()
+
+
+class Pinned:
+    """Stands for an overlay in what its builds see: it stays that one."""
+
+    __slots__ = ("answers",)
+
+    @property
+    def ended(self) -> bool:
+        """Closed, it is passed over."""
+        return self.answers.closed
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.answers = overlay
+
+    @property
+    def over(self) -> tuple[Container, ...]:
+        """For whom it answers."""
+        force = self.answers._force
+        return () if force is None else force.over

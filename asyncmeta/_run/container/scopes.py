@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 from ..._declare.entries import refuse_class
 from ..._declare.keys import lasting, token_key
@@ -12,17 +12,17 @@ from ..._lock import LOCK
 from ..._names import close_to, name_of
 from ..._solve.graph import Graph
 from ...errors import GraphError, ScopeError
-from ..scope.scope import Scope
+from ..scope.scope import ScopeFace
 from ..state.singletons import OPEN
 from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["Opener"]
 
+S = TypeVar("S", bound=ScopeFace)
 
-class Opener:
+
+class Opener(Generic[S]):
     """
     How scopes of one container are opened, and kept at hand how to.
 
@@ -30,11 +30,12 @@ class Opener:
     in scopes of its own gets code that needs none.
     """
 
-    __slots__ = ("classes", "container")
+    __slots__ = ("base", "classes", "container")
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: ContainerState, base: type[S]) -> None:
         self.container = container
-        self.classes: dict[tuple[int, bool], type[Scope]] = {}  #: by level, and whether they span several
+        self.base = base  #: of all these classes
+        self.classes: dict[tuple[int, bool], type[S]] = {}  #: by level, and whether they span several
 
     # --- what is at hand is forgotten with the tables of roots that it stands on ---
 
@@ -53,12 +54,12 @@ class Opener:
 
     # --- opening ---
 
-    def first(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Scope:
+    def first(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Any:
         """Open a scope where no quicker way to do it stands in ``container.scope`` yet."""
         self.container._check_open()
         return self.container._open_scope(self.container, context, level)
 
-    def open(self, around: ScopeState, context: Mapping[Any, object] | None, level: str | None) -> Scope:
+    def open(self, around: ScopeState, context: Mapping[Any, object] | None, level: str | None) -> S:
         """Return a new scope inside of *around*, of the innermost level or the named one."""
         container = self.container
         graph = container._graph
@@ -77,18 +78,22 @@ class Opener:
                 )
             raise no_level(container, level or "scoped")
         if wanted == 1:
-            cls: Callable[..., Scope] = self.class_of(1)
+            cls: Callable[..., S] = self.class_of(1)
             if innermost == 1 and container._singletons.state == OPEN:
                 container.scope = cls  # type: ignore[method-assign]  # see `cool`
             return cls(context)
         outermost = around._level + 1
-        if outermost == wanted:
-            return _inside(around, self.class_of(wanted)(context))
-        given = by_level(graph, context, range(outermost, wanted + 1))
         inner = around
-        for between in range(outermost, wanted):
-            inner = _inside(inner, self.class_of(between)(given.get(between)))
-        return _inside(inner, self.class_of(wanted, spanning=True)(given.get(wanted))._spanning(around))
+        if outermost == wanted:
+            made: S = self.class_of(wanted)(context)
+        else:
+            given = by_level(graph, context, range(outermost, wanted + 1))
+            for between in range(outermost, wanted):
+                scope: S = self.class_of(between)(given.get(between))
+                scope._parent, inner = inner, scope
+            made = self.class_of(wanted, spanning=True)(given.get(wanted))._spanning(around)
+        made._parent = inner
+        return made
 
     def class_of(self, level: int, *, spanning: bool = False) -> Any:
         """Return the class of scopes of *level*; *spanning* ones close the levels around them, too."""
@@ -96,12 +101,12 @@ class Opener:
         if found is None:
             container = self.container
             table = container._root_table
-            base = Scope
+            bases: tuple[type[ScopeFace], ...] = (self.base,)
             if spanning:
                 from .spanning import SpanningScope  # lazy import
 
-                base = SpanningScope
-            found = scope_class(base, container, level, table.tables[level], table.tables_nowait[level])
+                bases = (SpanningScope, self.base)
+            found = scope_class(bases, container, level, table.tables[level], table.tables_nowait[level])
             if container._observed:
                 from ..observe.watch import observed_class  # lazy import
 
@@ -109,7 +114,7 @@ class Opener:
             self.classes[level, spanning] = found
         return found
 
-    def for_one(self, around: Scope, token: object, context: Mapping[Any, object] | None) -> Any:
+    def for_one(self, around: ScopeState, token: object, context: Mapping[Any, object] | None) -> Any:
         """Return the context manager of a scope that is opened for one value; the quick kind from the second time on."""
         from ..compiled.one_shot import OneShot, quick_enter  # lazy import
 
@@ -133,14 +138,9 @@ class Opener:
         return OneShot(around, token, context)
 
 
-def _inside(around: ScopeState, scope: Scope) -> Scope:
-    scope._parent = around
-    return scope
-
-
 def scope_class(
-    base: type[Scope],
-    container: Container,
+    bases: tuple[type[ScopeFace], ...],
+    container: ContainerState,
     level: int,
     table: dict[object, RootFunction],
     table_nowait: dict[object, RootNowait],
@@ -181,7 +181,7 @@ def scope_class(
 
     return type(
         "Scope",
-        (base,),
+        bases,
         {
             "__slots__": (),
             "__init__": __init__,
@@ -191,7 +191,7 @@ def scope_class(
             "_root_table": container._root_table,
             "_innermost": level == len(graph.levels) - 1,
             "_warns_open": not container._singletons.overlaid,  # what is in an overlay ends with that
-            "__module__": Scope.__module__,
+            "__module__": bases[-1].__module__,
         },
     )
 
@@ -240,7 +240,7 @@ def by_level(graph: Graph, context: Any, levels: range) -> dict[int, Any]:
     return given
 
 
-def undeclared(container: Container, key: Hashable, level: str) -> ScopeError:
+def undeclared(container: ContainerState, key: Hashable, level: str) -> ScopeError:
     """Return the error of a context value that the application does not declare."""
     known = tuple(name_of(other) for other in container._graph.context)
     near = close_to(name_of(key), known)
@@ -255,7 +255,7 @@ def undeclared(container: Container, key: Hashable, level: str) -> ScopeError:
     )
 
 
-def no_level(container: Container, level: str) -> ScopeError:
+def no_level(container: ContainerState, level: str) -> ScopeError:
     """Return the error of a level that is not there, or not below the scope that was asked."""
     return ScopeError(
         f"{container._name} has no level {level!r} to open here; its levels are {', '.join(container._graph.levels[1:])}"

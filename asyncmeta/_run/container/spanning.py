@@ -6,14 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import ClosedError
-from ..scope.scope import Scope
+from ..scope.scope import ScopeFace
 from ..state.slots import ScopeState
 from ..teardown.finalizers import settle_errors
 
 __all__ = ["SpanningScope"]
 
 
-class SpanningScope(Scope):
+class SpanningScope(ScopeFace):
     """A scope for which the levels around it were opened, too: they are closed with it."""
 
     __slots__ = ("_around",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
@@ -14,15 +14,13 @@ from ..._solve.whole import dependencies_of, is_half_of_service, names_apart, no
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
 from ..state.waiting import Flight
-
-if TYPE_CHECKING:
-    from .container import Container
+from .state import ContainerState
 
 __all__ = ["asked_to_start", "start"]
 
 
 async def start(
-    container: Container, tokens: Sequence[Any], concurrency: int | None, progress: Callable[[Timing], object] | None
+    container: ContainerState, tokens: Sequence[Any], concurrency: int | None, progress: Callable[[Timing], object] | None
 ) -> StartReport:
     """Build container values side by side; see `Container.start`."""
     if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
@@ -67,7 +65,7 @@ async def start(
     return StartReport(timings, time.perf_counter() - began)
 
 
-def asked_to_start(container: Container, tokens: Sequence[Any]) -> list[Node]:
+def asked_to_start(container: ContainerState, tokens: Sequence[Any]) -> list[Node]:
     """
     Return the container values to build: for *tokens*, or all that the application declares and reaches.
 

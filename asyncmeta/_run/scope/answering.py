@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...errors import ClosedError
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from ..state.slots import ScopeState
 
 __all__ = ["NOTHING", "answered", "answered_nowait"]
 
@@ -15,7 +13,7 @@ __all__ = ["NOTHING", "answered", "answered_nowait"]
 NOTHING: Final = object()
 
 
-async def answered(scope: Scope, token: object) -> Any:
+async def answered(scope: ScopeState, token: object) -> Any:
     """Return what *scope* gives for *token* where an override answers, or what was found before it came into force."""
     container, before = scope.container, None
     while scope._singletons.overridden:
@@ -34,7 +32,7 @@ async def answered(scope: Scope, token: object) -> Any:
     return NOTHING
 
 
-def answered_nowait(scope: Scope, token: object) -> Any:
+def answered_nowait(scope: ScopeState, token: object) -> Any:
     """Return the same without awaiting."""
     container, before = scope.container, None
     while scope._singletons.overridden:
@@ -52,7 +50,7 @@ def answered_nowait(scope: Scope, token: object) -> Any:
     return NOTHING
 
 
-def _has_ended(overlay: Any, container: Any) -> bool:
+def _has_ended(overlay: ScopeState, container: ScopeState) -> bool:
     """Tell whether *overlay*, or one that it lies upon, has ended: what is laid upon such a one is laid anew then."""
     while overlay is not container:
         if overlay.closed:

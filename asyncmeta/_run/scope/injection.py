@@ -8,7 +8,7 @@ import inspect
 import types
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
@@ -27,9 +27,6 @@ from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
 from ..state.slots import ScopeState
 from ..teardown.scope_exit import asked_after
-
-if TYPE_CHECKING:
-    from .scope import Scope
 
 __all__ = ["check_askers", "inject"]
 
@@ -51,7 +48,7 @@ class Injection(InjectedFunction):
 
     __slots__ = ("in_scopes", "runs")
 
-    def __init__(self, function: Any, form: Form, home: Scope | None) -> None:
+    def __init__(self, function: Any, form: Form, home: ScopeState | None) -> None:
         super().__init__(function, form, home)
         self.runs = 0
         self.in_scopes = form.kind == ASYNC and home is None  #: worth code that fetches in ambient scopes
@@ -156,7 +153,7 @@ class Injection(InjectedFunction):
     def asker(self, number: int) -> str:
         return f"{self.form.name}.{self.form.taken[number].name}"
 
-    def opens(self, home: Scope, missing: Sequence[int]) -> bool:
+    def opens(self, home: ScopeState, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
         container = home.container
         container = container._active() or container
@@ -202,7 +199,7 @@ class Injection(InjectedFunction):
 
     # --- with code of its own ---
 
-    def ran(self, home: Scope) -> None:
+    def ran(self, home: ScopeState) -> None:
         """A call was filled by *home*: the second one for a container gives the function code for it."""
         self.runs += 1
         if home._innermost and self.in_scopes:
@@ -228,7 +225,7 @@ class Injection(InjectedFunction):
 
     # --- checking ---
 
-    def check(self, home: Scope) -> None:
+    def check(self, home: ScopeState) -> None:
         """
         Check what the marked parameters need of *home*, or of a scope that it would open.
 
@@ -276,7 +273,7 @@ class _Filling:
         self.injection = injection
         self.values = list(values)
         self.missing = injection.missing(values)
-        self.home: Scope  #: who fills it, where something is missing
+        self.home: ScopeState  #: who fills it, where something is missing
         self.scope: Any = None
         if self.missing:
             self.home = injection.around()
@@ -343,7 +340,7 @@ class _Filling:
             await self.scope.__aexit__(exc_type, exc, tb)
 
 
-def check_askers(functions: Iterable[Any], home: Scope) -> tuple[list[GraphError], set[Node]]:
+def check_askers(functions: Iterable[Any], home: ScopeState) -> tuple[list[GraphError], set[Node]]:
     """
     Check what the marked parameters of *functions* need of the container *home*, or of scopes in it.
 
@@ -396,7 +393,7 @@ def _filled_by_the_ambient(function: Any) -> Any:
     return injection.function if isinstance(injection, Injection) and injection.home is None else None
 
 
-def inject(function: Any, home: Scope | None = None) -> Any:
+def inject(function: Any, home: ScopeState | None = None) -> Any:
     """
     Return *function* with its marked parameters filled by *home*, a container or scope; by the ambient one without it.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
 import typing_extensions as te
 from typing_extensions import TypeForm
@@ -19,7 +19,7 @@ from ..._names import name_of
 from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST, Plan
 from ..._solve.resolve import Root
-from ...errors import ContainerError, ScopeError
+from ...errors import ContainerError
 from ..build.attributes import home_kept
 from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
 from ..build.interpreter import bind, run_plan
@@ -30,9 +30,8 @@ from ..state.roots import constant_root
 from ..state.singletons import OPEN
 from ..state.slots import CLOSED, CLOSING, ScopeState
 from ..teardown.scope_exit import ScopeExit, landed, live
-from .answering import NOTHING, answered, answered_nowait
 
-__all__ = ["Scope"]
+__all__ = ["ScopeFace"]
 
 T = te.TypeVar("T")
 P = te.ParamSpec("P")
@@ -47,11 +46,8 @@ T6 = te.TypeVar("T6", default=Any)
 
 
 if TYPE_CHECKING:
-    # The one arrow up: what scope.container is, for whoever reads its type.
-    from ..container.container import Container
-    from ..container.overlay import Overlay
     from ..observe.cause import Causes
-    from ..state.slots import Answers
+    from ..state.slots import Answers, Overriding
 
     class Service(Protocol):
         """What checkers see of a service: the class itself lies in a room above."""
@@ -74,23 +70,12 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-class Scope(ScopeExit):
-    """
-    Holds scoped values for a while; made by ``container.scope()``.
-
-    Tasks may share a scope; each value in it is built once.  It can be used as soon as it is made; entering it with
-    ``async with`` (or ``with``, for graphs that need no awaiting) says who closes it.  What it made is closed in
-    reverse order of completion, in the task that leaves it.
-    """
+class ScopeFace(ScopeExit):
+    """All that a scope offers, but for what speaks of containers: `Scope` adds that, where both are known."""
 
     __slots__ = ()
 
     # --- what it is ---
-
-    @property
-    def container(self) -> Container:
-        """The container that it belongs to."""
-        return self._parent.container  # type: ignore[return-value]  # what lies outermost is one
 
     @property
     def level(self) -> Lifetime:
@@ -109,35 +94,6 @@ class Scope(ScopeExit):
 
     def __repr__(self) -> str:
         return f"<{'closed ' if self.closed else ''}{self.level} scope of {self.container._name}>"
-
-    def __reduce__(self) -> NoReturn:
-        cls = self.container._root_class
-        path = f"{cls.__module__}:{cls.__qualname__}"
-        raise TypeError(
-            f"{self!r} lives in this process: it cannot be copied or pickled; pass what it gives, or the import path of its "
-            f'application, and let each process open its own: asyncmeta.workers.WorkerContainer("{path}")'
-        )
-
-    def __copy__(self) -> NoReturn:
-        self.__reduce__()
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        self.__reduce__()
-
-    @staticmethod
-    def of(service: Service, /) -> Scope:
-        """
-        Return the scope that made or adopted *service*; for an instance that is its own root, its container.
-
-        Raises:
-            ScopeError: None did.
-        """
-        scope: Scope | None = home_kept(service)
-        if scope is None:
-            raise ScopeError(
-                f"this {name_of(type(service))} was made by hand and belongs to no scope; scope.adopt(instance) binds it"
-            )
-        return scope
 
     # --- getting ---
 
@@ -176,6 +132,8 @@ class Scope(ScopeExit):
     async def _get_cold(self, token: object) -> Any:
         singletons = self._singletons
         if singletons.overridden:
+            from .answering import NOTHING, answered  # lazy import
+
             value = await answered(self, token)
             if value is not NOTHING:
                 return value
@@ -300,6 +258,8 @@ class Scope(ScopeExit):
     def _get_nowait_cold(self, token: object) -> Any:
         singletons = self._singletons
         if singletons.overridden:
+            from .answering import NOTHING, answered_nowait  # lazy import
+
             value = answered_nowait(self, token)
             if value is not NOTHING:
                 return value
@@ -492,7 +452,7 @@ class Scope(ScopeExit):
         """Return the scope that answers for what this has made: itself, but of an override that has ended."""
         return self
 
-    def _active(self) -> Overlay | None:
+    def _active(self) -> Overriding | None:
         """Return the overlay that is in force here, or None."""
         return self.container._active() if self._singletons.overridden else None
 
@@ -502,23 +462,6 @@ class Scope(ScopeExit):
         return None if active is None else active._answering(self, site)
 
     # --- living inside of it ---
-
-    def scope(self, context: Mapping[Any, object] | None = None, /, *, level: str | None = None) -> Scope:
-        """
-        Return a new scope inside of this one, of the innermost level or the named one.
-
-        Levels between are opened and closed with it.
-
-        Args:
-            context: Values for the context tokens that the application declares.
-            level: The name of a level.
-
-        Raises:
-            ScopeError: The application has no such level below this one, or declares no such context token.
-            ClosedError: This container or scope is closed.
-        """
-        self._check_open()
-        return self.container._open_scope(self, context, level)
 
     def takes(self, token: Hashable, /, *, level: str | None = None) -> bool:
         """
@@ -535,19 +478,6 @@ class Scope(ScopeExit):
             wanted = graph.levels.index(level) if level in graph.levels else 0
         return any(self._level < one <= wanted for one in levels)
 
-    @overload
-    def request(self, token: str, context: Mapping[Any, object] | None = None, /) -> Entered[Any]: ...
-    @overload
-    def request(self, token: Token[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
-    @overload
-    def request(self, token: TypeForm[T], context: Mapping[Any, object] | None = None, /) -> Entered[T]: ...
-    def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
-        """
-        Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
-        """
-        self._check_open()
-        return self.container._opener.for_one(self, token, context)
-
     def adopt(self, service: S, /) -> S:
         """
         Bind an instance that was made by hand: its attributes are fetched in this scope.  Return it.
@@ -563,4 +493,4 @@ class Scope(ScopeExit):
         return service
 
 
-MAKES.add_methods(Scope._run_plan)
+MAKES.add_methods(ScopeFace._run_plan)
