@@ -20,7 +20,7 @@ from .texts import Evaluate, Evaluator, evaluator_of_class, evaluator_of_module
 
 __all__ = [
     "Parameter", "class_annotations", "keyed_parameters", "parameter_of_new_type", "parameters_of_function",
-    "parameters_of_signature", "plain_parameters", "returned_by", "without_type",
+    "parameters_of_signature", "plain_classes", "returned_by", "without_type",
 ]  # fmt: skip
 
 POSITIONAL = 0  #: positional-only
@@ -196,9 +196,13 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     return cls
 
 
-def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
+#: Of what is compared with it, all are classes that have no metaclass.
+_CLASSES = frozenset({type})
+
+
+def plain_classes(function: Any, skip: int) -> tuple[type, ...] | None:
     """
-    Return names and classes where *function* takes nothing but classes by position; None where it is any less plain.
+    Return what *function* takes where that is nothing but classes, by position; None where it is any less plain.
 
     What most factories are: read in one step, because a graph may have ten thousand of them.
 
@@ -216,13 +220,8 @@ def plain_parameters(function: Any, skip: int) -> list[tuple[str, type]] | None:
         written = annotations_of(function)
     except Exception:  # told by `parameters_of_function`
         return None
-    found = []
-    for name in code.co_varnames[skip : code.co_argcount]:
-        annotation = written.get(name)
-        if type(annotation) is not type or annotation is type(None):
-            return None
-        found.append((name, annotation))
-    return found
+    found: Any = tuple(map(written.get, code.co_varnames[skip : code.co_argcount]))
+    return found if _CLASSES.issuperset(map(type, found)) and types.NoneType not in found else None
 
 
 def _failing(error: Exception) -> Evaluate:

@@ -43,6 +43,9 @@ def constructor_of(cls: type) -> Any:
     if meta is not type and _names_what_it_takes(meta.__call__):
         return meta.__call__
     init = cls.__init__  # type: ignore[misc]  # looked at, not called
+    new: Any = cls.__new__
+    if new is object.__new__ and type(init) is types.FunctionType and init.__name__ not in _NO_CONSTRUCTORS:
+        return init  # as of nearly every class
     name = getattr(init, "__name__", "")
     if name == _OF_PROTOCOLS:
         init = next((vars(base)["__init__"] for base in cls.__mro__ if writes_init(base)), object.__init__)
@@ -52,9 +55,7 @@ def constructor_of(cls: type) -> Any:
         and init is not object.__init__
         and not (isinstance(init, types.WrapperDescriptorType) and init.__objclass__ is object)
     ):
-        new: Any = cls.__new__
         return new if new is not object.__new__ and _names_what_it_takes(new) and _takes_anything(init) else init
-    new = cls.__new__
     return None if new is object.__new__ else new
 
 
@@ -68,11 +69,13 @@ BY_HAND = "_by_hand"
 #: A Protocol has an ``__init__`` that looks for the true one when the first instance is made; so does `constructor_of`.
 _OF_PROTOCOLS = "_no_init_or_replace_init"
 
+_NO_CONSTRUCTORS = frozenset({BY_HAND, _OF_PROTOCOLS})
+
 
 def writes_init(cls: type) -> bool:
     """Tell whether *cls* itself has an ``__init__`` that takes what instances are made of."""
     init = vars(cls).get("__init__")
-    return init is not None and getattr(init, "__name__", "") not in (_OF_PROTOCOLS, BY_HAND)
+    return init is not None and getattr(init, "__name__", "") not in _NO_CONSTRUCTORS
 
 
 def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tuple[Parameter, ...]:

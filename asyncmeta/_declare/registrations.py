@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from .._names import Place
@@ -75,6 +75,10 @@ class Registration:
     def keys(self) -> tuple[Hashable, ...]:
         """All keys of the value."""
         return (self.key, *self.also)
+
+    def is_apart(self, keys: Sequence[Hashable]) -> bool:
+        """Tell whether none of *keys* is its own."""
+        return self.key not in keys and not (self.also and any(key in keys for key in self.also))
 
 
 class Particular(Registration):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -288,8 +289,11 @@ class Registry:
         """Give each registration once, in the order of writing."""
         seen: set[int] = set()
         for entry in snapshot(self.entries.values()):
+            if type(entry) is Registration:  # it stands under one key
+                yield entry
+                continue
             for registration in entry if isinstance(entry, list) else (entry,):
-                if not registration.also:  # it stands under one key
+                if not registration.also:
                     yield registration
                 elif id(registration) not in seen:
                     seen.add(id(registration))
@@ -346,6 +350,13 @@ def layers_of(cls: type) -> tuple[Registry, ...]:
     return tuple(registry for registry in map(registry_of, cls.__mro__) if registry is not None)
 
 
+#: What is none, and nearly all that a class has: of ten thousand, each is asked.
+_NO_ATTRIBUTES: frozenset[Any] = frozenset({
+    bool, bytes, classmethod, dict, float, frozenset, int, list, property, set, staticmethod, str, tuple, type,
+    types.FunctionType, types.GetSetDescriptorType, types.MemberDescriptorType, types.NoneType,
+})  # fmt: skip
+
+
 def attributes_of(cls: type) -> dict[str, Attribute]:
     """Return all descriptors of *cls*, the inherited ones included; what a subclass hides is left out."""
     found: dict[str, Attribute] = {}
@@ -355,9 +366,9 @@ def attributes_of(cls: type) -> dict[str, Attribute]:
             for name in found.keys() & vars(base).keys():
                 del found[name]
             found.update(registry.attributes)
-        else:
+        elif found or not _NO_ATTRIBUTES.issuperset(map(type, vars(base).values())):
             for name, thing in vars(base).items():
-                if issubclass(type(thing), Attribute):  # as `is_a`: most of what a class has is asked here
+                if issubclass(type(thing), Attribute):  # as `is_a`
                     found[name] = thing
                 elif name in found:
                     del found[name]

@@ -39,6 +39,9 @@ __all__ = [
     "built_with", "check_nodes", "check_whole", "declared_nodes", "grouped", "listed_nodes", "not_given", "reached_from",
 ]  # fmt: skip
 
+#: The levels of what was reached where nothing has to be closed before the container is.
+_LASTING = {CONTAINER_LEVEL}
+
 #: More transient objects than this for one root are a mistake of the graph, not a wish.
 MOST_OBJECTS = 100_000
 
@@ -102,7 +105,7 @@ def declared_nodes(graph: Graph) -> tuple[list[Node], list[GraphError]]:
                 starts.append(found)
                 continue
         if not is_open(registration.key):  # checked for each closed form that something asks for
-            starts.append(graph.node(registration, None, rank))
+            starts.append(graph.declared_node(registration, rank))
     starts.extend(node for nodes in listed.values() for node in nodes)
     errors.extend(_mixed(graph))
     return list(dict.fromkeys(starts)), errors
@@ -179,7 +182,7 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
             then it is so unless some Factory asks for them.
     """
     starts = list(starts)
-    if not [node for node in starts if node not in graph.sound]:
+    if all(map(graph.sound.__contains__, starts)):
         return []
     parents: Parents = {}
     reached = _reach(graph, starts, parents, graph.sound)
@@ -198,16 +201,18 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
             from .wording import problem_errors  # lazy import
 
             errors.extend(problem_errors(graph, node, parents, asked))
-        if node.maker.cls is not None:
-            _fields(node, node.maker.cls, errors)
+        cls = node.maker.cls
+        if cls is not None and (node.deferred or "__dataclass_fields__" in cls.__dict__):
+            _fields(node, cls, errors)
     circles = _circles(reached, graph.sound)
     if circles:
         from .wording import circle_error  # lazy import
 
         errors.extend(map(circle_error, circles))
-    errors.extend(_captives(graph, reached, parents))
-    if not circles:
-        errors.extend(_ladders(reached))
+    if graph.sound or {node.level for node in reached} != _LASTING:  # something shorter was reached, now or before
+        errors.extend(_captives(graph, reached, parents))
+        if not circles:
+            errors.extend(_ladders(reached))
     if not errors:
         # What takes arguments is looked at by everybody who asks: plainly, or through a Factory.
         graph.sound.update(reached if not handed else [node for node in reached if node not in handed])
@@ -227,17 +232,19 @@ def built_with(graph: Graph, starts: Iterable[Node]) -> list[Node]:
 def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[Node], *, choices: bool = True) -> list[Node]:
     """Return every node that *starts* lead to, eagerly or late, users before what they use."""
     reached: list[Node] = []
-    pending: list[Node] = []
-    for node in starts:
-        if node not in parents and node not in sound:
-            parents[node] = None
-            pending.append(node)
+    parents.update(dict.fromkeys([node for node in starts if node not in sound]))
+    pending = list(parents)
     pending.reverse()
     while pending:
         node = pending.pop()
         reached.append(node)
-        graph.settle(node)
-        if choices:
+        if node.kept is None:
+            graph.settle(node)
+        if node.kept is AS_NEEDED and not node.deferred:
+            others: Sequence[Node] = node.needs
+            if all(map(parents.__contains__, others)):  # mostly they were declared before, and are among *starts*
+                continue
+        elif choices:
             others = node.leads_to
         else:
             edges = [edge for edge in (*node.edges, *node.deferred) if not edge.target.chooses]
@@ -273,7 +280,10 @@ def _circles(reached: list[Node], sound: Set[Node]) -> list[list[Node]]:
     """Return the circles among eager dependencies; one for each edge that closes one."""
     state: dict[Node, bool] = {}  # False while it is open, True when all that it needs was walked
     circles: list[list[Node]] = []
-    for start in reached:
+    for node in reached:
+        if all(map(state.__contains__, node.needs)):
+            state[node] = True  # as nearly everything where what is needed is declared before
+    for start in reached if len(state) < len(reached) else ():
         if start in state:
             continue
         state[start] = False
@@ -305,8 +315,6 @@ def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[Graph
     """Find what would keep a value beyond its life, also through transient values and late edges."""
     needs = graph.needs
     errors: list[GraphError] = []
-    if not graph.sound and all(node.level == CONTAINER_LEVEL for node in reached):
-        return errors  # nothing shorter was reached, now or before
     _add_needs(reached, needs)
     for node in reached:
         level = node.level

@@ -154,6 +154,8 @@ def problems_of(node: Node, levels: Sequence[str], app: type, hooks: Sequence[st
         hooks: The life-cycle methods that its service has of its own.
     """
     registration, cls = node.registration, node.maker.cls
+    if registration.lifetime == "singleton" and (cls is None or type(cls) is type) and not hooks:
+        return ()  # as of nearly every class: only a metaclass makes it a Protocol, or abstract
     said: list[str] = []
     if cls is not None and hooks:
         from .._declare.hooks import misfit_hooks  # lazy import
@@ -166,12 +168,12 @@ def problems_of(node: Node, levels: Sequence[str], app: type, hooks: Sequence[st
             f"{node.name} has the lifetime {name_of(str(registration.lifetime))}, and {name_of(app)} has no such "
             f"level (it has {', '.join(map(str, levels))} and transient){meant}"
         )
-    if type(cls) is type:
-        pass  # nearly every class: only a metaclass makes it a Protocol, or abstract
-    elif cls is not None and getattr(cls, "_is_protocol", False):
+    if cls is None or type(cls) is type:
+        pass
+    elif getattr(cls, "_is_protocol", False):
         name = name_of(cls)
         said.append(f"{name} is a Protocol and cannot be made: register the class that implements it, @inject_dependency({name})")
-    elif cls is not None and inspect.isabstract(cls):
+    elif inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         said.append(f"{name_of(cls)} is abstract and cannot be made: it lacks {missing}")
     return tuple([Problem("plain", registration.key, hint=hint) for hint in said])

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_parameters
+from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_classes
 from .._declare.constructors import constructor_of
 from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
 from .._declare.lifetimes import TRANSIENT_LEVEL
@@ -51,6 +51,9 @@ __all__ = ["Graph"]
 
 _NONE: dict[Hashable, Any] = {}
 
+#: Of what is compared with it, all are nodes: nothing is missing, nothing is several.
+_NODES = frozenset({Node})
+
 
 def _note_unread(node: Node, parameter: Parameter) -> None:
     """Keep why a parameter of *node* takes its default."""
@@ -83,12 +86,19 @@ class Graph(Lookup):
             self.news.expanding -= 1
 
     def _look_up_edges(self, node: Node) -> None:
+        kind, cls = node.kind, node.maker.cls
+        # A service that starts has its attributes in the node that constructs it.
+        attributes = attributes_of(cls) if cls is not None and kind == SYNC else None
+        plain = None if kind in (START, VALUE) else self._plain_needs(node)
+        if plain is not None and not attributes and not node.problems:  # nearly every one
+            node.needs, node.deferred, node.unread = plain, (), ()
+            node.kept = AS_NEEDED if plain else ()
+            self.expansions += 1
+            return
         problems = [problem for problem in node.problems if not problem.edge]
         node.unread = ()
         edges: list[Edge] = []
         late: list[Edge] = []
-        needs: list[Node] | None = None
-        kind = node.kind
         if kind == START:
             assert node.constructed is not None
             edges.append(Edge("self", 0, node.constructed.target))
@@ -98,19 +108,16 @@ class Graph(Lookup):
             behind = self.behind.get(node)
             if behind is not None:
                 edges.append(Edge("value", NORMAL, behind.target))
-            elif (needs := self._plain_needs(node)) is None:
+            elif plain is None:
                 misfit = node.maker.misfit()
                 if misfit and not any(problem.hint == misfit for problem in problems):
                     problems.append(Problem("plain", node.key, hint=misfit))
                 for parameter in self._parameters(node):
                     edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
-            cls = node.maker.cls
-            if cls is not None and kind == SYNC:
-                # A service that starts has its attributes in the node that constructs it.
-                for name, attribute in attributes_of(cls).items():
-                    self._attribute(node, cls, name, attribute, late, problems)
-        node.kept = AS_NEEDED if needs else tuple(edges)
-        needs = [] if needs is None else needs
+            for name, attribute in (attributes or {}).items():
+                assert cls is not None
+                self._attribute(node, cls, name, attribute, late, problems)
+        needs: list[Node] = list(plain or ())
         for edge in edges:
             target = edge.target
             if target.how == NODE and target.node is not None:  # nearly every one
@@ -122,43 +129,39 @@ class Graph(Lookup):
             else:
                 needs.extend(target.nodes)
         node.needs, node.deferred, node.problems = tuple(needs), tuple(late), tuple(problems)
+        node.kept = AS_NEEDED if plain else tuple(edges)
         if problems or node.unread:
             self.news.doubted = True
         self.expansions += 1
 
-    def _plain_needs(self, node: Node) -> list[Node] | None:
+    def _plain_needs(self, node: Node) -> tuple[Node, ...] | None:
         """Return what a factory takes that takes nothing but registered classes, by position; None where it is any less plain."""
         maker = node.maker
         function, cls = maker.function, maker.cls
-        if node.owner is not None or node.binding is not None or maker.call is not (function or cls):
-            return None
-        if maker.of_list:
+        if maker.call is not (function or cls) or maker.of_list or node.owner is not None or node.binding is not None:
             return None
         if cls is not None:
             if cls is self.app or hasattr(cls, "__orig_bases__"):
                 return None
             function = constructor_of(cls)
-        parameters = plain_parameters(function, 0 if cls is None else 1)
-        if parameters is None:
+            if function is None and type(cls) is type:  # it takes nothing
+                return ()
+        classes = plain_classes(function, 0 if cls is None else 1)
+        if not classes:
+            return None if classes is None else ()
+        if not node.registration.is_apart(classes) or (self.context and not self.context.keys().isdisjoint(classes)):
             return None
-        if not parameters:
-            return []
-        keys, view = node.registration.keys, node.view
-        known = self._found.get(view, _NONE)
-        needs: list[Node] = []
-        for _, key in parameters:
-            if key in keys:
+        view = node.view
+        # What was declared before mostly is known.
+        needs: Any = tuple(map(self._found.get(view, _NONE).get, classes))
+        if not _NODES.issuperset(map(type, needs)):
+            try:
+                needs = tuple([self.find(view, key) for key in classes])
+            except Ambiguous:
                 return None
-            found = known.get(key)
-            if found is None:
-                try:
-                    found = self.find(view, key)
-                except Ambiguous:
-                    return None
-            if type(found) is not Node or key in self.context or found is node:
+            if not _NODES.issuperset(map(type, needs)):
                 return None
-            needs.append(found)
-        return needs
+        return None if node in needs else needs
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         if self.given and node.maker.cls is self.app:

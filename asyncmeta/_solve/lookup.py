@@ -405,9 +405,17 @@ class Lookup:
                     found.constructed.key = key
         return found
 
+    def declared_node(self, registration: Registration, rank: int) -> Node:
+        """Return the node of a *registration* of one key, which the application declares *rank* layers above the lowest."""
+        found = self.node(registration, None, rank)
+        if rank == len(self.layers) - 1 and type(registration) is Registration and not self.over and not self.context:
+            self._found[None][registration.key] = found  # nothing lies above it: who asks need not search
+        return found
+
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
         self.news.heard.add(registration.key)
-        self.news.heard.update(registration.also)
+        if registration.also:
+            self.news.heard.update(registration.also)
         maker = registration.maker
         owner = None
         if registration.attribute is not None:
@@ -420,13 +428,14 @@ class Lookup:
         if maker.undecided:  # what it names may be defined by now
             maker = maker.declared(registration.keys, owner)
         # Services have a metaclass.
-        service = maker.cls if type(maker.cls) is not type and registry_of(maker.cls) is not None else None
+        cls = maker.cls
+        service = cls if cls is not None and type(cls) is not type and registry_of(cls) is not None else None
         inside = view if service is None else self.view_of(service)
         level = level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
-        generic = maker.form is not None or maker.variables is not None or getattr(owner, "__parameters__", None) is not None
-        if generic or (binding is None and maker.cls is not None and getattr(maker.cls, "__parameters__", None)):
+        generic = maker.form is not None or maker.variables is not None or hasattr(owner, "__parameters__")
+        if generic or (binding is None and cls is not None and getattr(cls, "__parameters__", None)):
             from .bindings import binding_of_call  # lazy import
 
             binding = binding_of_call(maker, owner, registration.keys, binding)
@@ -443,7 +452,8 @@ class Lookup:
                 self._give_slot(built)
                 node.kind, node.constructed = START, built
             self.instances.setdefault(service, node)
-        self._give_slot(node)
+        if node.level != CONTAINER_LEVEL:
+            self._give_slot(node)
         return node
 
     def _give_slot(self, node: Node) -> None:

@@ -125,8 +125,8 @@ class Node:
     """One registration in one view: what is built once for each place where it lives."""
 
     __slots__ = (
-        "asked_with_arguments", "binding", "constructed", "deferred", "kept", "key", "kind", "level", "maker", "needs", "owner",
-        "problems", "rank", "ref", "registration", "slot", "target", "unit", "unread", "view",
+        "_target", "asked_with_arguments", "binding", "constructed", "deferred", "kept", "key", "kind", "level", "maker", "needs",
+        "owner", "problems", "rank", "ref", "registration", "slot", "unit", "unread", "view",
     )  # fmt: skip
 
     def __init__(self, registration: Registration, maker: Maker, kind: str, level: int, view: type | None, rank: int) -> None:
@@ -137,7 +137,7 @@ class Node:
         self.level = level
         self.view = view  #: where its dependencies are looked up
         self.rank = rank  #: how many layers lie below the one that registers it
-        self.target = Target(NODE, node=self)  #: what leads to it, shared by all edges
+        self._target: Target | None = None
         self.owner: type | None = None  #: the service class whose method the factory is
         self.constructed: Node | None = None  #: START: the instance itself
         #: its edges; None until they are looked up, and AS_NEEDED until somebody wants them, as most never do
@@ -151,6 +151,14 @@ class Node:
         self.unit: Any = None  #: its part of a plan
         self.binding: Binding | None = None  #: what an open generic's variables stand for
         self.asked_with_arguments = False  #: some Factory[...] asks for it
+
+    @property
+    def target(self) -> Target:
+        """What leads to it, shared by all edges; made when somebody looks at one, as nobody does at most."""
+        target = self._target
+        if target is None:
+            target = self._target = Target(NODE, node=self)
+        return target
 
     @property
     def edges(self) -> tuple[Edge, ...]:
