@@ -21,7 +21,9 @@ def here():
 
 def test_a_place_says_where_it_is_whatever_was_noted_before():
     """File, line, module and function are those of the frame, also in turns with places in other code."""
-    found = [(here(), run("one"), run("two", "other.py")) for _ in range(2)]
+    found = []
+    for _ in range(2):
+        found.append((here(), run("one"), run("two", "other.py")))  # no comprehension: in one Python it is a function
 
     for mine, one, two in found:
         assert (mine.file, mine.module) == (__file__, __name__)
