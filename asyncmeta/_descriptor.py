@@ -19,8 +19,9 @@ from ._declare.texts import evaluator_for, evaluator_of_class, names_around
 from ._declare.tokens import Lazy, Token, is_hashable
 from ._lock import LOCK
 from ._names import is_a, name_of, place_of_caller
-from ._run.build.attributes import TWIN, fetched, fetched_nowait, home_kept, put
+from ._run.build.attributes import TWIN, home_kept, put
 from ._run.build.cell import Cell
+from ._run.build.ready import fetched, fetched_nowait
 from ._run.build.unawaited import Unawaited
 from ._run.container.container import Container
 from ._run.state.slots import UNSET
@@ -88,6 +89,12 @@ class AsyncDependencyDescriptor(Attribute, Generic[T_co]):
                 own = getattr(self, "__orig_class__", None)
                 written = [annotations_of(owner).get(name), self.token, own]
                 self.seen = names_around(owner, [one for one in written if one is not None])
+
+    def _anew(self) -> AsyncDependencyDescriptor[T_co]:
+        """Return one that asks for the same, and stands nowhere yet."""
+        fresh: AsyncDependencyDescriptor[T_co] = AsyncDependencyDescriptor(self.token, optional=self.optional)
+        fresh.place = self.place
+        return fresh
 
     def ask_in(self, owner: type) -> Ask:
         """Return what it asks for; annotations are read when this is first called."""

@@ -19,8 +19,7 @@ from ._declare.makers import VALUE
 from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Attribute, Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._declare.tokens import Lazy, Token
-from ._descriptor import AsyncDependencyDescriptor, Given
-from ._names import Place, close_to, name_of, place_of_caller
+from ._names import Place, close_to, is_a, name_of, place_of_caller
 from ._run.build.attributes import HOME, TWIN, home_kept
 from ._run.container.application import install
 from ._run.container.container import Container, Scope
@@ -114,7 +113,7 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         if isinstance(former, Registry):
             registry.inherit(former)
         for attribute, thing in list(namespace.items()):
-            if isinstance(thing, AsyncDependencyDescriptor):
+            if isinstance(thing, Attribute):
                 registry.attributes[attribute] = thing
         registry.add_all(listed, layers_of(cls))
         enter_body(registry, body, namespace)  # written behind the list, which it beats
@@ -204,7 +203,9 @@ class _ByHand:
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         # The descriptor itself comes from a dataclass that has made a field of it, which is told when it is awaited.
-        if name in self._asyncmeta_attributes and not isinstance(value, Lazy | AsyncDependencyDescriptor):
+        if name in self._asyncmeta_attributes and not isinstance(value, Lazy | Attribute):
+            from ._descriptor import Given  # lazy import
+
             value = Given(value, type(self), name)
         object.__setattr__(self, name, value)
 
@@ -222,7 +223,7 @@ def _not_taken(cls: Any, arguments: Sequence[object], values: Mapping[str, objec
 
 
 def _holds_attributes(cls: type) -> bool:
-    return any(isinstance(thing, AsyncDependencyDescriptor) for thing in list(vars(cls).values()))
+    return any(isinstance(thing, Attribute) for thing in list(vars(cls).values()))
 
 
 def _read_listed(providers: Any, place: Place, lifetime: str | None = None) -> list[Registration | Entry | Later]:
@@ -243,7 +244,7 @@ def _refuse_fields(name: str, namespace: Mapping[str, Any]) -> None:
     if fields:
         made = {field.name for field in fields.values() if "ClassVar" not in str(field.type) and field.default is not None}
         for attribute, thing in namespace.items():
-            if isinstance(thing, AsyncDependencyDescriptor) and attribute in made:
+            if isinstance(thing, Attribute) and attribute in made:
                 raise _field_error(name, attribute)
 
 
@@ -261,36 +262,44 @@ def _add_annotated(namespace: dict[str, Any]) -> None:
         return
     names = vars(sys.modules[namespace["__module__"]]) if namespace.get("__module__") in sys.modules else {}
     for name, annotation in written.items():
-        if name not in namespace and _is_descriptor(annotation, names):
+        if name not in namespace and _asks_for_one(annotation, names):
             if "__dataclass_fields__" in namespace and name in namespace.get("__slots__", ()):
                 raise _field_error(str(namespace.get("__qualname__", "")), name)
+            from ._descriptor import AsyncDependencyDescriptor  # lazy import
+
             namespace[name] = AsyncDependencyDescriptor()
 
 
-def _is_descriptor(annotation: Any, names: Mapping[str, Any]) -> bool:
+def _asks_for_one(annotation: Any, names: Mapping[str, Any]) -> bool:
     if isinstance(annotation, str):
         text = annotation.strip()
         head, bracket, rest = text.partition("[")
         if head.rpartition(".")[2] in ("ClassVar", "Annotated", "Final") and bracket:
-            return _is_descriptor(rest.rpartition("]")[0], names)
+            return _asks_for_one(rest.rpartition("]")[0], names)
         found: Any = None
         for part in head.strip().split("."):
             found = names.get(part) if found is None else getattr(found, part, None)
-        return found is AsyncDependencyDescriptor
+        return _is_the_descriptor(found)
     if typing.get_origin(annotation) in (typing.ClassVar, typing.Annotated, typing.Final):
-        return _is_descriptor(typing.get_args(annotation)[0], names)
-    return annotation is AsyncDependencyDescriptor or typing.get_origin(annotation) is AsyncDependencyDescriptor
+        return _asks_for_one(typing.get_args(annotation)[0], names)
+    return _is_the_descriptor(annotation) or _is_the_descriptor(typing.get_origin(annotation))
+
+
+def _is_the_descriptor(form: object) -> bool:
+    if not is_a(form, type) or not issubclass(form, Attribute):
+        return False
+    from ._descriptor import AsyncDependencyDescriptor  # lazy import
+
+    return form is AsyncDependencyDescriptor
 
 
 def _share_nothing(namespace: dict[str, Any], *, made_again: bool) -> None:
     """Give each attribute a descriptor of its own, where one object stands under several names or in several classes."""
     seen: set[int] = set()
     for name, thing in list(namespace.items()):
-        if isinstance(thing, AsyncDependencyDescriptor):
+        if isinstance(thing, Attribute):
             if id(thing) in seen or (thing.owner is not None and not made_again):
-                fresh: AsyncDependencyDescriptor[Any] = AsyncDependencyDescriptor(thing.token, optional=thing.optional)
-                fresh.place = thing.place
-                namespace[name] = fresh
+                namespace[name] = thing._anew()
             seen.add(id(thing))
 
 
@@ -405,6 +414,8 @@ class AsyncServiceBase(_Service):
 def _without_fetched(state: Any, marks: dict[str, object]) -> Any:
     if not isinstance(state, dict):
         return state
+    from ._descriptor import Given  # lazy import
+
     kept = {name: value for name, value in state.items() if not isinstance(value, Lazy) or isinstance(value, Given)}
     if kept.pop(HOME, None) is None:  # a state of the user's own making
         return kept

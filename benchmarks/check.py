@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import floor, instructions, ours
+from . import floor, imports, instructions, ours
 from .instructions import Work
 from .measure import in_process
 from .work import Call, Chain, Request, Wide
@@ -47,6 +47,7 @@ def counted(*, calls_only: bool) -> dict[str, float]:
     figures |= {f"import, {name}": number for name, number in weight.items()}
     if calls_only:
         return figures
+    figures["import, million instructions"] = round(imports.instructions()["import"] / 1e6, 1)
     for name, by in instructions.count("benchmarks.check", "--inside").items():
         figures[f"instructions, {name}"] = round(by["asyncmeta"] / by["by hand"], 4)
     return figures

@@ -1,11 +1,11 @@
 """
 How long does ``import asyncmeta`` take where asyncio, inspect and typing are there already?
 
-    python -m benchmarks.imports          prints how many rooms it loads, and how much code of theirs: counts, for `check`
+    python -m benchmarks.imports                   prints how many rooms it loads, and how much code of theirs: counts, for `check`
+    python -m benchmarks.imports --instructions    counts what it takes, of that what typing_extensions takes, and what was before
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,29 +13,30 @@ from collections.abc import Iterator
 from statistics import median
 from types import CodeType
 
-from .measure import ROOT, Row, Scenario, spread
+from .instructions import of_process
+from .measure import ROOT, Row, Scenario, as_installed, spread
 
 PROCESSES = 9
 
 # Not a module of ours: these import what is to be measured.
-PROGRAM = """
-import asyncio, inspect, json, sys, time, typing
+THERE = ("asyncio", "inspect", "json", "sys", "time", "typing")
+PROGRAM = f"""
+import {", ".join(THERE)}
 before = set(sys.modules)
 start = time.perf_counter()
 import asyncmeta
 took = time.perf_counter() - start
-print(json.dumps({"took": took, "added": sorted(set(sys.modules) - before)}))
+print(json.dumps({{"took": took, "added": sorted(set(sys.modules) - before)}}))
 """
 
 
 def measure(_: int) -> list[Row]:
     """Import in fresh processes, from compiled files as after an installation."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     runs = []
     with tempfile.TemporaryDirectory() as compiled:
-        environment["PYTHONPYCACHEPREFIX"] = compiled
         for _ in range(PROCESSES + 1):
-            done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, check=True, capture_output=True)
+            command = [sys.executable, "-c", PROGRAM]
+            done = subprocess.run(command, cwd=ROOT, env=as_installed(compiled), check=True, capture_output=True)
             runs.append(json.loads(done.stdout))
     took = [each["took"] for each in runs[1:]]  # the first compiled them
     added = runs[0]["added"]
@@ -72,7 +73,16 @@ def weight() -> dict[str, int]:
     return {"rooms": len(rooms), "bytecode": sum(len(part.co_code) for code in codes for part in code_of(code))}
 
 
+def instructions() -> dict[str, int]:
+    """Return how many machine instructions each takes: an interpreter with what was there before, and what comes to that."""
+    before, others, ours = (
+        of_process("-c", f"import {', '.join(names)}; import os; os._exit(0)")
+        for names in (THERE, (*THERE, "typing_extensions"), (*THERE, "asyncmeta"))
+    )
+    return {"before": before, "import": ours - before, "of that typing_extensions": others - before}
+
+
 SCENARIOS = (Scenario("import", "How long does the import take, and what does it bring along?", measure),)
 
 if __name__ == "__main__":
-    print(json.dumps(weight()))
+    print(json.dumps(instructions() if "--instructions" in sys.argv else weight()))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .measure import ROOT, Competitor
+from .measure import ROOT, Competitor, as_installed
 from .work import Graph
 
 SHORT, LONG = 100, 600  #: times
@@ -57,6 +57,18 @@ def count(module: str, *arguments: str, python: str = sys.executable) -> dict[st
             short, long = (_instructions(Path(folder, pid)) for pid in pids)
             counts.setdefault(name, {})[who] = (long - short) / (LONG - SHORT)
         return counts
+
+
+def of_process(*arguments: str) -> int:
+    """Return the instructions of ``python *arguments`` from start to end, where all that it imports is compiled already."""
+    with tempfile.TemporaryDirectory(prefix="asyncmeta-") as folder:
+        command = [sys.executable, *arguments]
+        environment = as_installed(folder) | {"PYTHONHASHSEED": "0"}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # compiles
+        log = Path(folder, "log")
+        counted = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", f"--log-file={log}"]
+        subprocess.run([*counted, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        return _instructions(log)
 
 
 def _instructions(log: Path) -> int:

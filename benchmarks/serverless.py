@@ -4,43 +4,32 @@ What does a process cost that imports, makes a container of 50 registrations, se
     python -m benchmarks.serverless --instructions        count both, by valgrind
 """
 
-import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from .measure import ROOT, Row, Scenario, spread
+from .instructions import of_process
+from .measure import ROOT, Row, Scenario, as_installed, spread
 from .process import WHO
 
 PROCESSES = 15  #: of each, in turns
 
 
-def seconds(who: str) -> float:
+def seconds(who: str, compiled: str) -> float:
     """Return how long one process takes, from its start to its end."""
     start = perf_counter()
-    subprocess.run([sys.executable, "-m", "benchmarks.process", who], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.process", who], cwd=ROOT, env=as_installed(compiled), check=True)
     return perf_counter() - start
-
-
-def count(who: str) -> int:
-    """Return how many machine instructions one process takes."""
-    with tempfile.TemporaryDirectory(prefix="asyncmeta-") as folder:
-        log = Path(folder, "log")
-        command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", f"--log-file={log}"]
-        subprocess.run([*command, sys.executable, "-m", "benchmarks.process", who], cwd=ROOT, check=True)
-        found = re.search(r"I +refs: +([\d,]+)", log.read_text(encoding="utf-8"))
-    assert found is not None
-    return int(found[1].replace(",", ""))
 
 
 def measure(rounds: int) -> list[Row]:
     """Start processes of each in turns."""
-    for who in WHO:
-        seconds(who)  # what is compiled is written
-    times = [(seconds("by-hand"), seconds("asyncmeta")) for _ in range(min(rounds, PROCESSES))]
+    with tempfile.TemporaryDirectory() as compiled:
+        for who in WHO:
+            seconds(who, compiled)  # what is compiled is written
+        times = [(seconds("by-hand", compiled), seconds("asyncmeta", compiled)) for _ in range(min(rounds, PROCESSES))]
     hand, ours = zip(*times, strict=True)
     ratios = [mine / base for base, mine in times]
     name = "process: import, 50 registrations, a request"
@@ -58,6 +47,6 @@ SCENARIOS = (
 if __name__ == "__main__":
     if sys.argv[1:] != ["--instructions"]:
         sys.exit("python -m benchmarks.serverless --instructions; for time, python -m benchmarks.run serverless")
-    by = {who: count(who) for who in WHO}
+    by = {who: of_process("-m", "benchmarks.process", who) for who in WHO}
     print(*(f"{who:10} {number / 1e6:8.1f} million instructions" for who, number in by.items()), sep="\n")
     print(f"{by['asyncmeta'] / by['by-hand']:.2f} x")

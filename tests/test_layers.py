@@ -58,6 +58,8 @@ LAZY_IMPORTS = {
     "_declare.repeated": "only where a key is registered more than once, or with others",
     "_declare.unread": "only where a text cannot be read at once",
     "_declare.yields": "only for factories that yield",
+    "_descriptor": "only where a class has attributes that are awaited",
+    "_run.build.ready": "only where an attribute has been fetched",
     "_run.build.handles": "only where a parameter is Lazy, Named or Factory",
     "_run.build.concurrent": "only for registrations with concurrent=True",
     "_solve.arguments": "only where something lacks what a Factory's caller may hand in",
@@ -243,14 +245,24 @@ def test_no_import_hides_in_a_function():
     assert {found.target for found in hidden} == set(LAZY_IMPORTS)
 
 
-def test_what_is_late_is_not_loaded_before():
+#: A service with an attribute that is awaited, and one that takes the same as a parameter.
+ATTRIBUTE = ("from asyncmeta import AsyncDependencyDescriptor", 'name = AsyncDependencyDescriptor("name")', "await app.name")
+PARAMETER = ("", "def __init__(self, name): self.name = name", "app.name")
+
+
+@pytest.mark.parametrize(
+    ("service", "needed"), [(PARAMETER, set()), (ATTRIBUTE, {"_descriptor", "_run.build.ready"})], ids=["parameter", "attribute"]
+)
+def test_what_is_late_is_not_loaded_before(service, needed):
     """
-    A program that declares a service and classes, and gets them, loads no room that is named in LAZY_IMPORTS.
+    A program that declares a service and classes, and gets them, loads no room of LAZY_IMPORTS but those of attributes it has.
     """
-    program = """
+    imported, declared, used = service
+    program = f"""
 import asyncio, sys
 sys.path.insert(0, sys.argv[1])
-from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Container, inject_dependency
+from asyncmeta import AsyncServiceBase, Container, inject_dependency
+{imported}
 
 @inject_dependency("name")
 async def name():
@@ -264,7 +276,7 @@ class Session:
         self.settings = settings
 
 class App(AsyncServiceBase):
-    name = AsyncDependencyDescriptor("name")
+    {declared}
 
     @inject_dependency("greeting")
     def greeting(self) -> str:
@@ -277,7 +289,7 @@ async def main():
     async with Container(App) as container:
         app = await container.get(App)
         async with container.scope() as scope:
-            assert await app.name == "Ada"
+            assert {used} == "Ada"
             assert (await scope.get(Session)).settings is await container.get(Settings)
             assert await scope.get("greeting") == "Hello"
 
@@ -289,7 +301,7 @@ print(*sys.modules)
 
     loaded = {name.removeprefix("asyncmeta.") for name in done.stdout.split() if name.startswith("asyncmeta.")}
     assert "_run.container.container" in loaded
-    assert loaded & {*LAZY_IMPORTS, "report"} == set()
+    assert loaded & {*LAZY_IMPORTS, "report"} == needed
 
 
 def test_integrations_see_only_the_front_door():

@@ -25,6 +25,12 @@ class Attribute:
 
     __slots__ = ()
 
+    owner: type | None  #: the class in which it stands
+
+    def _anew(self) -> Attribute:
+        """Return one that asks for the same, and stands nowhere yet."""
+        raise NotImplementedError
+
     def ask_in(self, owner: type) -> Any:
         """Return the Ask of this attribute, in a class that has it."""
         raise NotImplementedError

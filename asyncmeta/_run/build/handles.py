@@ -11,8 +11,8 @@ from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import HANDLE, Plan, Ref, plan_of_unit, unit_with_arguments
 from ..._solve.resolve import outside
 from ..state.slots import FLIGHT, UNSET, ScopeState
-from .attributes import fetched, fetched_nowait
 from .cell import Cell
+from .ready import fetched, fetched_nowait
 
 __all__ = ["LazyHandle", "factory_handle", "handle_for", "lazy_handle", "making_anew"]
 
