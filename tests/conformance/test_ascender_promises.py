@@ -1453,3 +1453,12 @@ async def test_a_child_gives_what_its_parent_has_for_a_request():
 
         assert list(wing.signs) == ["Ada first", "second: Ada, welcome to Rome"]
         assert (wing.visitor, desk.greeting, desk.started, bell.rung) == ("Ada", "Ada, welcome to Rome", 1, 1)
+
+
+def test_any_number_of_lists_that_look_different_are_told_apart():
+    """
+    Each list has what it says, however many others were made, and however often each is made.
+    """
+    made = [create_injector([{"provide": f"key {number}", "value": number}]) for number in range(100) for _ in range(2)]
+
+    assert [injector.get(f"key {number // 2}") for number, injector in enumerate(made)] == [number // 2 for number in range(200)]

@@ -838,3 +838,60 @@ async def test_a_shared_registration_serves_a_descriptor():
     AsyncServiceBase.register_value(name, "shared")
 
     assert await App().thing == "shared"
+
+
+class Board(AsyncServiceBase):
+    part: AsyncDependencyDescriptor[Part]
+
+
+@pytest.mark.parametrize("lifetime", ["singleton", "transient"])
+async def test_an_attribute_that_was_looked_at_twice_has_one_value(lifetime):
+    """
+    What two accesses have given before anything was fetched gives one value, without awaiting, too.
+    """
+    Board.register_dependency(Part, Part, lifetime=lifetime)
+
+    async with Container(Board) as container:
+        board = await container.get(Board)
+        first, second = board.part, board.part
+        parts = [first.nowait(), second.nowait(), await second, await board.part]
+
+    assert all(part is parts[0] for part in parts)
+
+
+async def test_of_two_threads_that_fetch_one_attribute_one_makes_it():
+    """
+    The handle that comes second, while the first one is on its way, waits for that one's value.
+    """
+    Board.register_dependency(Part, Part, lifetime="transient")
+
+    async with Container(Board) as container:
+        board = await container.get(Board)
+        first, second = board.part, board.part
+
+        assert first._first() is None
+        assert second._first() is first
+        assert await second is await first
+
+
+async def test_what_is_given_while_an_attribute_is_fetched_in_vain_stays():
+    """
+    A fetching that fails takes away what it left on the instance, and nothing that was put there since.
+    """
+    gate = asyncio.Event()
+
+    async def fails():
+        await gate.wait()
+        raise OSError("no part")
+
+    Board.register_dependency(Part, fails, lifetime="transient")
+    async with Container(Board) as container:
+        board = await container.get(Board)
+        fetching = asyncio.ensure_future(board.part)
+        await asyncio.sleep(0)
+        board.part = given = Part()
+        gate.set()
+
+        with pytest.raises(OSError, match="no part"):
+            await fetching
+        assert await board.part is given

@@ -308,3 +308,21 @@ def test_a_helper_called_by_two_files():
         run_code(f"add({file!r}), add({file!r})", file, add=helper["add"])
 
     assert values(app, "plugin") == ["one.py", "one.py", "two.py", "two.py"]
+
+
+@pytest.mark.parametrize("kept", [0, 1], ids=["outermost", "within"])
+def test_a_cell_that_stands_around_a_value_is_run_again(kept):
+    """
+    What a cell puts around a value takes the place of its former self, and leaves what stands around that, or within.
+    """
+    app = fresh_app()
+    app.register_dependency("word", lambda: "word")
+    cells = [
+        f"@inject_dependency('word', around=True, on=App)\ndef around_{number}(word): return said + word" for number in range(2)
+    ]
+    for number, said in enumerate("ab"):
+        run_code(cells[number], f"<ipython-input-{number}-0>", "__main__", App=app, said=said)
+
+    run_code(cells[1 - kept], "<ipython-input-2-0>", "__main__", App=app, said="c")
+
+    assert Container(app).get_nowait("word") == ("caword", "bcword")[kept]

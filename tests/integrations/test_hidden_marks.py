@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated
@@ -388,3 +389,13 @@ def test_a_model_that_another_package_makes_for_some_end_of_its_own():
     def plain(settings: Settings): ...
 
     assert names["read"](plain, From[Settings]).validate_python(Settings()) == Settings()
+
+
+def test_a_model_that_a_thread_makes_by_itself_is_a_user_s():
+    """
+    Where nothing but Python's own threads stands around the making of a model, no framework reads a mark of it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pydantic.TypeAdapter, From[int]).result()
+
+    assert read.validate_python("3") == 3

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from helpers import fresh_app
 
-from asyncmeta import Container
+from asyncmeta import AsyncServiceBase, Container, inject_dependency
 from asyncmeta._run.observe.watch import Event
 from asyncmeta.testing.judging import Life, Witness, after_yield
 from asyncmeta.testing.records import containers
@@ -123,3 +123,68 @@ def test_of_a_generator_without_a_source_nothing_is_said():
     assert after_yield(generator.gi_frame) == (False, False, False)
     assert isinstance(generator, types.GeneratorType)
     generator.close()
+
+
+def gives_engine():
+    yield Engine()
+
+
+async def test_what_is_torn_down_without_a_generator_is_not_looked_at():
+    """
+    Of what containers hold open, generators are found, and methods that stop something are none.
+    """
+
+    class Service(AsyncServiceBase):
+        async def on_shutdown(self) -> None: ...
+
+    life = Life(set(containers()))
+    app = fresh_app(providers=[Service])
+    app.register_dependency("engine", gives_engine)
+    async with Container(app) as container:
+        await container.get(Service)
+        await container.get("engine")
+        life.look()
+
+    assert [generator.__name__ for generator in life.generators] == ["gives_engine"]
+
+
+def test_a_generator_without_a_tear_down_may_be_left_open():
+    """
+    Where nothing stands behind the yield, nothing was skipped.
+    """
+    life, generator = Life(set()), gives_engine()
+    next(generator)
+
+    life.began(generator)
+
+    assert life.verdict() == []
+    generator.close()
+
+
+class Garage:
+    def __init__(self, car: Car, engine: Engine):
+        self.car = car
+
+
+def with_garage(car: Car, engine: Engine) -> Iterator[Garage]:
+    yield Garage(car, engine)
+
+
+def stand(engine: Engine) -> Engine:
+    return engine
+
+
+async def test_each_user_is_named_once_and_nothing_by_its_own_name():
+    """
+    Who stands on something by two ways is told once, and what stands around a value of its own name is no user of it.
+    """
+    life = Life(set(containers()))
+    app = fresh_app(providers=[Car, with_garage])
+    app.register_dependency(Engine, with_engine)
+    inject_dependency(Engine, around=True, on=app)(stand)
+    async with Container(app) as container:
+        await container.get(Garage)
+        for name in ("Engine", "Garage"):
+            life.open[name] += 1
+
+        assert wrong_after(life, "Engine") == ["Engine is torn down before Garage, which stands on it"]

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -69,6 +70,23 @@ def test_the_waterfall_is_as_wide_as_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "63")
 
     assert len(str(drawn).splitlines()[1]) == 63
+
+
+@pytest.mark.parametrize(("columns", "size", "width"), [("", 70, 70), ("0", 70, 70), ("wide", 0, 80), ("", None, 80)])
+def test_the_width_of_a_terminal_that_says_little(monkeypatch, columns, size, width):
+    """
+    Where COLUMNS is no number the terminal is asked, and where that knows nothing, or there is none, it is 80.
+    """
+
+    def asked(descriptor):
+        if size is None:
+            raise OSError("no terminal")
+        return os.terminal_size((size, 24))
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("os.get_terminal_size", asked)
+
+    assert len(str(report(("a", 0, 1.0, ()))).splitlines()[1]) == width
 
 
 @pytest.mark.parametrize(("encoding", "bar"), [("ascii", "#"), ("utf-8", "█"), ("latin-1", "#"), (None, "#"), ("nonsense", "#")])
@@ -326,9 +344,14 @@ def test_a_health_report_is_readable():
     """
     str() has a line for each value, and no control character of anybody's.
     """
-    text = str(HealthReport([Health("database", "failed", 0.5, "OSError\x1b[31m", ["b"]), Health("c", "ok", 0.25)]))
+    entries = [Health("database", "failed", 0.5, "OSError\x1b[31m", ["b"]), Health("c", "ok", 0.25), Health("d", "not started")]
 
-    assert text == "not well\n  database  failed after 0.500 s: OSError\\x1b[31m; degraded: b\n  c         ok after 0.250 s"
+    assert str(HealthReport(entries)).splitlines() == [
+        "not well",
+        "  database  failed after 0.500 s: OSError\\x1b[31m; degraded: b",
+        "  c         ok after 0.250 s",
+        "  d         not started",
+    ]
 
 
 def test_a_state_is_one_of_four():

@@ -1122,6 +1122,32 @@ def test_a_task_that_cannot_be_cancelled_is_given_up():
     assert explore(plain).runs == 3
 
 
+def test_a_task_that_begins_anew_as_it_ends_is_given_up():
+    """
+    What leaves another one like it behind, whenever it is cancelled, is told of, and is not followed for ever.
+    """
+    begun = []
+
+    async def hydra():
+        begun.append(1)
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            heads.append(asyncio.create_task(hydra()))
+            raise
+
+    heads = []
+
+    async def scenario():
+        heads[:] = [asyncio.create_task(hydra())]
+        await asyncio.sleep(0)
+
+    error = found_in(scenario)
+
+    assert "a task was left: hydra waits at" in str(error)
+    assert len(begun) < 30
+
+
 def test_what_was_cancelled_may_fail_instead():
     """
     An await of something that another task has cancelled can fail as any other.

@@ -31,6 +31,7 @@ from asyncmeta import (
 )
 from asyncmeta.workers import WorkerContainer, check, container_of
 from asyncmeta.workers.life import Life
+from asyncmeta.workers.runs import Here
 
 from . import shop
 from .shop import JOURNAL, Broken, Database, Session, Shop
@@ -1263,3 +1264,59 @@ def test_three_threads_that_open_it_at_once():
 
     assert worker.get_nowait("slow") == 1
     worker.close()
+
+
+async def test_tasks_that_close_it_at_once_close_it_once(journal):
+    """
+    On its own loop, too, whoever comes second finds it closed.
+    """
+    worker = await WorkerContainer(Shop).aopen()
+    await worker.arun(where)
+
+    await asyncio.gather(worker.aclose(), worker.aclose())
+
+    assert journal == ["+database", "committed", "-database"]
+
+
+@pytest.mark.parametrize("way", [WorkerContainer.open, lambda worker: worker.run(uses)], ids=["open", "run"])
+async def test_a_thread_takes_over_where_the_task_that_opens_it_is_cancelled(monkeypatch, way):
+    """
+    A thread that waits for an opening on a loop, which comes to nothing, opens it itself.
+    """
+    App, _gate, told = gated()
+    worker, waits = WorkerContainer(App), asyncio.Event()
+    loop, refuse = asyncio.get_running_loop(), Life.refuse_here
+
+    def seen(life, *words):
+        if life.loop is loop:
+            loop.call_soon_threadsafe(waits.set)
+        refuse(life, *words)
+
+    monkeypatch.setattr(Life, "refuse_here", seen)
+    opening = asyncio.create_task(worker.aopen())
+    await turned()
+    thread = asyncio.create_task(asyncio.to_thread(way, worker))
+    await waits.wait()
+    App.register_dependency(Database, Database)
+    opening.cancel()
+
+    await asyncio.wait_for(thread, LIMIT)
+    assert opening.cancelled()
+    assert told == ["+"]
+    await worker.aclose()
+
+
+async def test_a_plain_function_that_ends_after_its_scope_was_given_up_is_not_heard():
+    """
+    What waits for it in the loop was cancelled, so nobody is told how it ended.
+    """
+    here = Here(lambda: None)
+    waiting = asyncio.create_task(here.take((), {}))
+    await turned()
+    waiting.cancel()
+    await turned()
+
+    here._tell(None)
+
+    assert waiting.cancelled()
+    assert not here._told
