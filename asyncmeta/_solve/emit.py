@@ -255,9 +255,9 @@ class _Emitter:
     def levels_used(self) -> set[int]:
         used = {unit.node.level for unit in self.plan.units if unit.node is not None}
         for unit in (*self.plan.units, self.plan.unit):
-            for op in unit.ops:
-                used.update(_perhaps_levels(op.args))
-            used.update(_perhaps_levels((unit.result,)))
+            for ref in (unit.result, *[ref for op in unit.ops for ref in op.args]):
+                if ref.how == PERHAPS and ref.node is not None:  # within a list all are there
+                    used.add(ref.node.level)
         return used
 
     def body(self) -> str:
@@ -319,16 +319,6 @@ class _Emitter:
                 w.line("raise")
         self.source.text = w.text()
         return self.source
-
-
-def _perhaps_levels(refs: tuple[Ref, ...]) -> set[int]:
-    found: set[int] = set()
-    for ref in refs:
-        if ref.how == PERHAPS and ref.node is not None:
-            found.add(ref.node.level)
-        elif ref.how == MANY:
-            found |= _perhaps_levels(ref.refs)
-    return found
 
 
 def emit_root(plan: Plan, level: int) -> Source:

@@ -684,6 +684,26 @@ async def test_what_a_partial_binds_is_not_looked_up():
     assert await made_by(functools.partial(make, "bound", third="bound"), App) == ("bound", 2, "bound", 4)
 
 
+async def test_what_a_partial_binds_is_its_own_also_where_it_could_be_filled():
+    """
+    A bound argument of a registered class stays, where everything that the factory takes is of such classes.
+    """
+
+    class Settings: ...
+
+    def make(database: Database, other: Settings):
+        return database, other
+
+    bound = Database()
+    for partial in (functools.partial(make, bound), functools.partial(make, database=bound)):
+        App = app_with()
+        App.register_dependency(Settings, Settings)
+        made, other = await made_by(partial, App)
+
+        assert made is bound
+        assert type(other) is Settings
+
+
 async def test_a_partial_of_a_class_is_filled():
     """
     A partial of a class is built by the constructor parameters that it leaves open.

@@ -240,6 +240,22 @@ async def test_one_token_at_two_levels():
             assert (await scope.get("outer")).token == (await scope.get("inner")).token == "both"
 
 
+async def test_an_override_of_a_token_of_two_levels():
+    """
+    What is overridden is neither level's value any more, for whoever asks.
+    """
+    app = fresh_app(scopes=LEVELS, context={"connection": [Token], "message": [Token]})
+    app.register_dependency("outer", Both, lifetime="connection")
+    app.register_dependency("inner", Both, lifetime="message")
+
+    async with Container(app) as container:
+        with container.override({Token: "fake"}):
+            async with container.scope({Token: "both"}) as scope:
+                seen = [await scope.get(Token), (await scope.get("outer")).token, (await scope.get("inner")).token]
+
+    assert seen == ["fake"] * 3
+
+
 @pytest.mark.parametrize("layer", ["same", "below"])
 def test_more_keys_of_a_context_value(layer):
     """

@@ -28,6 +28,7 @@ from asyncmeta import (
     ScopeError,
     inject_dependency,
 )
+from asyncmeta._solve import checks
 
 
 class Request:
@@ -614,6 +615,50 @@ def test_a_ladder_of_transients_is_refused():
 
     assert len(problems_of(App)) >= 1
     assert "100,000" in str(problems_of(App)[0]) or "100000" in str(problems_of(App)[0])
+
+
+@pytest.mark.parametrize(("most", "told"), [(4, []), (3, ["top"])])
+def test_as_many_transients_as_may_be_are_fine(monkeypatch, most, told):
+    """
+    A root of exactly as many objects as are allowed is one; with one more it is told.
+    """
+    monkeypatch.setattr(checks, "MOST_OBJECTS", most)
+    App = fresh_app()
+    App.register_dependency("leaf", lambda: None, lifetime="transient")
+    App.register_dependency("between", lambda leaf: None, lifetime="transient")
+    App.register_dependency("top", lambda leaf, between: None, lifetime="transient")
+
+    try:
+        Container(App)
+        found = []
+    except GraphErrors as errors:
+        found = [str(error) for error in errors.exceptions]
+
+    assert ["top" for error in found if f"one \"top\" would make more than {most}" in error] == told
+    assert len(found) == len(told)
+
+
+def test_captives_of_transients_that_hold_each_other_are_told():
+    """
+    Transients in a circle of handles need what any of them needs, and the check comes to an end.
+    """
+
+    def first(second: Annotated[Lazy[object], Inject("second")], short):
+        return second
+
+    def second(first: Annotated[Lazy[object], Inject("first")]):
+        return first
+
+    App = fresh_app()
+    App.register_dependency("short", lambda: None, lifetime="scoped")
+    App.register_dependency("first", first, lifetime="transient")
+    App.register_dependency("second", second, lifetime="transient")
+    App.register_dependency("long", lambda second: None)
+
+    (problem,) = problems_of(App)
+
+    assert isinstance(problem, CaptiveDependencyError)
+    assert problem.path[:2] == ('"long".second', '"second".first')
 
 
 async def test_a_small_ladder_of_transients_is_fine():
