@@ -107,7 +107,6 @@ class Import(NamedTuple):
     line: int
     target: str  #: a module too, never a name in one
     in_function: bool
-    typed: bool  #: under TYPE_CHECKING: names of types, which nothing runs
 
     def __str__(self) -> str:
         return f"{self.module.replace('.', '/')}.py:{self.line} imports {self.target}"
@@ -160,14 +159,13 @@ def targets(module: str, node: ast.AST) -> Iterator[str]:
 
 def imports_of(module: str) -> Iterator[Import]:
     """Yield every import of the package's own modules in *module*, those under TYPE_CHECKING and in functions too."""
-    waiting: list[tuple[ast.AST, bool, bool]] = [(TREES[module], False, False)]
+    waiting: list[tuple[ast.AST, bool]] = [(TREES[module], False)]
     while waiting:
-        node, in_function, typed = waiting.pop()
+        node, in_function = waiting.pop()
         for target in targets(module, node):
-            yield Import(module, getattr(node, "lineno", 0), target, in_function, typed)
+            yield Import(module, getattr(node, "lineno", 0), target, in_function)
         inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        checked = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        waiting.extend((child, inside, typed or checked) for child in ast.iter_child_nodes(node))
+        waiting.extend((child, inside) for child in ast.iter_child_nodes(node))
 
 
 IMPORTS = [found for module in FILES for found in imports_of(module)]
@@ -222,12 +220,11 @@ def test_imports_point_down_only():
 
 def test_no_circles_between_modules():
     """
-    Modules of one floor may import each other, but never in a circle; of each other's types they may speak.
+    Modules of one floor may import each other, but never in a circle, not even for type checkers.
     """
     needs: dict[str, set[str]] = {module: set() for module in FILES}
     for found in IMPORTS:
-        if not found.typed:
-            needs[found.module].add(found.target)
+        needs[found.module].add(found.target)
 
     try:
         TopologicalSorter(needs).prepare()

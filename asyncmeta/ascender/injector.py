@@ -16,8 +16,8 @@ from .._declare.registrations import Registration
 from .._lock import LOCK
 from .._names import Place, close_to, name_of
 from .._run.container.child import Child, Provided
+from .._run.state.slots import CLOSED
 from .._run.teardown.finalizers import push
-from .._run.teardown.scope_exit import CLOSED
 from .._solve.graph import Graph
 from .._solve.inherited import InheritedGraph
 from .._solve.nodes import NODE, Absent, Ambiguous, Site

@@ -11,7 +11,7 @@ from typing import Any
 from .._declare.registry import registry_of, snapshot
 from .._run.container.container import Container
 from .._run.observe.watch import Event, Observation, Observer
-from .._run.state.slots import NOWHERE
+from .._run.state.singletons import NOWHERE
 from .._service import AsyncServiceBase
 
 __all__ = ["Recording", "containers", "observing_all", "recording", "registrations"]

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from asyncmeta import CircularDependencyError, FinalizationErrors
-from asyncmeta._run.state.parking import tell, until, until_nowait
-from asyncmeta._run.state.waiting import Flight, Outcome, Wait, cancel_task, forget_waits
+from asyncmeta._run.state.parking import Outcome, cancel_task, tell, until, until_nowait
+from asyncmeta._run.state.singletons import Flight
+from asyncmeta._run.state.waiting import Wait, forget_waits
 from asyncmeta._run.teardown.finalizers import settle_errors
 from asyncmeta._solve.ways import way_down, way_to
 from asyncmeta._solve.whole import users_of

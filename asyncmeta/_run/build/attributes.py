@@ -6,16 +6,13 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._declare.tokens import Lazy
-from ..state.singletons import Singletons
-from ..state.slots import ScopeState
+from ..state.singletons import ScopeState, Singletons
 
 if TYPE_CHECKING:
-    from .ready import Ready
+    from .ready import AttributeKey, Ready
 
-__all__ = ["HOME", "TWIN", "AttributeKey", "Attributes", "Await", "forget_fetched", "home_kept", "put", "refusing"]
+__all__ = ["HOME", "TWIN", "Attributes", "Await", "forget_fetched", "home_kept", "put", "refusing"]
 
-#: What an attribute asks for: the class that is asked, and the descriptor.
-AttributeKey: TypeAlias = tuple[type, Any]
 
 #: How a fetched attribute is awaited.
 Await: TypeAlias = Callable[[Any], Generator[Any, None, Any]]

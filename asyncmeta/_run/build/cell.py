@@ -12,8 +12,9 @@ from ..._compat import get_running_loop
 from ..._lock import LOCK
 from ...errors import AsyncDependencyError
 from ..state.frames import BUILDS
+from ..state.parking import Outcome
 from ..state.slots import FLIGHT, UNSET
-from ..state.waiting import Outcome, Wait, holdings
+from ..state.waiting import Wait, holdings
 from .unawaited import Unawaited
 
 __all__ = ["Cell"]

@@ -14,7 +14,7 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Unit
 from ...errors import ClosedError
 from ..state.frames import MAKES
-from ..state.slots import ScopeState
+from ..state.singletons import ScopeState
 from ..teardown.owner_task import OwnerTask
 from .interpreter import scoped_value
 

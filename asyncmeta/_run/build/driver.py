@@ -17,11 +17,11 @@ from ..._lock import LOCK
 from ..._solve.nodes import CONTAINER, Node
 from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
-from ..state.context import AMBIENT, ambient_while_building
+from ..state.context import AMBIENT
 from ..state.frames import MAKES
-from ..state.singletons import OPEN, Singletons
-from ..state.slots import ScopeState
-from ..state.waiting import CHAIN, Flight, Outcome, Wait, holdings, wake
+from ..state.parking import Outcome, wake
+from ..state.singletons import OPEN, Flight, ScopeState, Singletons
+from ..state.waiting import CHAIN, Wait, holdings
 from ..teardown.finalizers import push_locked, settle_errors
 from ..teardown.owner_task import OwnerTask
 from .interpreter import carry_out, made_nowait
@@ -344,7 +344,7 @@ def in_place(flight: Flight, unit: Unit) -> None:
     """Build a value that needs no awaiting, here and now."""
     owner = flight.owner
     token = CHAIN.set((*CHAIN.get(), flight))
-    ambient = AMBIENT.set(ambient_while_building(owner))
+    ambient = AMBIENT.set(owner.ambient_while_building())
     flight.began = time.perf_counter()
     try:
         clean = owner.building_context()
@@ -406,7 +406,7 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
     """Start the task that builds, in a copy of the caller's context without what is the caller's alone."""
     context = contextvars.copy_context()
     context.run(CHAIN.set, (*CHAIN.get(), flight))
-    context.run(AMBIENT.set, ambient_while_building(flight.owner))
+    context.run(AMBIENT.set, flight.owner.ambient_while_building())
     flight.seen = flight.owner.clean_context(context)
     if (watch := flight.owner.watch) is not None:
         context.run(driver.asking(watch).__enter__)

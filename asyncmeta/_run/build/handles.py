@@ -10,7 +10,8 @@ from ..._names import close_to, name_of
 from ..._solve.nodes import ARGUMENT, DEFAULT, Node, Site
 from ..._solve.plan import HANDLE, Plan, Ref, plan_of_unit, unit_with_arguments
 from ..._solve.resolve import outside
-from ..state.slots import FLIGHT, UNSET, ScopeState
+from ..state.singletons import ScopeState
+from ..state.slots import FLIGHT, UNSET
 from .cell import Cell
 from .ready import fetched, fetched_nowait
 

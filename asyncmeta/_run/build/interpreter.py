@@ -18,11 +18,12 @@ from ..._names import Place, arrow
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
-from ..state.context import GETTING, building
+from ..state.context import GETTING
 from ..state.frames import BUILDS
-from ..state.parking import leave, park, parked
-from ..state.slots import FLIGHT, UNSET, Push, ScopeState
-from ..state.waiting import Outcome, Wait, holdings
+from ..state.parking import Outcome, leave, park, parked
+from ..state.singletons import Push, ScopeState
+from ..state.slots import FLIGHT, UNSET
+from ..state.waiting import Wait, holdings
 from ..teardown.finalizers import exit_nowait, never_yields, push_locked
 from .attributes import HOME, home_kept, put
 
@@ -262,7 +263,7 @@ async def scoped_value(unit: Unit, scope: ScopeState, node: Node, push: Push = p
         raise absent(node, scope)
     ours = True
     try:
-        with building(scope._singletons):
+        with scope._singletons.building():
             if node.constructed is not None:
                 await half_again(scope, node)
             value = await carry_out(unit, scope, push)

@@ -9,7 +9,8 @@ from ..._compat import get_running_loop
 from ..._names import name_of
 from ..._solve.plan import Plan
 from ...errors import AsyncDependencyError, CircularDependencyError, WrongLoopError
-from ..state.slots import UNSET, ScopeState
+from ..state.singletons import ScopeState
+from ..state.slots import UNSET
 from ..state.waiting import holdings
 
 __all__ = ["check_nowait", "run_nowait", "refuse_itself"]

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..._names import name_of
-from ..state.context import building
-from ..state.singletons import OPEN
-from ..state.slots import ScopeState
+from ..state.singletons import OPEN, ScopeState
 from .cell import Cell
 from .unawaited import Unawaited
 
-if TYPE_CHECKING:
-    from .attributes import AttributeKey, Attributes
+#: What an attribute asks for: the class that is asked, and the descriptor.
+AttributeKey: TypeAlias = tuple[type, Any]
 
-__all__ = ["Ready", "answering_by_context", "fetched", "fetched_nowait", "renewing", "renewing_nowait"]
+if TYPE_CHECKING:
+
+    class Keeper(Protocol):
+        """What leaves them on their instances: `Attributes`."""
+
+        def keep(self, ready: Ready, value: object) -> None: ...
+
+
+__all__ = ["AttributeKey", "Ready", "answering_by_context", "fetched", "fetched_nowait", "renewing", "renewing_nowait"]
 
 
 async def fetched(scope: ScopeState, key: object) -> Any:
     """Return what is fetched late to be kept, where no override answers: it is made as what is shared is."""
-    with building(scope._singletons):
+    with scope._singletons.building():
         return await scope.get(key)
 
 
 def fetched_nowait(scope: ScopeState, key: object) -> Any:
     """Return the same without awaiting."""
-    with building(scope._singletons):
+    with scope._singletons.building():
         return scope.get_nowait(key)
 
 
@@ -39,7 +45,7 @@ class Ready(Unawaited):
 
     __slots__ = ("_era", "_key", "_scope", "_value")
 
-    _attributes: Attributes  #: a fact of the class that a container makes
+    _attributes: Keeper  #: a fact of the class that a container makes
 
     def __init__(self, value: object, scope: ScopeState, key: AttributeKey) -> None:
         self._value = value

@@ -13,7 +13,8 @@ from ..._compat import get_running_loop
 from ..._declare.makers import ASYNC_GENERATOR, GENERATOR
 from ..._solve.nodes import START, Node
 from ...errors import BuildTimeoutError, FactoryError
-from ..state.slots import Held, Push, ScopeState
+from ..state.singletons import Push, ScopeState
+from ..state.slots import Held
 from ..teardown.finalizers import ThreadGenerator, as_list, exit_nowait, never_yields, raise_first, withdraw
 
 __all__ = ["carry_out_special"]

@@ -13,10 +13,11 @@ from typing import Any, Final, TypeAlias
 
 from ..._names import frames_from
 from ...errors import AsyncDependencyError, ClosedError
-from ..state.slots import Finalizer, ScopeState
-from ..state.waiting import Closers
+from ..state.parking import Closers
+from ..state.slots import Finalizer
 from ..teardown import unwinding
 from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
+from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Leaving, Taken, Undone
 from .injected import Bound, bounds_of, refusing
 from .one_shot import OneShot, QuickOneShot, in_use, quick_classes_of
@@ -165,7 +166,7 @@ def _steps(holders: Collection[QuickOneShot]) -> dict[int, list[CoroutineType[An
     return found
 
 
-def _found(container: ScopeState) -> list[_InFlight]:
+def _found(container: ScopeExit) -> list[_InFlight]:
     """Return what is under way for *container*, which hands nothing out any more."""
     found: list[_InFlight] = []
     bounds = {id(one) for one in bounds_of(container)}
@@ -187,25 +188,25 @@ def _found(container: ScopeState) -> list[_InFlight]:
     return found
 
 
-def _fail(container: ScopeState, one: _InFlight, closers: Closers) -> Leaving:
+def _fail(container: ScopeExit, one: _InFlight, closers: Closers) -> Leaving:
     """Let one of them fail that ends well from here on; return what stands where its finalizers were."""
     if one.leaving is not None:
         return one.leaving
     return one.take(Undone(ClosedError(f"{_text(container, one)}: what was begun in it has failed"), closers))
 
 
-def _text(container: ScopeState, one: _InFlight) -> str:
+def _text(container: ScopeExit, one: _InFlight) -> str:
     return f"{one.name} was still in progress when {container._title} closed"
 
 
-def _warn(container: ScopeState, one: _InFlight, raised: list[BaseException]) -> None:
+def _warn(container: ScopeExit, one: _InFlight, raised: list[BaseException]) -> None:
     try:
         warnings.warn(_text(container, one), ResourceWarning, stacklevel=3)
     except ResourceWarning as told:
         raised.append(told)
 
 
-async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseException]:
+async def end_in_flight(container: ScopeExit, closers: Closers) -> list[BaseException]:
     """
     Let the calls and blocks of *container* end for which there are no scopes; return what that raised.
 
@@ -216,12 +217,12 @@ async def end_in_flight(container: ScopeState, closers: Closers) -> list[BaseExc
     return await _end_all(container, closers)
 
 
-async def retire_in_flight(container: ScopeState) -> list[BaseException]:
+async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
     """Let them end as their loop does, which *container* outlives: those that the next loop begins are not refused."""
     return await _end_all(container, Closers())
 
 
-async def _end_all(container: ScopeState, closers: Closers) -> list[BaseException]:
+async def _end_all(container: ScopeExit, closers: Closers) -> list[BaseException]:
     raised: list[BaseException] = []
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + unwinding.PATIENCE, 0.001
@@ -253,7 +254,7 @@ def _unwinds(ready: list[_InFlight], closers: Closers) -> bool:
     return any(one.unwinds() for one in ready) or bool(tasks and unwinding.unwinding(tasks, closers))
 
 
-def end_in_flight_nowait(container: ScopeState, closers: Closers) -> list[BaseException]:
+def end_in_flight_nowait(container: ScopeExit, closers: Closers) -> list[BaseException]:
     """Let them end without a loop; see `end_in_flight`."""
     _refuse(container)
     raised: list[BaseException] = []
@@ -286,7 +287,7 @@ def end_in_flight_nowait(container: ScopeState, closers: Closers) -> list[BaseEx
     return raised
 
 
-def _refuse(container: ScopeState) -> None:
+def _refuse(container: ScopeExit) -> None:
     """Let nothing more be made by code that is still being run, or that has not begun to."""
     refuse = refusing(container)
     for bound in bounds_of(container):

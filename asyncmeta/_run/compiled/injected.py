@@ -25,8 +25,9 @@ from ...errors import ClosedError, FactoryError, GraphError, ScopeError
 from ..build.interpreter import undone
 from ..state.context import AMBIENT
 from ..state.frames import LEAVES, MAKES
-from ..state.slots import Finalizer, Held, ScopeState
+from ..state.slots import Finalizer, Held
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
+from ..teardown.scope_exit import ScopeExit
 from .load import Loaded, loaded
 
 __all__ = ["UNFILLED", "InjectedFunction"]
@@ -66,7 +67,7 @@ class Bound:
     __slots__ = ("__weakref__", "container", "kept", "name", "names", "serial", "source", "space", "taken")
 
     def __init__(
-        self, container: ScopeState, space: dict[str, Any], names: dict[str, Any], source: CallSource, name: str, kept: str
+        self, container: ScopeExit, space: dict[str, Any], names: dict[str, Any], source: CallSource, name: str, kept: str
     ) -> None:
         self.container = container
         self.name = name  #: the function's
@@ -109,12 +110,12 @@ class Bound:
 _BOUNDS: Final[weakref.WeakSet[Bound]] = weakref.WeakSet()
 
 
-def bounds_of(container: ScopeState) -> list[Bound]:
+def bounds_of(container: ScopeExit) -> list[Bound]:
     """Return what *container* has bound; where it has let its functions cool, what calls are still running on."""
     return [one for one in snapshot(_BOUNDS) if one.container is container]
 
 
-def refusing(container: ScopeState) -> Callable[..., Any]:
+def refusing(container: ScopeExit) -> Callable[..., Any]:
     """Return what stands in place of factories, in code that may still be run for a container that is closing."""
     name = container._title
 
@@ -198,7 +199,7 @@ class InjectedFunction:
 
     __slots__ = ("__weakref__", "bound", "cold", "form", "function", "home", "others", "wrapper")
 
-    def __init__(self, function: Any, form: Form, home: ScopeState | None) -> None:
+    def __init__(self, function: Any, form: Form, home: ScopeExit | None) -> None:
         self.function = function
         self.form = form
         self.home = home  #: a container or scope; None for the ambient one
@@ -209,7 +210,7 @@ class InjectedFunction:
 
     if TYPE_CHECKING:  # the room above, which knows what scopes give, has it
 
-        def fill_of(self, container: ScopeState, number: int) -> Fill:
+        def fill_of(self, container: ScopeExit, number: int) -> Fill:
             """Return what fills a marked parameter in calls for which a scope may be opened."""
             ...
 
@@ -265,7 +266,7 @@ class InjectedFunction:
             if self.bound is None:
                 wrapper.__code__ = self.cold
 
-    def heat(self, container: ScopeState) -> None:
+    def heat(self, container: ScopeExit) -> None:
         """Give the function code for *container*, where everything that it stands on is built."""
         with LOCK:
             if container.closed or container._observed or container._singletons.minds or container._root_table.views:
@@ -298,7 +299,7 @@ class InjectedFunction:
             container._root_table.heat(self)
             container._root_table.has_run_code = True
 
-    def written(self, container: ScopeState) -> CompiledForm | None:
+    def written(self, container: ScopeExit) -> CompiledForm | None:
         """Return the code for the containers of an application; None where it has to be done step by step."""
         graph = container._singletons.graph
         fills: list[Fill] = []

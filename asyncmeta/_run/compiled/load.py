@@ -17,7 +17,8 @@ from ..._solve.nodes import Node
 from ..._solve.plan import Plan
 from ..build.interpreter import absent, adopt_made, bind, function_of, half_again, join, settle, special, step, undo
 from ..state.frames import BUILDS, MAKES
-from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET, RootFunction, ScopeState
+from ..state.singletons import RootFunction, ScopeState
+from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET
 from ..teardown.finalizers import push
 from ..teardown.scope_exit import landed, live
 

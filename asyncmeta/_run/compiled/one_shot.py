@@ -15,8 +15,8 @@ from ..._solve.plan import LARGEST, Plan
 from ...errors import FactoryError
 from ..build.interpreter import undone
 from ..state.frames import BUILDS, LEAVES
-from ..state.slots import ScopeState
 from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
+from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Taken
 from .load import bound, loaded
 
@@ -126,7 +126,7 @@ async def _undo_opening(opening: QuickOneShot, error: BaseException, lines: Any)
         raise raised from None
 
 
-def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
+def quick_enter(container: ScopeExit, token: object, plan: Plan) -> Any:
     """Return generated code that enters a one-shot scope for *token*, or None where a real scope is needed."""
     if plan.entry is None:
         units = (*plan.units, plan.unit)
@@ -150,7 +150,7 @@ def quick_enter(container: ScopeState, token: object, plan: Plan) -> Any:
     return cls
 
 
-def quick_classes_of(container: ScopeState) -> list[Any]:
+def quick_classes_of(container: ScopeExit) -> list[Any]:
     """Return the classes of one-shot scopes that there are none of, of a container that may not have them at hand any more."""
     return snapshot(container._root_table.quick or ())
 

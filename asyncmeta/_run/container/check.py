@@ -19,7 +19,7 @@ def check(container: ContainerState, functions: Sequence[Callable[..., Any]]) ->
     """Check everything, or what *functions* ask for; see `Container.check`."""
     asked: set[Node] = set()
     if functions:
-        errors, asked = check_askers(functions, container._active() or container)
+        errors, asked = check_askers(functions, container._root_table.active() or container)
         if errors:
             raise grouped(container._graph, errors)
     else:

@@ -16,8 +16,8 @@ from ..._solve.graph import Graph
 from ..._solve.inherited import InheritedGraph
 from ..._solve.nodes import Node, Site
 from ...errors import ContainerError
-from ..state.singletons import OPEN
-from ..state.slots import Finalizer, ScopeState
+from ..state.singletons import OPEN, ScopeState
+from ..state.slots import Finalizer
 from .application import Application, shared_base
 from .container import Container
 

@@ -18,10 +18,10 @@ from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
-from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, tell, until, until_nowait
+from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Flight
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
-from ..state.waiting import CHAIN, Closers, Flight, me
+from ..state.waiting import CHAIN
 from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait
 from ..teardown.owner_task import Part
 from ..teardown.scope_exit import Inside

@@ -21,8 +21,8 @@ from ..build.attributes import Attributes, home_kept
 from ..scope.scope import ScopeFace, T
 from ..state.context import Ambient
 from ..state.roots import Getters, RootTable
-from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Singletons
-from ..state.slots import CLOSING, NOWHERE, ScopeState
+from ..state.singletons import IS_CLOSED, IS_CLOSING, NOWHERE, OPEN, ScopeState, Singletons
+from ..state.slots import CLOSING
 from .application import Application, hooks, what_overrides
 from .closing import Closing
 from .forks import know

@@ -11,9 +11,10 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ...errors import ClosedError
 from ..build.attributes import refusing
-from ..state.singletons import IS_CLOSED, OPEN
-from ..state.slots import CLOSED, GONE, NOWHERE, ScopeState
-from ..state.waiting import Outcome, forget_waits
+from ..state.parking import Outcome
+from ..state.singletons import IS_CLOSED, NOWHERE, OPEN, ScopeState
+from ..state.slots import CLOSED, GONE
+from ..state.waiting import forget_waits
 from .state import ContainerState
 
 __all__ = ["know"]

@@ -17,9 +17,9 @@ from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ..._solve.plan import Plan
 from ..build.attributes import Await
 from ..observe.cause import Causes
-from ..state.singletons import IS_CLOSED, OPEN
-from ..state.slots import CLOSING, UNSET, Held, ScopeState
-from ..state.waiting import Closers
+from ..state.parking import Closers
+from ..state.singletons import IS_CLOSED, OPEN, ScopeState
+from ..state.slots import CLOSING, UNSET, Held
 from ..teardown.finalizers import as_list, needs_await, push
 from ..teardown.scope_exit import landed
 from ..teardown.undone import Undone
@@ -28,7 +28,7 @@ from .container import Container, Scope
 from .views import Answering, asking_beneath, beneath
 
 if TYPE_CHECKING:
-    from ..state.slots import Answers
+    from ..state.singletons import Answers
 
 __all__ = ["InForce", "Overlay"]
 

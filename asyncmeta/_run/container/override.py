@@ -11,7 +11,7 @@ from ..._names import place_of_caller
 from ..._solve.overrides import read_overrides, refuse_unknown
 from ...errors import ClosedError
 from ..observe.watch import override_began, override_ended
-from ..state.context import IN_FORCE, active_for
+from ..state.context import IN_FORCE
 from .container import Container
 from .overlay import InForce, Overlay
 
@@ -48,7 +48,7 @@ class Override:
                 raise ClosedError("the block of this override has ended")
             target = container._force.target  # its handle stands for what it overrides
         with LOCK:
-            here: Container = active_for(container) or container
+            here: Container = container._root_table.active() or container
             if self._everywhere:
                 # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
                 common = next((one.top for one in reversed(target._root_table.everywhere) if not one.ended), target)

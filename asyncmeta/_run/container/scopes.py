@@ -13,8 +13,8 @@ from ..._names import close_to, name_of
 from ..._solve.graph import Graph
 from ...errors import GraphError, ScopeError
 from ..scope.scope import ScopeFace
-from ..state.singletons import OPEN
-from ..state.slots import UNSET, RootFunction, RootNowait, ScopeState
+from ..state.singletons import OPEN, RootFunction, RootNowait, ScopeState
+from ..state.slots import UNSET
 from .state import ContainerState
 
 __all__ = ["Opener"]

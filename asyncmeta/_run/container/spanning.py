@@ -7,7 +7,7 @@ from typing import Self
 
 from ...errors import ClosedError
 from ..scope.scope import ScopeFace
-from ..state.slots import ScopeState
+from ..state.singletons import ScopeState
 from ..teardown.finalizers import settle_errors
 
 __all__ = ["SpanningScope"]

@@ -13,7 +13,7 @@ from ..._solve.nodes import CONTAINER, Node
 from ..._solve.whole import dependencies_of, is_half_of_service, names_apart, nodes_to_start
 from ...report import StartReport, Timing
 from ..build.driver import build_missing
-from ..state.waiting import Flight
+from ..state.singletons import Flight
 from .state import ContainerState
 
 __all__ = ["asked_to_start", "start"]

@@ -13,17 +13,16 @@ from ..._solve.graph import Graph
 from ...errors import ClosedError
 from ..build.attributes import Attributes, Await, forget_fetched, refusing
 from ..build.interpreter import bind
-from ..state.context import Ambient, active_for
+from ..state.context import Ambient
 from ..state.roots import RootTable
-from ..state.singletons import IS_CLOSING, OPEN, Singletons
-from ..state.slots import RootNowait, ScopeState
+from ..state.singletons import IS_CLOSING, OPEN, RootNowait, ScopeState, Singletons
 from ..teardown.scope_exit import ScopeExit
 from .application import hooks
 
 if TYPE_CHECKING:
     from ..observe.watch import Watch
     from ..scope.scope import ScopeFace
-    from ..state.slots import Overriding
+    from ..state.singletons import Overriding
 
     class Laid(Protocol):
         """An override in force, as the container knows it that it lies upon."""
@@ -104,7 +103,7 @@ class ContainerState(ScopeExit):
         self._singletons.check_open()
 
     def _active(self) -> Overriding | None:
-        active: Overriding | None = active_for(self) if self._singletons.overridden else None
+        active: Overriding | None = self._root_table.active() if self._singletons.overridden else None
         return active
 
     def _check_overridable(self) -> None:

@@ -19,7 +19,8 @@ from ..._solve.graph import Graph
 from ..._solve.nodes import Node
 from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
-from ..state.slots import Finalizer, Held, Push, ScopeState
+from ..state.singletons import Push, ScopeState
+from ..state.slots import Finalizer, Held
 from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
 from .cause import Build, Causes, asking, builds_of
 from .middleware import is_async, linked

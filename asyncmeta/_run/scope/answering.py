@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...errors import ClosedError
-from ..state.slots import ScopeState
+from ..state.singletons import ScopeState
+from ..teardown.scope_exit import ScopeExit
 
 __all__ = ["NOTHING", "answered", "answered_nowait"]
 
@@ -13,7 +14,7 @@ __all__ = ["NOTHING", "answered", "answered_nowait"]
 NOTHING: Final = object()
 
 
-async def answered(scope: ScopeState, token: object) -> Any:
+async def answered(scope: ScopeExit, token: object) -> Any:
     """Return what *scope* gives for *token* where an override answers, or what was found before it came into force."""
     container, before = scope.container, None
     while scope._singletons.overridden:
@@ -32,7 +33,7 @@ async def answered(scope: ScopeState, token: object) -> Any:
     return NOTHING
 
 
-def answered_nowait(scope: ScopeState, token: object) -> Any:
+def answered_nowait(scope: ScopeExit, token: object) -> Any:
     """Return the same without awaiting."""
     container, before = scope.container, None
     while scope._singletons.overridden:

@@ -25,8 +25,7 @@ from ..._solve.plan import Plan
 from ...errors import ClosedError, DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
-from ..state.slots import ScopeState
-from ..teardown.scope_exit import asked_after
+from ..teardown.scope_exit import ScopeExit, asked_after
 
 __all__ = ["check_askers", "inject"]
 
@@ -48,7 +47,7 @@ class Injection(InjectedFunction):
 
     __slots__ = ("in_scopes", "runs")
 
-    def __init__(self, function: Any, form: Form, home: ScopeState | None) -> None:
+    def __init__(self, function: Any, form: Form, home: ScopeExit | None) -> None:
         super().__init__(function, form, home)
         self.runs = 0
         self.in_scopes = form.kind == ASYNC and home is None  #: worth code that fetches in ambient scopes
@@ -153,16 +152,15 @@ class Injection(InjectedFunction):
     def asker(self, number: int) -> str:
         return f"{self.form.name}.{self.form.taken[number].name}"
 
-    def opens(self, home: ScopeState, missing: Sequence[int]) -> bool:
+    def opens(self, home: ScopeExit, missing: Sequence[int]) -> bool:
         """Tell whether a scope has to be opened for this call: something that it needs lives in one, or is closed with it."""
-        container = home.container
-        container = container._active() or container
-        innermost = len(container._singletons.graph.levels) - 1
+        table = home._root_table.in_force()
+        innermost = len(table.singletons.graph.levels) - 1
         if home._level == innermost:
             return False
         for number in missing:
             try:
-                plan = container._root_table.at(innermost, self.token(number)).plan
+                plan = table.at(innermost, self.token(number)).plan
             except (GraphError, ScopeError):
                 continue  # told by the get
             if home._level == CONTAINER_LEVEL:
@@ -199,7 +197,7 @@ class Injection(InjectedFunction):
 
     # --- with code of its own ---
 
-    def ran(self, home: ScopeState) -> None:
+    def ran(self, home: ScopeExit) -> None:
         """A call was filled by *home*: the second one for a container gives the function code for it."""
         self.runs += 1
         if home._innermost and self.in_scopes:
@@ -214,7 +212,7 @@ class Injection(InjectedFunction):
                 return
         self.heat(home)
 
-    def fill_of(self, container: ScopeState, number: int) -> Fill:
+    def fill_of(self, container: ScopeExit, number: int) -> Fill:
         """Return what fills a marked parameter in calls for which a scope may be opened."""
         token = self.token(number)
         try:
@@ -225,15 +223,15 @@ class Injection(InjectedFunction):
 
     # --- checking ---
 
-    def check(self, home: ScopeState) -> None:
+    def check(self, home: ScopeExit) -> None:
         """
         Check what the marked parameters need of *home*, or of a scope that it would open.
 
         Raises:
             GraphErrors: All problems at once.
         """
-        container = home.container
-        graph = container._singletons.graph
+        table = home._root_table
+        graph = table.singletons.graph
         errors: dict[str, GraphError] = {}
         for number in self.form.marked:
             found: list[GraphError] = []
@@ -243,7 +241,7 @@ class Injection(InjectedFunction):
                 errors[str(error)] = error
                 continue
             try:
-                container._root_table.at(len(graph.levels) - 1, token)
+                table.at(len(graph.levels) - 1, token)
             except MissingDependencyError as error:
                 if self.unprovided(error, (number,)) is None:
                     found = self.problems(graph, token) or [error]
@@ -273,7 +271,7 @@ class _Filling:
         self.injection = injection
         self.values = list(values)
         self.missing = injection.missing(values)
-        self.home: ScopeState  #: who fills it, where something is missing
+        self.home: ScopeExit  #: who fills it, where something is missing
         self.scope: Any = None
         if self.missing:
             self.home = injection.around()
@@ -340,7 +338,7 @@ class _Filling:
             await self.scope.__aexit__(exc_type, exc, tb)
 
 
-def check_askers(functions: Iterable[Any], home: ScopeState) -> tuple[list[GraphError], set[Node]]:
+def check_askers(functions: Iterable[Any], home: ScopeExit) -> tuple[list[GraphError], set[Node]]:
     """
     Check what the marked parameters of *functions* need of the container *home*, or of scopes in it.
 
@@ -393,7 +391,7 @@ def _filled_by_the_ambient(function: Any) -> Any:
     return injection.function if isinstance(injection, Injection) and injection.home is None else None
 
 
-def inject(function: Any, home: ScopeState | None = None) -> Any:
+def inject(function: Any, home: ScopeExit | None = None) -> Any:
     """
     Return *function* with its marked parameters filled by *home*, a container or scope; by the ambient one without it.
 

@@ -27,8 +27,8 @@ from ..build.nowait import check_nowait, refuse_itself, run_nowait
 from ..state.context import Ambient, getting
 from ..state.frames import MAKES
 from ..state.roots import constant_root
-from ..state.singletons import OPEN
-from ..state.slots import CLOSED, CLOSING, ScopeState
+from ..state.singletons import OPEN, ScopeState
+from ..state.slots import CLOSED, CLOSING
 from ..teardown.scope_exit import ScopeExit, landed, live
 
 __all__ = ["ScopeFace"]
@@ -47,7 +47,7 @@ T6 = te.TypeVar("T6", default=Any)
 
 if TYPE_CHECKING:
     from ..observe.cause import Causes
-    from ..state.slots import Answers, Overriding
+    from ..state.singletons import Answers, Overriding
 
     class Service(Protocol):
         """What checkers see of a service: the class itself lies in a room above."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._solve.plan import Plan
-from .slots import ScopeState
 
-if TYPE_CHECKING:
-    from .singletons import Singletons
-
-__all__ = ["AMBIENT", "Ambient", "current", "ambient_while_building"]
+__all__ = ["AMBIENT", "Ambient", "current"]
 
 AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
 
@@ -24,24 +18,12 @@ def current() -> Any:
     return AMBIENT.get()
 
 
-def ambient_while_building(singletons: Singletons) -> Any:
-    """
-    Return what is ambient while a container builds what it keeps: no scope, which would end before that does.
-
-    It is the container itself, unless what is ambient here is of quite another one: then it is that.
-    """
-    here = AMBIENT.get()
-    if here is None:
-        return None
-    return singletons.scope if here._singletons.origin is singletons.origin else here.container
-
-
 class Ambient:
     """Makes a scope the ambient one for a block, in the task that enters it and the tasks started inside."""
 
     __slots__ = ("_scope", "_token")
 
-    def __init__(self, scope: ScopeState) -> None:
+    def __init__(self, scope: object) -> None:
         self._scope = scope
         self._token: contextvars.Token[Any] | None = None
 
@@ -95,19 +77,6 @@ def unshield(seen: tuple[Any, ...]) -> None:
 IN_FORCE: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("asyncmeta_overrides", default=())
 
 
-def active_for(container: ScopeState) -> Any:
-    """Return the overlay that is in force for *container* here, or None."""
-    for one in chain(reversed(IN_FORCE.get()), reversed(container._root_table.everywhere)):
-        if one.ended:
-            continue
-        overlay = one.answers  # read once: another thread may be about to end it, and then it has none
-        if overlay is container or type(one) is Shield:
-            return None
-        if overlay is not None and container in one.over:
-            return overlay
-    return None
-
-
 class Seeing:
     """Sets for a block what is in force in it: of what is built, what its container says."""
 
@@ -125,13 +94,6 @@ class Seeing:
             IN_FORCE.reset(self._token)
         except ValueError:  # a coroutine that is given up is closed in whatever context
             pass
-
-
-def building(singletons: Singletons) -> AbstractContextManager[None]:
-    """Return the context manager in which what a container shares is built, or fetched for good: it keeps no fake."""
-    if singletons.overridden or (singletons.overlaid and singletons.minds):
-        return Seeing(singletons.seen_by_builds())
-    return nullcontext()
 
 
 # --- finalizers ------------------------------------------------------------

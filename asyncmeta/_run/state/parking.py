@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, Final
 
+from ..._compat import get_running_loop
 from ..._lock import LOCK
 from .slots import Place
-from .waiting import wake
 
 __all__ = ["CLOSED_BY_OTHERS", "LANDED", "Told", "leave", "park", "parked", "tell", "until", "until_nowait"]
 
@@ -120,3 +122,69 @@ def _setter(event: threading.Event) -> Told:
 
 def _waker(future: asyncio.Future[None]) -> Told:
     return lambda _: wake(future)
+
+
+# --- how it ended, and who waits ---
+
+
+# What a class of the user's says of attributes (a frozen dataclass refuses them) does not count: these are the exception's own.
+traceback_of: Final[Callable[[BaseException], TracebackType | None]] = vars(BaseException)["__traceback__"].__get__
+set_traceback: Final[Callable[[BaseException, TracebackType | None], None]] = vars(BaseException)["__traceback__"].__set__
+
+
+class Outcome:
+    """How a build ended, for those who wait: an error, or nothing (look again)."""
+
+    __slots__ = ("error", "traceback")
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        # One object is raised by each who waits; without this its traceback would grow with every one.
+        self.traceback = None if error is None else traceback_of(error)
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            set_traceback(self.error, self.traceback)
+            raise self.error
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """End the waiting on *future* where it still waits; from whatever thread this is."""
+    loop = future.get_loop()
+    if loop is not get_running_loop():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake, future)
+    elif not future.done():
+        future.set_result(None)
+
+
+def cancel_task(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* from whatever thread this is."""
+    loop = task.get_loop()
+    if loop is get_running_loop():
+        task.cancel()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(task.cancel)
+
+
+def me() -> object:
+    """Return who runs here: the task, or the thread where there is none."""
+    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
+
+
+class Closers(list[object]):
+    """Who wait for a closing, see `me`; and, once something open was undone by it, which tasks there were then."""
+
+    there: weakref.WeakSet[asyncio.Task[Any]] | None = None
+
+    def look(self) -> None:
+        """Note the tasks that there are, the first time."""
+        if self.there is None and get_running_loop() is not None:
+            self.there = weakref.WeakSet(asyncio.all_tasks())
+
+    def concern(self, one: object) -> bool:
+        """Tell whether *one* may have been in the middle of something that was undone, and is not who closed it."""
+        if one in self:
+            return False
+        return self.there is None or not isinstance(one, asyncio.Task) or one in self.there

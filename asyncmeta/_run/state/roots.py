@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._declare.keys import lasting
@@ -15,11 +16,10 @@ from ..._lock import LOCK
 from ..._solve.nodes import Node
 from ..._solve.plan import plan_of
 from ..._solve.resolve import Root, root_of
-from .context import IN_FORCE
-from .parking import park, parked
-from .singletons import OPEN, Singletons
-from .slots import FLIGHT, UNSET, Gone, RootFunction, RootNowait, ScopeState
-from .waiting import Outcome
+from .context import IN_FORCE, Shield
+from .parking import Outcome, park, parked
+from .singletons import OPEN, RootFunction, RootNowait, ScopeState, Singletons
+from .slots import FLIGHT, UNSET, Gone
 
 __all__ = ["Getters", "RootTable", "constant_root", "is_constant"]
 
@@ -342,6 +342,25 @@ class RootTable:
         return look
 
     # --- overrides in force ---
+
+    def active(self) -> Any:
+        """Return the overlay that is in force for this container here, or None."""
+        container = self.singletons.scope
+        for one in chain(reversed(IN_FORCE.get()), reversed(self.everywhere)):
+            if one.ended:
+                continue
+            overlay = one.answers  # read once: another thread may be about to end it, and then it has none
+            if overlay is container or type(one) is Shield:
+                return None
+            if overlay is not None and container in one.over:
+                return overlay
+        return None
+
+    def in_force(self) -> RootTable:
+        """Return the table of what answers here: of the overlay that is in force, or this."""
+        overlay = self.active() if self.singletons.overridden else None
+        table: RootTable = self if overlay is None else overlay._root_table
+        return table
 
     def begin_override(self) -> None:
         """The first override in force sets the quick ways aside: every get asks by the cold one which overlay is meant."""

@@ -1,4 +1,4 @@
-"""Which container values are there, or on their way, and whose are they?"""
+"""What does a scope hold, and which container values are there, or on their way, and whose are they?"""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from ..._lock import LOCK
 from ..._solve.graph import Graph
-from ..._solve.nodes import Node
+from ..._solve.nodes import Node, Site
 from ..._solve.plan import Op, Plan, Unit, unit_of
 from ...errors import ClosedError, WrongLoopError
-from .context import EXITING, IN_FORCE, Shield
-from .slots import Finalizer, Push, ScopeState
+from .context import AMBIENT, EXITING, IN_FORCE, Seeing, Shield, unshield
+from .parking import Closers, Outcome, cancel_task, wake
+from .slots import CLOSED, Finalizer, Place, ThreadWaiters
 
 if TYPE_CHECKING:
-    from .waiting import Flight
+    from ..._solve.resolve import Root
 
-__all__ = ["IS_CLOSED", "IS_CLOSING", "OPEN", "Singletons"]
+__all__ = ["IS_CLOSED", "IS_CLOSING", "NOWHERE", "OPEN", "Flight", "ScopeState", "Singletons"]
 
 OPEN, IS_CLOSING, IS_CLOSED = "open", "closing", "closed"
 
@@ -62,6 +63,62 @@ if TYPE_CHECKING:
 
         def dropped(self) -> None:
             """A value was dropped that nobody can hold."""
+
+
+class Flight:
+    """The building of one container value, by a task or in place, for any number of callers."""
+
+    __slots__ = (
+        "__weakref__", "abandoned", "began", "done", "finished", "loop", "node", "outcome", "owner", "seen", "stopped", "task",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(self, owner: Singletons, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.owner = owner  #: whose the value is
+        self.node = node
+        self.loop = loop  #: where it runs; None for a build in place in a thread without a loop
+        self.task: asyncio.Task[Any] | None = None  #: None for a build in place
+        self.waiters: dict[Any, None] = {}  #: each is told by ``told(flight)``; a bare future is set
+        self.done = False
+        self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
+        self.stopped = False  #: its task was cancelled, or is tearing down: a cancellation now would cut a finalizer
+        self.outcome: Outcome | None = None
+        self.seen: tuple[Any, ...] = ()  #: what is in force for what is built, beside overrides
+        self.began = 0.0
+        self.finished = 0.0
+
+    def builds_for(self) -> Any:
+        """Return the container that is kept waiting by it; None where it is over, or was going on in the parent of a fork."""
+        return self.owner.scope if self.owner.flights.get(self.node) is self else None
+
+    def end(self, outcome: Outcome) -> None:
+        """Mark it as over and tell everyone who waits.  The lock is held."""
+        if self.done:
+            return
+        self.done, self.outcome = True, outcome
+        if self.seen:
+            unshield(self.seen)
+        waiters, self.waiters = self.waiters, {}
+        for waiter in waiters:
+            if isinstance(waiter, asyncio.Future):
+                wake(waiter)
+            else:
+                waiter.told(self)
+
+    def leave(self, waiter: Any) -> None:
+        """Stop waiting; the last one to leave cancels the build."""
+        with LOCK:
+            self.waiters.pop(waiter, None)
+            if not self.waiters and not self.done and self.task is not None and not self.abandoned:
+                self.abandoned = True
+                self.stop()
+
+    def stop(self) -> None:
+        """Cancel its task, once."""
+        with LOCK:
+            if self.task is not None and not self.stopped:
+                self.stopped = True
+                cancel_task(self.task)
 
 
 class Singletons:
@@ -205,6 +262,17 @@ class Singletons:
 
     # --- who may ask, who may build ---
 
+    def ambient_while_building(self) -> Any:
+        """
+        Return what is ambient while a container builds what it keeps: no scope, which would end before that does.
+
+        It is the container itself, unless what is ambient here is of quite another one: then it is that.
+        """
+        here = AMBIENT.get()
+        if here is None:
+            return None
+        return self.scope if here._singletons.origin is self.origin else here.container
+
     @property
     def title(self) -> str:
         return f"the container of {self.name}"
@@ -279,9 +347,138 @@ class Singletons:
         context.run(IN_FORCE.set, seen)
         return seen
 
+    def building(self) -> AbstractContextManager[None]:
+        """Return the context manager in which what is shared is built, or fetched for good: it keeps no fake."""
+        if self.overridden or (self.overlaid and self.minds):
+            return Seeing(self.seen_by_builds())
+        return nullcontext()
+
     def building_context(self) -> tuple[contextvars.Context, tuple[Any, ...]] | None:
         """Return the context for a build in place, and what is seen in it; None where the caller's will do."""
         if not (self.overlaid or self.overridden):
             return None
         context = contextvars.copy_context()
         return context, self.clean_context(context)
+
+
+class ScopeState(Place):
+    """
+    What a scope, or a container, holds.
+
+    Rooms that build, compile and tear down work on this; the public classes stand on it, some floors above.
+    """
+
+    # On the scope itself: generated code reads these on every request.
+    __slots__ = (
+        "__weakref__",
+        "_children",
+        "_finalizers",
+        "_in_flight",
+        "_parent",
+        "_roots",
+        "_values",
+    )
+
+    _children: set[ScopeState] | None  #: scopes inside of this one that have something to close
+    _finalizers: Finalizer | list[Finalizer] | None  #: see `push`
+    _in_flight: int  #: gets in flight that await, plus CLOSING
+    _parent: ScopeState  #: the scope or container around this one; NOWHERE of a container
+    _roots: dict[object, RootFunction]  #: what is asked for -> its root
+    _values: list[Any]  #: by slot, UNSET or FLIGHT where there is none
+
+    # --- facts of the class that a container makes for each level, or of the container itself ---
+
+    _level: int = -1
+    _roots_nowait: dict[object, RootNowait] = CLOSED  #: what is asked for -> its root for get_nowait
+    _singletons: Singletons  #: the values of its container
+    #: every build has to be seen, so that no code may be generated that builds without telling
+    _observed = False
+    #: no scope can be opened in it
+    _innermost = False
+    #: whoever leaves it open is told
+    _warns_open = True
+
+    @property
+    def _by_threads(self) -> bool:
+        """Whether any number of threads may use it: it was entered with a plain ``with``, see `ThreadWaiters`."""
+        return type(self._waiters) is ThreadWaiters
+
+    def _at(self, level: int) -> ScopeState:
+        """Return the scope of *level* that this is, or lies in."""
+        scope = self
+        while scope._level > level:
+            scope = scope._parent
+        return scope
+
+    def _home(self, node: Node) -> ScopeState:
+        """Return the scope that holds the value of a scoped node."""
+        return self if node.level == self._level else self._at(node.level)
+
+    if TYPE_CHECKING:
+        # What the public scope defines, for the rooms between: they call, and never import it.
+
+        @property
+        def container(self) -> ScopeState: ...
+        @property
+        def closed(self) -> bool: ...
+        @property
+        def level(self) -> str: ...
+        @property
+        def _name(self) -> str: ...
+        @property
+        def _title(self) -> str: ...
+        def _get_cold(self, token: object) -> Coroutine[Any, Any, Any]: ...
+        def scope(self, context: Any = None, /, *, level: str | None = None) -> Any: ...
+        def get(self, token: Any, /) -> Coroutine[Any, Any, Any]: ...
+        def get_nowait(self, token: Any, /) -> Any: ...
+        def gather(self, *tokens: Any) -> Coroutine[Any, Any, Any]: ...
+        def _check_open(self) -> None: ...
+        def _standing(self) -> ScopeState: ...
+        def _shown(self) -> ScopeState: ...
+        def _moved_since(self) -> int: ...
+        def _find(self, token: object) -> Root: ...
+        def _active(self) -> Overriding | None: ...
+        def _elsewhere(self, site: Site | tuple[type, Any]) -> Answers | None: ...
+        def _shares(self, site: Site | tuple[type, Any]) -> bool: ...
+        def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]: ...
+        def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any: ...
+        async def _close(self, error: BaseException | None) -> None: ...
+        def _close_nowait(self, error: BaseException | None) -> None: ...
+        async def _fail(self, error: BaseException | None, closers: Closers) -> None: ...
+        def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None: ...
+        def _be_looked_at(self) -> None: ...
+        def _refuse_awaiting(self) -> None: ...
+        def _enter_flight(self) -> None: ...
+        def _leave_flight(self) -> None: ...
+        def _left_flight(self) -> None: ...
+        def _wake_closers(self) -> None: ...
+
+
+if TYPE_CHECKING:
+
+    class Answers(ScopeState):
+        """A scope as an override shows it: attributes and handles that others hold are answered here."""
+
+        def _attribute(self, which: object, holder: object, key: object) -> Coroutine[Any, Any, Any]: ...
+        def _attribute_nowait(self, which: object, holder: object, key: object) -> Any: ...
+
+    class Overriding(ScopeState):
+        """An overlay that is in force, as those know it who ask what it answers."""
+
+        @property
+        def _below(self) -> ScopeState: ...
+        def _answering(self, scope: ScopeState, token: object) -> Answers | None: ...
+        def _answering_for(self, container: ScopeState, scope: ScopeState, token: object) -> Overriding | None: ...
+        def _view_of(self, scope: ScopeState) -> Answers: ...
+
+
+#: Stands where a container would have what is around it.
+NOWHERE: Final = ScopeState()
+NOWHERE._children, NOWHERE._parent = None, NOWHERE
+
+#: Takes a finalizer of a scope.
+Push: TypeAlias = Callable[[ScopeState, Finalizer], None]
+
+#: What a token leads to, made a function of the scope that is asked.
+RootFunction: TypeAlias = Callable[[ScopeState], Coroutine[Any, Any, Any]]
+RootNowait: TypeAlias = Callable[[ScopeState], Any]

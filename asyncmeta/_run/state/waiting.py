@@ -1,127 +1,20 @@
-"""One value, built once: who builds, who waits, and who waits for whom."""
+"""One value, built once: of what is the running code part, and who waits for whom?"""
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import threading
-import weakref
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from ..._compat import get_running_loop
 from ..._lock import LOCK
 from ..._names import name_of
-from ..._solve.nodes import Node
 from ...errors import CircularDependencyError
-from .context import unshield
 from .frames import BUILDS
+from .singletons import Flight
 
-if TYPE_CHECKING:
-    from .singletons import Singletons
-
-__all__ = ["CHAIN", "Closers", "Flight", "Outcome", "Wait", "forget_waits", "holdings", "set_traceback", "traceback_of", "wake"]
+__all__ = ["CHAIN", "Wait", "forget_waits", "holdings"]
 
 #: The container values that the running code is part of building, outermost first; child tasks inherit it.
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
-
-
-# What a class of the user's says of attributes (a frozen dataclass refuses them) does not count: these are the exception's own.
-traceback_of: Final[Callable[[BaseException], TracebackType | None]] = vars(BaseException)["__traceback__"].__get__
-set_traceback: Final[Callable[[BaseException, TracebackType | None], None]] = vars(BaseException)["__traceback__"].__set__
-
-
-class Outcome:
-    """How a build ended, for those who wait: an error, or nothing (look again)."""
-
-    __slots__ = ("error", "traceback")
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-        # One object is raised by each who waits; without this its traceback would grow with every one.
-        self.traceback = None if error is None else traceback_of(error)
-
-    def check(self) -> None:
-        """Raise the error, if there is one."""
-        if self.error is not None:
-            set_traceback(self.error, self.traceback)
-            raise self.error
-
-
-class Flight:
-    """The building of one container value, by a task or in place, for any number of callers."""
-
-    __slots__ = (
-        "__weakref__", "abandoned", "began", "done", "finished", "loop", "node", "outcome", "owner", "seen", "stopped", "task",
-        "waiters",
-    )  # fmt: skip
-
-    def __init__(self, owner: Singletons, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.owner = owner  #: whose the value is
-        self.node = node
-        self.loop = loop  #: where it runs; None for a build in place in a thread without a loop
-        self.task: asyncio.Task[Any] | None = None  #: None for a build in place
-        self.waiters: dict[Any, None] = {}  #: each is told by ``told(flight)``; a bare future is set
-        self.done = False
-        self.abandoned = False  #: cancelled by us, because nobody waits: who comes now begins anew
-        self.stopped = False  #: its task was cancelled, or is tearing down: a cancellation now would cut a finalizer
-        self.outcome: Outcome | None = None
-        self.seen: tuple[Any, ...] = ()  #: what is in force for what is built, beside overrides
-        self.began = 0.0
-        self.finished = 0.0
-
-    def builds_for(self) -> Any:
-        """Return the container that is kept waiting by it; None where it is over, or was going on in the parent of a fork."""
-        return self.owner.scope if self.owner.flights.get(self.node) is self else None
-
-    def end(self, outcome: Outcome) -> None:
-        """Mark it as over and tell everyone who waits.  The lock is held."""
-        if self.done:
-            return
-        self.done, self.outcome = True, outcome
-        if self.seen:
-            unshield(self.seen)
-        waiters, self.waiters = self.waiters, {}
-        for waiter in waiters:
-            if isinstance(waiter, asyncio.Future):
-                wake(waiter)
-            else:
-                waiter.told(self)
-
-    def leave(self, waiter: Any) -> None:
-        """Stop waiting; the last one to leave cancels the build."""
-        with LOCK:
-            self.waiters.pop(waiter, None)
-            if not self.waiters and not self.done and self.task is not None and not self.abandoned:
-                self.abandoned = True
-                self.stop()
-
-    def stop(self) -> None:
-        """Cancel its task, once."""
-        with LOCK:
-            if self.task is not None and not self.stopped:
-                self.stopped = True
-                cancel_task(self.task)
-
-
-def wake(future: asyncio.Future[None]) -> None:
-    """End the waiting on *future* where it still waits; from whatever thread this is."""
-    loop = future.get_loop()
-    if loop is not get_running_loop():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(wake, future)
-    elif not future.done():
-        future.set_result(None)
-
-
-def cancel_task(task: asyncio.Task[Any]) -> None:
-    """Cancel *task* from whatever thread this is."""
-    loop = task.get_loop()
-    if loop is get_running_loop():
-        task.cancel()
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(task.cancel)
 
 
 # --- who waits for whom ----------------------------------------------------------------------------
@@ -201,23 +94,3 @@ def holdings() -> dict[Any, str]:
     return held
 
 
-def me() -> object:
-    """Return who runs here: the task, or the thread where there is none."""
-    return threading.get_ident() if get_running_loop() is None else asyncio.current_task()
-
-
-class Closers(list[object]):
-    """Who wait for a closing, see `me`; and, once something open was undone by it, which tasks there were then."""
-
-    there: weakref.WeakSet[asyncio.Task[Any]] | None = None
-
-    def look(self) -> None:
-        """Note the tasks that there are, the first time."""
-        if self.there is None and get_running_loop() is not None:
-            self.there = weakref.WeakSet(asyncio.all_tasks())
-
-    def concern(self, one: object) -> bool:
-        """Tell whether *one* may have been in the middle of something that was undone, and is not who closed it."""
-        if one in self:
-            return False
-        return self.there is None or not isinstance(one, asyncio.Task) or one in self.there

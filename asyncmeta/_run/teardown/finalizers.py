@@ -13,8 +13,9 @@ from ..._lock import LOCK
 from ..._names import Place, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
-from ..state.slots import Finalizer, Held, ScopeState
-from ..state.waiting import set_traceback, traceback_of
+from ..state.parking import set_traceback, traceback_of
+from ..state.singletons import ScopeState
+from ..state.slots import Finalizer, Held
 
 __all__ = [
     "EXITING",

@@ -12,24 +12,16 @@ from ..._lock import LOCK
 from ..._names import place_of_caller
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, tell, until, until_nowait
-from ..state.slots import CLOSED, CLOSING, GONE, NOWHERE, Gone, ScopeState, ThreadWaiters
-from ..state.waiting import Closers, me
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, tell, until, until_nowait
+from ..state.roots import RootTable
+from ..state.singletons import NOWHERE, ScopeState
+from ..state.slots import CLOSED, CLOSING, GONE, Gone, ThreadWaiters
 from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 
 if TYPE_CHECKING:
     from .undone import Undone
 
-__all__ = [
-    "CLOSED",
-    "CLOSING",
-    "ScopeExit",
-    "GONE",
-    "Inside",
-    "landed",
-    "live",
-    "warn_open",
-]
+__all__ = ["GONE", "Inside", "ScopeExit", "landed", "live", "warn_open"]
 
 
 class Inside(ContainerError):
@@ -44,6 +36,8 @@ class ScopeExit(ScopeState):
     """The part of a scope that ends it: what is in flight, what is inside, what has to be torn down."""
 
     __slots__ = ()
+
+    _root_table: RootTable  #: what its container has found out about tokens
 
     @property
     def closed(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...errors import ClosedError
-from ..state.parking import CLOSED_BY_OTHERS, tell, until, until_nowait
-from ..state.slots import Finalizer, Gone, Held, Place, ScopeState
-from ..state.waiting import Closers, me
+from ..state.parking import CLOSED_BY_OTHERS, Closers, me, tell, until, until_nowait
+from ..state.singletons import ScopeState
+from ..state.slots import Finalizer, Gone, Held, Place
 from .finalizers import settle_errors, unwind, unwind_nowait
 
 __all__ = ["Leaving", "Taken", "Undone", "failed"]
