@@ -7,14 +7,14 @@ from collections.abc import Hashable, Mapping
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.registrations import Registration
 from .._declare.registry import Registry
-from .generics import Binding
 from .graph import Graph
+from .layered import LayeredGraph
 from .nodes import CONTAINER, CONTEXT, LATER, NODE, SCOPE, Edge, Node, Site, Target
 
 __all__ = ["InheritedGraph"]
 
 
-class InheritedGraph(Graph):
+class InheritedGraph(LayeredGraph):
     """
     The graph of a child.
 
@@ -30,9 +30,8 @@ class InheritedGraph(Graph):
             app: What to call the whole.
             up: What gives the parent's container, for copies of what takes a `Container`.
         """
-        self.parent = parent
+        self.below, self._own = parent, set()
         self.up = up
-        self._own: set[Node] = set()
         #: copies, and what they are copies of
         self._origins: dict[Node, Node] = {}
         own.scopes = tuple(parent.levels[1:])
@@ -44,43 +43,13 @@ class InheritedGraph(Graph):
 
     def _above(self) -> list[Graph]:
         """Return the parent, its parent and so on."""
-        found = [self.parent]
+        found = [self.below]
         while isinstance(found[-1], InheritedGraph):
-            found.append(found[-1].parent)
+            found.append(found[-1].below)
         return found
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.sound = _Sound(self.parent)
 
     def declared(self, fresh: Registration | None = None) -> None:
         super().declared()  # what its parent has missed for it is not noted there
-
-    def refresh(self) -> None:
-        self.parent.refresh()
-        super().refresh()
-
-    # --- whose is what ---
-
-    def owns(self, node: Node) -> bool:
-        """Tell whether *node* stands here, and not in the parent's graph."""
-        return node in self._own
-
-    def graph_of(self, node: Node) -> Graph:
-        return self if node in self._own else self.parent.graph_of(node)
-
-    def expanded_nodes(self) -> list[Node]:
-        return [*super().expanded_nodes(), *self.parent.expanded_nodes()]
-
-    def known(self) -> int:
-        return self.expansions + self.parent.known()
-
-    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
-        node = super()._new_node(registration, view, rank, binding)
-        self._own.add(node)
-        if node.constructed is not None:
-            self._own.add(node.constructed)
-        return node
 
     def app_node(self) -> Node:
         return self._builtin_node(self.app, CONTAINER)  # nothing is built for it
@@ -91,14 +60,14 @@ class InheritedGraph(Graph):
         found = super()._search(view, key, shadowed_by)
         if found is not None:
             return found
-        found = self.parent.find(None, key)
+        found = self.below.find(None, key)
         if isinstance(found, tuple):
             return tuple(map(self._mine, found))
         return None if found is None else self._mine(found)
 
     def from_context(self, key: Hashable, level: int) -> Node:
         found = super().from_context(key, level)
-        return self._mine(self.parent.from_context(key, level)) if found.kind == CONTEXT else found
+        return self._mine(self.below.from_context(key, level)) if found.kind == CONTEXT else found
 
     def _implicit(self, key: Hashable) -> Node | None:
         return None  # service classes that nobody registers live where the shared layer is: at the root
@@ -120,13 +89,13 @@ class InheritedGraph(Graph):
             site = Site(site.ask, site.view, site.name, site.place, origin, site.level)
         elif user in self._own:
             return super().serve(site)
-        return self._mapped(self.parent.serve(site))
+        return self._mapped(self.below.serve(site))
 
     def names_near(self, key: Hashable) -> tuple[str, ...]:
-        return super().names_near(key) or self.parent.names_near(key)
+        return super().names_near(key) or self.below.names_near(key)
 
     def hint_for(self, key: Hashable) -> str:
-        return super().hint_for(key) or self.parent.hint_for(key)
+        return super().hint_for(key) or self.below.hint_for(key)
 
     # --- what is the parent's ---
 
@@ -142,14 +111,14 @@ class InheritedGraph(Graph):
             copy.key, copy.owner, copy.binding, copy.problems = node.key, node.owner, node.binding, node.problems
             self._own.add(copy)
             self._origins[copy] = node
-            value = self.parent.context_nodes.get((node.key, node.level))
+            value = self.below.context_nodes.get((node.key, node.level))
             if value is not None and value.slot == node.slot:
                 copy.slot = self.context_nodes[node.key, node.level].slot
             else:
                 self._give_slot(copy)
             if node.constructed is not None:
                 copy.constructed = self._mine(node.constructed)
-        if node.maker.cls is not None and self.parent.instances.get(node.maker.cls) is node:
+        if node.maker.cls is not None and self.below.instances.get(node.maker.cls) is node:
             self.instances.setdefault(node.maker.cls, copy)
         return copy
 
@@ -169,8 +138,8 @@ class InheritedGraph(Graph):
             return None
         origin = self._origins.get(node)
         if origin is None:
-            return super().settle(node) if node in self._own else self.parent.settle(node)
-        edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.parent.expand(origin)])
+            return super().settle(node)
+        edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.below.expand(origin)])
         node.deferred = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.deferred])
         node.needs = tuple([
             other for edge in edges if edge.target.how not in LATER for other in edge.target.each()
@@ -179,19 +148,6 @@ class InheritedGraph(Graph):
         node.kept = edges
         self.expansions += 1
         return None
-
-
-class _Sound(set[Node]):
-    """What was found sound here, or by the parent."""
-
-    __slots__ = ("parent",)
-
-    def __init__(self, parent: Graph) -> None:
-        super().__init__()
-        self.parent = parent
-
-    def __contains__(self, node: object) -> bool:
-        return super().__contains__(node) or node in self.parent.sound
 
 
 def _by_level(graph: Graph) -> Mapping[str, tuple[Hashable, ...]]:

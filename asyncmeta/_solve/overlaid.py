@@ -15,12 +15,13 @@ from ..errors import GraphError
 from .checks import check_nodes, reached_from
 from .generics import Binding, names_of
 from .graph import Graph
+from .layered import LayeredGraph
 from .nodes import ARGUMENT, CONSTANT, CONTAINER, CONTEXT, DEFAULT, SCOPE, Node
 
 __all__ = ["OverlaidGraph", "graph_of_many"]
 
 
-class OverlaidGraph(Graph):
+class OverlaidGraph(LayeredGraph):
     """
     A graph with one more layer above another one.
 
@@ -37,7 +38,7 @@ class OverlaidGraph(Graph):
             new: Some keys may be served by nothing below; who asks for them with a default is affected, too.
             views: Scopes are views of those below, and share with them what is not affected.
         """
-        self.below = below
+        self.below, self._own = below, set()
         self.views = views
         self.shape: tuple[Any, ...] = ()  #: what those have in common that it is for; see `graph_of_many`
         self.keys = frozenset(overrides.entries)
@@ -45,7 +46,6 @@ class OverlaidGraph(Graph):
         self._affected: dict[Node, None] = {}
         self._affected_of = -1  #: how many nodes were expanded below when that was worked out
         self._reached: set[Node] = set()  #: nodes all of whose edges are known, those further down included
-        self._own: set[Node] = set()
         super().__init__(
             below.layers[len(below.over) :],
             below.builtin,
@@ -64,8 +64,6 @@ class OverlaidGraph(Graph):
 
     def _forget(self) -> None:
         super()._forget()
-        # What is shared and was found sound below is not looked at again.
-        self.sound = _Sound(self.below)
         self.needs = ChainMap({}, self.below.needs)  # type: ignore[assignment]  # reads as one dictionary
 
     def declared(self, fresh: Registration | None = None) -> None:
@@ -73,26 +71,9 @@ class OverlaidGraph(Graph):
         self._reached.clear()
         super().declared()
 
-    def refresh(self) -> None:
-        self.below.refresh()
-        super().refresh()
-
-    def owns(self, node: Node) -> bool:
-        """Tell whether *node* stands here, not in the graph below."""
-        return node in self._own
-
     def overrides(self) -> list[Registration]:
         """Return the registrations of what is overridden here."""
         return [registration for entry in self.over[0].entries.values() for registration in _each(entry)]
-
-    def expanded_nodes(self) -> list[Node]:
-        return [*super().expanded_nodes(), *self.below.expanded_nodes()]
-
-    def known(self) -> int:
-        return self.expansions + self.below.known()
-
-    def graph_of(self, node: Node) -> Graph:
-        return self if self.owns(node) else self.below.graph_of(node)
 
     def node(
         self, registration: Registration, view: type | None, rank: int, key: Hashable = None, binding: Binding | None = None
@@ -115,21 +96,11 @@ class OverlaidGraph(Graph):
         node.slot = -1  # a slot among the overlay's own values
         self._give_slot(node)
 
-    def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
-        node = super()._new_node(registration, view, rank, binding)
-        self._own.add(node)
-        if node.constructed is not None:
-            self._own.add(node.constructed)
-        return node
-
     def find(self, view: type | None, key: Hashable, shadowed_by: Node | None = None) -> Node | tuple[Node, ...] | None:
         found = super().find(view, key, shadowed_by)
         if shadowed_by is None and isinstance(found, Node) and not self.owns(found):
             self.below.find(view, key)  # to be known there as well: when another one serves the key, what is built stays
         return found
-
-    def settle(self, node: Node) -> None:
-        return super().settle(node) if self.owns(node) else self.below.settle(node)
 
     def given_nodes(self) -> list[Node]:
         """Return the nodes of what is overridden by values that each container brings along, in their order."""
@@ -257,20 +228,6 @@ def graph_of_many(below: Graph, overrides: Registry, *, new: bool) -> tuple[Over
         graph.shape = shape
     graph.refresh()
     return graph, values
-
-
-class _Sound(set[Node]):
-    """The nodes that are found sound above a graph, and those of the graph."""
-
-    def __init__(self, below: Graph) -> None:
-        super().__init__()
-        self._below = below
-
-    def __contains__(self, node: object) -> bool:
-        return super().__contains__(node) or node in self._below.sound
-
-    def __bool__(self) -> bool:
-        return len(self) > 0 or bool(self._below.sound)
 
 
 def _entries(layer: Registry, key: Any) -> Iterable[Registration]:
