@@ -44,6 +44,16 @@ def close(container):
     container.close()
 
 
+def override(container):
+    with container.override({"x": "fake"}), container.scope() as scope:
+        scope.get_nowait("t")
+
+
+def overrides(container):
+    with container.override({"x": "fake"}), container.override({"p": "fake"}), container.scope() as scope:
+        scope.get_nowait("t")
+
+
 def interrupted(use, number):
     """Interrupt *use* as the function of that number begins; tell whether it was, and what is wrong afterwards."""
     world = World()
@@ -89,19 +99,19 @@ def interrupted(use, number):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="what makes syntax trees in CPython 3.11 does not survive an interrupt")
-@pytest.mark.parametrize("use", [scope, request, close])
+@pytest.mark.parametrize("use", [scope, request, close, override, overrides])
 def test_interrupted_as_each_function_begins(use):
     """
     Wherever a program without a loop is interrupted, nothing stays locked or claimed, and everything is closed once.
     """
     bad, number = [], 1
     hit = True
-    while hit and number < 1_000:
+    while hit and number < 5_000:
         hit, found = contextvars.copy_context().run(interrupted, use, number)
         bad += found
         number += 1
 
-    assert 10 < number < 1_000
+    assert 10 < number < 5_000
     assert bad == []
 
 

@@ -249,7 +249,9 @@ class Overlay(Answering, Container):
 class OverlayScope(Answering):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons")
+    __slots__ = (
+        "_below", "_closes_below", "_counts_in", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons",
+    )  # fmt: skip
 
     _warns_open = False
 
@@ -258,7 +260,7 @@ class OverlayScope(Answering):
     def __init__(self, overlay: Overlay, around: ScopeState, below: Scope) -> None:
         self._parent = around
         self._overlay, self._singletons, self._root_table = overlay, overlay._singletons, overlay._root_table
-        self._below = below
+        self._below = self._counts_in = below
         self._own_level = below._level
         self._moves = len(overlay._graph.moved)
         self._closes_below = False
@@ -319,7 +321,6 @@ class OverlayScope(Answering):
     def _left_flight(self) -> None:
         super()._left_flight()
         self._end_first()
-        self._below._leave_flight()
 
     def _end_first(self) -> None:
         """Let this be closed before everything that the scope holds by now: what was just built here may stand on it."""

@@ -75,6 +75,9 @@ class ScopeFace(ScopeExit):
 
     __slots__ = ()
 
+    #: of a view: the scope below, where its gets in flight count as well
+    _counts_in: Scope | None = None
+
     # --- what it is ---
 
     @property
@@ -199,8 +202,21 @@ class ScopeFace(ScopeExit):
         finally:
             # Neither in a method nor under the lock: an interrupt that comes as one is entered would leave the count for
             # ever.  It is one step for the interpreter, in which neither a signal nor another thread gets its turn.
-            self._in_flight -= 1
-            self._left_flight()
+            interrupt: BaseException | None = None
+            left: Scope = self
+            there: Scope | None = self
+            while there is not None:
+                try:
+                    while there is not None:
+                        left = there
+                        left._in_flight -= 1
+                        there = left._counts_in
+                        left._left_flight()
+                except BaseException as met:
+                    interrupt = met
+                    left._left_flight()
+            if interrupt is not None:
+                raise interrupt
         if self._in_flight >= CLOSING:
             landed(self)
         return value
@@ -223,8 +239,11 @@ class ScopeFace(ScopeExit):
             raise
 
     def _leave_flight(self) -> None:
-        self._in_flight -= 1
-        self._left_flight()
+        left: Scope | None = self
+        while left is not None:
+            left._in_flight -= 1
+            left._left_flight()
+            left = left._counts_in
 
     def _left_flight(self) -> None:
         if self._in_flight >= CLOSING:
