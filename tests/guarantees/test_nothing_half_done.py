@@ -3,13 +3,19 @@
 import asyncio
 import contextlib
 import functools
+import sys
 import threading
+import time
+import types
 from typing import Annotated
 
 import pytest
 from helpers import fresh_app, outcome
 
 from asyncmeta import ClosedError, Container, Inject, injected
+from asyncmeta._compat import WALKS_THREADS
+from asyncmeta._names import frames_from
+from asyncmeta._run.compiled import in_flight
 from asyncmeta._run.teardown import unwinding
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -453,9 +459,117 @@ def in_a_thread(work):
     return wait
 
 
-def test_a_scope_of_another_thread_has_failed():
+def let_end_when_waited_for(monkeypatch, done):
+    """Set *done* as soon as closing waits for those who are about to end."""
+
+    def sleep(seconds):
+        done.set()
+        time.sleep(seconds)
+
+    async def asleep(seconds):
+        done.set()
+        await asyncio.sleep(seconds)
+
+    for room in (unwinding, in_flight):
+        monkeypatch.setattr(room, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        monkeypatch.setattr(room, "asyncio", Replaced(asyncio, sleep=asleep))
+
+
+class Replaced:
+    """A module with other things of some names."""
+
+    def __init__(self, module, **others):
+        self.__dict__.update(vars(module), **others)
+
+
+def use_in_a_thread(bank, done, opened="scope"):
+    """Have a thread use an account until *done*; return what waits for it, when it does."""
+    began = threading.Event()
+
+    def work():
+        if opened == "scope":
+            with bank.container.scope() as scope:
+                scope.get_nowait("account")
+                began.set()
+                done.wait(10)
+        elif opened == "request":
+            with bank.container.request("account"):
+                began.set()
+                done.wait(10)
+        else:
+            with bank.container.override({"other": 1}), bank.container.scope() as scope:
+                scope.get_nowait("account")
+                began.set()
+                done.wait(10)
+
+    wait = in_a_thread(work)
+    began.wait(10)
+    return wait
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+def test_a_scope_of_another_thread_that_does_not_end_has_failed(how, monkeypatch):
     """
-    A scope that a thread is in when another thread closes the container is undone; the thread is told at the end.
+    A scope that a thread is still in when the container has waited for it is undone; the thread is told at the end.
+    """
+    monkeypatch.setattr(unwinding, "PATIENCE_WITH_THREADS", 0.01)
+    bank, done = Bank(nowait=True), threading.Event()
+    wait = use_in_a_thread(bank, done)
+    bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
+    done.set()
+    met = wait()
+
+    bank.undone("ClosedError")
+    assert [type(error) for error in met] == [ClosedError]
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+@pytest.mark.parametrize("opened", ["scope", "request", "override"])
+def test_a_scope_of_another_thread_that_comes_to_its_end_is_whole(opened, how, monkeypatch):
+    """
+    Nobody has told a thread to end: what it finishes while the container that closes waits for it has lost nothing.
+    """
+    bank, done = Bank(nowait=True), threading.Event()
+    bank.App.register_value("other", 0)
+    wait = use_in_a_thread(bank, done, opened)
+    let_end_when_waited_for(monkeypatch, done)
+    bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
+
+    assert wait() == []
+    assert bank.log == ["booked", "database closed"]
+
+
+def never(seconds):
+    raise AssertionError("it waits for who waits for it")
+
+
+@pytest.mark.skipif(not WALKS_THREADS, reason="the frames of other threads are not walked through")
+def test_a_thread_that_waits_for_who_closes_is_not_waited_for(monkeypatch):
+    """
+    A thread that waits, in a scope, until another one has closed the container does not keep it from that.
+    """
+    bank = Bank(nowait=True)
+    monkeypatch.setattr(unwinding, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=never))
+    with pytest.raises(ClosedError), bank.container.scope() as scope:
+        scope.get_nowait("account")
+        # Who has begun a thread joins it a moment later: it goes on when that can be seen.
+        met = in_a_thread(lambda: (seen_in(threading.Thread.join), bank.container.close()))()
+
+    bank.undone("ClosedError")
+    assert met == []
+
+
+def seen_in(function):
+    """Wait until the main thread is in *function*."""
+    main = threading.main_thread().ident
+    while not any(frame.f_code is function.__code__ for frame in frames_from(sys._current_frames()[main])):
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+def test_a_thread_that_closes_as_well_is_not_waited_for(how, monkeypatch):
+    """
+    Two threads close one container, one of them in a scope of it: that is one closing, for which both wait.
     """
     bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
 
@@ -464,15 +578,16 @@ def test_a_scope_of_another_thread_has_failed():
             scope.get_nowait("account")
             began.set()
             done.wait(10)
+            bank.container.close()
 
-    with bank.container:
-        wait = in_a_thread(work)
-        began.wait(10)
-    done.set()
-    met = wait()
+    wait = in_a_thread(work)
+    began.wait(10)
+    let_end_when_waited_for(monkeypatch, done)
+    monkeypatch.setattr(unwinding, "PATIENCE_WITH_THREADS", 60.0)
+    bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
 
+    assert wait() == []
     bank.undone("ClosedError")
-    assert [type(error) for error in met] == [ClosedError]
 
 
 def test_a_scope_that_another_thread_is_closing_is_waited_for():

@@ -3,18 +3,15 @@
 import asyncio
 import contextlib
 import threading
-import time
-import types
 from typing import Annotated
 
 import pytest
 from helpers import outcome
 
 from asyncmeta import ClosedError, Container, Inject, injected
-from asyncmeta._run.compiled import in_flight
 from asyncmeta._run.teardown import unwinding
 
-from .test_nothing_half_done import Bank, in_a_thread
+from .test_nothing_half_done import Bank, in_a_thread, let_end_when_waited_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -316,10 +313,11 @@ def in_the_middle(bank, work, began, done):
 
 
 @pytest.mark.parametrize("how", ["close", "aclose"])
-def test_a_call_in_a_thread_has_failed(how):
+def test_a_call_in_a_thread_that_does_not_end_has_failed(how, monkeypatch):
     """
-    A synchronous call that a thread is in when the container closes is undone, and told at its end.
+    A synchronous call that a thread is still in when the container has waited for it is undone, and told at its end.
     """
+    monkeypatch.setattr(unwinding, "PATIENCE_WITH_THREADS", 0.01)
     bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
 
     @bank.container.inject
@@ -336,36 +334,24 @@ def test_a_call_in_a_thread_has_failed(how):
     bank.undone("ClosedError")
 
 
-def waits(done):
-    """Return what waits as `time.sleep` does, and says that it does."""
-
-    def sleep(seconds):
-        done.set()
-        time.sleep(seconds)
-
-    return sleep
-
-
-def test_a_call_in_a_thread_that_handles_an_exception_and_goes_on_has_failed(monkeypatch):
+@pytest.mark.parametrize("how", ["close", "aclose"])
+def test_a_call_in_a_thread_that_comes_to_its_end_is_whole(how, monkeypatch):
     """
-    A thread that is handling an exception is waited for; it was in its call, and is told at its end if that ends well.
+    A synchronous call that ends while the container that closes waits for its thread has lost nothing.
     """
     bank, began, done = Bank(nowait=True), threading.Event(), threading.Event()
 
     @bank.container.inject
     def work(account: Account):
-        try:
-            raise LookupError("handled")
-        except LookupError:
-            began.set()
-            done.wait(10)
+        began.set()
+        done.wait(10)
 
     wait = in_the_middle(bank, work, began, done)
-    monkeypatch.setattr(in_flight, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=waits(done)))
-    bank.container.close()
+    let_end_when_waited_for(monkeypatch, done)
+    bank.container.close() if how == "close" else asyncio.run(bank.container.aclose())
 
-    assert [type(error) for error in wait()] == [ClosedError]
-    bank.undone("ClosedError")
+    assert wait() == []
+    assert bank.log == ["booked", "database closed"]
 
 
 def test_a_generator_that_nobody_is_in_has_failed():

@@ -78,11 +78,6 @@ class _Call:
             self.bound.take(kept, taken)
         return taken
 
-    def unwinds(self) -> bool:
-        """Tell whether its thread is handling an exception."""
-        met: Any = None if self.thread is None else sys._current_exceptions().get(self.thread)
-        return (met[1] if isinstance(met, tuple) else met) is not None  # a triple before CPython 3.12
-
 
 class _Block:
     """A one-shot scope that there is none of."""
@@ -110,9 +105,6 @@ class _Block:
     def take(self, undone: Undone) -> Leaving:
         self.leaving = self.holder._finalizers = Leaving(self.name, undone, list(as_list(self.holder._finalizers)))
         return self.leaving
-
-    def unwinds(self) -> bool:
-        return False
 
 
 _InFlight = _Call | _Block
@@ -210,8 +202,8 @@ async def end_in_flight(container: ScopeExit, closers: Closers) -> list[BaseExce
     """
     Let the calls and blocks of *container* end for which there are no scopes; return what that raised.
 
-    As scopes do: who makes or leaves something comes to the end of that, who is on the way out has some time for it, and
-    the others have failed.
+    As scopes do: who makes or leaves something comes to the end of that, who is on the way out, and every other thread, has
+    some time for it, and the others have failed.
     """
     _refuse(container)
     return await _end_all(container, closers)
@@ -224,15 +216,12 @@ async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
 
 async def _end_all(container: ScopeExit, closers: Closers) -> list[BaseException]:
     raised: list[BaseException] = []
-    loop = asyncio.get_running_loop()
-    end, pause = loop.time() + unwinding.PATIENCE, 0.001
+    began, pause = time.monotonic(), 0.001
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
-        leaving = ready and loop.time() < end and _unwinds(ready, closers)
-        if leaving or not ready:
-            for one in ready:
-                _fail(container, one, closers)
+        if not ready or _go_on(ready, closers, began) or _unwinds(ready, closers, began):
+            _fail_late(container, ready, closers)
             try:
                 await asyncio.sleep(pause)
             except asyncio.CancelledError as met:
@@ -249,24 +238,37 @@ async def _end_all(container: ScopeExit, closers: Closers) -> list[BaseException
     return raised
 
 
-def _unwinds(ready: list[_InFlight], closers: Closers) -> bool:
+def _unwinds(ready: list[_InFlight], closers: Closers, began: float) -> bool:
+    """Tell whether one of a task's is on its way out, and closing, which began then, still waits for such."""
     tasks = [one.holder for one in ready if one.thread is None]
-    return any(one.unwinds() for one in ready) or bool(tasks and unwinding.unwinding(tasks, closers))
+    return bool(tasks) and time.monotonic() - began < unwinding.PATIENCE and unwinding.unwinding(tasks, closers)
+
+
+def _go_on(ready: list[_InFlight], closers: Closers, began: float) -> bool:
+    """Tell whether one is another thread's, and closing still waits for such."""
+    threads = {one.thread for one in ready}
+    return time.monotonic() - began < unwinding.PATIENCE_WITH_THREADS and unwinding.go_on(threads, closers)
+
+
+def _fail_late(container: ScopeExit, ready: list[_InFlight], closers: Closers) -> None:
+    """Let those of tasks fail that end well from here on; a thread was not told to end, and what it does is whole."""
+    for one in ready:
+        if one.thread is None:
+            _fail(container, one, closers)
 
 
 def end_in_flight_nowait(container: ScopeExit, closers: Closers) -> list[BaseException]:
     """Let them end without a loop; see `end_in_flight`."""
     _refuse(container)
     raised: list[BaseException] = []
-    end, pause = time.monotonic() + unwinding.PATIENCE, 0.001
+    began, pause = time.monotonic(), 0.001
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
-        if (ready and time.monotonic() < end and any(one.unwinds() for one in ready)) or not ready:
+        if not ready or _go_on(ready, closers, began):
             if all(one.thread is None for one in there):
                 break  # nobody runs that loop while we wait
-            for one in ready:
-                _fail(container, one, closers)
+            _fail_late(container, ready, closers)
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
             continue

@@ -302,6 +302,7 @@ class Closing:
         if singletons.state == IS_CLOSING:
             if self.task is not None and get_running_loop() is self.task.get_loop():
                 raise ContainerError(f"{singletons.title} is closing already")
+            self.closers.append(me())
             if not until_nowait(container, CLOSED_BY_OTHERS, self._is_over, self._is_inside):
                 self._told_late()
                 return

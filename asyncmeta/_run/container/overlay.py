@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..._declare.keys import lasting, token_key
 from ..._declare.registry import Registry
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InForce", "Overlay"]
 
+
+T = TypeVar("T")
 
 _NUMBERS = itertools.count(1)
 
@@ -249,9 +252,7 @@ class Overlay(Answering, Container):
 class OverlayScope(Answering):
     """An overlay's view of a scope: the affected values are its own, the others are the scope's."""
 
-    __slots__ = (
-        "_below", "_closes_below", "_counts_in", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons",
-    )  # fmt: skip
+    __slots__ = ("_below", "_closes_below", "_end", "_fetched", "_moves", "_overlay", "_own_level", "_root_table", "_singletons")
 
     _warns_open = False
 
@@ -260,7 +261,7 @@ class OverlayScope(Answering):
     def __init__(self, overlay: Overlay, around: ScopeState, below: Scope) -> None:
         self._parent = around
         self._overlay, self._singletons, self._root_table = overlay, overlay._singletons, overlay._root_table
-        self._below = self._counts_in = below
+        self._below = below
         self._own_level = below._level
         self._moves = len(overlay._graph.moved)
         self._closes_below = False
@@ -281,6 +282,10 @@ class OverlayScope(Answering):
     @property
     def _by_threads(self) -> bool:
         return self._below._by_threads
+
+    @property
+    def _thread(self) -> int | None:
+        return self._below._thread
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -303,20 +308,15 @@ class OverlayScope(Answering):
         since, self._moves = self._moves, len(self._singletons.graph.moved)
         return since
 
-    def _enter_flight(self) -> None:
-        # What it builds of the scope's own counts there, too, and where the scope is closing it counts nowhere.
-        self._below._enter_flight()
-        try:
-            super()._enter_flight()
-        except BaseException:
-            self._below._leave_flight()
-            raise
-
     async def _run_plan(self, plan: Plan, asked: Causes | None = None) -> Any:
-        value = await super()._run_plan(plan, asked)
+        # What it builds of the scope's own counts there, too, from before it counts here until after that.
+        value = await self._below._counting(partial(super()._run_plan, plan, asked))
         if beneath(self)._in_flight >= CLOSING:
             landed(self)
         return value
+
+    async def _counting(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._below._counting(partial(super()._counting, work))
 
     def _left_flight(self) -> None:
         super()._left_flight()

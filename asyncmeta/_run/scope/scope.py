@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
 
@@ -74,9 +75,6 @@ class ScopeFace(ScopeExit):
     """All that a scope offers, but for what speaks of containers: `Scope` adds that, where both are known."""
 
     __slots__ = ()
-
-    #: of a view: the scope below, where its gets in flight count as well
-    _counts_in: Scope | None = None
 
     # --- what it is ---
 
@@ -202,21 +200,8 @@ class ScopeFace(ScopeExit):
         finally:
             # Neither in a method nor under the lock: an interrupt that comes as one is entered would leave the count for
             # ever.  It is one step for the interpreter, in which neither a signal nor another thread gets its turn.
-            interrupt: BaseException | None = None
-            left: Scope = self
-            there: Scope | None = self
-            while there is not None:
-                try:
-                    while there is not None:
-                        left = there
-                        left._in_flight -= 1
-                        there = left._counts_in
-                        left._left_flight()
-                except BaseException as met:
-                    interrupt = met
-                    left._left_flight()
-            if interrupt is not None:
-                raise interrupt
+            self._in_flight -= 1
+            self._left_flight()
         if self._in_flight >= CLOSING:
             landed(self)
         return value
@@ -238,12 +223,14 @@ class ScopeFace(ScopeExit):
                 self._in_flight -= 1
             raise
 
-    def _leave_flight(self) -> None:
-        left: Scope | None = self
-        while left is not None:
-            left._in_flight -= 1
-            left._left_flight()
-            left = left._counts_in
+    async def _counting(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do *work*, counted as a get in flight, as in `_run_plan`."""
+        self._enter_flight()
+        try:
+            return await work()
+        finally:
+            self._in_flight -= 1
+            self._left_flight()
 
     def _left_flight(self) -> None:
         if self._in_flight >= CLOSING:
@@ -370,11 +357,7 @@ class ScopeFace(ScopeExit):
         if any(unit.concurrent for unit in units) and not self._by_threads:
             from ..build.concurrent import build_concurrent  # lazy import
 
-            self._enter_flight()
-            try:
-                await build_concurrent(units, self)
-            finally:
-                self._leave_flight()
+            await self._counting(partial(build_concurrent, units, self))
         return tuple([await self.get(token) for token in tokens])
 
     async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:

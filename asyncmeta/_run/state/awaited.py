@@ -7,7 +7,7 @@ import functools
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 from types import (
     AsyncGeneratorType,
@@ -25,7 +25,7 @@ from typing import Any, Final
 from ..._compat import WALKS_THREADS, get_running_loop
 from ..._names import frames_from
 
-__all__ = ["frames_of_waiters", "links_of"]
+__all__ = ["frames_of_waiters", "links_of", "threads_waiting_for"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
 # called (a task's own wake-up, what `gather`, `wait`, `shield`, task groups and time limits leave there) leads to who waits.
@@ -39,24 +39,39 @@ _LIBRARIES: Final = ("asyncio", "anyio")
 
 def frames_of_waiters() -> Iterator[FrameType]:
     """Give the frames of all tasks and threads that wait for the running one, be it through others."""
+    for one in _waiting_for(()):
+        if isinstance(one, _Thread):
+            yield from one.frames
+        else:
+            yield from (frame for _, frame in links_of(one.get_coro()) if frame is not None)
+
+
+def threads_waiting_for(others: Iterable[object]) -> set[int]:
+    """Return the threads that wait for the running code or for one of *others*, or are one: tasks, and threads by number."""
+    return {one.number for one in _waiting_for(others) if isinstance(one, _Thread)}
+
+
+def _waiting_for(others: Iterable[object]) -> Iterator[_Thread | asyncio.Task[Any]]:
+    """Give all tasks and threads that wait for the running one or for one of *others*, and those."""
     here = None if get_running_loop() is None else asyncio.current_task()
     threads = _Threads()
-    # Futures of both kinds, and threads by their numbers.
-    pending: list[Any] = [threads.here] if here is None else [threads.here, here]
+    # Futures of both kinds, and threads.
+    pending: list[Any] = [_Thread(one, None) if isinstance(one, int) else one for one in others]
+    pending += (threads.here, here)
     seen: dict[int, Any] = {}  #: held, so that no other one gets its id
     while pending and len(seen) < _FAR:
         one = pending.pop()
-        if id(one) in seen:
+        if one is None or id(one) in seen:
             continue
         seen[id(one)] = one
         if isinstance(one, _Thread):
             if one is not threads.here:
-                yield from one.frames
+                yield one
             pending += one.works_for()
             pending += threads.waiting_for(one)
             continue
         if isinstance(one, asyncio.Task) and one is not here:
-            yield from (frame for _, frame in links_of(one.get_coro()) if frame is not None)
+            yield one
         pending += threads.waiting_for(one)
         called: list[Any] = list(getattr(one, "_callbacks", None) or getattr(one, "_done_callbacks", None) or ())
         while called and len(seen) < _FAR:

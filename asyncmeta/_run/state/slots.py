@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any, Final, TypeAlias, cast
@@ -82,7 +83,11 @@ class ThreadWaiters(dict[int, list[Callable[[Any], None]]]):
     waits for its loop would be waited for by blocking that loop.
     """
 
-    __slots__ = ()
+    __slots__ = ("thread",)
+
+    def __init__(self, waiters: dict[int, list[Callable[[Any], None]]] | None) -> None:
+        super().__init__(waiters or ())
+        self.thread = threading.get_ident()  #: which has entered it
 
 
 class Place:

@@ -7,6 +7,7 @@ import warnings
 from types import AsyncGeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._names import place_of_caller
@@ -21,7 +22,7 @@ from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_now
 if TYPE_CHECKING:
     from .undone import Undone
 
-__all__ = ["GONE", "Inside", "ScopeExit", "landed", "live", "warn_open"]
+__all__ = ["Inside", "ScopeExit", "asked_after", "landed", "live"]
 
 
 class Inside(ContainerError):
@@ -68,7 +69,7 @@ class ScopeExit(ScopeState):
         self._check_open()
         if self._level != CONTAINER_LEVEL and not self._by_threads:
             # Generated code, which claims without a lock, is for the others: no root is found here at once.
-            self._waiters, self._roots = ThreadWaiters(self._waiters or {}), {}
+            self._waiters, self._roots = ThreadWaiters(self._waiters), {}
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -118,7 +119,8 @@ class ScopeExit(ScopeState):
             self._values.check(self._name)
 
     def _end_block_nowait(self, error: BaseException | None) -> None:
-        if error is None and self._is_late():
+        # Where no loop runs nobody was cancelled: a block that ends well, while closing waits for its thread, is whole.
+        if error is None and get_running_loop() is not None and self._is_late():
             self._fail_nowait(None, Closers())
         else:
             self._close_nowait(error)
@@ -281,14 +283,15 @@ class ScopeExit(ScopeState):
 
     def _open_children(self) -> list[ScopeState]:
         """Return the scopes inside that nobody has begun to close."""
-        return [kid for kid in self._children or () if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
+        return [kid for kid in list(self._children or ()) if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
 
     async def _close_children(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
         """
         Let the scopes inside end: those that nobody closes have failed.
 
         Those that are closing are waited for, and for a while those whose tasks are on their way out, which end with
-        what these raise.  The others end with *error*, with which the one around them ends, or with a ClosedError.
+        what these raise, and those that other threads have entered, which end as these do.  The others end with *error*,
+        with which the one around them ends, or with a ClosedError.
         """
         if not self._children:
             return
@@ -374,6 +377,10 @@ class ScopeExit(ScopeState):
 
     def _close_children_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
         """Let the scopes inside end without a loop; see `_close_children`."""
+        if self._open_children():
+            from .unwinding import let_unwind_nowait  # lazy import
+
+            let_unwind_nowait(self._open_children, closers)
         for kid in list(self._children or ()):
             if kid._in_flight < CLOSING:
                 warn_open(kid, raised)

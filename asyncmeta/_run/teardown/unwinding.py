@@ -1,12 +1,15 @@
-"""Which tasks are on their way out with an exception of their own?  Found by looking, once something is closed under them."""
+"""Who is on the way out of what is closed: tasks with an exception of their own, and threads?  Found by looking, then."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import itertools
+import sys
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -20,12 +23,15 @@ from types import (
 )
 from typing import Any, Final
 
-from ..state.awaited import links_of
+from ..state.awaited import links_of, threads_waiting_for
+from ..state.singletons import ScopeState
 
-__all__ = ["PATIENCE", "let_unwind", "unwinding"]
+__all__ = ["PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "let_unwind_nowait", "unwinding"]
 
 #: How many seconds closing waits, at most, for tasks that are on their way out.
 PATIENCE: Final = 3.0
+#: How many for threads, which nobody has told to end: those that were about to come to the end of their work do so.
+PATIENCE_WITH_THREADS: Final = 1.0
 
 # Which task uses a scope is written down nowhere: asking at every opening would cost each request for what only a forced
 # end wants to know.  A suspended coroutine shows the garbage collector what it holds, what waits on its stack to be left
@@ -38,27 +44,54 @@ _LARGE: Final = 64  #: a collection of more is no block's
 _FAR: Final = 4_000  #: so many objects are looked at for one task
 
 
-async def let_unwind(still_open: Callable[[], Collection[Any]], besides: Collection[object]) -> asyncio.CancelledError | None:
+async def let_unwind(
+    still_open: Callable[[], Collection[ScopeState]], closers: Collection[object]
+) -> asyncio.CancelledError | None:
     """
-    Wait while what is still open is used by tasks that are on their way out, `PATIENCE` seconds at most.
+    Wait, for a while, where what is still open is used by tasks that are on their way out, or by other threads.
 
     Args:
         still_open: What nobody has closed yet.
-        besides: Tasks that wait for this.
+        closers: Tasks and threads that wait for this.
 
     Returns:
         The cancellation that came meanwhile.
     """
-    loop = asyncio.get_running_loop()
-    end, pause, cancelled = loop.time() + PATIENCE, 0.001, None
-    # Looked at again and again: that a task is on its way out, and that it is no more, is told to nobody.
-    while (there := still_open()) and unwinding(there, besides) and loop.time() < end:
+    began, pause, cancelled = time.monotonic(), 0.001, None
+    # Looked at again and again: that somebody is on the way out, and is no more, is told to nobody.
+    while there := still_open():
+        passed = time.monotonic() - began
+        if not (passed < PATIENCE_WITH_THREADS and _used(there, closers)) and not (passed < PATIENCE and unwinding(there, closers)):
+            break
         try:
             await asyncio.sleep(pause)
         except asyncio.CancelledError as error:
             cancelled = error
         pause = min(pause * 2, 0.02)
     return cancelled
+
+
+def let_unwind_nowait(still_open: Callable[[], Collection[ScopeState]], closers: Collection[object]) -> None:
+    """Wait, for a while, where what is still open is used by other threads, without a loop."""
+    end, pause = time.monotonic() + PATIENCE_WITH_THREADS, 0.001
+    while (there := still_open()) and time.monotonic() < end and _used(there, closers):
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+
+
+def _used(scopes: Iterable[ScopeState], closers: Collection[object]) -> bool:
+    """Tell whether one of *scopes* is the block of a thread that goes on."""
+    return go_on({scope._thread for scope in scopes}, closers)
+
+
+def go_on(threads: set[int | None], closers: Collection[object]) -> bool:
+    """
+    Tell whether one of *threads* comes to the end of what it does: it lives, and does not wait for the running code.
+
+    Nobody can cancel a thread.  What it does with what it holds is not given up half done, as a task is.
+    """
+    others = (threads & sys._current_frames().keys()) - {threading.get_ident()}
+    return bool(others and others - threads_waiting_for(closers))
 
 
 def unwinding(things: Collection[object], besides: Collection[object]) -> bool:
