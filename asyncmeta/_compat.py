@@ -9,21 +9,30 @@ import functools
 import inspect
 import sys
 import threading
+import typing
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from types import FunctionType
-from typing import Any, ForwardRef
-
-import typing_extensions as te
+from typing import TYPE_CHECKING, Any, ForwardRef
 
 __all__ = [
-    "WALKS_THREADS", "ProtocolMeta",
-    "annotations_in_body", "annotations_of", "bound_places", "get_running_loop", "is_marked_async", "new_task", "parsed",
-    "reentrant_lock", "referred", "signature_of", "text_of_reference", "type_parameters_of",
+    "WALKS_THREADS", "Protocol", "ProtocolMeta", "ReadOnly", "TypeForm", "TypeVar", "Unpack",
+    "annotations_in_body", "annotations_of", "bound_places", "get_running_loop", "is_alias", "is_marked_async", "is_typeddict",
+    "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference", "type_parameters_of",
 ]  # fmt: skip
 
+# From `typing` where that has all that is used: a program that uses nothing of `typing_extensions` loads nothing of it.
+# What a program has made by it is an argument all the same, see `is_alias` and `is_typeddict`.
+if TYPE_CHECKING or sys.version_info < (3, 14):
+    from typing_extensions import Protocol, ReadOnly, TypeForm, TypeVar, Unpack
+else:
+    from typing import Protocol, ReadOnly, TypeVar, Unpack
+
+    #: What it is at run time, to who reads our annotations.
+    TypeForm = getattr(typing, "TypeForm", type)
+
 # The metaclass of Protocol, so that a service can also be an ABC, a Protocol's implementation or a generic.
-ProtocolMeta: Any = type(te.Protocol)
+ProtocolMeta: Any = type(Protocol)
 
 #: The running loop or None, without raising: `asyncio.get_running_loop` costs an exception where there is none.
 get_running_loop = asyncio._get_running_loop
@@ -160,6 +169,27 @@ def is_marked_async(call: Any) -> bool:
     if _MARK is not None and getattr(call, "_is_coroutine", None) is _MARK:
         return True
     return hasattr(call, "_is_coroutine_marker") and inspect.iscoroutinefunction(call)
+
+
+def is_alias(form: Any) -> bool:
+    """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
+    # `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
+    kind = type(form)
+    return kind is _ALIAS or (kind.__name__ == "TypeAliasType" and kind.__module__ == "typing_extensions")
+
+
+_ALIAS = getattr(typing, "TypeAliasType", None)
+
+
+def is_typeddict(thing: Any) -> bool:
+    """Tell whether *thing* is a TypedDict, of `typing` or of `typing_extensions`."""
+    if typing.is_typeddict(thing):
+        return True
+    if type(thing).__module__ != "typing_extensions":
+        return False
+    import typing_extensions  # it is there
+
+    return typing_extensions.is_typeddict(thing)
 
 
 def type_parameters_of(thing: Any) -> tuple[Any, ...]:

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterat
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 
-import typing_extensions as te
-from typing_extensions import TypeForm
-
+from ._compat import TypeForm, TypeVar
 from ._declare.entries import BODY, Declaration, enter, is_function
 from ._declare.keys import Token
 from ._declare.lifetimes import Lifetime
@@ -22,9 +20,9 @@ from .errors import DeclarationError
 __all__ = ["inject_dependency", "injected"]
 
 P = ParamSpec("P")
-T = te.TypeVar("T")
-R = te.TypeVar("R")
-F = te.TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 

@@ -8,10 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overload
 
-import typing_extensions as te
-from typing_extensions import TypeForm
-
-from ._compat import annotations_of
+from ._compat import TypeForm, TypeVar, annotations_of
 from ._declare.annotations import class_annotations
 from ._declare.keys import Ask, ask_for, read, read_ask
 from ._declare.registry import Attribute, registry_of
@@ -29,8 +26,8 @@ from .errors import ClosedError, DeclarationError, ScopeError
 
 __all__ = ["AsyncDependencyDescriptor", "Given"]
 
-T = te.TypeVar("T")
-T_co = te.TypeVar("T_co", covariant=True, default=Any)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True, default=Any)
 
 
 class AsyncDependencyDescriptor(Attribute, Generic[T_co]):

@@ -8,9 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import typing_extensions as te
-
-from ._compat import ProtocolMeta, annotations_in_body
+from ._compat import ProtocolMeta, TypeVar, annotations_in_body
 from ._declare.constructors import BY_HAND, seen_around
 from ._declare.entries import BODY, Declaration, enter_body, registration_of, value_registration
 from ._declare.keys import token_key
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
 
-T = te.TypeVar("T")
-T_co = te.TypeVar("T_co", covariant=True, default=Any)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True, default=Any)
 
 _Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 

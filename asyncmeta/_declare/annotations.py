@@ -9,9 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
-import typing_extensions as te
-
-from .._compat import annotations_of, text_of_reference
+from .._compat import annotations_of, is_typeddict, text_of_reference
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
@@ -190,7 +188,7 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     """Return the TypedDict that wrote the key *name* of *cls*, which has those of its bases as its own."""
     for base in vars(cls).get("__orig_bases__", ()):
         root = typing.get_origin(base) or base
-        written = annotations_of(root) if te.is_typeddict(root) else {}
+        written = annotations_of(root) if is_typeddict(root) else {}
         if name in written and written[name] == annotations_of(cls)[name]:
             return _writer_of_key(root, name)
     return cls

@@ -8,9 +8,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import typing_extensions as te
-
-from .._compat import annotations_of, signature_of
+from .._compat import annotations_of, is_typeddict, signature_of
 from .annotations import (
     KEYWORD,
     OMITTED,
@@ -90,7 +88,7 @@ def parameters_of_class(cls: type, seen: Mapping[str, Any] | None = None) -> tup
         return _parameters_of_metaclass(cls)
     function = inspect.unwrap(call)
     if not isinstance(function, types.FunctionType) or _is_partial_method(function):
-        if typing.is_typeddict(cls) or te.is_typeddict(cls):
+        if is_typeddict(cls):
             return keyed_parameters(cls)
         try:
             signature = signature_of(call)

@@ -10,9 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import typing_extensions as te
-
-from .._compat import annotations_of
+from .._compat import Protocol, annotations_of
 from .._names import Place, is_a, name_of, origin_of, place_of_caller
 from ..errors import DeclarationError
 from .forms import all_substituted, own_arguments, substituted, substitution_of
@@ -228,7 +226,7 @@ def _bases_of(form: Any, key: Hashable) -> list[Any]:
     found = []
     for writer in cls.__mro__:
         for base in vars(writer).get("__orig_bases__", ()):
-            if origin_of(base) in (None, typing.Generic, typing.Protocol, te.Protocol):
+            if origin_of(base) in (None, typing.Generic, typing.Protocol, Protocol):
                 continue
             if getattr(base, "__parameters__", ()):
                 from .handed import handed_up  # lazy import

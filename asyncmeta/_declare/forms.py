@@ -10,26 +10,21 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any
 
-import typing_extensions as te
-
-from .._compat import referred
+from .._compat import ReadOnly, Unpack, is_alias, referred
 from .._names import is_a, origin_of
 from .texts import Evaluate, evaluator_for, evaluator_of_module, names_of_module
 from .tokens import MISSING, Factory, Inject, Lazy, Named, Token, _Collect
 
 __all__ = [
-    "UNPACKS", "all_substituted", "default_of", "is_alias", "is_inject", "is_name", "is_union", "normal", "own_arguments",
+    "UNPACKS", "all_substituted", "default_of", "is_inject", "is_name", "is_union", "normal", "own_arguments",
     "substituted", "substitution_of", "token_of", "with_own_variables", "without_names",
 ]  # fmt: skip
 
-#: `typing` has it since Python 3.12, and until 3.14 `typing_extensions` has one of its own.
-_ALIASES: tuple[Any, ...] = tuple({te.TypeAliasType, getattr(typing, "TypeAliasType", te.TypeAliasType)})
-
 #: What may stand around a type and says nothing about which one it is.
-_QUALIFIERS = (typing.ClassVar, typing.Final, te.Required, te.NotRequired, te.ReadOnly)
+_QUALIFIERS = (typing.ClassVar, typing.Final, typing.Required, typing.NotRequired, ReadOnly)
 
 #: The star before a TypeVarTuple is typing's, also where typing_extensions has one of its own (CPython 3.11).
-UNPACKS: tuple[Any, ...] = (typing.Unpack, te.Unpack)
+UNPACKS: tuple[Any, ...] = (typing.Unpack, Unpack)
 
 _CALLABLE: Any = collections.abc.Callable  # made here of forms that are known at run time only
 _alias_of: Any = types.GenericAlias
@@ -86,11 +81,6 @@ def without_names(form: Any) -> Any:
     return _Reading(None, None, (), named=False).of(form)
 
 
-def is_alias(form: Any) -> bool:
-    """Tell whether *form* was made by a ``type`` statement, or by ``TypeAliasType``."""
-    return issubclass(type(form), _ALIASES)
-
-
 def with_own_variables(token: Any) -> Any:
     """Return a generic alias that stands without arguments with its own variables: what is registered under it serves all."""
     parameters = token.__type_params__ if is_alias(token) else ()
@@ -99,7 +89,7 @@ def with_own_variables(token: Any) -> Any:
 
 def own_arguments(parameters: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return type variables as the arguments of what has them."""
-    return tuple([te.Unpack[one] if _is_many(one) else one for one in parameters])
+    return tuple([Unpack[one] if _is_many(one) else one for one in parameters])
 
 
 def is_union(form: Any) -> bool:
@@ -158,7 +148,7 @@ class _Reading:
             return self._annotated(form)
         if origin is typing.Union or origin is types.UnionType:
             return self._union(form)
-        if isinstance(origin, _ALIASES):
+        if is_alias(origin):
             return self._alias(origin, typing.get_args(form))
         if origin in _QUALIFIERS:
             return self.argument(typing.get_args(form)[0])
@@ -195,7 +185,7 @@ class _Reading:
             return self._alias(form, None)
         if is_a(form, typing.ForwardRef):
             return self._reference(form)
-        if form is te.Self and self.me is not None:
+        if form is typing.Self and self.me is not None:
             parameters = getattr(self.me, "__parameters__", ())
             return self.me[own_arguments(parameters)] if parameters else self.me  # type: ignore[index]  # a generic class
         if is_a(form, type) and form.__module__ == "typing_extensions":
@@ -240,8 +230,8 @@ class _Reading:
         taken, given = typing.get_args(form)
         if isinstance(taken, list):
             taken = self.argument(taken, marked=False)
-        elif typing.get_origin(taken) is te.Concatenate:
-            taken = te.Concatenate[tuple([one if one is ... else self.argument(one, marked=False) for one in taken.__args__])]
+        elif typing.get_origin(taken) is typing.Concatenate:
+            taken = typing.Concatenate[tuple([one if one is ... else self.argument(one, marked=False) for one in taken.__args__])]
         # Else it is `...`, or a ParamSpec.
         return _CALLABLE[taken, self.argument(given, marked=False)]
 
@@ -405,7 +395,7 @@ def substitution_of(parameters: tuple[Any, ...], arguments: tuple[Any, ...]) -> 
 def _is_parameter_list(arguments: tuple[Any, ...]) -> bool:
     one = arguments[0]
     return len(arguments) == 1 and (
-        isinstance(one, list | tuple | typing.ParamSpec) or one is ... or typing.get_origin(one) is te.Concatenate
+        isinstance(one, list | tuple | typing.ParamSpec) or one is ... or typing.get_origin(one) is typing.Concatenate
     )
 
 
@@ -434,7 +424,7 @@ def substituted(form: Any, binding: dict[Any, Any]) -> Any:
     for one in parameters:
         value = binding.get(one, one)
         if isinstance(one, typing.TypeVarTuple):
-            many: Any = value if one in binding else (te.Unpack[one],)
+            many: Any = value if one in binding else (Unpack[one],)
             arguments.extend(many)
         elif isinstance(one, typing.ParamSpec) and isinstance(value, tuple):
             arguments.append(list(value))

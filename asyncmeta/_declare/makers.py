@@ -9,7 +9,7 @@ import typing
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from .._compat import annotations_of, bound_places, signature_of
+from .._compat import annotations_of, bound_places, is_alias, signature_of
 from .._names import Place, is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .annotations import (
@@ -22,7 +22,7 @@ from .annotations import (
     returned_by,
 )  # fmt: skip
 from .constructors import constructor_of, has_signature, hidden_fields, parameters_of_class, seen_around
-from .forms import is_alias, is_union, normal, substituted, with_own_variables
+from .forms import is_union, normal, substituted, with_own_variables
 from .keys import MISSING, Factory, Lazy, plain_of, read
 from .returned import ASYNC, ASYNC_GENERATOR, GENERATOR, GENERATORS, SYNC, form_of_token, given, is_vague, opened, yielded
 from .texts import Evaluator, evaluator_of_class, evaluator_of_module

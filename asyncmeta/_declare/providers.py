@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, Required, TypeAlias
 
 from typing_extensions import TypedDict
 
-from .._compat import annotations_of
+from .._compat import annotations_of, is_alias
 from .._names import Place, close_to, is_a, name_of, name_of_callable, origin_of, place_of_caller, place_of_function
 from ..errors import DeclarationError
 from .annotations import POSITIONAL, Parameter
 from .constructors import constructor_of
 from .entries import also_keys, check_name, into_names, is_function, refuse_class
-from .forms import is_alias, with_own_variables
+from .forms import with_own_variables
 from .keys import INJECTED, MISSING, Ask, ByName, Factory, Inject, Lazy, Named, Token, ask_for, is_hashable, plain_of
 from .lists import called, flat, lifetime_of
 from .makers import SYNC, Filled, Maker, class_of, maker_of, value_maker

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, final
 
-import typing_extensions as te
-
+from .._compat import TypeVar
 from .._names import name_of
 from ..errors import DeclarationError
 
@@ -24,8 +23,8 @@ __all__ = [
     "is_hashable",
 ]
 
-T = te.TypeVar("T")
-T_co = te.TypeVar("T_co", covariant=True, default=Any)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True, default=Any)
 
 
 class Missing:

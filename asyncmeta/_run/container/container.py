@@ -8,8 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
-from typing_extensions import TypeForm
-
+from ..._compat import TypeForm
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.registry import layers_of
 from ..._declare.tokens import Token

@@ -6,12 +6,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, overload
 
-import typing_extensions as te
-from typing_extensions import TypeForm
-
-from ..._compat import get_running_loop
+from ..._compat import TypeForm, TypeVar, get_running_loop
 from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
@@ -34,16 +31,16 @@ from ..teardown.scope_exit import ScopeExit, landed, live
 
 __all__ = ["ScopeFace"]
 
-T = te.TypeVar("T")
-P = te.ParamSpec("P")
-R = te.TypeVar("R")
-T_co = te.TypeVar("T_co", covariant=True, default=Any)
-T1 = te.TypeVar("T1", default=Any)
-T2 = te.TypeVar("T2", default=Any)
-T3 = te.TypeVar("T3", default=Any)
-T4 = te.TypeVar("T4", default=Any)
-T5 = te.TypeVar("T5", default=Any)
-T6 = te.TypeVar("T6", default=Any)
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True, default=Any)
+T1 = TypeVar("T1", default=Any)
+T2 = TypeVar("T2", default=Any)
+T3 = TypeVar("T3", default=Any)
+T4 = TypeVar("T4", default=Any)
+T5 = TypeVar("T5", default=Any)
+T6 = TypeVar("T6", default=Any)
 
 
 if TYPE_CHECKING:
@@ -56,7 +53,7 @@ if TYPE_CHECKING:
         async def on_startup(self) -> None: ...
         async def on_shutdown(self) -> None: ...
 
-    S = te.TypeVar("S", bound=Service)
+    S = TypeVar("S", bound=Service)
 
     class Entered(Generic[T_co]):
         """What opens something for a block, in either way of entering."""
