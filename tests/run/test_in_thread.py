@@ -1003,3 +1003,45 @@ async def test_a_pool_that_takes_nothing_is_the_failure_of_the_build():
             loop.set_default_executor(pool)
 
             assert await container.get("quick") == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("comes", ["after the end of its loop", "just before the end of its loop"])
+def test_what_comes_as_its_loop_is_closed_is_finalized(comes):
+    """
+    A loop that is stopped and closed under a build in a thread, without a word to its tasks, leaves nothing open.
+    """
+    App, journal, gate, pool = fresh_app(), Journal(), Gate(), ThreadPoolExecutor(2)
+
+    def model():
+        gate.passed()
+        journal.append("+model")
+        yield "model"
+        journal.append("-model")  # not where it is only dropped
+
+    async def another():
+        return "another"
+
+    App.register_dependency("model", model, in_thread=True)
+    App.register_dependency("another", another)
+    container = Container(App)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    loop.set_default_executor(pool)
+    task = loop.create_task(container.get("model"))
+    loop.run_until_complete(gate.someone())
+    if comes == "after the end of its loop":
+        loop.close()
+    gate.go.set()
+    pool.shutdown()  # waits for the thread
+    loop.close()
+    del task, loop
+
+    async def main():
+        async with container:
+            assert await container.get("another") == "another"  # the next loop takes over
+            gc.collect()  # what waited
+
+    asyncio.run(main())
+
+    assert journal == ["+model", "-model"]

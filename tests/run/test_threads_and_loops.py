@@ -22,6 +22,7 @@ from asyncmeta import (
     Lazy,
     WrongLoopError,
 )
+from asyncmeta._lock import LOCK
 
 
 @pytest.fixture(autouse=True)
@@ -912,3 +913,59 @@ def test_close_refuses_async_finalizers_before_it_closes_anything(what):
     asyncio.run(main())
 
     assert journal == ["+plain", "+awaited", "-awaited", "-plain"]
+
+
+# --- entering again --------------------------------------------------------------------------------------------------------------
+
+
+def test_two_threads_enter_a_closed_container_at_once():
+    """A closed container that another thread enters in the middle of entering it begins anew once: what that has built is kept."""
+    App, journal, lines = fresh_app(), Journal(), [0]
+
+    def pool():
+        journal.append("+pool")
+        yield "pool"
+        journal.append("-pool")  # not where it is only dropped
+
+    App.register_dependency("pool", pool)
+
+    def enter_elsewhere(container):
+        def enter_and_build():
+            if LOCK.acquire(blocking=False):  # else who is interrupted holds it, and nobody comes between
+                LOCK.release()
+                container.__enter__()
+                container.get_nowait("pool")
+
+        thread = threading.Thread(target=enter_and_build)
+        thread.start()
+        thread.join(LIMIT)
+
+    def entered_at(number):
+        """Enter a container while another thread does so before the line of that number; tell whether there is such a line."""
+        container = Container(App)
+        container.close()
+        left = [number]
+
+        def trace(frame, event, _):
+            if frame.f_code is not Container._enter.__code__:
+                return None
+            if event == "line":
+                left[0] -= 1
+                if left[0] == 0:
+                    enter_elsewhere(container)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            container.__enter__()
+        finally:
+            sys.settrace(before)
+        container.close()
+        return left[0] <= 0
+
+    while entered_at(lines[0] + 1):
+        lines[0] += 1
+
+    assert lines[0] > 3
+    assert journal == ["+pool", "-pool"] * (len(journal) // 2) != []

@@ -140,6 +140,8 @@ class Run:
         self._tell_begun()
         self.context.run(self.make)
         with self.lock:
+            if self.loop is not None and self.loop.is_closed():  # under its waiter, which will never run again
+                self.left = True
             self.ended.set()
             left = self.left
         if left:
@@ -233,17 +235,20 @@ class Run:
         if future is None:  # the pool of threads refused it
             return
         with self.lock:
-            self.left = True
+            alone, self.left = self.left, True  # the thread may have seen before that the loop is closed
             begun, ended = self.begun, self.ended.is_set()
         if not begun:
             future.cancel()
             self.over.set()
             return
-        if ended:  # it came at the very moment at which we stopped waiting
+        if ended and not alone:  # it came at the very moment at which we stopped waiting
             if self.generator is None:
                 self.undo()
                 return
-            future = self.future = loop.run_in_executor(None, self.undo)
+            try:
+                future = self.future = loop.run_in_executor(None, self.undo)
+            except RuntimeError:  # the loop was closed, and the coroutine that waited is collected
+                threading.Thread(target=self.undo, name=f"asyncmeta: {self.node.name}", daemon=True).start()
         abandoned = AbandonedRun(self, scope)
         push(scope, abandoned)
         future.add_done_callback(abandoned.done)

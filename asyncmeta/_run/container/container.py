@@ -459,13 +459,13 @@ class Container(ContainerState, Scope):
             raise ClosedError(f"{singletons.title} is closing")
         if self._checks:
             self._check()
-        if singletons.state == IS_CLOSED:
-            with LOCK:
+        with LOCK:
+            if singletons.state == IS_CLOSED:  # else another thread has entered it meanwhile, and may have built something
                 self._graph.refresh()
                 self._begin_anew()
                 for force in sorted((one for one in self._laid if not one.ended), key=lambda one: one.number):
                     force.open_again()
-            singletons.loop = None
+                singletons.loop = None
         if singletons.watch is not None:
             singletons.watch.entered(singletons.name)
 
