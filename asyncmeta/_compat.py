@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ForwardRef
 
 __all__ = [
     "WALKS_THREADS", "Protocol", "ProtocolMeta", "ReadOnly", "TypeForm", "TypeVar", "Unpack",
-    "annotations_in_body", "annotations_of", "bound_places", "get_running_loop", "is_alias", "is_marked_async", "is_typeddict",
-    "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference", "type_parameters_of",
+    "annotations_in_body", "annotations_of", "bound_places", "forget_half_imported", "get_running_loop", "is_alias",
+    "is_marked_async", "is_typeddict", "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference",
+    "type_parameters_of",
 ]  # fmt: skip
 
 # From `typing` where that has all that is used: a program that uses nothing of `typing_extensions` loads nothing of it.
@@ -236,3 +237,19 @@ def new_task(
     # A container that is dropped says so itself, as a ResourceWarning; asyncio need not add a second line for each task.
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     return task
+
+
+def forget_half_imported() -> None:
+    """
+    In the child of a fork: let what other threads were in the middle of importing be imported anew, where that was a part of ours.
+
+    CPython keeps the lock of such a module for a thread that is not here: whoever imports it would wait for ever.
+    """
+    locks: dict[str, Any] = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
+    owners = {name: getattr(reference(), "owner", None) for name, reference in list(locks.items())}
+    gone = {owner for name, owner in owners.items() if name.partition(".")[0] == "asyncmeta"} - {None, threading.get_ident()}
+    for name, owner in owners.items():
+        if owner in gone:
+            locks.pop(name, None)
+            if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+                del sys.modules[name]

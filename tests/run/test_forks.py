@@ -243,6 +243,77 @@ class Gate:
             thread.join(LIMIT)
             assert not thread.is_alive()
 
+PART_OF_OURS = """
+import os, sys, threading
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import PathFinder
+
+from asyncmeta import AsyncServiceBase, Container
+
+came, go = threading.Event(), threading.Event()
+part, when = "asyncmeta._run.container.override", sys.argv[1]
+
+
+class Slow(MetaPathFinder, Loader):
+    # The thread stands in the middle of importing the part until it may go on.
+    def find_spec(self, name, path, target=None):
+        if name != part or threading.current_thread() is threading.main_thread():
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        self.loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec):
+        if when == "before":
+            self.stand()
+
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        if when == "after":
+            self.stand()
+
+    def stand(self):
+        came.set()
+        go.wait()
+
+
+class App(AsyncServiceBase): ...
+
+
+def override():
+    with container.override({"x": "fake"}):
+        return container.get_nowait("y")
+
+
+App.register_dependency("x", lambda: "real")
+App.register_dependency("y", lambda x: x)
+container = Container(App)
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=override)
+thread.start()
+came.wait()
+child = os.fork()
+if not child:
+    print("the child:", override(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+thread.join()
+print("the parent:", override())
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_child_imports_what_a_thread_of_the_parent_was_importing(when):
+    """
+    A part of ours that another thread is the first to use, and imports, as the process is forked, can be used in the child.
+    """
+    program = [sys.executable, "-W", "ignore", "-c", PART_OF_OURS, when]
+
+    ran = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+
+    assert (ran.stdout.splitlines(), ran.stderr) == (["the child: fake", "the parent: fake"], "")
+
 
 @pytest.mark.parametrize("entered", [True, False])
 def test_scope_of_the_parent_is_closed_in_the_child(entered):
