@@ -12,9 +12,10 @@ from ..._compat import get_running_loop
 from ..._lock import LOCK
 from ...errors import AsyncDependencyError
 from ..state.frames import BUILDS
-from ..state.parking import Outcome
+from ..state.parking import Outcome, wake
 from ..state.slots import FLIGHT, UNSET
 from ..state.waiting import Wait, holdings
+from .nowait import run_nowait
 from .unawaited import Unawaited
 
 __all__ = ["Cell"]
@@ -49,20 +50,20 @@ class Cell(Unawaited):
         """It has failed, and nobody goes on.  The lock is held."""
 
     # Shared values have their single flight below; a transient one is this handle's own, so it needs one here.
-    async def _fetch_once(self) -> Any:
+    async def _fetch_once(self, *, waits: bool = True) -> Any:
         cell: Cell | None = None  # in here: who is interrupted on the way has claimed nothing, or gives it back
         try:
             while cell is None:
                 with LOCK:
                     value = self._value
                     if value is UNSET:
-                        self._value, self._by_task, cell = FLIGHT, True, self
+                        self._value, self._by_task, cell = FLIGHT, waits, self
                 if cell is None:
                     if value is FLIGHT:
-                        value = await self._join()
+                        value = await self._join(get_running_loop() if waits else None)
                     if value is not UNSET:
                         return value
-            value = await self._get()
+            value = await self._get() if waits else self._get_nowait()
             self._keep(value)
         except BaseException as error:
             if cell is not None:
@@ -73,74 +74,29 @@ class Cell(Unawaited):
         return value
 
     def _fetch_once_nowait(self) -> Any:
-        cell: Cell | None = None
-        try:
-            while cell is None:
-                with LOCK:
-                    value = self._value
-                    if value is UNSET:
-                        self._value, self._by_task, cell = FLIGHT, False, self
-                if cell is None:
-                    if value is FLIGHT:
-                        value = self._join_nowait()
-                    if value is not UNSET:
-                        return value
-            value = self._get_nowait()
-            self._keep(value)
-        except BaseException as error:
-            if cell is not None:
-                self._settle(Outcome(error))
-            raise
-        self._settle(Outcome(), value)
-        del cell
-        return value
+        return run_nowait(self._fetch_once(waits=False), self)
 
-    async def _join(self) -> Any:
-        """Wait for another one's fetching; return the value, or UNSET where one who waits has to take over."""
-        if get_running_loop() is None:
-            return self._join_nowait()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[Outcome, Any]] = loop.create_future()
+    async def _join(self, loop: asyncio.AbstractEventLoop | None) -> Any:
+        """Wait for another one's fetching, in a thread without *loop*; return the value, or UNSET where one has to take over."""
+        over = threading.Event() if loop is None else loop.create_future()
+        found: list[tuple[Outcome, Any]] = []
 
-        def take(told: tuple[Outcome, Any]) -> None:
-            if not future.done():
-                future.set_result(told)
-
-        def tell(outcome: Outcome, value: object) -> None:
-            if get_running_loop() is loop:
-                take((outcome, value))
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(take, (outcome, value))
+        def told(outcome: Outcome, value: object) -> None:
+            found.append((outcome, value))
+            over.set() if isinstance(over, threading.Event) else wake(over)
 
         wait = Wait(holdings())
         wait.begin(self, self._label())
         try:
-            if not self._wait(tell):
-                return UNSET
-            outcome, value = await future
-            outcome.check()
-            return value
-        finally:
-            wait.end()
-
-    def _join_nowait(self) -> Any:
-        """Wait for the fetching of another thread; return the same."""
-        wait = Wait(holdings())
-        wait.begin(self, self._label())
-        event = threading.Event()
-        told: list[tuple[Outcome, Any]] = []
-
-        def tell(outcome: Outcome, value: object) -> None:
-            told.append((outcome, value))
-            event.set()
-
-        try:
-            if self._value is FLIGHT and self._by_task:
+            if loop is None and self._value is FLIGHT and self._by_task:
                 raise AsyncDependencyError(self._label(), (), "", "is being built by a task")
-            if not self._wait(tell):
+            if not self._wait(told):
                 return UNSET
-            event.wait()
-            outcome, value = told[0]
+            if isinstance(over, threading.Event):
+                over.wait()
+            else:
+                await over
+            outcome, value = found[0]
             outcome.check()
             return value
         finally:
@@ -172,4 +128,4 @@ def _read_frame(frame: FrameType) -> tuple[Any, str] | None:
     return None if cell is None else (cell, cell._label())
 
 
-BUILDS.add(Cell._fetch_once.__code__, Cell._fetch_once_nowait.__code__, reader=_read_frame)
+BUILDS.add(Cell._fetch_once.__code__, reader=_read_frame)

@@ -377,43 +377,35 @@ def _taken(bound: Bound, finalizers: Finalizer | list[Finalizer] | None) -> Held
     return bound.taken.get(finalizers) if bound.taken else None
 
 
+async def _leave_all(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException | None = None) -> None:
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        await taken.leave(error)
+    else:
+        settle_errors(await unwind(as_list(finalizers), error), error)
+
+
+def _leave_all_nowait(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException | None = None) -> None:
+    taken = _taken(bound, finalizers)
+    if taken is not None:
+        taken.leave_nowait(error)
+    else:
+        settle_errors(unwind_nowait(as_list(finalizers), error), error)
+
+
 async def _undo(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     """Tear down what was set up, before the error of a step or of the function goes on."""
     raised = undone(bound.container, error, bound.source.lines)[0]
-    taken = _taken(bound, finalizers)
-    if taken is not None:
-        await taken.leave(raised)
-    else:
-        settle_errors(await unwind(as_list(finalizers), raised), raised)
+    await _leave_all(bound, finalizers, raised)
     if raised is not error:
         raise raised from None
 
 
 def _undo_nowait(bound: Bound, finalizers: Finalizer | list[Finalizer] | None, error: BaseException) -> None:
     raised = undone(bound.container, error, bound.source.lines)[0]
-    taken = _taken(bound, finalizers)
-    if taken is not None:
-        taken.leave_nowait(raised)
-    else:
-        settle_errors(unwind_nowait(as_list(finalizers), raised), raised)
+    _leave_all_nowait(bound, finalizers, raised)
     if raised is not error:
         raise raised from None
-
-
-async def _leave_all(bound: Bound, finalizers: list[Any]) -> None:
-    taken = _taken(bound, finalizers)
-    if taken is not None:
-        await taken.leave(None)
-    else:
-        settle_errors(await unwind(finalizers, None), None)
-
-
-def _leave_all_nowait(bound: Bound, finalizers: list[Any]) -> None:
-    taken = _taken(bound, finalizers)
-    if taken is not None:
-        taken.leave_nowait(None)
-    else:
-        settle_errors(unwind_nowait(finalizers, None), None)
 
 
 async def _told(bound: Bound, finalizer: Finalizer, error: BaseException | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..._declare.tokens import Lazy
 from ..._names import is_a
 from ...errors import ClosedError
+from ..build.nowait import run_nowait
 from .container import Scope
 
 __all__ = ["Answering", "asking_beneath", "beneath"]
@@ -27,29 +28,23 @@ class Answering(Scope):
         container: Any = self.container  # this overlay, or that of a view
         return beneath(self) if container._force is not None and has_ended(self) else self
 
-    async def _attribute(self, which: object, holder: object, key: Any) -> Any:
+    async def _attribute(self, which: object, holder: object, key: Any, *, waits: bool = True) -> Any:
         """Return what an attribute or handle gives here: one value for each, as ever; nothing of it is left there."""
         kept = self._fetched.get(which)
         if kept is None:
             try:
-                kept = self._fetched.setdefault(which, (holder, await self.get(key)))
+                value = await self.get(key) if waits else self.get_nowait(key)
+                kept = self._fetched.setdefault(which, (holder, value))
             except ClosedError:
                 if not has_ended(self):
                     raise
-                return await asked_again(holder, key).run()
+                asked = asked_again(holder, key)
+                return await asked.run() if waits else asked.nowait()
         return kept[1]
 
     def _attribute_nowait(self, which: object, holder: object, key: Any) -> Any:
         """Return the same without awaiting."""
-        kept = self._fetched.get(which)
-        if kept is None:
-            try:
-                kept = self._fetched.setdefault(which, (holder, self.get_nowait(key)))
-            except ClosedError:
-                if not has_ended(self):
-                    raise
-                return asked_again(holder, key).nowait()
-        return kept[1]
+        return run_nowait(self._attribute(which, holder, key, waits=False), key)
 
 
 def asked_again(holder: Any, key: Any) -> Lazy[Any]:

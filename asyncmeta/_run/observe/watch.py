@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import AsyncGeneratorType, GeneratorType, MethodType, TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -317,29 +318,23 @@ class Watched(Held):
         return needs_await([self.finalizer]) is not None
 
     async def leave(self, error: BaseException | None) -> None:
-        began = self._begin()
-        try:
+        with self._telling():
             await leave(self.finalizer, error)
-        except BaseException:
-            self._over("finalize_failed", began)
-            raise
-        self._over("finalize_end", began)
 
     def leave_nowait(self, error: BaseException | None) -> None:
-        began = self._begin()
-        try:
+        with self._telling():
             leave_nowait(self.finalizer, error)
-        except BaseException:
-            self._over("finalize_failed", began)
-            raise
-        self._over("finalize_end", began)
 
-    def _begin(self) -> float:
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell of what is done in the block."""
         self.watch.tell("finalize_begin", self.name)
-        return time.perf_counter()
-
-    def _over(self, word: str, began: float) -> None:
-        self.watch.tell(word, self.name, time.perf_counter() - began)
+        began, word = time.perf_counter(), "finalize_failed"
+        try:
+            yield
+            word = "finalize_end"
+        finally:
+            self.watch.tell(word, self.name, time.perf_counter() - began)
 
 
 def _watched_late(finalizer: Finalizer, watch: Watch, names: Mapping[Any, str], graph: Graph) -> Any:

@@ -261,9 +261,9 @@ class ScopeFace(ScopeExit):
     def _get_nowait_cold(self, token: object) -> Any:
         singletons = self._singletons
         if singletons.overridden:
-            from .answering import NOTHING, answered_nowait  # lazy import
+            from .answering import NOTHING, answered  # lazy import
 
-            value = answered_nowait(self, token)
+            value = run_nowait(answered(self, token, waits=False), token)
             if value is not NOTHING:
                 return value
         root = self._find(token)
@@ -357,7 +357,7 @@ class ScopeFace(ScopeExit):
             await self._counting(partial(build_concurrent, units, self))
         return tuple([await self.get(token) for token in tokens])
 
-    async def _make_anew(self, node: Node, arguments: dict[str, Any]) -> Any:
+    async def _make_anew(self, node: Node, arguments: dict[str, Any], *, waits: bool = True) -> Any:
         """Make *node* anew for a Factory handle."""
         from ..build.handles import making_anew  # lazy import
 
@@ -366,25 +366,19 @@ class ScopeFace(ScopeExit):
         asked = self._causes(plan)
         if not singletons.has_all(plan.singletons):
             with getting(plan):
-                await build_missing(singletons, plan.singletons, asked=asked)
-        if self._by_threads:
+                if waits:
+                    await build_missing(singletons, plan.singletons, asked=asked)
+                else:
+                    build_missing_nowait(singletons, plan.singletons, asked)
+        if self._by_threads or not waits:
             check_nowait(self, plan)
+        if not waits:
+            refuse_itself(self, plan)
         return await self._run_plan(plan, asked)
 
     def _make_anew_nowait(self, node: Node, arguments: dict[str, Any]) -> Any:
         """Make *node* anew without awaiting."""
-        from ..build.handles import making_anew  # lazy import
-
-        singletons = self._singletons
-        plan = making_anew(self, node, arguments)
-        asked = self._causes(plan)
-        if not singletons.has_all(plan.singletons):
-            self._check_open()
-            with getting(plan):
-                build_missing_nowait(singletons, plan.singletons, asked)
-        check_nowait(self, plan)
-        refuse_itself(self, plan)
-        return run_nowait(self._run_plan(plan, asked), node.key)
+        return run_nowait(self._make_anew(node, arguments, waits=False), node.key)
 
     # --- filling functions ---
 
