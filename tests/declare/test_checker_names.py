@@ -377,3 +377,20 @@ def test_an_entry_of_a_list_says_why_too(package, kind):
     assert said in str(problem)
     (unread,) = report.unread
     assert unread.startswith(f"{kind}.ghost (")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no type statement before Python 3.12")
+def test_a_type_statement_that_names_what_only_checkers_import(package):
+    """
+    An alias is read in the source where Python cannot say its value, and stands for what it names.
+    """
+    module = package(
+        engines=ENGINES,
+        store="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .engines import Engine\ntype Motor = Engine\n"
+        "def use(motor: Motor): return motor",
+    )
+    engines = importlib.import_module("parts.engines")
+    App = fresh_app(providers=[engines.Engine])
+    App.register_dependency("use", module.use)
+
+    assert type(Container(App).get_nowait("use")) is engines.Engine

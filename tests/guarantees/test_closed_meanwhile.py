@@ -9,8 +9,11 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Annotated
 
 import pytest
+from helpers import LIMIT, Gate
 
 from asyncmeta import AsyncServiceBase, ClosedError, Container, Inject, Lifetime
+from asyncmeta._run.container import closing
+from asyncmeta._run.container.closing import Closing
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["generator", "async generator"])
@@ -137,3 +140,42 @@ def test_threads_that_use_scopes_as_their_container_closes() -> None:
             assert not wrong and not sessions
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_who_closes_looks_again_and_again_whether_a_build_in_a_thread_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class App(AsyncServiceBase):
+        pass
+
+    gate, looks = Gate(), []
+
+    def slow() -> None:
+        gate.passed()
+
+    def looked(self: Closing) -> bool:
+        looks.append(self)
+        if len(looks) == 3:
+            gate.go.set()
+        return False
+
+    App.register_dependency("slow", slow)
+    container = Container(App)
+    building = threading.Thread(target=lambda: refused.append(failure(container)))
+    refused: list[object] = []
+    building.start()
+    assert gate.came.wait(LIMIT)
+    monkeypatch.setattr(closing, "_PAUSE", 0.001)
+    monkeypatch.setattr(Closing, "_is_making", looked)
+
+    container.close()
+    building.join(LIMIT)
+
+    assert len(looks) >= 3
+    assert [type(one) for one in refused] == [ClosedError]
+
+
+def failure(container: Container) -> BaseException | None:
+    try:
+        container.get_nowait("slow")
+    except BaseException as error:
+        return error
+    return None

@@ -513,3 +513,33 @@ def test_the_code_of_a_scope_serves_the_loop_that_comes_after():
         asyncio.run(use())
 
     assert journal == ["+session", "-session"] * 12
+
+
+def test_what_fails_as_a_loop_ends_is_told_to_the_loop():
+    """
+    The failure of a finalizer that is run because its loop ends is the loop's to handle; what needs no loop is closed, too.
+    """
+    App, told, closed = fresh_app(), [], []
+
+    async def fails():
+        yield "fails"
+        raise OSError("cannot be closed")
+
+    def plain():
+        yield "plain"
+        closed.append("plain")
+
+    App.register_dependency("fails", fails)
+    App.register_dependency("plain", plain)
+    container = Container(App)
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        await container.get("plain")
+        await container.get("fails")
+
+    asyncio.run(main())
+
+    assert [str(context["exception"]) for context in told] == ["cannot be closed"]
+    assert "App failed while its event loop ended" in told[0]["message"]
+    assert closed == ["plain"]

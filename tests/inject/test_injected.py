@@ -2025,3 +2025,45 @@ def test_a_call_whose_container_another_thread_closes(fails, count):
             call(close=True)
 
     assert sorted(journal) == sorted([f"{sign}{name}" for name in ("session", "other")[:count] for sign in "+-"])
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["plain", "async"])
+async def test_what_nobody_can_pass_is_filled_where_a_scope_has_to_be_opened(waits):
+    """
+    A marked parameter that comes by position before one that the caller passes is always filled, also from a scope of the call.
+    """
+    App = fresh_app()
+
+    class Holder:
+        def __init__(self, scope: Scope) -> None:
+            self.scope = scope
+
+    App.register_dependency("holder", Holder, lifetime="scoped")
+    App.register_dependency(Holder, Holder, lifetime="scoped")
+
+    def plain(one: From[Holder], two: Annotated[Holder, Inject("holder")], /, given):
+        return one, two, given
+
+    async def waiting(one: From[Holder], two: Annotated[Holder, Inject("holder")], /, given):
+        return one, two, given
+
+    async with Container(App) as container:
+        call = container.inject(waiting if waits else plain)
+        for number in range(5):
+            one, two, given = await call(number) if waits else call(number)
+
+            assert type(one) is type(two) is Holder
+            assert one.scope is two.scope
+            assert given == number
+
+
+def test_a_constructor_that_was_made_of_text_is_filled():
+    """
+    A class whose constructor stands in no file, and says more than the fields of the class, is read where it stands.
+    """
+    names = {"From": From, "Thing": Config}
+    exec("class Made:\n    def __init__(self, thing: 'From[Thing]'): self.thing = thing", names)
+    App = fresh_app(providers=[Config])
+
+    with Container(App) as container:
+        assert type(container.inject(names["Made"])().thing) is Config

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from asyncmeta._run.state import awaited
 from asyncmeta._run.state.awaited import links_of
 
 
@@ -100,3 +101,19 @@ def test_a_running_coroutine_is_the_last():
         pass
 
     assert seen == {(running,)}
+
+
+async def test_no_end_of_coroutines_is_followed(monkeypatch):
+    """
+    Only so many of those that wait for each other are looked at.
+    """
+    monkeypatch.setattr(awaited, "_FAR", 3)
+
+    async def deep(count):
+        await (deep(count - 1) if count else asyncio.Event().wait())
+
+    task = asyncio.create_task(deep(10))
+    await asyncio.sleep(0)
+
+    assert names_of(task.get_coro()) == ["deep"] * 3
+    task.cancel()

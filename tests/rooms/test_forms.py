@@ -170,3 +170,20 @@ def test_one_file_under_two_names_is_one_module():
     assert one_module(of_module(value("key", 1), "__main__"), of_module(value("key", 1), "by_hand"))
     assert one_module(of_module(entry("key", Here), "__main__"), of_module(entry("key", Here), "by_hand"))
     assert not one_module(of_module(value("key", 1), "__main__"), of_module(elsewhere, "by_hand"))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no type statement before Python 3.12")
+def test_an_alias_with_too_few_arguments_has_those_that_were_written():
+    """
+    Where a variable without a default is left out, nothing is made up for it.
+    """
+    module = types.ModuleType("aliases_of_two")
+    sys.modules[module.__name__] = module
+    try:
+        exec("type Pair[K, V] = dict[K, V]", module.__dict__)
+        left = normal(module.Pair[int])
+    finally:
+        del sys.modules[module.__name__]
+
+    assert typing.get_origin(left) is dict
+    assert typing.get_args(left)[0] is int

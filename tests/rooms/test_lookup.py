@@ -9,6 +9,7 @@ from asyncmeta import AsyncServiceBase, inject_dependency
 from asyncmeta._declare.keys import ByName
 from asyncmeta._declare.makers import SYNC
 from asyncmeta._solve.generics import DEEPEST
+from asyncmeta._solve.news import changes
 from asyncmeta._solve.nodes import CONTAINER as OF_CONTAINER, CONTEXT, SCOPE, START, Ambiguous
 
 from .by_hand import CONTAINER, SCOPED, App, entry, graph, graph_of, layer, value
@@ -399,3 +400,14 @@ def test_a_service_that_starts_has_a_node_for_what_is_constructed():
 
     assert (starting.kind, starting.constructed.kind) == (START, SYNC)
     assert (plain.kind, plain.constructed) == (SYNC, None)
+
+
+def test_what_the_application_misses_is_told_and_what_a_view_misses_is_not():
+    """
+    A key that nothing serves any more was the application's, or that of one service class, which looks again when it asks.
+    """
+    node = graph(layer(entry(Cache, Cache))).find(None, Cache)
+
+    assert list(changes({None: {Cache: node}}, lambda view, key: None)) == [(Cache, node, None)]
+    assert list(changes({App: {Cache: node}}, lambda view, key: None)) == []
+    assert list(changes({App: {Cache: node}}, lambda view, key: node)) == []

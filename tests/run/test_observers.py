@@ -7,10 +7,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from helpers import fresh_app, guarded, in_threads, outcome, settled
+from helpers import Gate, fresh_app, guarded, in_threads, outcome, settled
 
 from asyncmeta import (
     AsyncServiceBase,
+    BuildTimeoutError,
     Container,
     DeclarationError,
     Event,
@@ -674,3 +675,41 @@ def test_the_logging_observer_hears_everything():
     """
     assert [word for word in WORDS if word not in vars(LoggingObserver)] == []
     assert [word for word in WORDS if len(inspect.signature(getattr(Observer, word)).parameters) != 2] == []
+
+
+async def test_scopes_that_were_made_to_tell_go_on_without_observers():
+    """
+    A scope that is open as the last observer leaves, or is opened by what was taken before, tells nobody.
+    """
+    App, heard = fresh_app(), Hearing()
+    App.register_dependency(Session, Session, lifetime="scoped")
+    async with Container(App) as container:
+        observation = container.observe(heard)
+        opens = container.scope
+        async with container.scope() as before:
+            await before.get(Session)
+            observation.remove()
+        async with opens() as after:
+            session = await after.get(Session)
+
+    assert type(session) is Session
+    assert heard.of("scope_opened", "scope_closed") == ["scoped"]
+
+
+def test_a_run_that_was_left_alone_is_no_finalizer_to_tell_of():
+    """
+    A factory that took too long is waited for at the end, and nothing of it was built or is finalized.
+    """
+    App, heard, gate = fresh_app(), Hearing(), Gate()
+
+    def slow():
+        gate.passed()
+
+    App.register_dependency("slow", slow, in_thread=True, timeout=0.01)
+    with Container(App) as container:
+        container.observe(heard)
+        with pytest.raises(BuildTimeoutError):
+            container.get_nowait("slow")
+        gate.go.set()
+
+    assert heard.of("build_end", "finalize_begin") == []

@@ -1749,3 +1749,26 @@ async def test_the_scope_that_a_value_of_a_block_keeps_can_be_closed(plain):
             with pytest.raises(ClosedError):
                 await keeps.scope.get(Plain)
         await scope.aclose()
+
+
+@pytest.mark.parametrize("way", ["get", "get_nowait"])
+async def test_a_closed_container_that_a_fake_asks_is_told_of(way):
+    """
+    An override goes on where its factory meets something closed of its own: that is the factory's failure.
+    """
+    App, Else = fresh_app(), fresh_app()
+    for cls in (App, Else):
+        cls.register_dependency("word", lambda: "word")
+    closed = Container(Else)
+    closed.close()
+
+    async with Container(App) as container:
+        with container.override([{"provide": "word", "use_factory": lambda: closed.get_nowait("word")}]):
+            for _ in range(2):
+                with pytest.raises(ClosedError):
+                    await made_by(way, container)
+        assert await made_by(way, container) == "word"
+
+
+async def made_by(way, container):
+    return await container.get("word") if way == "get" else container.get_nowait("word")

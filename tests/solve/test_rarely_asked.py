@@ -474,3 +474,54 @@ async def test_one_more_key_of_an_open_generic_may_name_other_variables():
 
     assert read is rows
     assert rows.of is int
+
+
+async def test_bases_whose_arguments_nothing_says_are_no_keys():
+    """
+    A generic class that is registered by a name stands for those of its bases that say of what they are.
+    """
+
+    class Numbers(Rows[T], Readable[int], Generic[T]): ...
+
+    App = fresh_app()
+    App.register_dependency("numbers", Numbers, also="bases")
+    container = Container(App, check=False)
+
+    assert await container.get(Readable[int]) is await container.get("numbers")
+    with pytest.raises(MissingDependencyError):
+        await container.get(Rows[int])
+
+
+class Columns:
+    """Has an attribute that generic classes have, too."""
+
+    __parameters__ = ("one", "two")
+
+    def make(self, thing: Thing) -> Other:
+        return Other()
+
+
+def test_a_class_that_calls_something_parameters_is_not_generic():
+    """
+    Its methods are factories like any other.
+    """
+    App = fresh_app(providers=[Thing])
+    App.register_dependency(Other, Columns().make)
+
+    assert type(Container(App).get_nowait(Other)) is Other
+
+
+def test_one_more_key_of_what_stands_around_nothing():
+    """
+    Who asks by another key for what stands around a value that is not there is told the same as who asks by its own.
+    """
+    App = fresh_app()
+
+    @inject_dependency("word", around=True, also=["speech"], on=App)
+    def around(word): ...
+
+    container = Container(App, check=False)
+
+    for key in ("word", "speech"):
+        with pytest.raises(CircularDependencyError, match='"word" needs itself'):
+            container.get_nowait(key)

@@ -929,6 +929,22 @@ def test_a_mark_that_nobody_fills_is_an_error(module, capsys):
     assert code == 1 and "nobody fills one, two of show_rates" in out
 
 
+def test_a_handler_that_another_container_fills_is_none_of_this_one(module, capsys):
+    """
+    What a container's own ``inject`` decorates is checked by that one, and does not ask here.
+    """
+    pytest.importorskip("starlette")
+    text = served("starlette", provided=True).replace("    @inject\n", "    @other.inject\n", 1)
+    other = "class Other(AsyncServiceBase, providers=[Rates, Session]): ...\n    other = Container(Other)\n    class Web("
+    text = text.replace("class Web(", other, 1)
+    wanted = f"{module(text.replace('providers=[Rates, Mailer]', 'providers=[Mailer]'))}:app"
+
+    code, out, _ = run(capsys, "graph", wanted)
+
+    assert code == 0, out
+    assert "list_users" in out and "show_rates" not in out
+
+
 def test_settings_of_django_are_an_application(tmp_path):
     """
     The settings' module of a Django project stands for its views.
@@ -1295,3 +1311,24 @@ def test_a_problem_of_what_no_file_holds_has_no_place(module, capsys):
 
     assert code == 1
     assert (found["file"], found["line"]) == ("", 0)
+
+
+@pytest.mark.parametrize(("token", "said"), [
+    ("Desk", "layer: none; a service class needs no registration"),
+    ("Container", "layer: none; it is always there"),
+])  # fmt: skip
+def test_what_nobody_registered_is_explained(module, capsys, token, said):
+    """
+    Service classes and what comes with every container stand in no layer, and that is said.
+    """
+    name = module("""
+        class Desk(AsyncServiceBase): ...
+
+        class Shop(AsyncServiceBase):
+            def __init__(self, desk: Desk, container: Container) -> None: ...
+    """)
+
+    code, out, _ = run(capsys, "explain", f"{name}:Shop", token)
+
+    assert code == 0, out
+    assert said in out

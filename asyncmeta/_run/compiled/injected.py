@@ -33,7 +33,6 @@ from .load import Loaded, loaded
 __all__ = ["UNFILLED", "InjectedFunction"]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
 class _Unfilled:
@@ -250,7 +249,7 @@ class InjectedFunction:
             if value is not MISSING or number in known:
                 if one.shown in _BY_PLACE:
                     by_place.append(value)
-                elif one.shown is _BY_NAME:
+                else:
                     by_name[one.name] = value
         wrapper.__defaults__ = tuple(by_place) or None
         wrapper.__kwdefaults__ = by_name or None
