@@ -459,6 +459,22 @@ def in_a_thread(work):
     return wait
 
 
+@pytest.mark.parametrize("token", ["other", "database"])
+async def test_a_scope_that_was_only_looked_through_has_lost_nothing(token):
+    """
+    A scope that was asked, in an override, for what is not its own ends as ever after its container has closed.
+    """
+    bank = Bank()
+    bank.App.register_value("other", 0)
+    async with bank.container.scope() as scope:
+        with bank.container.override({"other": 1}):
+            given = await scope.get(token)
+        await bank.container.aclose()
+
+    assert given == (1 if token == "other" else "database")
+    assert bank.log == (["database closed"] if token == "database" else [])
+
+
 def let_end_when_waited_for(monkeypatch, done):
     """Set *done* as soon as closing waits for those who are about to end."""
 

@@ -21,7 +21,7 @@ from ..observe.cause import Causes
 from ..state.parking import Closers
 from ..state.singletons import IS_CLOSED, OPEN, ScopeState
 from ..state.slots import CLOSING, UNSET, Held
-from ..teardown.finalizers import as_list, needs_await, push
+from ..teardown.finalizers import as_list, holds, needs_await, push
 from ..teardown.scope_exit import landed
 from ..teardown.undone import Undone
 from .application import Application
@@ -381,6 +381,9 @@ class ViewEnd(Held):
 
     def needs_await(self) -> bool:
         return needs_await(as_list(self.view._finalizers)) is not None
+
+    def holds(self) -> bool:
+        return holds(self.view._finalizers)
 
     async def leave(self, error: BaseException | None) -> None:
         await Scope._close(self.view, error)

@@ -64,6 +64,10 @@ class Held:
         """Tell whether its teardown needs a loop."""
         return True
 
+    def holds(self) -> bool:
+        """Tell whether there is anything to tear down by now."""
+        return True
+
     async def leave(self, error: BaseException | None) -> None:
         """Tear it down; *error* is what the body raised."""
 

@@ -71,6 +71,11 @@ def as_list(finalizers: Finalizer | list[Finalizer] | None) -> list[Finalizer]:
     return finalizers if isinstance(finalizers, list) else [finalizers]
 
 
+def holds(finalizers: Finalizer | list[Finalizer] | None) -> bool:
+    """Tell whether any of them has something to tear down."""
+    return any(not isinstance(one, Held) or one.holds() for one in as_list(finalizers))
+
+
 def needs_await(finalizers: list[Finalizer]) -> Finalizer | None:
     """Return a finalizer that cannot run without a loop, or None."""
     for finalizer in finalizers:

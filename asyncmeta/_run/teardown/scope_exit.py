@@ -17,7 +17,7 @@ from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, tell, until, 
 from ..state.roots import RootTable
 from ..state.singletons import NOWHERE, ScopeState
 from ..state.slots import CLOSED, CLOSING, GONE, Gone, ThreadWaiters
-from .finalizers import as_list, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
+from .finalizers import as_list, holds, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
 
 if TYPE_CHECKING:
     from .undone import Undone
@@ -134,9 +134,9 @@ class ScopeExit(ScopeState):
         So it is for one whose task was cancelled, or handled an exception, and was waited for; that came of it after all.
         """
         around = self._parent
-        while self._finalizers and isinstance(around, ScopeState) and around is not NOWHERE:
+        while isinstance(around, ScopeState) and around is not NOWHERE:
             if around._roots is CLOSED:
-                return True
+                return holds(self._finalizers)
             around = around._parent
         return False
 
@@ -274,11 +274,11 @@ class ScopeExit(ScopeState):
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
         finalizers, self._finalizers = as_list(self._finalizers), None
-        holds = bool(finalizers)
+        held = holds(finalizers)
         try:
             raised[:0] = await unwind(finalizers, error)
         finally:  # also where this very coroutine is closed: an async generator that CPython 3.11 gives up in the middle
-            self._gone(undone if holds else None)
+            self._gone(undone if held else None)
         return raised
 
     def _open_children(self) -> list[ScopeState]:
@@ -369,10 +369,10 @@ class ScopeExit(ScopeState):
             raise
         # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
         finalizers = self._finalizers = as_list(self._finalizers)
-        holds = bool(finalizers)
+        held = holds(finalizers)
         raised[:0] = unwind_nowait(finalizers, error)
         self._finalizers = None
-        self._gone(undone if holds else None)
+        self._gone(undone if held else None)
         return raised
 
     def _close_children_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
