@@ -194,8 +194,8 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     return cls
 
 
-#: Of what is compared with it, all are classes that have no metaclass.
-_CLASSES = frozenset({type})
+#: Of what is compared with it, by the ids of types, all are classes that have no metaclass.  Not every type has a hash.
+_CLASSES = frozenset({id(type)})
 
 
 def plain_classes(function: Any, skip: int) -> tuple[type, ...] | None:
@@ -219,7 +219,7 @@ def plain_classes(function: Any, skip: int) -> tuple[type, ...] | None:
     except Exception:  # told by `parameters_of_function`
         return None
     found: Any = tuple(map(written.get, code.co_varnames[skip : code.co_argcount]))
-    return found if _CLASSES.issuperset(map(type, found)) and types.NoneType not in found else None
+    return found if _CLASSES.issuperset(map(id, map(type, found))) and types.NoneType not in found else None
 
 
 def _failing(error: Exception) -> Evaluate:

@@ -357,10 +357,10 @@ def layers_of(cls: type) -> tuple[Registry, ...]:
 
 
 #: What is none, and nearly all that a class has: of ten thousand, each is asked.
-_NO_ATTRIBUTES: frozenset[Any] = frozenset({
+_NO_ATTRIBUTES = frozenset(map(id, (
     bool, bytes, classmethod, dict, float, frozenset, int, list, property, set, staticmethod, str, tuple, type,
     types.FunctionType, types.GetSetDescriptorType, types.MemberDescriptorType, types.NoneType,
-})  # fmt: skip
+)))  # fmt: skip  # by their ids: not every class has a hash
 
 
 def attributes_of(cls: type) -> dict[str, Attribute]:
@@ -372,7 +372,7 @@ def attributes_of(cls: type) -> dict[str, Attribute]:
             for name in found.keys() & vars(base).keys():
                 del found[name]
             found.update(registry.attributes)
-        elif found or not _NO_ATTRIBUTES.issuperset(map(type, vars(base).values())):
+        elif found or not _NO_ATTRIBUTES.issuperset(map(id, map(type, vars(base).values()))):
             for name, thing in vars(base).items():
                 if issubclass(type(thing), Attribute):  # as `is_a`
                     found[name] = thing

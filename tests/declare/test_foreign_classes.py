@@ -111,6 +111,28 @@ async def test_a_hostile_class():
     await works(Hostile)
 
 
+async def test_a_class_with_things_whose_class_has_no_hash():
+    """
+    What a class keeps beside its dependencies, and what a parameter with a default is annotated with, may be anything.
+    """
+
+    class Meta(type):
+        def __eq__(cls, other):
+            return True
+
+    class Thing(metaclass=Meta):
+        pass
+
+    class Plain:
+        thing = Thing()
+        db = AsyncDependencyDescriptor(Database)
+
+        def __init__(self, other: Thing() = 1):
+            pass
+
+    await works(Plain)
+
+
 async def test_an_inherited_descriptor():
     """
     A subclass has the dependencies of its bases, also where it has another metaclass; hiding one takes it away.
