@@ -61,9 +61,9 @@ class Place:
 
     __slots__ = ("_code", "line")
 
-    def __init__(self, file: str, line: int) -> None:
+    def __init__(self, file: str, line: int, code: _Code | None = None) -> None:
         self.line = line  #: counted from 1; 0 where only the file is known
-        self._code = _Code(file)
+        self._code = _Code(file) if code is None else code
 
     @classmethod
     def of(cls, frame: FrameType) -> Place:
@@ -78,9 +78,7 @@ class Place:
         same = known.begun is _nothing if begun is None else known.begun() is begun
         if not same or known.code() is not code or known.module != module:
             known = _latest = _Code(code.co_filename, module, code.co_qualname, code, begun)
-        place = object.__new__(cls)
-        place._code, place.line = known, frame.f_lineno
-        return place
+        return cls("", frame.f_lineno, known)
 
     @property
     def file(self) -> str:

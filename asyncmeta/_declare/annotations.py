@@ -194,11 +194,7 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     return cls
 
 
-#: Of what is compared with it, by the ids of types, all are classes that have no metaclass.  Not every type has a hash.
-_CLASSES = frozenset({id(type)})
-
-
-def plain_classes(function: Any, skip: int) -> tuple[type, ...] | None:
+def plain_classes(function: Any, skip: int) -> list[type] | None:
     """
     Return what *function* takes where that is nothing but classes, by position; None where it is any less plain.
 
@@ -218,8 +214,13 @@ def plain_classes(function: Any, skip: int) -> tuple[type, ...] | None:
         written = annotations_of(function)
     except Exception:  # told by `parameters_of_function`
         return None
-    found: Any = tuple(map(written.get, code.co_varnames[skip : code.co_argcount]))
-    return found if _CLASSES.issuperset(map(id, map(type, found))) and types.NoneType not in found else None
+    found = []
+    for name in code.co_varnames[skip : code.co_argcount]:
+        annotation = written.get(name)
+        if type(annotation) is not type or annotation is types.NoneType:
+            return None
+        found.append(annotation)
+    return found
 
 
 def _failing(error: Exception) -> Evaluate:

@@ -119,22 +119,20 @@ def registration_of(
         members: tuple[Particular, ...] = ()
         if given:
             options = checked_options(maker, lives, given)
-        if "into" in given and given["into"] != ():
-            from .members import members_of
+            if given.get("into", ()) != ():
+                from .members import members_of
 
-            names = into_names(given["into"], (key, *also), multi, any_token=any_token)
-            members = members_of(names, key, maker, place, written.module)
-        if cls is not None:
-            if key is not cls:
-                _check_class(cls, key)
-            for one in (*also, *[member.key for member in members]):
+                names = into_names(given["into"], (key, *also), multi, any_token=any_token)
+                members = members_of(names, key, maker, place, written.module)
+        if cls is not None and (key is not cls or also or members):
+            for one in (key, *also, *[member.key for member in members]):
                 _check_class(cls, one)
     except DeclarationError as error:
         if error.where:
             raise
         raise _wrong(maker, place, error.message) from None
     if multi is False and attribute is None and not (also or members or around or entry):
-        return Registration(key, maker, lives, place, module=written.module, options=options)
+        return Registration(key, maker, lives, place, written.module, options)
     found = Particular(
         key, maker, lives, place, also=also, multi=multi, module=written.module, attribute=attribute, options=options
     )
@@ -372,19 +370,16 @@ def enter_body(registry: Registry, body: Sequence[Declaration], namespace: dict[
 
 def enter(registry: Registry, written: Declaration, attribute: str | None = None) -> None:
     """Register what a decorator has written; a token that is not defined yet is read when somebody looks."""
-    # A factory in a class body has its class's lifetime where it names none.
-    lifetime = registry.lifetime if written.body else "singleton"
-
     if written.token is not None or type(written.factory) is type:  # nothing to wait for
-        registration = registration_of(
-            written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute
-        )
-        registry.add(registration, replace=written.replace)
-        return
+        registration, replace = _made(registry, written, attribute)
+        registry.add(registration, replace=replace)
+    else:
+        registry.add_later(partial(_made, registry, written, attribute), written.place or place_of_caller())
 
-    def make() -> tuple[Registration, bool]:
-        return registration_of(
-            written, lifetime=lifetime, owner=registry.cls if written.body else None, attribute=attribute
-        ), written.replace
 
-    registry.add_later(make, written.place or place_of_caller())
+def _made(registry: Registry, written: Declaration, attribute: str | None) -> tuple[Registration, bool]:
+    """Return what a decorator has written for *registry*, and whether it wins over another module's."""
+    if not written.body:
+        return registration_of(written), written.replace
+    # A factory in a class body has its class's lifetime where it names none.
+    return registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute), written.replace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from .._names import Place
@@ -56,7 +56,7 @@ class Registration:
     member_of: Hashable = None  #: of such a one the key whose value it gives
 
     def __init__(
-        self, key: Hashable, maker: Maker, lifetime: str, place: Place, *, module: str | None = None, options: Options = PLAIN
+        self, key: Hashable, maker: Maker, lifetime: str, place: Place, module: str | None = None, options: Options = PLAIN
     ) -> None:
         self.key = key
         self.maker = maker
@@ -75,10 +75,6 @@ class Registration:
     def keys(self) -> tuple[Hashable, ...]:
         """All keys of the value."""
         return (self.key, *self.also)
-
-    def is_apart(self, keys: Sequence[Hashable]) -> bool:
-        """Tell whether none of *keys* is its own."""
-        return self.key not in keys and not (self.also and any(key in keys for key in self.also))
 
 
 class Particular(Registration):
@@ -101,7 +97,7 @@ class Particular(Registration):
         attribute: str | None = None,
         options: Options = PLAIN,
     ) -> None:
-        super().__init__(key, maker, lifetime, place, module=module, options=options)
+        super().__init__(key, maker, lifetime, place, module, options)
         self.also = also
         self.multi = multi is not False
         self.named = () if isinstance(multi, bool) else (multi,)

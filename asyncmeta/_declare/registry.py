@@ -17,7 +17,19 @@ from .registrations import PLAIN, Entry, Later, Options, Particular, Registratio
 
 T = TypeVar("T")
 
-__all__ = ["PLAIN", "Attribute", "Entry", "Later", "Options", "Registration", "Registry", "layers_of", "registry_of", "snapshot"]
+__all__ = [
+    "PLAIN",
+    "Attribute",
+    "Entry",
+    "Later",
+    "Options",
+    "Registration",
+    "Registry",
+    "has_attributes",
+    "layers_of",
+    "registry_of",
+    "snapshot",
+]
 
 
 class Attribute:
@@ -159,6 +171,10 @@ class Registry:
             DeclarationError: Single and multi would be mixed under one key.
         """
         entries = self.entries
+        if type(registration) is Registration and registration.key not in entries:
+            entries[registration.key] = registration
+            self.changed(registration)
+            return
         if registration.bare:
             self.listed[registration.key] = registration.place
             entries.setdefault(registration.key, registration)
@@ -342,12 +358,17 @@ def _starts(cls: Any) -> bool:
     return registry_of(cls) is not None and cls.on_startup is not layers_of(cls)[-1].cls.on_startup  # type: ignore[union-attr]
 
 
+#: What stands in a class itself, whatever its metaclass says.
+_namespace_of: Callable[[type], Mapping[str, Any]] = vars(type)["__dict__"].__get__
+
+
 def registry_of(cls: Any) -> Registry | None:
     """Return the registry of a service class; None for everything else."""
     # Services have a metaclass: what has none, which is nearly everything, is answered at once.
-    if type(cls) is type or not is_a(cls, type):
+    kind = type(cls)
+    if kind is type or not issubclass(kind, type):
         return None
-    found = type.__getattribute__(cls, "__dict__").get("__asyncmeta__")
+    found = _namespace_of(cls).get("__asyncmeta__")
     return found if isinstance(found, Registry) else None
 
 
@@ -356,11 +377,24 @@ def layers_of(cls: type) -> tuple[Registry, ...]:
     return tuple(registry for registry in map(registry_of, cls.__mro__) if registry is not None)
 
 
-#: What is none, and nearly all that a class has: of ten thousand, each is asked.
+#: What is no descriptor of ours, and nearly all that a class has, by id: not every class has a hash.
 _NO_ATTRIBUTES = frozenset(map(id, (
     bool, bytes, classmethod, dict, float, frozenset, int, list, property, set, staticmethod, str, tuple, type,
     types.FunctionType, types.GetSetDescriptorType, types.MemberDescriptorType, types.NoneType,
-)))  # fmt: skip  # by their ids: not every class has a hash
+)))  # fmt: skip
+
+
+def has_attributes(cls: type | None) -> bool:
+    """Tell whether *cls* may have such descriptors; of ten thousand classes each is asked, and hardly one has any."""
+    for base in () if cls is None else cls.__mro__:
+        if base is object:
+            break
+        if type(base) is not type and registry_of(base) is not None:
+            return True
+        for thing in _namespace_of(base).values():
+            if id(type(thing)) not in _NO_ATTRIBUTES and issubclass(type(thing), Attribute):
+                return True
+    return False
 
 
 def attributes_of(cls: type) -> dict[str, Attribute]:
@@ -372,9 +406,9 @@ def attributes_of(cls: type) -> dict[str, Attribute]:
             for name in found.keys() & vars(base).keys():
                 del found[name]
             found.update(registry.attributes)
-        elif found or not _NO_ATTRIBUTES.issuperset(map(id, map(type, vars(base).values()))):
+        else:
             for name, thing in vars(base).items():
-                if issubclass(type(thing), Attribute):  # as `is_a`
+                if issubclass(type(thing), Attribute):  # as `is_a`: most of what a class has is asked here
                     found[name] = thing
                 elif name in found:
                     del found[name]

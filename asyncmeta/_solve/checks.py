@@ -242,8 +242,6 @@ def _reach(graph: Graph, starts: Iterable[Node], parents: Parents, sound: Set[No
             graph.settle(node)
         if node.kept is AS_NEEDED and not node.deferred:
             others: Sequence[Node] = node.needs
-            if all(map(parents.__contains__, others)):  # mostly they were declared before, and are among *starts*
-                continue
         elif choices:
             others = node.leads_to
         else:
@@ -281,7 +279,10 @@ def _circles(reached: list[Node], sound: Set[Node]) -> list[list[Node]]:
     state: dict[Node, bool] = {}  # False while it is open, True when all that it needs was walked
     circles: list[list[Node]] = []
     for node in reached:
-        if all(map(state.__contains__, node.needs)):
+        for other in node.needs:
+            if other not in state:
+                break
+        else:
             state[node] = True  # as nearly everything where what is needed is declared before
     for start in reached if len(state) < len(reached) else ():
         if start in state:

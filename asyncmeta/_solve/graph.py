@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_classes
@@ -12,7 +12,7 @@ from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE
 from .._declare.registrations import Registration
-from .._declare.registry import Attribute, Registry, attributes_of, snapshot
+from .._declare.registry import Attribute, Registry, attributes_of, has_attributes, snapshot
 from .._names import close_to, is_a, name_of
 from .found import collected, default_of_others, is_given
 from .generics import is_open, open_key_of
@@ -51,9 +51,6 @@ __all__ = ["Graph"]
 
 _NONE: dict[Hashable, Any] = {}
 
-#: Of what is compared with it, all are nodes: nothing is missing, nothing is several.
-_NODES = frozenset({Node})
-
 
 def _note_unread(node: Node, parameter: Parameter) -> None:
     """Keep why a parameter of *node* takes its default."""
@@ -79,26 +76,34 @@ class Graph(Lookup):
         """Look up the edges of *node*, where that was not done yet."""
         if node.kept is not None:
             return
+        classes = self._plain_classes(node)
+        if classes is not None and not node.problems:
+            # Nearly every one: all that it takes is known, as what is declared mostly is.
+            known = self._found.get(node.view, _NONE)
+            needs: list[Node] = []
+            for key in classes:
+                found = known.get(key)
+                if type(found) is not Node or found is node:
+                    break
+                needs.append(found)
+            if len(needs) == len(classes) and not has_attributes(node.maker.cls):
+                node.needs, node.deferred, node.unread = tuple(needs), (), ()
+                node.kept = AS_NEEDED if needs else ()
+                self.expansions += 1
+                return
         self.news.expanding += 1
         try:
-            self._look_up_edges(node)
+            self._look_up_edges(node, classes)
         finally:
             self.news.expanding -= 1
 
-    def _look_up_edges(self, node: Node) -> None:
-        kind, cls = node.kind, node.maker.cls
-        # A service that starts has its attributes in the node that constructs it.
-        attributes = attributes_of(cls) if cls is not None and kind == SYNC else None
-        plain = None if kind in (START, VALUE) else self._plain_needs(node)
-        if plain is not None and not attributes and not node.problems:  # nearly every one
-            node.needs, node.deferred, node.unread = plain, (), ()
-            node.kept = AS_NEEDED if plain else ()
-            self.expansions += 1
-            return
+    def _look_up_edges(self, node: Node, classes: Sequence[type] | None) -> None:
         problems = [problem for problem in node.problems if not problem.edge]
         node.unread = ()
         edges: list[Edge] = []
         late: list[Edge] = []
+        plain: list[Node] | None = None
+        kind = node.kind
         if kind == START:
             assert node.constructed is not None
             edges.append(Edge("self", 0, node.constructed.target))
@@ -108,16 +113,18 @@ class Graph(Lookup):
             behind = self.behind.get(node)
             if behind is not None:
                 edges.append(Edge("value", NORMAL, behind.target))
-            elif plain is None:
+            elif (plain := self._plain_needs(node, classes)) is None:
                 misfit = node.maker.misfit()
                 if misfit and not any(problem.hint == misfit for problem in problems):
                     problems.append(Problem("plain", node.key, hint=misfit))
                 for parameter in self._parameters(node):
                     edges.append(Edge(parameter.name, parameter.kind, self._target(node, parameter, problems)))
-            for name, attribute in (attributes or {}).items():
-                assert cls is not None
-                self._attribute(node, cls, name, attribute, late, problems)
-        needs: list[Node] = list(plain or ())
+            cls = node.maker.cls
+            if cls is not None and kind == SYNC:
+                # A service that starts has its attributes in the node that constructs it.
+                for name, attribute in attributes_of(cls).items():
+                    self._attribute(node, cls, name, attribute, late, problems)
+        needs = plain or []
         for edge in edges:
             target = edge.target
             if target.how == NODE and target.node is not None:  # nearly every one
@@ -134,14 +141,14 @@ class Graph(Lookup):
             self.news.doubted = True
         self.expansions += 1
 
-    def _plain_needs(self, node: Node) -> tuple[Node, ...] | None:
-        """Return what a factory takes that takes nothing but registered classes, by position; None where it is any less plain."""
+    def _plain_classes(self, node: Node) -> Sequence[type] | None:
+        """Return what a factory takes that takes nothing but classes, by position; None where it is any less plain."""
         maker = node.maker
         function, cls = maker.function, maker.cls
         if maker.call is not (function or cls) or maker.of_list or node.owner is not None or node.binding is not None:
             return None
         if cls is not None:
-            if cls is self.app or hasattr(cls, "__orig_bases__"):
+            if cls is self.app or node.kind == START or hasattr(cls, "__orig_bases__"):
                 return None
             function = constructor_of(cls)
             if function is None and type(cls) is type:  # it takes nothing
@@ -149,19 +156,24 @@ class Graph(Lookup):
         classes = plain_classes(function, 0 if cls is None else 1)
         if not classes:
             return None if classes is None else ()
-        if not node.registration.is_apart(classes) or (self.context and not self.context.keys().isdisjoint(classes)):
+        registration, context = node.registration, self.context
+        own = registration.key in classes or (registration.also and not set(registration.also).isdisjoint(classes))
+        return None if own or (context and not context.keys().isdisjoint(classes)) else classes
+
+    def _plain_needs(self, node: Node, classes: Sequence[type] | None) -> list[Node] | None:
+        """Return the nodes that serve *classes*, what *node* takes by position; None where one of them is any less plain."""
+        if classes is None:
             return None
-        view = node.view
-        # What was declared before mostly is known.
-        needs: Any = tuple(map(self._found.get(view, _NONE).get, classes))
-        if not _NODES.issuperset(map(type, needs)):
+        needs: list[Node] = []
+        for key in classes:
             try:
-                needs = tuple([self.find(view, key) for key in classes])
+                found = self.find(node.view, key)
             except Ambiguous:
                 return None
-            if not _NODES.issuperset(map(type, needs)):
+            if type(found) is not Node or found is node:
                 return None
-        return None if node in needs else needs
+            needs.append(found)
+        return needs
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         if self.given and node.maker.cls is self.app:

@@ -407,9 +407,13 @@ class Lookup:
 
     def declared_node(self, registration: Registration, rank: int) -> Node:
         """Return the node of a *registration* of one key, which the application declares *rank* layers above the lowest."""
-        found = self.node(registration, None, rank)
-        if rank == len(self.layers) - 1 and type(registration) is Registration and not self.over and not self.context:
-            self._found[None][registration.key] = found  # nothing lies above it: who asks need not search
+        above = rank < len(self.layers) - 1 or self.over
+        if above or self.context or type(registration) is not Registration or registration.maker.cls is self.app:
+            return self.node(registration, None, rank)
+        found = self.nodes.get(registration)
+        if found is None:
+            found = self.nodes[registration] = self._new_node(registration, None, rank, None)
+        self._found[None][registration.key] = found  # nothing lies above it: who asks need not search
         return found
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
@@ -427,8 +431,8 @@ class Lookup:
                 owner = None
         if maker.undecided:  # what it names may be defined by now
             maker = maker.declared(registration.keys, owner)
-        # Services have a metaclass.
         cls = maker.cls
+        # Services have a metaclass.
         service = cls if cls is not None and type(cls) is not type and registry_of(cls) is not None else None
         inside = view if service is None else self.view_of(service)
         level = level_of(registration.lifetime, self.levels)
@@ -440,21 +444,25 @@ class Lookup:
 
             binding = binding_of_call(maker, owner, registration.keys, binding)
         node.binding = binding
-        own: list[str] = []
-        if service is not None:
-            own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
-        node.problems = problems_of(node, self.levels, self.app, own)
-        if service is not None:
-            if own:
-                built = Node(registration, maker, SYNC, node.level, inside, rank)
-                built.problems, built.binding = node.problems, node.binding
-                self.nodes[registration, view, built] = built  # found through the node that starts it
-                self._give_slot(built)
-                node.kind, node.constructed = START, built
-            self.instances.setdefault(service, node)
+        if service is None:
+            node.problems = problems_of(node, self.levels, self.app)
+        else:
+            self._make_service(node, service, view)
         if node.level != CONTAINER_LEVEL:
             self._give_slot(node)
         return node
+
+    def _make_service(self, node: Node, service: type, view: type | None) -> None:
+        """Let *node* make an instance of *service*, which is constructed first where it has life-cycle methods of its own."""
+        own = [name for name, nothing in self.hooks.items() if getattr(service, name, nothing) is not nothing]
+        node.problems = problems_of(node, self.levels, self.app, own)
+        if own:
+            built = Node(node.registration, node.maker, SYNC, node.level, node.view, node.rank)
+            built.problems, built.binding = node.problems, node.binding
+            self.nodes[node.registration, view, built] = built  # found through the node that starts it
+            self._give_slot(built)
+            node.kind, node.constructed = START, built
+        self.instances.setdefault(service, node)
 
     def _give_slot(self, node: Node) -> None:
         if CONTAINER_LEVEL < node.level < TRANSIENT_LEVEL:
