@@ -84,7 +84,9 @@ class Unit:
     Op number *i* makes temp *i*; the last op makes the unit's value, unless *result* says otherwise.
     """
 
-    __slots__ = ("async_generators", "awaits", "concurrent", "generators", "node", "ops", "result", "shared", "special", "threaded")
+    __slots__ = (
+        "async_generators", "awaits", "concurrent", "generators", "node", "ops", "plain", "result", "shared", "special", "threaded",
+    )  # fmt: skip
 
     def __init__(self, node: Node | None, ops: tuple[Op, ...], result: Ref) -> None:
         self.node = node
@@ -103,13 +105,17 @@ class Unit:
                 if kind != GENERATOR:
                     awaits = True
                     stays = stays or kind != ASYNC
-            if op.args:
-                _collect(op.args, shared)
+            for ref in op.args:
+                if ref.how is VALUE_OF and ref.node is not None:  # nearly every one
+                    shared[ref.node] = None
+                elif ref.how == MANY:
+                    _collect(ref.refs, shared)
         if result.how == VALUE_OF:
             assert result.node is not None
             shared[result.node] = None
         elif result.how == MANY:
             _collect(result.refs, shared)
+        self.plain = False  #: it is one call, with what is *shared* in that order, in place, and what it makes is told nothing
         #: built beside others
         self.concurrent = node is not None and node.registration.options.concurrent
         self.special = special  #: some of its calls are no plain ones
@@ -169,8 +175,31 @@ def unit_of(graph: Graph, node: Node) -> Unit:
         if node.kind in (CONTEXT, CONTAINER, SCOPE):
             node.unit = Unit(node, (), Ref(VALUE_OF, node))
         else:
-            node.unit = _Expansion(graph).of(node)
+            graph.settle(node)
+            node.unit = _plain_unit(node) or _Expansion(graph).of(node)
     return node.unit  # type: ignore[no-any-return]
+
+
+def _plain_unit(node: Node) -> Unit | None:
+    """Return the unit of a class or function that takes container values by position and no more; None where it is less plain."""
+    needs = node.needs
+    as_needed = node.kept is AS_NEEDED if needs else node.kept == ()
+    if not as_needed or node.kind is not SYNC or node.deferred or node.problems:
+        return None
+    args = []
+    for other in needs:
+        if other.level != CONTAINER_LEVEL or other.kind == CONTAINER:
+            return None
+        args.append(other.ref or value_of(other))
+    op = Op(node, tuple(args), ())
+    unit = Unit(node, (op,), _FIRST)
+    # Services, which have a metaclass, are told which scope made them.
+    unit.plain = not op.special and type(node.maker.cls or node.key) is type and len(unit.shared) == len(args)
+    return unit
+
+
+#: Refers to what the only op of a unit makes.
+_FIRST: Final = Ref(TEMP, what=0)
 
 
 def plan_of(graph: Graph, target: Target) -> Plan:
@@ -182,7 +211,7 @@ def plan_of(graph: Graph, target: Target) -> Plan:
     """
     node = target.node
     if target.how == NODE and node is not None and node.level == CONTAINER_LEVEL and node.kind != CONTAINER:
-        return Plan(Unit(None, (), value_of(node)), (), (node,))
+        return Plan(Unit(None, (), node.ref or value_of(node)), (), (node,))
     return plan_of_unit(graph, _Expansion(graph).root(target))
 
 

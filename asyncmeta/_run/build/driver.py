@@ -86,7 +86,7 @@ class Driver:
             unit = self.units[node] = node.unit or unit_of(graph, node)
             follows = node in (singletons if alone else singletons.owner_of(node)).follows
             for other in () if follows else unit.shared:
-                if other.level != CONTAINER_LEVEL or other.kind == CONTAINER or other is node or other in built:
+                if other in built or other.level != CONTAINER_LEVEL or other.kind == CONTAINER or other is node:
                     continue
                 if alone or not singletons.has(other):
                     missing += 1

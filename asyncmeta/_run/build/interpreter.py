@@ -146,6 +146,17 @@ def made_nowait(unit: Unit, scope: ScopeState, push: Push) -> Any:
     """Return a container value that needs no awaiting; the short way where its factory is called and that is all."""
     op = unit.ops[-1]
     node = op.node
+    if unit.plain and scope._singletons.watch is None:  # nearly every one
+        built = scope._singletons.built
+        try:
+            try:
+                args = [built[other] for other in unit.shared]
+            except KeyError:  # it lies below
+                args = [scope._singletons.value(other) for other in unit.shared]
+            return node.maker.call(*args)
+        except Exception as error:
+            noted(error, node, scope)
+            raise
     if len(unit.ops) == 1 and node.kind is SYNC and not op.names and not op.special and scope._singletons.watch is None:
         try:
             value = function_of(node)(*[argument(ref, scope, ()) for ref in op.args])
