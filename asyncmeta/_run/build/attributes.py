@@ -73,21 +73,19 @@ class Attributes:
 
     def ready(self, value: object, scope: ScopeState, key: AttributeKey) -> Ready:
         """Return what a fetched attribute leaves on its instance."""
-        return self._current()(value, scope, key)
+        cls = self._class
+        if cls is None:
+            from .ready import Ready  # lazy import
+
+            names: dict[str, Any] = {"__slots__": (), "_attributes": self}
+            if self._by_context:
+                names["__await__"] = Ready._by_context
+            cls = self._class = type("Unawaited", (Ready,), names)
+        return cls(value, scope, key)
 
     def keep(self, ready: Ready, value: object) -> None:
         """Let *ready*, of before something was forgotten, hold *value* from here on."""
         ready._value, ready._era = value, self._singletons.era
-
-    def _current(self) -> type[Ready]:
-        if self._class is None:
-            from .ready import Ready, answering_by_context  # lazy import
-
-            names: dict[str, Any] = {"__slots__": (), "_attributes": self}
-            if self._by_context:
-                names["__await__"] = answering_by_context
-            self._class = type("Unawaited", (Ready,), names)
-        return self._class
 
     # --- what happens to the container ---
 
@@ -98,25 +96,19 @@ class Attributes:
         """An override is in force somewhere."""
         self._by_context = True
         if self._class is not None:
-            from .ready import answering_by_context  # lazy import
-
-            self._answer(answering_by_context)
+            self._answer(self._class._by_context)
 
     def give_back(self) -> None:
         """None is any more."""
         self._by_context = False
         if self._class is not None:
-            from .ready import Ready  # lazy import
-
-            self._answer(Ready.__await__)
+            self._answer(self._class._as_ever)
 
     def renew(self) -> None:
         """Something that was built has been forgotten: who holds it, or what was made of it, fetches anew."""
         if self._class is not None:
-            from .ready import renewing, renewing_nowait  # lazy import
-
-            type.__setattr__(self._class, "_fetch_nowait", renewing_nowait)
-            self.end(renewing)
+            type.__setattr__(self._class, "_fetch_nowait", self._class._renewing_nowait)
+            self.end(self._class._renewing)
 
     def begin(self) -> None:
         """The container begins anew."""

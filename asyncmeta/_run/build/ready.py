@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         def keep(self, ready: Ready, value: object) -> None: ...
 
 
-__all__ = ["AttributeKey", "Ready", "answering_by_context", "fetched", "fetched_nowait", "renewing", "renewing_nowait"]
+__all__ = ["AttributeKey", "Ready", "fetched", "fetched_nowait"]
 
 
 async def fetched(scope: ScopeState, key: object) -> Any:
@@ -48,7 +48,7 @@ class Ready(Unawaited):
     _attributes: Keeper  #: a fact of the class that a container makes
 
     def __init__(self, value: object, scope: ScopeState, key: AttributeKey) -> None:
-        self._value = value
+        self._value: Any = value
         self._era = scope._singletons.era  #: how often its container had forgotten something that it had built
         self._scope, self._key = scope, key  #: where it was fetched, and what was asked for: an override may answer instead
 
@@ -61,6 +61,36 @@ class Ready(Unawaited):
         view = self._scope._elsewhere(self._key)
         return self._value if view is None else view._attribute_nowait(id(self), self, self._key)
 
+    # What a container puts in the place of these, for all of its own at once.
+
+    _as_ever = __await__
+
+    def _by_context(self) -> Generator[Any, None, Any]:
+        """The ``__await__`` while an override is in force somewhere."""
+        view = self._scope._elsewhere(self._key)
+        if view is None:
+            return self._value
+        return (yield from view._attribute(id(self), self, self._key).__await__())
+
+    def _renewing(self) -> Generator[Any, None, Any]:
+        """The ``__await__`` when something that was built has been forgotten."""
+        view = self._scope._elsewhere(self._key)
+        if view is not None:
+            return (yield from view._attribute(id(self), self, self._key).__await__())
+        if _is_lost(self):
+            return (yield from self._value._fetch_once().__await__())
+        return self._value
+
+    def _renewing_nowait(self) -> Any:
+        """The same for ``nowait()``."""
+        view = self._scope._elsewhere(self._key)
+        if view is not None:
+            return view._attribute_nowait(id(self), self, self._key)
+        if _is_lost(self):
+            renewal = self._value
+            return renewal._fetch_once_nowait() if type(renewal) is Renewal else renewal  # another thread has it by now
+        return self._value
+
     def __repr__(self) -> str:
         return "<Lazy, ready>"
 
@@ -70,14 +100,6 @@ class Ready(Unawaited):
 
     def _written(self) -> str:
         return f"self.{self._key[1].name}"
-
-
-def answering_by_context(self: Any) -> Generator[Any, None, Any]:
-    """The ``__await__`` of fetched attributes while an override is in force somewhere."""
-    view = self._scope._elsewhere(self._key)
-    if view is None:
-        return self._value
-    return (yield from view._attribute(id(self), self, self._key).__await__())
 
 
 class Renewal(Cell):
@@ -120,24 +142,3 @@ def _is_lost(ready: Ready) -> bool:
         return True
     ready._attributes.keep(ready, ready._value)
     return False
-
-
-def renewing(self: Any) -> Generator[Any, None, Any]:
-    """The ``__await__`` of fetched attributes when something that was built has been forgotten."""
-    view = self._scope._elsewhere(self._key)
-    if view is not None:
-        return (yield from view._attribute(id(self), self, self._key).__await__())
-    if _is_lost(self):
-        return (yield from self._value._fetch_once().__await__())
-    return self._value
-
-
-def renewing_nowait(self: Any) -> Any:
-    """The same for ``nowait()``."""
-    view = self._scope._elsewhere(self._key)
-    if view is not None:
-        return view._attribute_nowait(id(self), self, self._key)
-    if _is_lost(self):
-        renewal = self._value
-        return renewal._fetch_once_nowait() if type(renewal) is Renewal else renewal  # another thread has it by now
-    return self._value
