@@ -4,12 +4,14 @@ What does the form of a call cost, without any container?
     python -m benchmarks.forms            count it, by valgrind
 
 Each stands for what a container's user writes, with the work by hand inside of it: so much is the interpreter's, and
-no container can be below.  Also here: ways for a cached ``get`` that were tried, and are not taken.
+no container can be below.  Also here: ways that were tried, and are not taken.
 """
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import repeat
 from time import perf_counter
 from typing import Any
@@ -89,23 +91,66 @@ async def function(graph: Request) -> AsyncIterator[Batch]:
     yield batch
 
 
-@asynccontextmanager
-async def call(graph: Call) -> AsyncIterator[Batch]:
-    """W7 by a function around the one that is called."""
+def calling(form: Callable[[Call, Any, Any], Callable[[int], Any]]) -> Competitor:
+    """Return W7 by what *form* makes around the function that is called."""
+
+    @asynccontextmanager
+    async def competitor(graph: Call) -> AsyncIterator[Batch]:
+        config, pool = graph.Config(), await graph.open_pool()
+        filled = form(graph, config, pool)
+
+        async def batch(times: int) -> Outcome:
+            value = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                value = await filled(5)
+            return perf_counter() - start, value
+
+        yield batch
+
+    return competitor
+
+
+def around(graph: Call, config: Any, pool: Any) -> Callable[[int], Any]:
+    """Fill a call by a coroutine function."""
     Basket, handle = graph.Basket, floor.handle
-    config, pool = graph.Config(), await graph.open_pool()
 
     async def filled(number: int) -> Any:
         return await handle(number, pool, config, Basket(pool, config))
 
-    async def batch(times: int) -> Outcome:
-        value = None
-        start = perf_counter()
-        for _ in repeat(None, times):
-            value = await filled(5)
-        return perf_counter() - start, value
+    return filled
 
-    yield batch
+
+def around_what_may_be_given(graph: Call, config: Any, pool: Any) -> Callable[[int], Any]:
+    """Fill a call by a coroutine function that takes what it fills, too, for who hands it over."""
+    Basket, handle, unfilled = graph.Basket, floor.handle, object()
+
+    async def filled(number: int, pool: Any = pool, config: Any = config, basket: Any = unfilled) -> Any:
+        if basket is unfilled:
+            basket = Basket(pool, config)
+        return await handle(number, pool, config, basket)
+
+    return filled
+
+
+def around_by_partial(graph: Call, config: Any, pool: Any) -> Callable[[int], Any]:
+    """Fill a call by a coroutine function, where a partial has what is built."""
+    Basket, built = graph.Basket, partial(floor.handle, pool=pool, config=config)
+
+    async def filled(number: int) -> Any:
+        return await built(number, basket=Basket(pool, config))
+
+    return filled
+
+
+def at_once(graph: Call, config: Any, pool: Any) -> Callable[[int], Any]:
+    """Fill a call before it is awaited: what is made is made, and fails, when the function is called."""
+    Basket, handle = graph.Basket, floor.handle
+
+    def filled(number: int) -> Any:
+        return handle(number, pool, config, Basket(pool, config))
+
+    return filled
 
 
 class There:
@@ -119,6 +164,25 @@ class There:
     def __await__(self) -> Generator[Any, None, Any]:
         return self.value
         yield
+
+
+class Raising(There):
+    """The same, by an iterator that is over."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        raise StopIteration(self.value)
+
+
+def done(value: Any) -> asyncio.Future[Any]:
+    """Return a future that has its value."""
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(value)
+    return future
 
 
 class Plain:
@@ -138,13 +202,13 @@ class Declared:
     db = Descriptor()
 
 
-def awaiting(service_class: type) -> Competitor:
+def awaiting(service_class: type, awaitable: Callable[[Any], Any] = There) -> Competitor:
     """Return W8 by an attribute that holds something to be awaited."""
 
     @asynccontextmanager
     async def competitor(graph: Request) -> AsyncIterator[Batch]:
         service: Any = service_class()
-        service.db = There(await graph.open_pool())
+        service.db = awaitable(await graph.open_pool())
 
         async def batch(times: int) -> Outcome:
             value = None
@@ -263,7 +327,18 @@ WORKS = (
     Work(
         "an injected request", Request, (("by hand", floor.request), ("asyncmeta", ours.request_function), ("a function", function))
     ),
-    Work("an injected call", Call, (("by hand", floor.call), ("asyncmeta", ours.call), ("a function around it", call))),
+    Work(
+        "an injected call",
+        Call,
+        (
+            ("by hand", floor.call),
+            ("asyncmeta", ours.call),
+            ("a function around it", calling(around)),
+            ("the same, which also takes what it fills", calling(around_what_may_be_given)),
+            ("the same, what is built stands in a partial", calling(around_by_partial)),
+            ("filled at the call, not when it is awaited", calling(at_once)),
+        ),
+    ),
     Work(
         "an attribute",
         Request,
@@ -272,6 +347,8 @@ WORKS = (
             ("asyncmeta", ours.attribute),
             ("something awaitable", awaiting(Plain)),
             ("the same, declared by the class", awaiting(Declared)),
+            ("the same, by an iterator that is over", awaiting(Declared, Raising)),
+            ("the same, a future that is done", awaiting(Declared, done)),
         ),
     ),
 )
