@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/rooms", "tests/solve", "tests/run", "tests/declare", "tests/inject", "tests/guarantees")
+TESTS = ("tests/rooms", "tests/solve", "tests/run", "tests/declare", "tests/inject", "tests/conformance", "tests/guarantees")
 LONGEST = 300  #: seconds; who takes longer than this hangs, and is noticed
 
 COMPARED: dict[type, type] = {

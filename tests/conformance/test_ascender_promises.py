@@ -18,6 +18,7 @@ from asyncmeta import (
     Container,
     ContainerError,
     DeclarationError,
+    Factory,
     FinalizationErrors,
     GraphErrors,
     Inject as AsyncInject,
@@ -1453,6 +1454,26 @@ async def test_a_child_gives_what_its_parent_has_for_a_request():
 
         assert list(wing.signs) == ["Ada first", "second: Ada, welcome to Rome"]
         assert (wing.visitor, desk.greeting, desk.started, bell.rung) == ("Ada", "Ada, welcome to Rome", 1, 1)
+
+
+class Clerk:
+    def __init__(self, hire: Factory[Desk]) -> None:
+        self.hire = hire
+
+
+async def test_a_child_makes_what_its_parent_starts_for_a_request_anew():
+    """
+    The Factory of a service of the parent's, asked for in a scope of the child, makes started ones of what that scope has.
+    """
+    async with Container(Building, context={"city": "Rome"}) as parent:
+        child = create_injector([{"provide": Clerk, "use_class": Clerk, "lifetime": "request"}], parent=Injector(parent))
+
+        async with child.container.scope({"visitor": "Ada"}) as scope:
+            clerk = await scope.get(Clerk)
+            desks = [await clerk.hire() for _ in range(2)]
+
+    assert [(desk.greeting, desk.started) for desk in desks] == [("Ada, welcome to Rome", 1)] * 2
+    assert desks[0] is not desks[1]
 
 
 def test_any_number_of_lists_that_look_different_are_told_apart():

@@ -2,6 +2,7 @@
 
 import abc
 import asyncio
+import contextlib
 import itertools
 import sys
 import weakref
@@ -1772,3 +1773,29 @@ async def test_a_closed_container_that_a_fake_asks_is_told_of(way):
 
 async def made_by(way, container):
     return await container.get("word") if way == "get" else container.get_nowait("word")
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_what_an_ended_override_made_of_another_one_s_value_is_made_anew(everywhere):
+    """
+    Where the outer of two blocks ends first, what its factory made of the inner one's value is forgotten with it.
+    """
+    App = fresh_app()
+    App.register_dependency("word", lambda: "word")
+    App.register_dependency("said", lambda word: f"said {word}")
+
+    def sung(word: Annotated[str, Inject("word")]) -> str:
+        return f"sung {word}"
+
+    async with Container(App) as container:
+        outer = container.override([{"provide": "said", "use_factory": sung}], everywhere=everywhere)
+        inner = container.override({"word": "fake"}, everywhere=everywhere)
+        with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+            first.enter_context(outer)
+            second.enter_context(inner)
+            seen = [await container.get("said")]
+            first.close()
+            seen.append(await container.get("said"))
+        seen.append(await container.get("said"))
+
+    assert seen == ["sung fake", "said fake", "said word"]
