@@ -613,3 +613,23 @@ class Port:
 
 class Adapter(Port):
     pass
+
+
+class Desk(AsyncServiceBase):
+    database: AsyncDependencyDescriptor[Database]
+
+
+Desk.register_dependency(Database, Database)
+
+
+@pytest.mark.parametrize("around", [[], [lambda build, make: make()]], ids=["without", "with"])
+async def test_what_belongs_to_itself_still_does(around):
+    """
+    A service that a factory made by hand for another key is its own root, whether middleware stands around the factory or not.
+    """
+    App = fresh_app(middleware=around)
+    App.register_dependency("desk", lambda: Desk())
+    async with Container(App) as container:
+        desk = await container.get("desk")
+
+    assert type(await desk.database) is Database
