@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any
 
 import pytest
-from helpers import Journal, fresh_app, leaves, outcome
+from helpers import Journal, fresh_app, leaves, outcome, settled
 
 from asyncmeta import AsyncDependencyError, AsyncServiceBase, Container, FinalizationErrors, Inject, Scope
 
@@ -635,3 +635,81 @@ async def test_a_task_group_around_a_yield_leaves_the_bodys_exception_alone():
 
     assert caught.value is met
     assert not getattr(met, "__notes__", ())
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["generator", "async generator"])
+@pytest.mark.parametrize(("raised", "new"), [
+    (lambda error: ExceptionGroup("twice", [error, ExceptionGroup("within", [error])]), False),
+    (lambda error: ExceptionGroup("more", [error, ValueError("mine")]), True),
+    (lambda error: ExceptionGroup("more", [ExceptionGroup("within", [error]), ValueError("mine")]), True),
+])  # fmt: skip
+async def test_a_group_of_nothing_but_the_body_s_error_is_nothing_new(raised, new, waits):
+    """
+    What a finalizer makes of the error that was thrown in is told where there is something of its own in it.
+    """
+    App = fresh_app()
+
+    def plain():
+        try:
+            yield
+        except OSError as error:
+            raise raised(error) from None
+
+    async def waiting():
+        try:
+            yield
+        except OSError as error:
+            raise raised(error) from None
+
+    App.register_dependency("value", waiting if waits else plain, lifetime="scoped")
+    async with Container(App) as container:
+        with pytest.raises(OSError, match="the body's") as caught:
+            async with container.scope() as scope:
+                await scope.get("value")
+                raise OSError("the body's")
+
+    assert ["ExceptionGroup: more" in note for note in getattr(caught.value, "__notes__", [])] == [True] * new
+
+
+@pytest.mark.parametrize("turns", [0, 3], ids=["at once", "a few turns later"])
+@pytest.mark.parametrize("way", ["call", "block"])
+async def test_what_fails_in_a_call_that_ends_while_its_container_closes_is_told_to_the_call(way, turns):
+    """
+    A task that is cancelled, and comes out only as its container has begun to close, hears what its finalizers raised.
+    """
+    App = fresh_app()
+
+    async def session():
+        try:
+            yield "session"
+        finally:
+            raise OSError("no commit")
+
+    App.register_dependency("session", session, lifetime="scoped")
+    container = Container(App)
+
+    async def body():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    async def work(session: Annotated[str, Inject("session")]):
+        await body()
+
+    async def block():
+        async with container.request("session"):
+            await body()
+
+    call = container.inject(work) if way == "call" else block
+    async with container:
+        for closes in (False, False, False, True):  # cold, and by generated code
+            task = asyncio.create_task(call())
+            await settled()
+            task.cancel()
+            await (container.aclose() if closes else outcome(task))
+        error = await outcome(task)
+
+    assert isinstance(error, asyncio.CancelledError)
+    assert [str(one) for one in leaves(error) if isinstance(one, OSError)] == ["no commit"]
