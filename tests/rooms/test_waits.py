@@ -63,6 +63,34 @@ def test_a_wait_that_leads_nowhere_is_recorded():
         Wait({"end": "end"}).begin("other", "other")
 
 
+class Thing:
+    """Something that is built, and counts how often somebody looks it up."""
+
+    looked_up = 0
+
+    def __hash__(self):
+        Thing.looked_up += 1
+        return 1
+
+    __eq__ = object.__eq__
+
+
+def test_who_waits_looks_at_the_waits_that_concern_it_only():
+    """
+    With a thousand waits of others on record, one more is compared with no more of them than with ten.
+    """
+    counts = []
+    for others in (10, 1_000):
+        for number in range(others):
+            waiting(f"other {number}", f"{others}, {number}")
+        before = Thing.looked_up
+        Wait({"one": "one"}).begin(Thing(), "thing")
+        counts.append(Thing.looked_up - before)
+        forget_waits()
+
+    assert counts[0] == counts[1]
+
+
 class Waiter:
     def __init__(self, told):
         self.told = told

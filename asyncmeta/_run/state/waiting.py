@@ -44,15 +44,21 @@ class Wait:
             if path is not None:
                 raise CircularDependencyError(path[0], path)
             self.targets[target] = name
-            _WAITS[self] = None
+            for thing in self.held:
+                _WAITS.setdefault(thing, {})[self] = None
 
     def end(self) -> None:
         """Forget the wait."""
         with LOCK:
-            _WAITS.pop(self, None)
+            for thing in self.held:
+                waits = _WAITS.get(thing, {})
+                waits.pop(self, None)
+                if not waits:
+                    _WAITS.pop(thing, None)
 
 
-_WAITS: dict[Wait, None] = {}
+#: The waits of code that is part of building something, by that.
+_WAITS: dict[Any, dict[Wait, None]] = {}
 
 
 def forget_waits() -> None:
@@ -72,9 +78,8 @@ def _way(target: Any, begin: tuple[str, ...], held: dict[Any, str]) -> tuple[str
         if thing in seen:
             continue
         seen.add(thing)
-        for wait in _WAITS:
-            if thing in wait.held:
-                pending.extend((next_one, (*path, next_name)) for next_one, next_name in wait.targets.items())
+        for wait in _WAITS.get(thing, ()):
+            pending.extend((next_one, (*path, next_name)) for next_one, next_name in wait.targets.items())
     return None
 
 
