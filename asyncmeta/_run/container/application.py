@@ -168,6 +168,6 @@ def _is_worn(graph: Graph) -> bool:
 
     An open container may have built what was registered over, and shares what it knows with those that are opened beside it.
     """
-    if graph.news.overwritten < max(64, len(graph.nodes) // 2):
+    if graph.news.overwritten < max(1, len(graph.nodes) // 2):
         return False
     return all(table.singletons.scope.closed for table in snapshot(graph.listeners))
