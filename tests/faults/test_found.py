@@ -247,6 +247,16 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
+class Untouchable(Exception):
+    @property
+    def __class__(self):
+        raise RuntimeError("nobody asks")
+
+
+class SaysCancelled(Exception):
+    __class__ = property(lambda self: asyncio.CancelledError)
+
+
 class OwnTraceback(Exception):
     def with_traceback(self, traceback):
         raise RuntimeError("no traceback")
@@ -268,9 +278,29 @@ async def test_whoever_waits_for_a_build_meets_its_error_whatever_that_says_of_i
     assert met == [error, error]
 
 
+@pytest.mark.parametrize("options", [{}, {"lifetime": "scoped"}, {"lifetime": "scoped", "concurrent": True}])
+async def test_an_error_that_says_it_is_a_cancellation_is_none(options):
+    """
+    Who waits for another's build meets its error, and does not take over as after a cancellation, whatever its class says of it.
+    """
+    tries = []
+
+    async def failing():
+        tries.append("once")
+        await asyncio.sleep(0)
+        raise SaysCancelled
+
+    async with Container(application(("value", failing, options))) as container, container.scope() as scope:
+        holder = scope if options else container
+        met = await asyncio.gather(*(holder.get("value") for _ in range(2)), return_exceptions=True)
+
+    assert [type(error) for error in met] == [SaysCancelled, SaysCancelled]
+    assert tries == ["once"]
+
+
 @pytest.mark.parametrize("how", ["scope", "request", "container", "sync"])
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("kind", [Frozen, Refusing, OddNotes, NoNotes, Hidden, Mute])
+@pytest.mark.parametrize("kind", [Frozen, Refusing, OddNotes, NoNotes, Hidden, Mute, SaysCancelled])
 async def test_the_body_raises_what_it_raises(kind, fails, how):
     """
     An exception of the body is never replaced, whatever its class says of attributes, notes and texts.
@@ -313,6 +343,35 @@ async def test_the_body_raises_what_it_raises(kind, fails, how):
     await container.aclose()
 
     assert met.value is error
+
+
+async def test_the_body_raises_what_lets_nobody_look_at_it():
+    """
+    An exception of the body that refuses to say of which class it is goes on, also beside a finalizer's.
+    """
+
+    async def session():
+        yield "session"
+        raise Mute
+
+    async def session_that_ends():
+        try:
+            yield "session"
+        finally:
+            raise Mute
+
+    met = []
+    for factory in (session, session_that_ends):
+        container = Container(application(("session", factory, {"lifetime": "scoped"})))
+        try:
+            async with container.scope() as scope:
+                await scope.get("session")
+                raise Untouchable
+        except BaseException as error:  # by name only: nobody may look at it, and so no report may show it
+            met.append(type(error).__name__)
+        await container.aclose()
+
+    assert met == ["Untouchable", "Untouchable"]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -787,3 +846,40 @@ async def test_a_task_that_a_factory_has_started_sees_later_overrides():
         await asked.join()
 
     assert seen == ["real", "fake", "real"]
+
+
+# --- loops that are closed under a block ------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_block_that_is_collected_with_its_loop_closes_its_scope():
+    """
+    The block of a coroutine that nobody will drive any more ends without a loop: what needs none is closed.
+    """
+    journal = []
+
+    def session():
+        journal.append("+")
+        try:
+            yield "session"
+        finally:
+            journal.append("-")
+
+    async def work():
+        async with container.scope() as scope:
+            await scope.get("session")
+            await asyncio.get_running_loop().create_future()
+
+    container = Container(application(("session", session, {"lifetime": "scoped"})))
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    task = loop.create_task(work())
+    while not journal:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    del task, loop
+    collected()
+
+    asyncio.run(asyncio.wait_for(container.aclose(), 5))
+
+    assert journal == ["+", "-"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._compat import get_running_loop
 from ..._lock import LOCK
+from ..._names import is_a
 from ...errors import AsyncDependencyError
 from ..state.frames import BUILDS
 from ..state.parking import Outcome, wake
@@ -67,7 +68,7 @@ class Cell(Unawaited):
             self._keep(value)
         except BaseException as error:
             if cell is not None:
-                self._settle(Outcome(None if isinstance(error, asyncio.CancelledError) else error))
+                self._settle(Outcome(None if is_a(error, asyncio.CancelledError) else error))
             raise
         self._settle(Outcome(), value)
         del cell

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Final
 
 from ..._compat import new_task
+from ..._names import is_a
 from ..._solve.nodes import Node
 from ..._solve.plan import Unit
 from ...errors import ClosedError
@@ -49,7 +50,7 @@ class ConcurrentTask(OwnerTask):
             self.leaving = True
             self.owner._singletons.owed.extend(await self.leave_all(error))
             if not self.done.done():
-                if isinstance(error, asyncio.CancelledError):
+                if is_a(error, asyncio.CancelledError):
                     self.done.cancel()
                 else:
                     self.done.set_exception(error)

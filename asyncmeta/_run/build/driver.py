@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..._compat import get_running_loop, new_task
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
+from ..._names import is_a
 from ..._solve.nodes import CONTAINER, Node
 from ..._solve.plan import Unit, unit_of
 from ...errors import AsyncDependencyError, ClosedError
@@ -361,8 +362,7 @@ def in_place(flight: Flight, unit: Unit) -> None:
         CHAIN.reset(token)
     flight.finished = time.perf_counter()
     # Closing while a factory runs in place: the value is kept, closed in its turn, and handed to nobody.
-    settled = _settle(flight, value)
-    if not settled:
+    if not _settle(flight, value):
         raise ClosedError(f"{owner.name} is closed")
 
 
@@ -390,7 +390,7 @@ def _settle_failed(flight: Flight, error: BaseException | None) -> None:
     half = flight.node.constructed
     if half is not None and not owner.graph.given and owner.has(half):
         owner.drop_half(half)  # a service that did not start is made anew by the next try
-    if isinstance(error, asyncio.CancelledError) and owner.state != OPEN:
+    if is_a(error, asyncio.CancelledError) and owner.state != OPEN:
         closed = ClosedError(f"{owner.name} was closed while {flight.node.name} was being built")
         closed.__context__ = error.__context__  # what finalizers raised meanwhile
         error = closed

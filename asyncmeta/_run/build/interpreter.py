@@ -14,13 +14,13 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, VALUE
 from ..._declare.registry import registry_of
 from ..._lock import LOCK
-from ..._names import Place, arrow
+from ..._names import Place, arrow, is_a
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
 from ..state.context import GETTING
 from ..state.frames import BUILDS
-from ..state.parking import Outcome, leave, park, parked
+from ..state.parking import Outcome, leave, park, parked, traceback_of
 from ..state.singletons import Push, ScopeState
 from ..state.slots import FLIGHT, UNSET
 from ..state.waiting import Wait, holdings
@@ -315,7 +315,7 @@ def settle(scope: ScopeState, slot: int, value: object, error: BaseException | N
         waiting = parked(scope, slot)
     if waiting:
         # A cancelled builder says nothing about the value: one who waits takes over.
-        outcome = Outcome(None if isinstance(error, asyncio.CancelledError) else error)
+        outcome = Outcome(None if is_a(error, asyncio.CancelledError) else error)
         for told in waiting:
             told(outcome)
 
@@ -409,7 +409,7 @@ def noted(error: BaseException, node: Node, scope: ScopeState, plans: tuple[Plan
     Args:
         plans: What it was built for; without them what is being carried out here.
     """
-    if isinstance(error, DeclarationError | CircularDependencyError | FactoryError):
+    if issubclass(type(error), DeclarationError | CircularDependencyError | FactoryError):
         return
     note = f"asyncmeta: while building {step(node)}"
     with suppress(Exception):  # an exception that refuses notes is the user's all the same
@@ -431,18 +431,18 @@ def step(node: Node) -> str:
 
 def undone(scope: ScopeState, error: BaseException, lines: Lines) -> tuple[BaseException, Node | None]:
     """Find by the line which step of generated code failed; return what to raise, and the scoped value it was part of."""
-    traceback = error.__traceback__
+    traceback = traceback_of(error)
     assert traceback is not None
     node, builds = lines.get(traceback.tb_lineno, (None, None))
     if node is None:
         return error, None
-    if isinstance(error, StopIteration | StopAsyncIteration) and traceback.tb_next is None:
+    if issubclass(type(error), StopIteration | StopAsyncIteration) and traceback.tb_next is None:
         code = node.maker.function.__code__
         return FactoryError(
             f"{node.maker.name} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
             "a factory yields its value once, and what follows is its finalizer"
         ), builds
-    if isinstance(error, Exception) and traceback.tb_next is not None:
+    if is_a(error, Exception) and traceback.tb_next is not None:
         noted(error, node, scope, lines.plans)
     return error, builds
 

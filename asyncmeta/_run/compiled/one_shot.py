@@ -15,6 +15,7 @@ from ..._solve.plan import LARGEST, Plan
 from ...errors import FactoryError
 from ..build.interpreter import undone
 from ..state.frames import BUILDS, LEAVES
+from ..state.parking import traceback_of
 from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
 from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Taken
@@ -40,7 +41,7 @@ class OneShot:
         try:
             return await scope.get(self.token)
         except BaseException as error:
-            await scope.__aexit__(type(error), error, error.__traceback__)
+            await scope.__aexit__(type(error), error, traceback_of(error))
             raise
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
@@ -52,7 +53,7 @@ class OneShot:
         try:
             return scope.get_nowait(self.token)
         except BaseException as error:
-            scope.__exit__(type(error), error, error.__traceback__)
+            scope.__exit__(type(error), error, traceback_of(error))
             raise
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from ..._names import is_a
 from ...errors import ClosedError
 from ..scope.scope import ScopeFace
 from ..state.singletons import ScopeState
@@ -55,7 +56,7 @@ class SpanningScope(ScopeFace):
 
 def _settle(raised: list[BaseException], error: BaseException | None) -> None:
     """Raise what closing has raised; last of all that something was closed from outside, with all that is around it."""
-    settle_errors([one for one in raised if not isinstance(one, ClosedError)], error)
-    told = [one for one in raised if isinstance(one, ClosedError)]
+    settle_errors([one for one in raised if not is_a(one, ClosedError)], error)
+    told = [one for one in raised if is_a(one, ClosedError)]
     if told:
         raise told[-1]

@@ -25,6 +25,7 @@ from ..._solve.plan import Plan
 from ...errors import ClosedError, DeclarationError, GraphError, GraphErrors, MissingDependencyError, ScopeError
 from ..compiled.injected import UNFILLED, InjectedFunction
 from ..state.context import current
+from ..state.parking import traceback_of
 from ..teardown.scope_exit import ScopeExit, asked_after
 
 __all__ = ["check_askers", "inject"]
@@ -292,7 +293,7 @@ class _Filling:
                 except MissingDependencyError as error:
                     values[number] = injection.instead(error, number)
         except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+            self.__exit__(type(error), error, traceback_of(error))
             raise
         injection.ran(self.home)
         return values
@@ -328,7 +329,7 @@ class _Filling:
                     except MissingDependencyError as error:
                         values[number] = injection.instead(error, number)
         except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+            await self.__aexit__(type(error), error, traceback_of(error))
             raise
         injection.ran(self.home)
         return values

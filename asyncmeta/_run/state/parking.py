@@ -71,8 +71,8 @@ async def until(place: Place, key: int, over: Callable[[], bool], inside: Callab
     """
     cancelled: asyncio.CancelledError | None = None
     pause, most = _PAUSES
-    loop = asyncio.get_running_loop()
     while not (ended := over()):
+        loop = asyncio.get_running_loop()  # not sooner: a coroutine that is collected under a block has none, and closes that
         future: asyncio.Future[None] = loop.create_future()
         told = _waker(future)
         with LOCK:

@@ -10,7 +10,7 @@ from types import AsyncGeneratorType, GeneratorType, MethodType
 from typing import Any, Final
 
 from ..._lock import LOCK
-from ..._names import Place, name_of_callable
+from ..._names import Place, is_a, name_of_callable
 from ...errors import AsyncDependencyError, FactoryError, FinalizationErrors
 from ..state.context import EXITING
 from ..state.parking import set_traceback, traceback_of
@@ -148,13 +148,14 @@ def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
     A task group around a ``yield`` makes a group of what passes it, two of them a group in a group.  Python turns a
     StopIteration that leaves a generator into a RuntimeError with it as the cause.
     """
-    while isinstance(raised, BaseExceptionGroup):
+    while is_a(raised, BaseExceptionGroup):
         if len(raised.exceptions) != 1:
             return all(one is error or _is_wrapped(one, error) for one in raised.exceptions)
         raised = raised.exceptions[0]
         if raised is error:
             return True
-    return isinstance(raised, RuntimeError) and raised.__cause__ is error and isinstance(error, StopIteration | StopAsyncIteration)
+    stops = is_a(error, StopIteration) or is_a(error, StopAsyncIteration)
+    return stops and is_a(raised, RuntimeError) and raised.__cause__ is error
 
 
 def yields_twice(generator: Any) -> str:
@@ -226,7 +227,7 @@ def unwind_nowait(finalizers: list[Finalizer], error: BaseException | None) -> l
         except BaseException as met:
             raised.append(met)
             begun = not isinstance(finalizer, GeneratorType) or not finalizer.gi_suspended
-            if not isinstance(met, Exception) and not begun and finalizer is not tried:
+            if not is_a(met, Exception) and not begun and finalizer is not tried:
                 tried = finalizer
                 finalizers.append(finalizer)
     return raised
@@ -261,9 +262,9 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
     if not raised:
         return
     # What closing something else has collected is not boxed a second time.
-    raised = [inner for one in raised for inner in (one.exceptions if isinstance(one, FinalizationErrors) else (one,))]
-    plain = [one for one in raised if isinstance(one, Exception)]
-    bare = [one for one in raised if not isinstance(one, Exception)]
+    raised = [inner for one in raised for inner in (one.exceptions if is_a(one, FinalizationErrors) else (one,))]
+    plain = [one for one in raised if is_a(one, Exception)]
+    bare = [one for one in raised if not is_a(one, Exception)]
     for met in plain:
         if any(text in _text(met) for text in _LEFT_ELSEWHERE):
             _note(met, _OF_ITS_OWN)
@@ -273,7 +274,7 @@ def settle_errors(raised: list[BaseException], error: BaseException | None) -> N
             _append(error, group)
             _note(error, f"asyncmeta: {group.args[0]}: " + "; ".join(f"{type(one).__name__}: {_text(one)}" for one in plain))
         for one in bare:
-            if one is not error and isinstance(one, BaseException):
+            if one is not error:
                 _append(error, one)
         return
     if bare:
@@ -301,12 +302,12 @@ MOST_GROUPS: Final = 8
 
 def _append(error: BaseException, last: BaseException) -> None:
     """Put *last* at the end of the context chain of *error*."""
-    if isinstance(last, FinalizationErrors):
+    if is_a(last, FinalizationErrors):
         for inner in last.exceptions:
             if _context_of(inner) is error:  # it was raised while the body's was handled; shown there already
                 _set_context(inner, None)
     chain = list(_contexts(error))
-    ours = [number for number, one in enumerate(chain) if isinstance(one, FinalizationErrors)]
+    ours = [number for number, one in enumerate(chain) if is_a(one, FinalizationErrors)]
     if len(ours) >= MOST_GROUPS and ours[0] and ours[0] + 1 < len(chain):
         _set_context(chain[ours[0] - 1], chain[ours[0] + 1])
         del chain[ours[0]]
