@@ -13,10 +13,9 @@ from ..._lock import LOCK
 from ..._names import is_a
 from ...errors import AsyncDependencyError
 from ..state.frames import BUILDS
-from ..state.parking import Outcome, wake
+from ..state.parking import Outcome, run_nowait, wake
 from ..state.slots import FLIGHT, UNSET
 from ..state.waiting import Wait, holdings
-from .nowait import run_nowait
 from .unawaited import Unawaited
 
 __all__ = ["Cell"]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
-
 from ..._compat import get_running_loop
-from ..._names import name_of
 from ..._solve.plan import Plan
 from ...errors import AsyncDependencyError, CircularDependencyError, WrongLoopError
 from ..state.singletons import ScopeState
 from ..state.slots import UNSET
 from ..state.waiting import holdings
 
-__all__ = ["check_nowait", "run_nowait", "refuse_itself"]
+__all__ = ["check_nowait", "refuse_itself"]
 
 
 def check_nowait(scope: ScopeState, plan: Plan) -> None:
@@ -61,13 +57,3 @@ def refuse_itself(scope: ScopeState, plan: Plan) -> None:
         if thing in held and thing[0]._values[node.slot] is UNSET:
             inner = tuple(held.values())[list(held).index(thing) :]
             raise CircularDependencyError(node.name, (*inner, node.name), str(node.place))
-
-
-def run_nowait(work: Coroutine[Any, Any, Any], token: object) -> Any:
-    """Run a coroutine that has nothing to wait for."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        return stop.value
-    work.close()
-    raise AsyncDependencyError(name_of(token), (), "", "met something that has to be awaited")

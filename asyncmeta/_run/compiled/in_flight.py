@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from ..._names import frames_from
 from ...errors import AsyncDependencyError, ClosedError
-from ..state.parking import Closers
+from ..state.parking import Closers, run_nowait
 from ..state.slots import Finalizer
 from ..teardown import unwinding
-from ..teardown.finalizers import as_list, needs_await, unwind, unwind_nowait
+from ..teardown.finalizers import as_list, needs_await, unwind
 from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Leaving, Taken, Undone
 from .injected import Bound, bounds_of, refusing
@@ -214,25 +214,34 @@ async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
     return await _end_all(container, Closers())
 
 
-async def _end_all(container: ScopeExit, closers: Closers) -> list[BaseException]:
+async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True) -> list[BaseException]:
     raised: list[BaseException] = []
     began, pause = time.monotonic(), 0.001
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
-        if not ready or _go_on(ready, closers, began) or _unwinds(ready, closers, began):
+        if not ready or _go_on(ready, closers, began) or (waits and _unwinds(ready, closers, began)):
+            if not waits and all(one.thread is None for one in there):
+                break  # nobody runs that loop while we wait
             _fail_late(container, ready, closers)
             try:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause) if waits else time.sleep(pause)  # noqa: ASYNC251  # of a loop there is none
             except asyncio.CancelledError as met:
                 raised.append(met)
             pause = min(pause * 2, 0.02)
             continue
         one = ready[-1]
+        there.remove(one)
         _warn(container, one, raised)
         taken = _fail(container, one, closers)
+        finalizers = taken.taken_from()
         try:
-            raised += await unwind(taken.taken_from(), taken.error)
+            if waits or needs_await(finalizers) is None:
+                raised += await unwind(finalizers, taken.error, waits=waits)
+            else:
+                raised.append(
+                    AsyncDependencyError(one.name, (), "", "cannot be undone without awaiting", "Use `await ....aclose()`")
+                )
         finally:
             taken.end()
     return raised
@@ -260,33 +269,7 @@ def _fail_late(container: ScopeExit, ready: list[_InFlight], closers: Closers) -
 def end_in_flight_nowait(container: ScopeExit, closers: Closers) -> list[BaseException]:
     """Let them end without a loop; see `end_in_flight`."""
     _refuse(container)
-    raised: list[BaseException] = []
-    began, pause = time.monotonic(), 0.001
-    there = _found(container)
-    while there := [one for one in there if one.state() is not _OVER]:
-        ready = [one for one in there if one.state() is _RUNNING]
-        if not ready or _go_on(ready, closers, began):
-            if all(one.thread is None for one in there):
-                break  # nobody runs that loop while we wait
-            _fail_late(container, ready, closers)
-            time.sleep(pause)
-            pause = min(pause * 2, 0.02)
-            continue
-        one = ready[-1]
-        there.remove(one)
-        _warn(container, one, raised)
-        taken = _fail(container, one, closers)
-        finalizers = taken.taken_from()
-        try:
-            if needs_await(finalizers) is None:
-                raised += unwind_nowait(finalizers, taken.error)
-            else:
-                raised.append(
-                    AsyncDependencyError(one.name, (), "", "cannot be undone without awaiting", "Use `await ....aclose()`")
-                )
-        finally:
-            taken.end()
-    return raised
+    return run_nowait(_end_all(container, closers, waits=False), container)
 
 
 def _refuse(container: ScopeExit) -> None:

@@ -18,7 +18,7 @@ from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, tell, until, until_nowait
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, run_nowait, tell, until, until_nowait
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Flight
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN
@@ -350,7 +350,7 @@ class Closing:
         """Tear down everything without a loop; called again, it goes on where it was interrupted."""
         container, singletons = self.container, self.container._singletons
         self._wait_for_threads()
-        container._close_children_nowait(raised, None, closers)
+        run_nowait(container._close_children(raised, None, closers, waits=False), container)
         if container._root_table.has_run_code:
             from ..compiled.in_flight import end_in_flight_nowait  # lazy import
 

@@ -477,11 +477,11 @@ class Container(ContainerState, Scope):
         self._end_ambient()
         self._close_nowait(exc)
 
-    async def _close(self, error: BaseException | None) -> None:
-        await self._closing.close(error)
-
-    def _close_nowait(self, error: BaseException | None) -> None:
-        self._closing.close_nowait(error)
+    async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
+        if waits:
+            await self._closing.close(error)
+        else:
+            self._closing.close_nowait(error)
 
     def _refuse_awaiting(self) -> None:
         if self._singletons.tasks or self._in_flight & (CLOSING - 1):

@@ -18,7 +18,7 @@ from ..._solve.overlaid import OverlaidGraph, graph_of_many
 from ..._solve.plan import Plan
 from ..build.attributes import Await
 from ..observe.cause import Causes
-from ..state.parking import Closers
+from ..state.parking import Closers, run_nowait
 from ..state.singletons import IS_CLOSED, OPEN, ScopeState
 from ..state.slots import CLOSING, UNSET, Held
 from ..teardown.finalizers import as_list, holds, needs_await, push
@@ -226,14 +226,9 @@ class Overlay(Answering, Container):
         self._views.clear()
         self._fetched.clear()
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
         self._end_force()
-        await super()._close(error)
-        self._leave()
-
-    def _close_nowait(self, error: BaseException | None) -> None:
-        self._end_force()
-        super()._close_nowait(error)
+        await super()._close(error, waits=waits)
         self._leave()
 
     def _end_force(self) -> None:
@@ -333,29 +328,17 @@ class OverlayScope(Answering):
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self._end_block(exc)
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
         if self._closes_below:
-            await self._below._close(error)  # which closes this in its turn
+            await self._below._close(error, waits=waits)  # which closes this in its turn
         else:
-            await super()._close(error)
+            await super()._close(error, waits=waits)
 
-    def _close_nowait(self, error: BaseException | None) -> None:
+    async def _fail(self, error: BaseException | None, closers: Closers, *, waits: bool = True) -> None:
         if self._closes_below:
-            self._below._close_nowait(error)
-        else:
-            super()._close_nowait(error)
-
-    async def _fail(self, error: BaseException | None, closers: Closers) -> None:
-        if self._closes_below:
-            await self._below._fail(error, closers)
+            await self._below._fail(error, closers, waits=waits)
         else:  # its scope goes on
-            await super()._close(error)
-
-    def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
-        if self._closes_below:
-            self._below._fail_nowait(error, closers)
-        else:
-            super()._close_nowait(error)
+            await super()._close(error, waits=waits)
 
     def _gone(self, undone: Undone | None = None) -> None:
         super()._gone(undone)
@@ -389,7 +372,7 @@ class ViewEnd(Held):
         await Scope._close(self.view, error)
 
     def leave_nowait(self, error: BaseException | None) -> None:
-        Scope._close_nowait(self.view, error)
+        run_nowait(Scope._close(self.view, error, waits=False), self.view)
 
 
 # --- overrides in force ---

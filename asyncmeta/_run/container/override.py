@@ -12,6 +12,7 @@ from ..._solve.overrides import read_overrides, refuse_unknown
 from ...errors import ClosedError
 from ..observe.watch import override_began, override_ended
 from ..state.context import IN_FORCE
+from ..state.parking import run_nowait
 from .container import Container
 from .overlay import InForce, Overlay
 
@@ -140,7 +141,7 @@ class Override:
         return self._begin()
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        _close_all_nowait(self._end(), exc)
+        run_nowait(_close_all(self._end(), exc, waits=False), self)
 
 
 def _in_force_here() -> tuple[Any, ...]:
@@ -166,17 +167,9 @@ def _in_force_upon(overlay: Overlay) -> list[Overlay]:
     return [kid for kid in kids if kid._force is not None and not kid._force.ended and kid._force.top is kid]
 
 
-async def _close_all(overlays: list[Overlay], error: BaseException | None) -> None:
+async def _close_all(overlays: list[Overlay], error: BaseException | None, *, waits: bool = True) -> None:
     if overlays:
         try:
-            await overlays[0]._close(error)
+            await overlays[0]._close(error, waits=waits)
         finally:
-            await _close_all(overlays[1:], error)
-
-
-def _close_all_nowait(overlays: list[Overlay], error: BaseException | None) -> None:
-    if overlays:
-        try:
-            overlays[0]._close_nowait(error)
-        finally:
-            _close_all_nowait(overlays[1:], error)
+            await _close_all(overlays[1:], error, waits=waits)

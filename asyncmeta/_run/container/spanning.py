@@ -26,23 +26,18 @@ class SpanningScope(ScopeFace):
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         await self._end_block(exc)
 
-    async def _close(self, error: BaseException | None) -> None:
+    async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
         raised: list[BaseException] = []
         for scope in self._spanned():
             try:
-                await (super()._close(error) if scope is self else scope._close(error))
+                await (super()._close(error, waits=waits) if scope is self else scope._close(error, waits=waits))
             except BaseException as met:
                 raised.append(met)
-        _settle(raised, error)
-
-    def _close_nowait(self, error: BaseException | None) -> None:
-        raised: list[BaseException] = []
-        for scope in self._spanned():
-            try:
-                super()._close_nowait(error) if scope is self else scope._close_nowait(error)
-            except BaseException as met:
-                raised.append(met)
-        _settle(raised, error)
+        # Last of all comes that something was closed from outside, with all that is around it.
+        settle_errors([one for one in raised if not is_a(one, ClosedError)], error)
+        told = [one for one in raised if is_a(one, ClosedError)]
+        if told:
+            raise told[-1]
 
     def _spanned(self) -> list[ScopeState]:
         """Return this and the scopes that were opened for it, the innermost first: one that is closed forgets where it was."""
@@ -52,11 +47,3 @@ class SpanningScope(ScopeFace):
             found.append(scope)
             scope = scope._parent
         return found
-
-
-def _settle(raised: list[BaseException], error: BaseException | None) -> None:
-    """Raise what closing has raised; last of all that something was closed from outside, with all that is around it."""
-    settle_errors([one for one in raised if not is_a(one, ClosedError)], error)
-    told = [one for one in raised if is_a(one, ClosedError)]
-    if told:
-        raise told[-1]

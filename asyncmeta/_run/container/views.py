@@ -8,7 +8,7 @@ from typing import Any
 from ..._declare.tokens import Lazy
 from ..._names import is_a
 from ...errors import ClosedError
-from ..build.nowait import run_nowait
+from ..state.parking import run_nowait
 from .container import Scope
 
 __all__ = ["Answering", "asking_beneath", "beneath"]

@@ -21,9 +21,10 @@ from ...errors import ContainerError
 from ..build.attributes import home_kept
 from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
 from ..build.interpreter import bind, run_plan
-from ..build.nowait import check_nowait, refuse_itself, run_nowait
+from ..build.nowait import check_nowait, refuse_itself
 from ..state.context import Ambient, getting
 from ..state.frames import MAKES
+from ..state.parking import run_nowait
 from ..state.roots import constant_root
 from ..state.singletons import OPEN, ScopeState
 from ..state.slots import CLOSED, CLOSING

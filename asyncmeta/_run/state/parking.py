@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..._compat import get_running_loop
 from ..._lock import LOCK
+from ..._names import name_of
+from ...errors import AsyncDependencyError
 from .slots import Place
 
-__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Told", "leave", "park", "parked", "tell", "until", "until_nowait"]
+__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Told", "leave", "park", "parked", "run_nowait", "tell", "until", "until_nowait"]
+
+T = TypeVar("T")
 
 #: Hears that it is over, from any thread, and with what: the outcome of a build, or None.
 Told = Callable[[Any], None]
@@ -59,16 +63,21 @@ def _never() -> bool:
     return False
 
 
-async def until(place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never) -> bool:
+async def until(
+    place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never, *, waits: bool = True
+) -> bool:
     """
     Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards.
 
     Args:
         inside: Tells whether what is waited for waits for the caller: then it would never be over.  Asked now and then.
+        waits: By awaiting; else by blocking the thread, see `run_nowait`.
 
     Returns:
         Whether it is over.
     """
+    if not waits:
+        return until_nowait(place, key, over, inside)
     cancelled: asyncio.CancelledError | None = None
     pause, most = _PAUSES
     while not (ended := over()):
@@ -114,6 +123,17 @@ def until_nowait(place: Place, key: int, over: Callable[[], bool], inside: Calla
             break
         pause = min(2 * pause, most)
     return ended
+
+
+def run_nowait(work: Coroutine[Any, Any, T], token: object) -> T:
+    """Run a coroutine that has nothing to await: what it waits for, if anything, blocks the thread."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        found: T = stop.value
+        return found
+    work.close()
+    raise AsyncDependencyError(name_of(token), (), "", "met something that has to be awaited")
 
 
 def _setter(event: threading.Event) -> Told:

@@ -196,15 +196,14 @@ def leave_nowait(finalizer: Finalizer, error: BaseException | None) -> None:
         finalizer.leave_nowait(error)
 
 
-Leave = Callable[[Finalizer, BaseException | None], Any]
-
-
-async def unwind(finalizers: list[Finalizer], error: BaseException | None, leave: Leave = leave) -> list[BaseException]:
+async def unwind(finalizers: list[Finalizer], error: BaseException | None, *, waits: bool = True) -> list[BaseException]:
     """
     Run *finalizers* from the last to the first, and empty the list; return what they raised, in that order.
 
     Each runs exactly once, whatever the others do; a cancellation that arrives meanwhile is one of the errors.
     """
+    if not waits:
+        return unwind_nowait(finalizers, error)
     raised: list[BaseException] = []
     while finalizers:
         try:

@@ -13,11 +13,11 @@ from ..._lock import LOCK
 from ..._names import place_of_caller
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, tell, until, until_nowait
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, run_nowait, tell, until, until_nowait
 from ..state.roots import RootTable
 from ..state.singletons import NOWHERE, ScopeState
 from ..state.slots import CLOSED, CLOSING, GONE, Gone, ThreadWaiters
-from .finalizers import as_list, holds, refuse_async, settle_errors, unwind, unwind_nowait, yields_twice
+from .finalizers import as_list, holds, refuse_async, settle_errors, unwind, yields_twice
 
 if TYPE_CHECKING:
     from .undone import Undone
@@ -107,23 +107,15 @@ class ScopeExit(ScopeState):
                 tell(self, CLOSED_BY_OTHERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end_block_nowait(exc)
+        run_nowait(self._end_block(exc, waits=False), self)
 
-    async def _end_block(self, error: BaseException | None) -> None:
+    async def _end_block(self, error: BaseException | None, *, waits: bool = True) -> None:
         """Close it because its block ends; one that believes to have succeeded, and was undone meanwhile, is told."""
-        if error is None and self._is_late():
-            await self._fail(None, Closers())
-        else:
-            await self._close(error)
-        if error is None and isinstance(self._values, Gone):
-            self._values.check(self._name)
-
-    def _end_block_nowait(self, error: BaseException | None) -> None:
         # Where no loop runs nobody was cancelled: a block that ends well, while closing waits for its thread, is whole.
-        if error is None and get_running_loop() is not None and self._is_late():
-            self._fail_nowait(None, Closers())
+        if error is None and (waits or get_running_loop() is not None) and self._is_late():
+            await self._fail(None, Closers(), waits=waits)
         else:
-            self._close_nowait(error)
+            await self._close(error, waits=waits)
         if error is None and isinstance(self._values, Gone):
             self._values.check(self._name)
 
@@ -193,23 +185,34 @@ class ScopeExit(ScopeState):
     def _is_made_around(self) -> bool:
         return self._is_around(MAKES)
 
-    async def _close(self, error: BaseException | None) -> None:
+    # What closes, step by step, is said once: where nothing is awaited, `run_nowait` drives it.
+
+    async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
+        if not waits and self._roots is not CLOSED:
+            self._refuse_awaiting()
         self._refuse_inside()
         if self._children and self._roots is not CLOSED and self._is_around(LEAVES):
             return  # a finalizer of a scope inside asks: this is closed by who has opened it
         if not self._begin_to_close():
             if not self._is_left_around():
-                await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around)
+                await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around, waits=waits)
             return
         try:
-            raised = await self._tear_down(error, Closers((me(),)))
+            raised = await self._tear_down(error, Closers((me(),)), waits=waits)
         except Inside:
             if not self._is_left_around():
                 raise self._needed_inside() from None
             return
+        except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
+            if waits:
+                raise
+            raised = [met, *await self._tear_down(error, Closers((me(),)), waits=False)]
         settle_errors(raised, error)
 
-    async def _fail(self, error: BaseException | None, closers: Closers) -> None:
+    def _close_nowait(self, error: BaseException | None) -> None:
+        run_nowait(self._close(error, waits=False), self)
+
+    async def _fail(self, error: BaseException | None, closers: Closers, *, waits: bool = True) -> None:
         """
         Close what is still open when what is around it closes.
 
@@ -221,13 +224,22 @@ class ScopeExit(ScopeState):
             FinalizationErrors: What finalizers raised; nothing of it is what was thrown into them.
         """
         if not self._begin_to_close():
-            if not await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
+            if not await until(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around, waits=waits):
                 raise Inside
             return
         from .undone import Undone, failed  # lazy import
 
-        error = failed(self) if error is None else error
-        settle_errors(await self._tear_down(error, closers, Undone(error, closers)), None)
+        try:
+            error = failed(self) if error is None else error
+            raised = await self._tear_down(error, closers, Undone(error, closers), waits=waits)
+        except Inside:
+            raise
+        except BaseException as met:
+            if waits:
+                raise
+            error = failed(self) if error is None else error
+            raised = [met, *await self._tear_down(error, closers, Undone(error, closers), waits=False)]
+        settle_errors(raised, None)
 
     def _begin_to_close(self) -> bool:
         """Hand nothing out from here on; tell whether the caller is the one to close it."""
@@ -261,31 +273,44 @@ class ScopeExit(ScopeState):
     def _is_gone(self) -> bool:
         return isinstance(self._values, Gone)
 
-    async def _tear_down(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
+    async def _tear_down(
+        self, error: BaseException | None, closers: Closers, undone: Undone | None = None, *, waits: bool
+    ) -> list[BaseException]:
         """Tear down what it holds, and what is inside of it; return what that raised."""
         raised: list[BaseException] = []
         try:
-            await self._close_children(raised, error, closers)
-            if not await until(self, LANDED, self._has_landed, self._is_made_around):
+            if self._children:
+                await self._close_children(raised, error, closers, waits=waits)
+            landed = self._has_landed() or await until(self, LANDED, self._has_landed, self._is_made_around, waits=waits)
+            if not landed:
                 raise Inside
         except Inside:
             self._go_on()
             raise
         except asyncio.CancelledError as cancelled:
             raised.append(cancelled)
-        finalizers, self._finalizers = as_list(self._finalizers), None
+        finalizers = as_list(self._finalizers)
+        # In a thread kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
+        self._finalizers = None if waits else finalizers
         held = holds(finalizers)
         try:
-            raised[:0] = await unwind(finalizers, error)
-        finally:  # also where this very coroutine is closed: an async generator that CPython 3.11 gives up in the middle
-            self._gone(undone if held else None)
+            if finalizers:
+                raised[:0] = await unwind(finalizers, error, waits=waits)
+        except BaseException:
+            if waits:  # this very coroutine is closed: an async generator that CPython 3.11 gives up in the middle
+                self._gone(undone if held else None)
+            raise
+        self._finalizers = None
+        self._gone(undone if held else None)
         return raised
 
     def _open_children(self) -> list[ScopeState]:
         """Return the scopes inside that nobody has begun to close."""
         return [kid for kid in list(self._children or ()) if kid._in_flight < CLOSING and kid._level != CONTAINER_LEVEL]
 
-    async def _close_children(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
+    async def _close_children(
+        self, raised: list[BaseException], error: BaseException | None, closers: Closers, *, waits: bool = True
+    ) -> None:
         """
         Let the scopes inside end: those that nobody closes have failed.
 
@@ -298,20 +323,23 @@ class ScopeExit(ScopeState):
         for kid in self._open_children():
             kid._be_looked_at()
         if self._open_children():
-            from .unwinding import let_unwind  # lazy import
+            from .unwinding import let_unwind, let_unwind_nowait  # lazy import
 
-            cancelled = await let_unwind(self._open_children, closers)
-            if cancelled is not None:
-                raised.append(cancelled)
+            if waits:
+                cancelled = await let_unwind(self._open_children, closers)
+                if cancelled is not None:
+                    raised.append(cancelled)
+            else:
+                let_unwind_nowait(self._open_children, closers)
         while self._children:
             kid = next(iter(self._children))
             if kid._in_flight < CLOSING:
                 warn_open(kid, raised)
             try:
                 if kid._level == CONTAINER_LEVEL:  # an overlay: what is open in it fails as it closes
-                    await kid._close(None)
+                    await kid._close(None, waits=waits)
                 else:
-                    await kid._fail(error, closers)
+                    await kid._fail(error, closers, waits=waits)
             except Inside:
                 raise
             except asyncio.CancelledError as met:
@@ -320,79 +348,6 @@ class ScopeExit(ScopeState):
             except BaseException as met:
                 raised.append(met)
             self._children.discard(kid)
-
-    def _close_nowait(self, error: BaseException | None) -> None:
-        if self._roots is not CLOSED:
-            self._refuse_awaiting()
-            self._refuse_inside()
-        if not self._begin_to_close():
-            if not self._is_left_around():
-                until_nowait(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around)
-            return
-        try:
-            raised = self._tear_down_nowait(error, Closers((me(),)))
-        except Inside:
-            if not self._is_left_around():
-                raise self._needed_inside() from None
-            return
-        except BaseException as met:  # an interrupt, between two lines: what is left is torn down all the same
-            raised = [met, *self._tear_down_nowait(error, Closers((me(),)))]
-        settle_errors(raised, error)
-
-    def _fail_nowait(self, error: BaseException | None, closers: Closers) -> None:
-        """Close it without a loop; see `_fail`."""
-        if not self._begin_to_close():
-            if not until_nowait(self, CLOSED_BY_OTHERS, self._is_gone, self._is_left_around):
-                raise Inside
-            return
-        from .undone import Undone, failed  # lazy import
-
-        try:
-            error = failed(self) if error is None else error
-            raised = self._tear_down_nowait(error, closers, Undone(error, closers))
-        except Inside:
-            raise
-        except BaseException as met:
-            error = failed(self) if error is None else error
-            raised = [met, *self._tear_down_nowait(error, closers, Undone(error, closers))]
-        settle_errors(raised, None)
-
-    def _tear_down_nowait(self, error: BaseException | None, closers: Closers, undone: Undone | None = None) -> list[BaseException]:
-        """Tear it down without a loop; see `_tear_down`."""
-        raised: list[BaseException] = []
-        try:
-            self._close_children_nowait(raised, error, closers)
-            if not until_nowait(self, LANDED, self._has_landed, self._is_made_around):
-                raise Inside
-        except Inside:
-            self._go_on()
-            raise
-        # Kept while they run, each taken off before its turn: who is interrupted here goes on with the rest.
-        finalizers = self._finalizers = as_list(self._finalizers)
-        held = holds(finalizers)
-        raised[:0] = unwind_nowait(finalizers, error)
-        self._finalizers = None
-        self._gone(undone if held else None)
-        return raised
-
-    def _close_children_nowait(self, raised: list[BaseException], error: BaseException | None, closers: Closers) -> None:
-        """Let the scopes inside end without a loop; see `_close_children`."""
-        if self._open_children():
-            from .unwinding import let_unwind_nowait  # lazy import
-
-            let_unwind_nowait(self._open_children, closers)
-        for kid in list(self._children or ()):
-            if kid._in_flight < CLOSING:
-                warn_open(kid, raised)
-            try:
-                if kid._level == CONTAINER_LEVEL:
-                    kid._close_nowait(None)
-                else:
-                    kid._fail_nowait(error, closers)
-            except Inside:
-                raise
-            except BaseException as met:
-                raised.append(met)
 
     def _refuse_awaiting(self) -> None:
         """
@@ -487,13 +442,9 @@ LEAVES.add_methods(
     ScopeExit._is_around,  # only asks, as part of the call that does
     ScopeExit.__aexit__,
     ScopeExit._end_block,
-    ScopeExit._end_block_nowait,
     ScopeExit._close,
     ScopeExit._fail,
     ScopeExit._tear_down,
-    ScopeExit._close_nowait,
-    ScopeExit._fail_nowait,
-    ScopeExit._tear_down_nowait,
 )
 # Whoever waits asks again and again, as part of the call that waits.
 LEAVES.add(until.__code__, until_nowait.__code__, ScopeExit._is_left_around.__code__, reader=lambda frame: None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...errors import ClosedError
-from ..state.parking import CLOSED_BY_OTHERS, Closers, me, tell, until, until_nowait
+from ..state.parking import CLOSED_BY_OTHERS, Closers, me, run_nowait, tell, until
 from ..state.singletons import ScopeState
 from ..state.slots import Finalizer, Gone, Held, Place
-from .finalizers import settle_errors, unwind, unwind_nowait
+from .finalizers import settle_errors, unwind
 
 __all__ = ["Leaving", "Taken", "Undone", "failed"]
 
@@ -63,22 +63,19 @@ class Taken(Held, Place):
         self.over = True
         tell(self, CLOSED_BY_OTHERS)
 
-    async def leave(self, error: BaseException | None) -> None:
+    async def leave(self, error: BaseException | None, *, waits: bool = True) -> None:
         """
         Wait until it has been torn down.
 
         Raises:
             ClosedError: The body has ended as if its work were kept.
         """
-        await until(self, CLOSED_BY_OTHERS, lambda: self.over)
+        await until(self, CLOSED_BY_OTHERS, lambda: self.over, waits=waits)
         if error is None:
             self._undone.check(self.name)
 
     def leave_nowait(self, error: BaseException | None) -> None:
-        """The same in a thread."""
-        until_nowait(self, CLOSED_BY_OTHERS, lambda: self.over)
-        if error is None:
-            self._undone.check(self.name)
+        run_nowait(self.leave(error, waits=False), self.name)
 
 
 class Leaving(Taken):
@@ -99,24 +96,12 @@ class Leaving(Taken):
         finalizers, self.finalizers = self.finalizers or [], None
         return finalizers
 
-    async def leave(self, error: BaseException | None) -> None:
+    async def leave(self, error: BaseException | None, *, waits: bool = True) -> None:
         if self.finalizers is None:
-            await super().leave(error)
+            await super().leave(error, waits=waits)
             return
         try:
-            raised = await unwind(self.taken_from(), self.error if error is None else error)
-        finally:
-            self.end()
-        settle_errors(raised, error)
-        if error is None:
-            self._undone.check(self.name)
-
-    def leave_nowait(self, error: BaseException | None) -> None:
-        if self.finalizers is None:
-            super().leave_nowait(error)
-            return
-        try:
-            raised = unwind_nowait(self.taken_from(), self.error if error is None else error)
+            raised = await unwind(self.taken_from(), self.error if error is None else error, waits=waits)
         finally:
             self.end()
         settle_errors(raised, error)
