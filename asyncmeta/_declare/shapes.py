@@ -18,7 +18,7 @@ def provider_shape(providers: Any, place: Place) -> tuple[tuple[Any, ...], list[
     Two lists of one shape can share a graph.  The shape holds ids: who keeps it has to keep what the list names, and
     closures, whose cells would be kept with them, have no shape.
     """
-    shape: list[Any] = [place]
+    shape: list[Any] = [place.file, place.line]
     values: list[Any] = []
     pending = [iter(providers)] if type(providers) in (list, tuple) else []
     if not pending:

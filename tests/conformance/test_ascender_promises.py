@@ -1476,6 +1476,16 @@ async def test_a_child_makes_what_its_parent_starts_for_a_request_anew():
     assert desks[0] is not desks[1]
 
 
+def test_lists_that_look_alike_share_what_is_known_of_them():
+    """
+    From the third time on a list at one place, which differs in its values only, is not looked through again.
+    """
+    made = [create_injector([{"provide": "number", "value": number}, Engine]) for number in range(5)]
+
+    assert len({id(injector.container._graph) for injector in made[1:]}) == 1
+    assert [injector.get("number") for injector in made] == list(range(5))
+
+
 def test_any_number_of_lists_that_look_different_are_told_apart():
     """
     Each list has what it says, however many others were made, and however often each is made.
