@@ -150,8 +150,6 @@ class Maker:
             DeclarationError: It is a generator and says something else.
             Exception: Whatever evaluating the annotation may raise.
         """
-        if self.cls is not None:
-            return self.cls if self.form is None else self.form
         if self.function is None:
             return self.written if is_a(self.written, typing.NewType) else MISSING
         said = self._said(owner)

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._declare.constructors import BY_HAND
 from .._declare.lifetimes import CONTAINER_LEVEL
-from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE
+from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .._declare.registry import registry_of
 from .nodes import START, Node, Site
 from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
@@ -146,9 +146,6 @@ class _Emitter:
             self.call(f"await {args[0]}.on_startup()", node, builds)
             self.push(scope, f"{args[0]}.on_shutdown")
             self.w.line(f"{target} = {args[0]}")
-            return
-        if node.kind == VALUE:
-            self.w.line(f"{target} = {self.constant(node.maker.call)}")
             return
         function = self.name("f", node, self.source.calls)
         if op.special:

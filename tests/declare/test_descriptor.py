@@ -895,3 +895,16 @@ async def test_what_is_given_while_an_attribute_is_fetched_in_vain_stays():
         with pytest.raises(OSError, match="no part"):
             await fetching
         assert await board.part is given
+
+
+async def test_what_was_given_to_the_application_stays_when_it_begins_anew():
+    """
+    A container that is entered again forgets what it fetched for the instance, and nothing that the user put there.
+    """
+    Board.register_dependency(Part, Part)
+    board = Board()
+    container = Container(board)
+    async with container:
+        board.part = given = Part()
+    async with container:
+        assert await board.part is given

@@ -2067,3 +2067,45 @@ def test_a_constructor_that_was_made_of_text_is_filled():
 
     with Container(App) as container:
         assert type(container.inject(names["Made"])().thing) is Config
+
+
+async def test_a_default_stands_in_for_what_is_missing_and_for_no_failure():
+    """
+    A parameter that nothing provides has its default; one whose provider lacks something, or that has none, is told.
+    """
+    App = fresh_app()
+
+    def make(missing: Annotated[object, Inject("missing")]): ...
+
+    App.register_dependency("made", make)
+
+    @injected
+    def use(made: Annotated[object, Inject("made")] = None, none: Annotated[object, Inject("none")] = 3): ...
+
+    @injected
+    def wants(none: Annotated[object, Inject("none")], other: Annotated[object, Inject("none")] = 3): ...
+
+    async with Container(App, check=False):
+        with pytest.raises(MissingDependencyError) as inner:
+            use()
+        with pytest.raises(MissingDependencyError) as outer:
+            wants()
+
+    assert inner.value.path == ('"made".missing', '"missing"')
+    assert outer.value.path[0].endswith("wants.none")
+
+
+def test_a_mark_within_an_optional_is_read():
+    """
+    ``From[T] | None`` asks for T, and takes None where nothing provides it.
+    """
+    App = fresh_app(providers=[Config])
+
+    def use(config: From[Config] | None, basket: From[Basket] | None):
+        return config, basket
+
+    with Container(App) as container:
+        config, basket = container.inject(use)()
+
+    assert type(config) is Config
+    assert basket is None

@@ -9,6 +9,7 @@ import warnings
 import weakref
 
 import pytest
+from helpers import settled
 
 from asyncmeta import (
     AsyncDependencyDescriptor,
@@ -1149,3 +1150,36 @@ async def test_attributes_and_gets_share_one_value():
     app = await container.get(App)
 
     assert await app.thing is await container.get("holder") is await container.get(Thing)
+
+
+async def test_a_factory_that_asks_for_what_needs_several_builds_waits_for_all():
+    """
+    Two factories that each wait for the same two builds, their own or another one's, get what these gave.
+    """
+    App, gate = fresh_app(), asyncio.Event()
+
+    async def one():
+        await gate.wait()
+        return 1
+
+    async def two():
+        await gate.wait()
+        return 2
+
+    async def outer(container: Container):
+        return await container.get("pair")
+
+    App.register_dependency("one", one)
+    App.register_dependency("two", two)
+    App.register_dependency("pair", lambda one, two: (one, two))
+    App.register_dependency("first", outer)
+    App.register_dependency("second", outer)
+    async with Container(App) as container:
+        asking = [asyncio.create_task(container.get(key)) for key in ("first", "second")]
+        await settled()
+        gate.set()
+
+        first, second = await asyncio.gather(*asking)
+
+    assert first == (1, 2)
+    assert first is second

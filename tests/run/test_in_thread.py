@@ -1045,3 +1045,25 @@ def test_what_comes_as_its_loop_is_closed_is_finalized(comes):
     asyncio.run(main())
 
     assert journal == ["+model", "-model"]
+
+
+async def test_a_thread_does_not_wait_for_what_a_task_builds_in_its_scope():
+    """
+    A scope that is used with a loop says so to a thread that asks for what one of its tasks is building.
+    """
+    App, gate = fresh_app(), Gate()
+
+    def slow():
+        gate.passed()
+        return "slow"
+
+    App.register_dependency("slow", slow, in_thread=True, lifetime="scoped")
+    async with Container(App) as container, container.scope() as scope:
+        building = asyncio.create_task(scope.get("slow"))
+        await gate.someone()
+        refused = await outcome(asyncio.to_thread(scope.get_nowait, "slow"))
+        gate.go.set()
+
+        assert await building == "slow"
+    assert isinstance(refused, AsyncDependencyError)
+    assert "is being built by a task" in str(refused)

@@ -142,3 +142,25 @@ async def test_a_build_that_others_join_names_who_began_it():
         errors = await asyncio.gather(container.get("second"), container.get("third"), return_exceptions=True)
 
     assert {tuple(way(error)) for error in errors} == {("second", "middle", "Database")}
+
+
+async def test_a_failure_that_passes_through_several_builds_is_noted_once():
+    """
+    Where a factory asks for another one itself, the note is of the one that failed.
+    """
+    App = fresh_app()
+
+    async def fails():
+        raise OSError("down")
+
+    async def outer(container: Container):
+        return await container.get("fails")
+
+    App.register_dependency("fails", fails)
+    App.register_dependency("outer", outer)
+    async with Container(App) as container:
+        with pytest.raises(OSError, match="down") as caught:
+            await container.get("outer")
+
+    (note,) = caught.value.__notes__
+    assert note.startswith('asyncmeta: while building "fails"')

@@ -685,9 +685,9 @@ async def test_scopes_that_were_made_to_tell_go_on_without_observers():
     App.register_dependency(Session, Session, lifetime="scoped")
     async with Container(App) as container:
         observation = container.observe(heard)
-        opens = container.scope
         async with container.scope() as before:
             await before.get(Session)
+            opens = container.scope
             observation.remove()
         async with opens() as after:
             session = await after.get(Session)

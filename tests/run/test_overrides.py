@@ -1799,3 +1799,59 @@ async def test_what_an_ended_override_made_of_another_one_s_value_is_made_anew(e
         seen.append(await container.get("said"))
 
     assert seen == ["sung fake", "said fake", "said word"]
+
+
+async def test_an_attribute_whose_fake_meets_something_closed_is_told_of():
+    """
+    So is who awaits an attribute, with a loop or without.
+    """
+    App, Else = fresh_app(), fresh_app()
+
+    class Desk(AsyncServiceBase):
+        word = AsyncDependencyDescriptor("word")
+
+    for cls in (App, Else):
+        cls.register_dependency("word", lambda: "word")
+    App.register_dependency(Desk, Desk)
+    closed = Container(Else)
+    closed.close()
+    async with Container(App) as container:
+        desk = await container.get(Desk)
+        with container.override([{"provide": "word", "use_factory": lambda: closed.get_nowait("word")}]):
+            with pytest.raises(ClosedError):
+                await desk.word
+            with pytest.raises(ClosedError):
+                desk.word.nowait()
+
+        assert await desk.word == "word"
+
+
+async def test_a_block_upon_an_override_that_has_ended_is_refused():
+    """
+    What was to lie upon an override, and is entered after its end, is in force for nobody.
+    """
+    App = fresh_app()
+    App.register_dependency("word", lambda: "word")
+    async with Container(App) as container:
+        with container.override({"word": "fake"}) as over:
+            block = over.override({"word": "more"})
+
+        with pytest.raises(ClosedError, match="the block of this override has ended"), block:
+            pass
+        assert await container.get("word") == "word"
+
+
+async def test_an_instance_that_is_its_own_application_stays_under_overrides():
+    """
+    What the user has made is no value that could be made anew.
+    """
+
+    class Desk(AsyncServiceBase):
+        word = AsyncDependencyDescriptor("word")
+
+    Desk.register_dependency("word", lambda: "word")
+    desk = Desk()
+    async with Container(desk) as container:
+        with container.override({"word": "fake"}):
+            assert await container.get(Desk) is desk
+            assert await desk.word == "fake"

@@ -523,3 +523,26 @@ def test_a_service_without_a_start_of_its_own_has_nothing_to_cut_off():
 
     with pytest.raises(DeclarationError, match="cannot stop Plain"):
         fresh_app().register_dependency(Plain, Plain, timeout=SHORT)
+
+
+def test_without_a_loop_the_run_that_was_left_is_waited_for():
+    """
+    Who asks again for what took too long builds it when the former run has ended, and never beside it.
+    """
+    App, gate, running, beside = fresh_app(), Gate(), [], []
+
+    def slow():
+        beside.extend(running)
+        running.append("a run")
+        gate.passed()
+        running.pop()
+
+    App.register_dependency("slow", slow, in_thread=True, timeout=0.01)
+    with Container(App) as container:
+        with pytest.raises(BuildTimeoutError):
+            container.get_nowait("slow")
+        gate.go.set()
+        with contextlib.suppress(BuildTimeoutError):  # on a machine that is busy
+            container.get_nowait("slow")
+
+    assert running == beside == []

@@ -525,3 +525,22 @@ def test_one_more_key_of_what_stands_around_nothing():
     for key in ("word", "speech"):
         with pytest.raises(CircularDependencyError, match='"word" needs itself'):
             container.get_nowait(key)
+
+
+class Box(Generic[T]):
+    def make(self) -> list[T]:
+        return []
+
+
+class PlainBox(Box):  # type: ignore[type-arg]
+    """Does not say of what it is a box."""
+
+
+def test_a_method_of_a_generic_class_that_says_nothing_of_its_variables():
+    """
+    It is a factory of whatever it is registered for.
+    """
+    App = fresh_app()
+    App.register_dependency(list[int], PlainBox().make)
+
+    assert Container(App).get_nowait(list[int]) == []

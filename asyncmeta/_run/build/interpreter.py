@@ -108,8 +108,6 @@ def argument(ref: Ref, scope: ScopeState, temps: Sequence[Any]) -> Any:
             return members
         return tuple(members) if ref.what is tuple else dict(zip(ref.what, members, strict=True))
     assert node is not None
-    if node.level == CONTAINER_LEVEL:
-        return scope._singletons.value(node)
     value = scope._home(node)._values[node.slot]
     if how == PERHAPS and value is UNSET:
         return ref.what
