@@ -331,23 +331,23 @@ class ScopeExit(ScopeState):
                     raised.append(cancelled)
             else:
                 let_unwind_nowait(self._open_children, closers)
-        while self._children:
-            kid = next(iter(self._children))
-            if kid._in_flight < CLOSING:
-                warn_open(kid, raised)
-            try:
-                if kid._level == CONTAINER_LEVEL:  # an overlay: what is open in it fails as it closes
-                    await kid._close(None, waits=waits)
-                else:
-                    await kid._fail(error, closers, waits=waits)
-            except Inside:
-                raise
-            except asyncio.CancelledError as met:
-                if met not in raised:
+        while kids := list(self._children):  # threads open others, and leave those that are here
+            for kid in kids:
+                if kid._in_flight < CLOSING:
+                    warn_open(kid, raised)
+                try:
+                    if kid._level == CONTAINER_LEVEL:  # an overlay: what is open in it fails as it closes
+                        await kid._close(None, waits=waits)
+                    else:
+                        await kid._fail(error, closers, waits=waits)
+                except Inside:
+                    raise
+                except asyncio.CancelledError as met:
+                    if not any(one is met for one in raised):
+                        raised.append(met)
+                except BaseException as met:
                     raised.append(met)
-            except BaseException as met:
-                raised.append(met)
-            self._children.discard(kid)
+                self._children.discard(kid)
 
     def _refuse_awaiting(self) -> None:
         """
