@@ -17,18 +17,9 @@ from .._names import is_a, name_of, origin_of
 from .generics import Binding, names_of, open_key_of, variables_of
 
 __all__ = [
-    "binding_of",
-    "binding_of_call",
-    "bound_in_method",
-    "bound_parameters",
-    "closed_by_defaults",
-    "closing",
-    "is_case_of",
-    "match_all",
-    "most_specific",
-    "refusal",
-    "substitution",
-]
+    "binding_of", "binding_of_call", "bound_in_method", "bound_parameters", "closed_by_defaults", "closing", "is_case_of",
+    "match_all", "most_specific", "refusal", "substitution",
+]  # fmt: skip
 
 
 def closed_by_defaults(key: Any) -> Any:

@@ -14,17 +14,9 @@ from .nodes import Node
 from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
 
 __all__ = [
-    "BOUND",
-    "CallSource",
-    "Fill",
-    "emit_call",
-    "emit_cold",
-    "emit_in_scope",
-    "fits",
-    "is_held",
-    "signature_shape",
+    "BOUND", "CallSource", "Fill", "emit_call", "emit_cold", "emit_in_scope", "fits", "is_held", "signature_shape",
     "wrapper_order",
-]
+]  # fmt: skip
 
 #: The constant that stands for what one container has bound: its place is taken by an object.
 BOUND = "bound"

@@ -20,16 +20,9 @@ from .plan import unit_of
 from .wording import problem_error
 
 __all__ = [
-    "Findings",
-    "answers",
-    "findings",
-    "is_half_of_service",
-    "dependencies_of",
-    "names_apart",
-    "nodes_to_ask",
-    "nodes_to_start",
-    "users_of",
-]
+    "Findings", "answers", "findings", "is_half_of_service", "dependencies_of", "names_apart", "nodes_to_ask",
+    "nodes_to_start", "users_of",
+]  # fmt: skip
 
 
 def users_of(graph: Graph, node: Node) -> list[Node]:

@@ -32,20 +32,9 @@ if TYPE_CHECKING:
     from ..state.singletons import Watcher
 
 __all__ = [
-    "absent",
-    "argument",
-    "bind",
-    "carry_out",
-    "claim",
-    "function_of",
-    "join",
-    "noted",
-    "run_plan",
-    "settle",
-    "special",
-    "undo",
-    "undone",
-]
+    "absent", "argument", "bind", "carry_out", "claim", "function_of", "join", "noted", "run_plan", "settle", "special",
+    "undo", "undone",
+]  # fmt: skip
 
 
 def function_of(node: Node) -> Any:

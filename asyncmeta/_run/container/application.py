@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._declare.registry import Registry, layers_of, registry_of, snapshot
@@ -138,9 +139,9 @@ class Application:
 
     def graph(self, providers: Providers = (), overrides: Overrides | None = None) -> Graph:
         """Return the graph: that of the class, or one with *providers* and *overrides* above it."""
-        builtin = _installed[0].builtin
         given = self.instance is not None
         layers = layers_of(self.cls)
+        made = partial(Graph, layers, _installed[0].builtin, app=self.cls, hooks=hooks(), given=given)
         extra: tuple[Registry, ...] = ()
         if providers:
             from ..._declare.providers import read_listed  # lazy import
@@ -150,15 +151,14 @@ class Application:
         if overrides is not None:
             from ..._solve.overrides import layer_of  # lazy import
 
-            plain = Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
-            over = (layer_of(overrides, plain, place_of_caller()),)
-            return Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, over=over, given=given)
+            over = layer_of(overrides, made(extra=extra), place_of_caller())
+            return made(extra=extra, over=(over,))
         if providers:
-            return Graph(layers, builtin, app=self.cls, hooks=hooks(), extra=extra, given=given)
+            return made(extra=extra)
         own = layers[0]
         graph = own.graphs.get(given)
         if graph is None or _is_worn(graph):
-            graph = own.graphs[given] = Graph(layers, builtin, app=self.cls, hooks=hooks(), given=given)
+            graph = own.graphs[given] = made()
         return graph
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..._declare.lifetimes import CONTAINER_LEVEL
@@ -16,6 +16,7 @@ from ..._solve.graph import Graph
 from ..._solve.inherited import InheritedGraph
 from ..._solve.nodes import Node, Site
 from ...errors import ContainerError
+from ..scope.scope import ScopeFace
 from ..state.singletons import OPEN, ScopeState
 from ..state.slots import Finalizer
 from .application import Application, shared_base
@@ -136,13 +137,7 @@ class Child(Provided):
             return self._below.get_nowait(token)
         return super()._get_nowait_cold(token)
 
-    def getter(self, token: Any, /) -> Any:
-        self._find(token)
-
-        def getter() -> Coroutine[Any, Any, Any]:
-            return self.get(token)
-
-        return getter
+    _getter = ScopeFace._getter  # what is the parent's affair changes with the parent
 
     def overlay(self, overrides: Any, /, *, new: bool = False) -> Any:
         raise _no_overrides()

@@ -295,15 +295,7 @@ class Container(ContainerState, Scope):
 
     # --- asking ---
 
-    @overload
-    def getter(self, token: str, /) -> Callable[[], Coroutine[Any, Any, Any]]: ...
-    @overload
-    def getter(self, token: Token[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
-    @overload
-    def getter(self, token: TypeForm[T], /) -> Callable[[], Coroutine[Any, Any, T]]: ...
-    def getter(self, token: Any, /) -> Callable[[], Coroutine[Any, Any, Any]]:
-        self._find(token)
-
+    def _getter(self, token: Any) -> Callable[[], Coroutine[Any, Any, Any]]:
         async def fetch() -> tuple[Any, bool]:
             value = await self.get(token)
             if self._singletons.overridden:

@@ -42,21 +42,9 @@ class ContainerState(ScopeExit):
 
     # No dictionary: `container.get` is looked up on the class at once.
     __slots__ = (
-        "_attributes",
-        "_checks",
-        "_enters",
-        "_grounds",
-        "_instance",
-        "_laid",
-        "_made_with",
-        "_observed",
-        "_root_class",
-        "_root_table",
-        "_roots_nowait",
-        "_singletons",
-        "_watcher",
-        "scope",
-    )
+        "_attributes", "_checks", "_enters", "_grounds", "_instance", "_laid", "_made_with", "_observed", "_root_class",
+        "_root_table", "_roots_nowait", "_singletons", "_watcher", "scope",
+    )  # fmt: skip
     _level = CONTAINER_LEVEL
 
     _attributes: Attributes  #: how fetched attributes answer

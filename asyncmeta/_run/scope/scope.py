@@ -293,6 +293,9 @@ class ScopeFace(ScopeExit):
         The quickest way to a value that is asked for often.
         """
         self._find(token)
+        return self._getter(token)
+
+    def _getter(self, token: Any) -> Callable[[], Coroutine[Any, Any, Any]]:
         return lambda: self.get(token)
 
     @overload

@@ -75,26 +75,9 @@ class RootTable:
     """
 
     __slots__ = (
-        "__weakref__",
-        "above",
-        "aside",
-        "below",
-        "everywhere",
-        "found",
-        "generations",
-        "has_run_code",
-        "hot",
-        "moves",
-        "pins",
-        "quick",
-        "sharing",
-        "singletons",
-        "sizes",
-        "subscribers",
-        "tables",
-        "tables_nowait",
-        "views",
-    )
+        "__weakref__", "above", "aside", "below", "everywhere", "found", "generations", "has_run_code", "hot", "moves",
+        "pins", "quick", "sharing", "singletons", "sizes", "subscribers", "tables", "tables_nowait", "views",
+    )  # fmt: skip
 
     def __init__(
         self, singletons: Singletons, subscribers: Sequence[Subscriber], below: RootTable | None = None, *, views: bool = False

@@ -69,8 +69,8 @@ class Flight:
     """The building of one container value, by a task or in place, for any number of callers."""
 
     __slots__ = (
-        "__weakref__", "abandoned", "began", "done", "finished", "loop", "node", "outcome", "owner", "seen", "stopped", "task",
-        "waiters",
+        "__weakref__", "abandoned", "began", "done", "finished", "loop", "node", "outcome", "owner", "seen", "stopped",
+        "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, owner: Singletons, node: Node, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -130,30 +130,9 @@ class Singletons:
     """
 
     __slots__ = (
-        "__weakref__",
-        "below",
-        "built",
-        "era",
-        "flights",
-        "follows",
-        "forked_from",
-        "graph",
-        "hands",
-        "loop",
-        "lost",
-        "name",
-        "origin",
-        "overlaid",
-        "overridden",
-        "owed",
-        "owner_tasks",
-        "pinned",
-        "retiring",
-        "scope",
-        "state",
-        "tasks",
-        "watch",
-    )
+        "__weakref__", "below", "built", "era", "flights", "follows", "forked_from", "graph", "hands", "loop", "lost", "name",
+        "origin", "overlaid", "overridden", "owed", "owner_tasks", "pinned", "retiring", "scope", "state", "tasks", "watch",
+    )  # fmt: skip
 
     def __init__(
         self, scope: ScopeState, hands: Hands, graph: Graph, name: str, below: Singletons | None = None, *, overlaid: bool = False

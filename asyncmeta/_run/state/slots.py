@@ -100,5 +100,3 @@ class Place:
     __slots__ = ("_waiters",)
 
     _waiters: dict[int, list[Callable[[Any], None]]] | None  #: who waits, by what for: a slot, or what else there is
-
-

@@ -97,5 +97,3 @@ def holdings() -> dict[Any, str]:
     for thing, name in reversed(BUILDS.above()):
         held[thing] = name
     return held
-
-

@@ -18,19 +18,9 @@ from ..state.singletons import ScopeState
 from ..state.slots import Finalizer, Held
 
 __all__ = [
-    "EXITING",
-    "Held",
-    "exit_async",
-    "leave",
-    "leave_nowait",
-    "needs_await",
-    "push",
-    "push_locked",
-    "settle_errors",
-    "unwind",
-    "unwind_nowait",
-    "withdraw",
-]
+    "EXITING", "Held", "exit_async", "leave", "leave_nowait", "needs_await", "push", "push_locked", "settle_errors", "unwind",
+    "unwind_nowait", "withdraw",
+]  # fmt: skip
 
 
 def push(scope: ScopeState, finalizer: Finalizer) -> None:
@@ -159,20 +149,18 @@ def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
 
 
 def yields_twice(generator: Any) -> str:
-    code = getattr(generator, "ag_code", None) or generator.gi_code
-    return (
-        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) yields twice; "
-        "a factory yields its value once, and what follows is its finalizer"
-    )
+    return _misyields(generator, "yields twice")
 
 
 def never_yields(generator: Any) -> str:
     """Return the text for a generator factory that ends before it yields."""
+    return _misyields(generator, "never yields")
+
+
+def _misyields(generator: Any, how: str) -> str:
     code = getattr(generator, "ag_code", None) or generator.gi_code
-    return (
-        f"{name_of_callable(generator)} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
-        "a factory yields its value once, and what follows is its finalizer"
-    )
+    place = Place(code.co_filename, code.co_firstlineno)
+    return f"{name_of_callable(generator)} ({place}) {how}; a factory yields its value once, and what follows is its finalizer"
 
 
 async def leave(finalizer: Finalizer, error: BaseException | None) -> None:
