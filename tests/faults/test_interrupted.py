@@ -1,13 +1,18 @@
 """Ctrl-C as each function of ours begins, one after the other: the next call works or raises, and what was opened is closed."""
 
+import ast
 import contextlib
 import contextvars
+import dis
 import gc
 import sys
 import threading
+import types
+from pathlib import Path
 
 import pytest
 
+import asyncmeta
 from asyncmeta import AsyncMetaError
 from asyncmeta._run.state.roots import RootTable
 
@@ -136,3 +141,63 @@ def test_an_overlay_that_is_interrupted_as_it_is_made(monkeypatch):
 
     assert given == 1
     assert met.type is KeyboardInterrupt
+
+
+#: Loops whose way back an interrupt may take unseen by what is around them, and why.
+HARMLESS = {
+    "Cell._fetch_once": "nothing is claimed where it goes round",
+    "build_missing": "runs in a loop, where an interrupt is a cancellation",
+    "build_concurrent": "runs in a loop, where an interrupt is a cancellation",
+    "Closing.retire": "runs in a loop, where an interrupt is a cancellation",
+}
+
+
+def functions_in(code):
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield constant
+            yield from functions_in(constant)
+
+
+def loops_within_guards(tree, within=False):
+    """Give the loops that stand in a `with`, or in what a `try` guards, in the same function."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from loops_within_guards(child)
+            continue
+        if within and isinstance(child, (ast.While, ast.For, ast.AsyncFor)):
+            yield child
+        if isinstance(child, ast.Try):
+            for guarded in child.body:
+                yield from loops_within_guards(ast.Module([guarded], []), True)
+            for other in (*child.handlers, *child.orelse, *child.finalbody):
+                yield from loops_within_guards(ast.Module([other], []), within)
+        else:
+            yield from loops_within_guards(child, within or isinstance(child, (ast.With, ast.AsyncWith)))
+
+
+def ways_back_unseen(path):
+    """Give the functions in which a loop goes round by a jump that the guard around the loop does not cover."""
+    text = path.read_text()
+    ranges = [(loop.lineno, loop.end_lineno) for loop in loops_within_guards(ast.parse(text))]
+    for code in functions_in(compile(text, str(path), "exec")):
+        if code.co_name.startswith("<"):
+            continue
+        lines = dis.Bytecode(code)
+        for step in lines:
+            covered = any(entry.start <= step.offset < entry.end for entry in lines.exception_entries)
+            at = step.positions.lineno
+            if step.opname == "JUMP_BACKWARD" and not covered and at and any(first <= at <= last for first, last in ranges):
+                yield code.co_qualname
+
+
+def test_an_interrupt_on_the_way_round_a_loop_is_seen_by_what_guards_the_loop():
+    """
+    Since CPython 3.12 a jump back may stand outside of the `with` or `try` around its loop, and a signal is seen just there:
+    a lock would stay locked for ever.  Such loops are functions of their own.
+    """
+    rooms = [path for wing in ("_run", "_solve", "_declare") for path in (Path(asyncmeta.__file__).parent / wing).rglob("*.py")]
+
+    found = {name for path in rooms for name in ways_back_unseen(path)}
+
+    assert found <= HARMLESS.keys()

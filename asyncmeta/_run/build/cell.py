@@ -53,16 +53,17 @@ class Cell(Unawaited):
     async def _fetch_once(self, *, waits: bool = True) -> Any:
         cell: Cell | None = None  # in here: who is interrupted on the way has claimed nothing, or gives it back
         try:
-            while cell is None:
+            while True:
                 with LOCK:
                     value = self._value
                     if value is UNSET:
                         self._value, self._by_task, cell = FLIGHT, waits, self
-                if cell is None:
-                    if value is FLIGHT:
-                        value = await self._join(get_running_loop() if waits else None)
-                    if value is not UNSET:
-                        return value
+                if cell is not None:
+                    break  # not by way of the loop's head: an interrupt on the way there is not seen in here
+                if value is FLIGHT:
+                    value = await self._join(get_running_loop() if waits else None)
+                if value is not UNSET:
+                    return value
             value = await self._get() if waits else self._get_nowait()
             self._keep(value)
         except BaseException as error:

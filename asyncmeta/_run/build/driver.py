@@ -227,12 +227,10 @@ async def build_missing(
     this only stops its waiting: a build goes on while anyone waits for it, and is cancelled when nobody does.  A coroutine
     that is driven without a loop awaits nothing.
     """
-    if get_running_loop() is None:
+    loop = get_running_loop()
+    if loop is None:
         return build_missing_nowait(singletons, nodes, asked, on_built)
     driver = Driver(singletons, nodes, limit, on_built, asked)
-    loop = driver.loop
-    assert loop is not None
-    running = 0
     try:
         while True:
             while driver.ready:
@@ -243,8 +241,7 @@ async def build_missing(
                 flight = driver.claim(node)
                 if flight is None:
                     continue
-                watch = flight.owner.watch
-                if unit.awaits or (watch is not None and watch.awaits_for(unit)):
+                if unit.awaits or ((watch := flight.owner.watch) is not None and watch.awaits_for(unit)):
                     _begin(flight, unit, loop, driver)
                 else:
                     if watch is None:
@@ -255,8 +252,7 @@ async def build_missing(
                     driver.came(node)
                     if on_built is not None:
                         on_built(flight)
-            running = len(driver.joined)
-            if not running and not driver.ended and not driver.ready:
+            if not driver.joined and not driver.ended and not driver.ready:
                 return
             with LOCK:
                 driver.future = None if driver.ended else loop.create_future()
@@ -286,31 +282,35 @@ def build_missing_nowait(
         if unit.awaits and not (unit.threaded and driver.loop is None):
             raise AsyncDependencyError(node.name, (*driver.way_of(node), node.name), str(node.place))
     try:
-        while True:
-            while driver.ready:
-                node = driver.ready.popleft()
-                flight = driver.claim(node)
-                if flight is None:
-                    continue
-                if (watch := flight.owner.watch) is None:
-                    in_place(flight, driver.units[node])
-                else:
-                    with driver.asking(watch):
-                        in_place(flight, driver.units[node])
-                driver.came(node)
-                if on_built is not None:
-                    on_built(flight)
-            if not driver.joined and not driver.ended:
-                return
-            for flight in driver.joined:
-                if flight.task is not None:
-                    way = (*driver.way_of(flight.node), flight.node.name)
-                    raise AsyncDependencyError(way[-1], way, "", "is being built by a task")
-            driver.again.wait()
-            driver.again.clear()
-            driver.take_ended()
+        _build_nowait(driver, on_built)
     finally:
         driver.leave()
+
+
+def _build_nowait(driver: Driver, on_built: Callable[[Flight], object] | None) -> None:
+    while True:
+        while driver.ready:
+            node = driver.ready.popleft()
+            flight = driver.claim(node)
+            if flight is None:
+                continue
+            if (watch := flight.owner.watch) is None:
+                in_place(flight, driver.units[node])
+            else:
+                with driver.asking(watch):
+                    in_place(flight, driver.units[node])
+            driver.came(node)
+            if on_built is not None:
+                on_built(flight)
+        if not driver.joined and not driver.ended:
+            return
+        for flight in driver.joined:
+            if flight.task is not None:
+                way = (*driver.way_of(flight.node), flight.node.name)
+                raise AsyncDependencyError(way[-1], way, "", "is being built by a task")
+        driver.again.wait()
+        driver.again.clear()
+        driver.take_ended()
 
 
 def may_just_wait(flight: Flight, container: ScopeState) -> bool:

@@ -93,19 +93,7 @@ class Override:
         with LOCK:
             for force in self._forces:
                 force.end()
-                gone = force.top
-                pending = [(gone, gone._below)]
-                while pending:
-                    lower, below = pending.pop()
-                    for kid in _in_force_upon(lower):
-                        try:
-                            upper = kid._laid_on(below, gone)
-                        except ClosedError:  # all of it ends with the container
-                            continue
-                        kid_force = kid._force
-                        assert kid_force is not None
-                        kid_force.lay(upper)
-                        pending.append((kid, upper))
+                _lay_anew(force.top)
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
         IN_FORCE.set(_in_force_here())
 
@@ -142,6 +130,22 @@ class Override:
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
         run_nowait(_close_all(self._end(), exc, waits=False), self)
+
+
+def _lay_anew(gone: Overlay) -> None:
+    """Have what was laid upon *gone* lie on what is below that.  The lock is held."""
+    pending = [(gone, gone._below)]
+    while pending:
+        lower, below = pending.pop()
+        for kid in _in_force_upon(lower):
+            try:
+                upper = kid._laid_on(below, gone)
+            except ClosedError:  # all of it ends with the container
+                continue
+            kid_force = kid._force
+            assert kid_force is not None
+            kid_force.lay(upper)
+            pending.append((kid, upper))
 
 
 def _in_force_here() -> tuple[Any, ...]:

@@ -235,19 +235,21 @@ class RootTable:
             return
         if self.views and self.below is not None and scope is not self.singletons.scope:
             self.below.catch_up_scope(scope._shown())  # what a view shows stays built, too
-        moved = self.singletons.graph.moved
         with LOCK:
-            while scope is not self.singletons.scope:
-                if isinstance(scope._values, Gone):  # closed meanwhile, in another thread
-                    return
-                if self.views:
-                    self._take_over(scope, moved[scope._moved_since() :])
-                else:
-                    since = next((moves for table, moves in self.generations if table is scope._roots), 0)
-                    self._take_over(scope, moved[since:])
-                    if not scope._by_threads:
-                        scope._roots = self.tables[scope._level]
-                scope = scope._parent
+            self._catch_up_outwards(scope)
+
+    def _catch_up_outwards(self, scope: ScopeState) -> None:
+        """Bring it and those around it up to date.  The lock is held."""
+        moved = self.singletons.graph.moved
+        while scope is not self.singletons.scope and not isinstance(scope._values, Gone):  # closed meanwhile, in another thread
+            if self.views:
+                self._take_over(scope, moved[scope._moved_since() :])
+            else:
+                since = next((moves for table, moves in self.generations if table is scope._roots), 0)
+                self._take_over(scope, moved[since:])
+                if not scope._by_threads:
+                    scope._roots = self.tables[scope._level]
+            scope = scope._parent
 
     def _take_over(self, scope: ScopeState, moved: Iterable[tuple[Hashable, Node, Node | None]]) -> None:
         """Let *scope* have all its slots, and keep what it has under whatever serves its key now.  The lock is held."""
@@ -350,17 +352,20 @@ class RootTable:
         with LOCK:
             self.singletons.overridden += 1
             if self.singletons.overridden == 1:
-                for table, aside in zip(self.tables, self.aside, strict=True):
-                    aside.update(table)
-                    table.clear()
-                for nowait in self.tables_nowait:
-                    nowait.clear()
-                for subscriber in self.subscribers:
-                    subscriber.set_aside()
-                self._cool_hot()
-                for one in snapshot(self.above or ()):
-                    if not one.views:
-                        one.clear_all()  # their code would not mind what is in force below them
+                self._set_aside()
+
+    def _set_aside(self) -> None:
+        for table, aside in zip(self.tables, self.aside, strict=True):
+            aside.update(table)
+            table.clear()
+        for nowait in self.tables_nowait:
+            nowait.clear()
+        for subscriber in self.subscribers:
+            subscriber.set_aside()
+        self._cool_hot()
+        for one in snapshot(self.above or ()):
+            if not one.views:
+                one.clear_all()  # their code would not mind what is in force below them
 
     def end_override(self) -> None:
         """The last one gives them back."""

@@ -50,11 +50,14 @@ class Wait:
     def end(self) -> None:
         """Forget the wait."""
         with LOCK:
-            for thing in self.held:
-                waits = _WAITS.get(thing, {})
-                waits.pop(self, None)
-                if not waits:
-                    _WAITS.pop(thing, None)
+            self._forget()
+
+    def _forget(self) -> None:
+        for thing in self.held:
+            waits = _WAITS.get(thing, {})
+            waits.pop(self, None)
+            if not waits:
+                _WAITS.pop(thing, None)
 
 
 #: The waits of code that is part of building something, by that.
