@@ -713,3 +713,36 @@ async def test_what_fails_in_a_call_that_ends_while_its_container_closes_is_told
 
     assert isinstance(error, asyncio.CancelledError)
     assert [str(one) for one in leaves(error) if isinstance(one, OSError)] == ["no commit"]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["close", "aclose"])
+async def test_what_an_open_scope_and_its_container_raise_is_all_told(waits):
+    """
+    A container that closes with a scope open in it loses neither that one's errors nor its own.
+    """
+
+    def fails(name):
+        def factory():
+            try:
+                yield name
+            finally:
+                raise OSError(name)
+
+        return factory
+
+    App = fresh_app()
+    App.register_dependency("kept", fails("kept"))
+    App.register_dependency("scoped", fails("scoped"), lifetime="scoped")
+    container = Container(App)
+    scope = container.scope()
+    container.get_nowait("kept")
+    scope.__enter__()
+    scope.get_nowait("scoped")
+
+    with pytest.warns(ResourceWarning, match="was still open"), pytest.raises(FinalizationErrors) as caught:
+        if waits:
+            await container.aclose()
+        else:
+            container.close()
+
+    assert [str(error) for error in caught.value.exceptions] == ["kept", "scoped"]

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import pytest
-from helpers import collected, fresh_app, guarded, outcome
+from helpers import collected, fresh_app, guarded, in_threads, outcome
 
 from asyncmeta import (
     All,
@@ -1855,3 +1855,21 @@ async def test_an_instance_that_is_its_own_application_stays_under_overrides():
         with container.override({"word": "fake"}):
             assert await container.get(Desk) is desk
             assert await desk.word == "fake"
+
+
+def test_blocks_for_everybody_lie_on_each_other():
+    """
+    A thread that knows of neither block sees both.
+    """
+    App = fresh_app()
+    for key in ("one", "two"):
+        App.register_dependency(key, lambda key=key: key)
+    App.register_dependency("both", lambda one, two: (one, two))
+
+    with Container(App) as container:
+        outer, inner = (container.override({key: f"fake {key}"}, everywhere=True) for key in ("one", "two"))
+        with outer, inner:
+            seen = in_threads(1, lambda number: container.get_nowait("both"))
+        seen += in_threads(1, lambda number: container.get_nowait("both"))
+
+    assert seen == [("fake one", "fake two"), ("one", "two")]
