@@ -1278,12 +1278,13 @@ async def test_tasks_that_close_it_at_once_close_it_once(journal):
     assert journal == ["+database", "committed", "-database"]
 
 
+@pytest.mark.parametrize("cancelled", [False, True], ids=["opened", "cancelled"])
 @pytest.mark.parametrize("way", [WorkerContainer.open, lambda worker: worker.run(uses)], ids=["open", "run"])
-async def test_a_thread_takes_over_where_the_task_that_opens_it_is_cancelled(monkeypatch, way):
+async def test_a_thread_waits_for_the_task_that_opens_it(monkeypatch, way, cancelled):
     """
-    A thread that waits for an opening on a loop, which comes to nothing, opens it itself.
+    A thread uses what a task has opened on its loop; where that comes to nothing, it opens it itself.
     """
-    App, _gate, told = gated()
+    App, gate, told = gated()
     worker, waits = WorkerContainer(App), asyncio.Event()
     loop, refuse = asyncio.get_running_loop(), Life.refuse_here
 
@@ -1297,13 +1298,16 @@ async def test_a_thread_takes_over_where_the_task_that_opens_it_is_cancelled(mon
     await turned()
     thread = asyncio.create_task(asyncio.to_thread(way, worker))
     await waits.wait()
-    App.register_dependency(Database, Database)
-    opening.cancel()
+    if cancelled:
+        App.register_dependency(Database, Database)
+        opening.cancel()
+    else:
+        gate.set()
 
     await asyncio.wait_for(thread, LIMIT)
-    assert opening.cancelled()
-    assert told == ["+"]
+    assert opening.cancelled() == cancelled
     await worker.aclose()
+    assert told == (["+"] if cancelled else ["+", "-"])
 
 
 async def test_a_plain_function_that_ends_after_its_scope_was_given_up_is_not_heard():
