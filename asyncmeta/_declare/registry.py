@@ -377,11 +377,8 @@ def layers_of(cls: type) -> tuple[Registry, ...]:
     return tuple(registry for registry in map(registry_of, cls.__mro__) if registry is not None)
 
 
-#: What is no descriptor of ours, and nearly all that a class has, by id: not every class has a hash.
-_NO_ATTRIBUTES = frozenset(map(id, (
-    bool, bytes, classmethod, dict, float, frozenset, int, list, property, set, staticmethod, str, tuple, type,
-    types.FunctionType, types.GetSetDescriptorType, types.MemberDescriptorType, types.NoneType,
-)))  # fmt: skip
+# What nearly all is that a class has; compared one by one, since not every class has a hash.
+_METHOD, _SLOT, _NONE = types.FunctionType, types.GetSetDescriptorType, types.NoneType
 
 
 def has_attributes(cls: type | None) -> bool:
@@ -392,7 +389,10 @@ def has_attributes(cls: type | None) -> bool:
         if type(base) is not type and registry_of(base) is not None:
             return True
         for thing in _namespace_of(base).values():
-            if id(type(thing)) not in _NO_ATTRIBUTES and issubclass(type(thing), Attribute):
+            kind = type(thing)
+            if kind is _METHOD or kind is str or kind is _SLOT or kind is _NONE:
+                continue
+            if issubclass(kind, Attribute):
                 return True
     return False
 
