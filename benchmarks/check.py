@@ -20,6 +20,7 @@ from pathlib import Path
 from . import floor, imports, instructions, ours
 from .instructions import Work
 from .measure import in_process
+from .scale import registrations
 from .work import Call, Chain, Request, Wide
 
 FIGURES = Path(__file__).with_name("figures.json")
@@ -50,6 +51,8 @@ def counted(*, calls_only: bool) -> dict[str, float]:
     figures["import, million instructions"] = round(imports.instructions()["import"] / 1e6, 1)
     for name, by in instructions.count("benchmarks.check", "--inside").items():
         figures[f"instructions, {name}"] = round(by["asyncmeta"] / by["by hand"], 4)
+    for name, number in registrations.counted().items():
+        figures[f"of 5,000, {name}"] = round(number)
     return figures
 
 

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     name: str
     measured: float
-    unit: str  #: "x" (times the floor), "ms" or "bytes"
+    unit: str  #: "x" (times the floor), "ms", "us" or "bytes"
     limit: float | None = None  #: at most; in the same unit
     middle: float | None = None  #: the median, where *measured* is the best
     spread: float | None = None  #: from the 10th to the 90th percentile, as a part of the median

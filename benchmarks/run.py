@@ -125,7 +125,7 @@ def line(row: Row) -> str:
     def measure(value: float | None) -> str:
         if value is None:
             return ""
-        return {"x": f"{value:.2f}", "ms": f"{value:.1f} ms", "bytes": f"{value:,.0f} B"}[row.unit]
+        return {"x": f"{value:.2f}", "ms": f"{value:.1f} ms", "us": f"{value:.1f} us", "bytes": f"{value:,.0f} B"}[row.unit]
 
     spread = "" if row.spread is None else f"{row.spread:.0%}"
     verdict = "" if row.limit is None else "  kept" if row.met else "  NOT KEPT"

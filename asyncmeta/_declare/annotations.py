@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
-from .._compat import annotations_of, is_typeddict, text_of_reference
+from .._compat import annotations_of, is_typeddict, text_of_reference, type_parameters_of
 from .._names import is_a, name_of, name_of_callable, place_of_function
 from ..errors import DeclarationError
 from .forms import UNPACKS, is_union, substituted, substitution_of, token_of
@@ -194,7 +194,7 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     return cls
 
 
-def plain_classes(function: Any, skip: int) -> list[type] | None:
+def plain_classes(function: Any, skip: int, owner: type | None = None) -> list[type] | None:
     """
     Return what *function* takes where that is nothing but classes, by position; None where it is any less plain.
 
@@ -202,6 +202,7 @@ def plain_classes(function: Any, skip: int) -> list[type] | None:
 
     Args:
         skip: How many leading parameters the caller fills (``self``).
+        owner: The class whose constructor it is.
     """
     if type(function) is not types.FunctionType:
         return None
@@ -217,10 +218,21 @@ def plain_classes(function: Any, skip: int) -> list[type] | None:
     found = []
     for name in code.co_varnames[skip : code.co_argcount]:
         annotation = written.get(name)
+        if type(annotation) is str:
+            annotation = _named_in_module(annotation, function, owner)
         if type(annotation) is not type or annotation is types.NoneType:
             return None
         found.append(annotation)
     return found
+
+
+def _named_in_module(text: str, function: types.FunctionType, owner: type | None) -> Any:
+    """Return what *text* names in the module of *function*; None where something nearer may be called so, or nothing is."""
+    if function.__closure__ or type_parameters_of(function) or function.__code__.co_filename.startswith("<"):
+        return None
+    if owner is not None and (text == owner.__name__ or text in vars(owner) or vars(owner).get("__init__") is not function):
+        return None
+    return function.__globals__.get(text)
 
 
 def _failing(error: Exception) -> Evaluate:

@@ -145,7 +145,9 @@ class Graph(Lookup):
         """Return what a factory takes that takes nothing but classes, by position; None where it is any less plain."""
         maker = node.maker
         function, cls = maker.function, maker.cls
-        if maker.call is not (function or cls) or maker.of_list or node.owner is not None or node.binding is not None:
+        if maker.call is not (function or cls) or maker.of_list or maker.seen is not None:
+            return None
+        if node.owner is not None or node.binding is not None:
             return None
         if cls is not None:
             if cls is self.app or node.kind == START or hasattr(cls, "__orig_bases__"):
@@ -153,7 +155,7 @@ class Graph(Lookup):
             function = constructor_of(cls)
             if function is None and type(cls) is type:  # it takes nothing
                 return ()
-        classes = plain_classes(function, 0 if cls is None else 1)
+        classes = plain_classes(function, 0 if cls is None else 1, cls)
         if not classes:
             return None if classes is None else ()
         registration, context = node.registration, self.context

@@ -496,3 +496,98 @@ async def test_what_is_no_type_hides_no_type():
         assert (hiding.Part, hiding.Late) == (str(Part), str(Late))
         assert (await container.get(HidingByMethods)).seen == (str(Part), str(list[Part]), str(list))
         assert await (await container.get(App)).Part == str(Part)
+
+
+class Nearer:
+    """A name of the module, which others have, too."""
+
+
+class Outer:
+    """Has a class of that name in its body."""
+
+    class Nearer:
+        """What `Outer` means by it."""
+
+    def __init__(self, part: Nearer):
+        self.part = part
+
+
+class OfModule:
+    """Means the module's."""
+
+    def __init__(self, part: Nearer):
+        self.part = part
+
+
+class Heir(Outer):
+    """Has the constructor of another class, which tells what its names mean."""
+
+
+def closing_over(Nearer):
+    """Return a function that closes over a name that the module has, too."""
+
+    def make(part: Nearer):
+        return OfModule((part, Nearer))
+
+    return make
+
+
+async def test_a_name_means_what_stands_nearest_whatever_the_module_has_by_it():
+    """The class in a class's body, also for who inherits the constructor, what a function closes over, then the module's."""
+
+    class Own:
+        pass
+
+    class App(AsyncServiceBase):
+        pass
+
+    for cls in (Nearer, Outer.Nearer, Own, Outer, OfModule, Heir):
+        App.register_dependency(cls, cls)
+    App.register_dependency("closed over", closing_over(Own))
+    async with Container(App) as container:
+        found = [await container.get(key) for key in (OfModule, Outer, Heir)]
+        (part, _) = (await container.get("closed over")).part
+
+    assert [type(one.part) for one in found] == [Nearer, Outer.Nearer, Outer.Nearer]
+    assert type(part) is Own
+
+
+async def test_a_class_that_names_itself_is_meant_and_not_another_of_its_name():
+    """Another class of the module may have the name; what the class itself is called comes first."""
+    itself = type("Part", (), {"__module__": __name__})
+
+    def __init__(self, inner: Part):
+        self.inner = inner
+
+    itself.__init__ = __init__
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency(itself, itself)
+    App.register_value(Part, Part("of the module"))
+
+    with pytest.raises(GraphErrors) as met:
+        Container(App)
+
+    assert "Part.inner -> Part" in str(met.value)
+
+
+async def test_a_name_may_come_to_mean_another_class_before_the_container_is_made(monkeypatch):
+    """What a text names is looked up when it is asked for, and again when something was registered."""
+
+    class Other(Part):
+        def __init__(self):
+            super().__init__("other")
+
+    class App(AsyncServiceBase):
+        pass
+
+    App.register_dependency(OfModule, OfModule)
+    App.register_value(Nearer, Nearer())
+    App.register_dependency(Other, Other)
+    monkeypatch.setitem(globals(), "Nearer", Other)
+    async with Container(App) as container:
+        found = await container.get(OfModule)
+
+    assert type(found.part) is Other
