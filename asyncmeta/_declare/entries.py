@@ -380,6 +380,6 @@ def enter(registry: Registry, written: Declaration, attribute: str | None = None
 def _made(registry: Registry, written: Declaration, attribute: str | None) -> tuple[Registration, bool]:
     """Return what a decorator has written for *registry*, and whether it wins over another module's."""
     if not written.body:
-        return registration_of(written), written.replace
+        return registration_of(written), bool(written.options) and written.replace
     # A factory in a class body has its class's lifetime where it names none.
     return registration_of(written, lifetime=registry.lifetime, owner=registry.cls, attribute=attribute), written.replace

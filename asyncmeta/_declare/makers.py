@@ -321,7 +321,7 @@ def maker_of(factory: Any) -> Maker:
     Raises:
         DeclarationError: It cannot be called, or nothing tells how.
     """
-    if type(factory) is type and factory not in _NO_CLASSES:
+    if type(factory) is type and not (factory is _NO_CLASSES[1] or factory is _NO_CLASSES[2]):
         maker = Maker(factory, SYNC, None, factory, factory)
         if "<locals>" in factory.__qualname__:
             maker.seen = seen_around(factory)

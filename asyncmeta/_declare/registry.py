@@ -173,7 +173,8 @@ class Registry:
         entries = self.entries
         if type(registration) is Registration and registration.key not in entries:
             entries[registration.key] = registration
-            self.changed(registration)
+            if self.watched:
+                self.changed(registration)
             return
         if registration.bare:
             self.listed[registration.key] = registration.place

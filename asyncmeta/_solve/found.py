@@ -154,8 +154,6 @@ def problems_of(node: Node, levels: Sequence[str], app: type, hooks: Sequence[st
         hooks: The life-cycle methods that its service has of its own.
     """
     registration, cls = node.registration, node.maker.cls
-    if registration.lifetime == "singleton" and (cls is None or type(cls) is type) and not hooks:
-        return ()  # as of nearly every class: only a metaclass makes it a Protocol, or abstract
     said: list[str] = []
     if cls is not None and hooks:
         from .._declare.hooks import misfit_hooks  # lazy import

@@ -435,7 +435,8 @@ class Lookup:
         # Services have a metaclass.
         service = cls if cls is not None and type(cls) is not type and registry_of(cls) is not None else None
         inside = view if service is None else self.view_of(service)
-        level = level_of(registration.lifetime, self.levels)
+        lasting = registration.lifetime == "singleton"
+        level = CONTAINER_LEVEL if lasting else level_of(registration.lifetime, self.levels)
         node = Node(registration, maker, maker.kind, CONTAINER_LEVEL if level is None else level, inside, rank)
         node.owner = owner
         generic = maker.form is not None or maker.variables is not None or hasattr(owner, "__parameters__")
@@ -444,10 +445,10 @@ class Lookup:
 
             binding = binding_of_call(maker, owner, registration.keys, binding)
         node.binding = binding
-        if service is None:
-            node.problems = problems_of(node, self.levels, self.app)
-        else:
+        if service is not None:
             self._make_service(node, service, view)
+        elif not lasting or (cls is not None and type(cls) is not type):  # only a metaclass makes it a Protocol, or abstract
+            node.problems = problems_of(node, self.levels, self.app)
         if node.level != CONTAINER_LEVEL:
             self._give_slot(node)
         return node
