@@ -143,6 +143,80 @@ def test_an_overlay_that_is_interrupted_as_it_is_made(monkeypatch):
     assert met.type is KeyboardInterrupt
 
 
+def enter_override(container):
+    block = container.override({"x": "fake"}, everywhere=True)
+    return block, lambda: container.get_nowait("x") != "fake"
+
+
+def enter_scope(container):
+    block = container.scope()
+    return block, lambda: block.closed
+
+
+def enter_container(container):
+    return container, lambda: container.closed
+
+
+def interrupted_at_an_edge(enter, edge, number):
+    """Interrupt the begin or the end of a block as a function inside of it begins; tell whether it was, and what is wrong then."""
+    world = World()
+    world.add("p", "gen")
+    world.add("x", "sync")
+    world.add("s", "gen", "p", "x", **SCOPED)
+    container = world.container()
+    container.get_nowait("p")
+    block, is_over = enter(container)
+    began = [0]
+
+    def trace(frame, event, _):
+        if "asyncmeta" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+            began[0] += frame.f_code.co_name != edge  # of that itself nobody can know
+            if began[0] == number:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+
+    def trying(work, *args):
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            work(*args)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    if edge == "__enter__":
+        hit = trying(block.__enter__)
+        if not hit:
+            block.__exit__(None, None, None)
+    else:
+        entered = block.__enter__()
+        if enter is enter_scope:
+            entered.get_nowait("s")
+        hit = trying(block.__exit__, None, None, None)
+    wrong = [] if is_over() else [f"{enter.__name__}, {edge} at {number}: the block is not over"]
+    container.close()
+    return hit, wrong + world.wrong()
+
+
+@pytest.mark.parametrize(("enter", "edge"), [
+    (enter_override, "__enter__"), (enter_override, "__exit__"), (enter_scope, "__exit__"), (enter_container, "__exit__"),
+])  # fmt: skip
+def test_a_block_that_is_interrupted_at_its_edge_is_over(enter, edge):
+    """
+    An interrupt as a block begins or ends leaves no override in force, and no container or scope open that nobody would close.
+    """
+    bad, number, hit = [], 1, True
+    while hit and number < 5_000:
+        hit, found = contextvars.copy_context().run(interrupted_at_an_edge, enter, edge, number)
+        bad += found
+        number += 1
+
+    assert 5 < number < 5_000
+    assert bad == []
+
+
 #: Loops whose way back an interrupt may take unseen by what is around them, and why.
 HARMLESS = {
     "Cell._fetch_once": "nothing is claimed where it goes round",

@@ -466,8 +466,13 @@ class Container(ContainerState, Scope):
         await self._close(exc)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        self._end_ambient()
-        self._close_nowait(exc)
+        try:
+            self._end_ambient()
+        finally:
+            super().__exit__(exc_type, exc, tb)
+
+    def _leave_block(self, error: BaseException | None) -> None:
+        self._close_nowait(error)
 
     async def _close(self, error: BaseException | None, *, waits: bool = True) -> None:
         if waits:

@@ -48,20 +48,27 @@ class Override:
             if container._force.ended:
                 raise ClosedError("the block of this override has ended")
             target = container._force.target  # its handle stands for what it overrides
-        with LOCK:
-            here: Container = container._root_table.active() or container
-            if self._everywhere:
-                # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
-                common = next((one.top for one in reversed(target._root_table.everywhere) if not one.ended), target)
-                self._lay(common, target, registry, everywhere=True)
-                if here is not common:
+        try:
+            with LOCK:
+                here: Container = container._root_table.active() or container
+                if self._everywhere:
+                    # For everybody it lies on what everybody sees; here on what is in force here, if that is something else.
+                    common = next((one.top for one in reversed(target._root_table.everywhere) if not one.ended), target)
+                    self._lay(common, target, registry, everywhere=True)
+                    if here is not common:
+                        self._lay(here, target, registry, everywhere=False)
+                else:
                     self._lay(here, target, registry, everywhere=False)
-            else:
-                self._lay(here, target, registry, everywhere=False)
-        self._running = True
-        overlay: Overlay = self._forces[-1].top
-        self._overlay = overlay
-        override_began(overlay._origin, registry.entries)
+            overlay: Overlay = self._forces[-1].top
+            self._overlay = overlay
+            override_began(overlay._origin, registry.entries)
+            self._running = True
+        except BaseException:  # refused, or interrupted: there is no block that would end it
+            self._lift()
+            for force in self._forces:
+                if force.answers is not None:
+                    force.top._below._inner.discard(force.top)
+            raise
         return overlay
 
     def _over(self, below: Container, registry: Registry) -> Overlay:
@@ -73,16 +80,10 @@ class Override:
         return Overlay(below, registry, new=self._new, in_force=self._in_force)
 
     def _lay(self, below: Container, target: Container, registry: Registry, *, everywhere: bool) -> None:
-        try:
-            overlay = self._over(below, registry)
-        except BaseException:
-            self._lift()
-            for other in self._forces:
-                other.top._below._inner.discard(other.top)
-            raise
+        overlay = self._over(below, registry)
         force = InForce(target)
-        force.lay(overlay)
         self._forces.append(force)
+        force.lay(overlay)
         if everywhere:
             target._root_table.everywhere.append(force)
         else:
@@ -93,7 +94,7 @@ class Override:
         with LOCK:
             for force in self._forces:
                 force.end()
-                _lay_anew(force.top)
+                _lay_anew(force.answers)
         # Not by a token: blocks need not nest, and may end in another context than they began in (fixtures).
         IN_FORCE.set(_in_force_here())
 
@@ -129,11 +130,19 @@ class Override:
         return self._begin()
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        run_nowait(_close_all(self._end(), exc, waits=False), self)
+        try:
+            ending = self._end()
+        except BaseException:  # an interrupt, and nobody else knows that the block is over
+            if not all(force.ended for force in self._forces):
+                self._lift()
+            raise
+        run_nowait(_close_all(ending, exc, waits=False), self)
 
 
-def _lay_anew(gone: Overlay) -> None:
-    """Have what was laid upon *gone* lie on what is below that.  The lock is held."""
+def _lay_anew(gone: Overlay | None) -> None:
+    """Have what was laid upon *gone* lie on what is below that; None was interrupted as it was laid.  The lock is held."""
+    if gone is None:
+        return
     pending = [(gone, gone._below)]
     while pending:
         lower, below = pending.pop()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
-from ..._names import place_of_caller
+from ..._names import is_a, place_of_caller
 from ...errors import ClosedError, ContainerError, FactoryError
 from ..state.frames import LEAVES, MAKES, Role
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, run_nowait, tell, until, until_nowait
@@ -107,7 +107,19 @@ class ScopeExit(ScopeState):
                 tell(self, CLOSED_BY_OTHERS)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /) -> None:
-        run_nowait(self._end_block(exc, waits=False), self)
+        try:
+            self._leave_block(exc)
+        except BaseException as met:
+            if is_a(met, Exception) or self.closed:
+                raise
+            try:  # an interrupt before it has begun to close, and nobody else knows that the block is over
+                self._leave_block(exc)
+            finally:
+                raise met
+
+    def _leave_block(self, error: BaseException | None) -> None:
+        """Close it without a loop, because its block ends."""
+        run_nowait(self._end_block(error, waits=False), self)
 
     async def _end_block(self, error: BaseException | None, *, waits: bool = True) -> None:
         """Close it because its block ends; one that believes to have succeeded, and was undone meanwhile, is told."""
