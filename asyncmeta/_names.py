@@ -188,6 +188,7 @@ def name_of(key: Any) -> str:
     A key is what the user wrote to ask; values never come here.
     """
     if is_a(key, str):
+        key = str.__str__(key)  # what a subclass says of itself is not asked
         return cut(f'"{key}"') if key.isprintable() and '"' not in key else cut(repr(key))
     if is_a(key, type) and not hasattr(key, "__origin__"):
         name = type.__getattribute__(key, "__qualname__")

@@ -278,6 +278,28 @@ async def test_whoever_waits_for_a_build_meets_its_error_whatever_that_says_of_i
     assert met == [error, error]
 
 
+class MuteText(str):
+    """A text as a token, which says nothing of itself."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __format__ = isprintable = __str__
+
+
+def test_a_text_that_says_nothing_of_itself_is_a_token_like_any_other():
+    """
+    A subclass of str is named by what it holds, whatever its methods do.
+    """
+    token = MuteText("session")
+    container = Container(application((token, lambda: 5)))
+
+    with pytest.raises(MissingDependencyError, match='nothing provides "request"'):
+        container.get_nowait(MuteText("request"))
+
+    assert container.get_nowait(token) == 5
+
+
 @pytest.mark.parametrize("options", [{}, {"lifetime": "scoped"}, {"lifetime": "scoped", "concurrent": True}])
 async def test_an_error_that_says_it_is_a_cancellation_is_none(options):
     """
