@@ -3,6 +3,7 @@
 import abc
 import asyncio
 import contextlib
+import contextvars
 import itertools
 import sys
 import weakref
@@ -1873,3 +1874,36 @@ def test_blocks_for_everybody_lie_on_each_other():
         seen += in_threads(1, lambda number: container.get_nowait("both"))
 
     assert seen == [("fake one", "fake two"), ("one", "two")]
+
+
+async def test_what_is_quick_beside_somebody_s_override_follows_one_for_everybody():
+    """
+    Who is not concerned by a block elsewhere asks quickly, and sees one for everybody at once, also where that begins in between.
+    """
+    App = fresh_app()
+    for key, lifetime in (("kept", "singleton"), ("scoped", "scoped"), ("other", "singleton")):
+        App.register_dependency(key, lambda key=key: key, lifetime=lifetime)
+    entered, over, seen = asyncio.Event(), asyncio.Event(), []
+
+    async def holds(container):
+        with container.override({"other": "fake"}):
+            entered.set()
+            await over.wait()
+
+    async def asks(container):
+        for _ in range(10):  # often enough that code is made of it
+            async with container.scope() as scope:
+                seen.append([await scope.get(key) for key in ("kept", "scoped")])
+
+    async with Container(App) as container:
+        await asks(container)
+        holding = asyncio.create_task(holds(container))
+        await entered.wait()
+        await asks(container)
+        with container.override({"kept": "fake", "scoped": "fake"}, everywhere=True):
+            await asyncio.create_task(asks(container), context=contextvars.Context())
+        await asks(container)
+        over.set()
+        await holding
+
+    assert seen == [["kept", "scoped"]] * 20 + [["fake", "fake"]] * 10 + [["kept", "scoped"]] * 10
