@@ -2109,3 +2109,21 @@ def test_a_mark_within_an_optional_is_read():
 
     assert type(config) is Config
     assert basket is None
+
+
+def test_what_a_function_was_filled_with_goes_with_its_container():
+    """
+    A function that lives on keeps no value of a container that is gone, under whatever name these stood in its code.
+    """
+    App = fresh_app(providers=[Config])
+
+    @injected
+    def use(config: From[Config]):
+        return config
+
+    for _ in range(3):
+        with Container(App):
+            config = weakref.ref([use() for _ in range(5)][-1])
+        collected()
+
+        assert config() is None
