@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from helpers import Journal, fresh_app, leaves, outcome, settled
 
-from asyncmeta import AsyncDependencyError, AsyncServiceBase, Container, FinalizationErrors, Inject, Scope
+from asyncmeta import AsyncDependencyError, AsyncServiceBase, ClosedError, Container, FinalizationErrors, Inject, Scope
 
 
 class Stop(BaseException):
@@ -746,3 +746,33 @@ async def test_what_an_open_scope_and_its_container_raise_is_all_told(waits):
             container.close()
 
     assert [str(error) for error in caught.value.exceptions] == ["kept", "scoped"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["was there", "came later"])
+async def test_who_only_puts_away_what_was_undone_is_told_nothing(there):
+    """
+    A scope that was undone has failed for a task that was there by then, and not for one that was begun afterwards.
+    """
+    App = fresh_app()
+    App.register_dependency("value", value, lifetime="scoped")
+    container, over = Container(App), asyncio.Event()
+    scope = container.scope()
+    await scope.__aenter__()
+    await scope.get("value")
+
+    async def ends():
+        await over.wait()
+        await scope.__aexit__(None, None, None)
+
+    ending = asyncio.create_task(ends()) if there else None
+    await settled()
+    with pytest.warns(ResourceWarning, match="was still open"):
+        await asyncio.create_task(container.aclose())
+    over.set()
+    error = await outcome(ending or asyncio.create_task(ends()))
+
+    assert type(error) is (ClosedError if there else type(None))
+
+
+def value():
+    yield "value"
