@@ -9,7 +9,7 @@ import threading
 import pytest
 from helpers import fresh_app
 
-from asyncmeta import AsyncDependencyError, Container, ContainerError, FinalizationErrors, WrongLoopError
+from asyncmeta import AsyncDependencyError, Container, ContainerError, FinalizationErrors, Scope, WrongLoopError
 
 from .stepping import SteppingLoop, Stuck, run
 from .worlds import World
@@ -216,3 +216,118 @@ def test_a_thread_that_is_joined_closes_what_its_starter_lives_in(lifetime, wher
 
     assert closed == [True]
     assert len(met) == 1
+
+
+def closing_each_other(make):
+    """Return two things of *make*, given a name and its finalizer, whose finalizers close each other; and what was closed."""
+    closed, both = [], {}
+
+    def finalizer(name, other):
+        async def close():
+            await both[other].aclose()
+            closed.append(name)
+
+        return close
+
+    both["one"] = make("one", finalizer("one", "other"))
+    both["other"] = make("other", finalizer("other", "one"))
+    return both["one"], both["other"], closed
+
+
+async def first_one_of_them(one, other):
+    await one.aclose()
+    await other.aclose()
+
+
+async def both_at_once(one, other):
+    await asyncio.gather(one.aclose(), other.aclose())
+
+
+@pytest.mark.parametrize("how", [first_one_of_them, both_at_once])
+def test_two_containers_whose_finalizers_close_each_other(how):
+    """
+    The one that is asked to close by what its own finalizer waits for is closing already; nobody waits for himself.
+    """
+
+    def make(name, close):
+        async def value():
+            yield name
+            await close()
+
+        App = fresh_app()
+        App.register_dependency("value", value)
+        return Container(App)
+
+    async def main():
+        one, other, closed = closing_each_other(make)
+        await one.get("value")
+        await other.get("value")
+        await how(one, other)
+        return one, other, closed
+
+    one, other, closed = run(main, SteppingLoop())
+
+    assert one.closed and other.closed
+    assert sorted(closed) == ["one", "other"]
+
+
+@pytest.mark.parametrize("how", [first_one_of_them, both_at_once])
+def test_two_scopes_whose_finalizers_close_each_other(how):
+    """
+    The same for scopes of one container.
+    """
+    App, closers = fresh_app(), {}
+
+    async def value(scope: Scope):
+        yield 1
+        await closers[scope]()
+
+    App.register_dependency("value", value, lifetime="scoped")
+
+    async def main():
+        container = Container(App)
+
+        def make(name, close):
+            scope = container.scope()
+            closers[scope] = close
+            return scope
+
+        one, other, closed = closing_each_other(make)
+        await one.get("value")
+        await other.get("value")
+        await how(one, other)
+        await container.aclose()
+        return closed
+
+    assert sorted(run(main, SteppingLoop())) == ["one", "other"]
+
+
+def test_two_threads_close_containers_whose_finalizers_close_each_other():
+    """
+    Without a loop, too, and where frames of other threads are not walked through: who closes what is known.
+    """
+    closed, both, met = [], {}, threading.Barrier(2)
+
+    def make(name, other):
+        def value():
+            yield name
+            met.wait(10)  # both close by now
+            both[other].close()
+            closed.append(name)
+
+        App = fresh_app()
+        App.register_dependency("value", value)
+        both[name] = Container(App)
+        both[name].get_nowait("value")
+
+    make("one", "other")
+    make("other", "one")
+    threads = [threading.Thread(target=container.close, daemon=True) for container in both.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert not any(thread.is_alive() for thread in threads)
+    assert sorted(closed) == ["one", "other"]
+    assert all(container.closed for container in both.values())

@@ -9,16 +9,18 @@ import threading
 import warnings
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Final
+from types import FrameType
+from typing import Any, Final
 
 from ..._compat import WALKS_THREADS, get_running_loop, new_task
 from ..._lock import LOCK
 from ..._names import frames_from
 from ...errors import ContainerError, WrongLoopError
 from ..build.driver import BuildTask
+from ..state.awaited import HEARERS, threads_waiting_for
 from ..state.context import EXITING
 from ..state.frames import LEAVES, MAKES
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, run_nowait, tell, until, until_nowait
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, hearers, me, run_nowait, tell, until, until_nowait
 from ..state.singletons import IS_CLOSED, IS_CLOSING, OPEN, Flight
 from ..state.slots import CLOSED, CLOSING, GONE, Finalizer
 from ..state.waiting import CHAIN
@@ -187,7 +189,11 @@ class Closing:
         """Tell whether the running code is a finalizer of this, or of something inside."""
         here = self.container
         above = LEAVES.above(through_tasks=True)
-        return here in EXITING.get() or any(one.container is here for one in above)
+        if here in EXITING.get() or any(one.container is here for one in above):
+            return True
+        # The thread that closes it is known also where the frames of other threads are not walked through.
+        by_thread = self.task is None and here._singletons.state == IS_CLOSING
+        return by_thread and self.thread in threads_waiting_for(())
 
     def _refuse_inside(self) -> None:
         singletons = self.container._singletons
@@ -395,4 +401,13 @@ async def _swallowing(work: Awaitable[object]) -> None:
         return
 
 
+def _hearers(frame: FrameType) -> list[Any]:
+    """Return who waits for a closing, while it runs finalizers: before, who is in flight is refused, and no part of it."""
+    if "finalizers" not in frame.f_locals:
+        return []
+    closing: Closing = frame.f_locals["self"]
+    return [*closing.closers, *hearers(closing.container, CLOSED_BY_OTHERS)]
+
+
+HEARERS.update(dict.fromkeys((Closing._closing.__code__, Closing._tear_down_nowait.__code__), _hearers))
 LEAVES.add(Closing._closing.__code__, Closing._tear_down_nowait.__code__, reader=lambda frame: frame.f_locals["self"].container)

@@ -7,7 +7,7 @@ import functools
 import gc
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from types import (
     AsyncGeneratorType,
@@ -25,7 +25,7 @@ from typing import Any, Final
 from ..._compat import WALKS_THREADS, get_running_loop
 from ..._names import frames_from
 
-__all__ = ["frames_of_waiters", "links_of", "threads_waiting_for"]
+__all__ = ["HEARERS", "frames_of_waiters", "links_of", "threads_waiting_for"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
 # called (a task's own wake-up, what `gather`, `wait`, `shield`, task groups and time limits leave there) leads to who waits.
@@ -35,6 +35,10 @@ _LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
 _FAR: Final = 1_000  #: so many objects are looked at
 #: Whose helpers are looked into: what a callback of theirs completes are futures that they keep.
 _LIBRARIES: Final = ("asyncio", "anyio")
+
+#: By code of ours that brings something to its end, in whatever task: gives, of its frame, who waits for that end (tasks,
+#: and threads by their numbers) and what is called then.
+HEARERS: Final[dict[CodeType, Callable[[FrameType], Iterable[Any]]]] = {}
 
 
 def frames_of_waiters() -> Iterator[FrameType]:
@@ -56,7 +60,7 @@ def _waiting_for(others: Iterable[object]) -> Iterator[_Thread | asyncio.Task[An
     here = None if get_running_loop() is None else asyncio.current_task()
     threads = _Threads()
     # Futures of both kinds, and threads.
-    pending: list[Any] = [_Thread(one, None) if isinstance(one, int) else one for one in others]
+    pending: list[Any] = [threads.of(one) if type(one) is int else one for one in others]
     pending += (threads.here, here)
     seen: dict[int, Any] = {}  #: held, so that no other one gets its id
     while pending and len(seen) < _FAR:
@@ -64,21 +68,24 @@ def _waiting_for(others: Iterable[object]) -> Iterator[_Thread | asyncio.Task[An
         if one is None or id(one) in seen:
             continue
         seen[id(one)] = one
-        if isinstance(one, _Thread):
-            if one is not threads.here:
-                yield one
-            pending += one.works_for()
-            pending += threads.waiting_for(one)
-            continue
-        if isinstance(one, asyncio.Task) and one is not here:
+        if one is not here and one is not threads.here and isinstance(one, _Thread | asyncio.Task):
             yield one
         pending += threads.waiting_for(one)
         called: list[Any] = list(getattr(one, "_callbacks", None) or getattr(one, "_done_callbacks", None) or ())
+        frames: list[FrameType] = []
+        if isinstance(one, _Thread):
+            pending += one.works_for()
+            frames = one.frames
+        elif isinstance(one, asyncio.Task) and one is not here:
+            frames = [frame for _, frame in links_of(one.get_coro()) if frame is not None]
+        for frame in frames:
+            for hearer in HEARERS[frame.f_code](frame) if frame.f_code in HEARERS else ():
+                called.append(threads.of(hearer) if type(hearer) is int else hearer)
         while called and len(seen) < _FAR:
             link = called.pop()
             if id(link) in seen:
                 continue
-            if asyncio.isfuture(link) or isinstance(link, futures.Future):
+            if asyncio.isfuture(link) or isinstance(link, futures.Future | _Thread):
                 pending.append(link)
             elif issubclass(type(link), _LEADING) or type(link).__name__ == "TaskWakeupMethWrapper":
                 seen[id(link)] = link
@@ -183,8 +190,12 @@ class _Threads:
         number = threading.get_ident()
         self.here = _Thread(number, sys._getframe(1))
         there = sys._current_frames() if WALKS_THREADS else {}
-        others = [_Thread(other, top) for other, top in there.items() if other != number]
-        self.waiting = [(thread, waits) for thread in others if (waits := thread.waits_for())]
+        self.others = {other: _Thread(other, top) for other, top in there.items() if other != number}
+        self.waiting = [(thread, waits) for thread in self.others.values() if (waits := thread.waits_for())]
+
+    def of(self, number: int) -> _Thread:
+        """Return the thread of that number."""
+        return self.here if number == self.here.number else self.others.get(number) or _Thread(number, None)
 
     def waiting_for(self, one: Any) -> list[Any]:
         """Return the threads that wait for *one*, a thread or a future, each with the task that it is taking a step of."""

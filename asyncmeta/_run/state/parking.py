@@ -15,7 +15,9 @@ from ..._names import name_of
 from ...errors import AsyncDependencyError
 from .slots import Place
 
-__all__ = ["CLOSED_BY_OTHERS", "LANDED", "Told", "leave", "park", "parked", "run_nowait", "tell", "until", "until_nowait"]
+__all__ = [
+    "CLOSED_BY_OTHERS", "LANDED", "Told", "hearers", "leave", "park", "parked", "run_nowait", "tell", "until", "until_nowait",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -40,6 +42,11 @@ def leave(place: Place, key: int, told: Told) -> None:
         waiting = place._waiters.get(key) if place._waiters else None
         if waiting and told in waiting:
             waiting.remove(told)
+
+
+def hearers(place: Place, key: int) -> list[Told]:
+    """Return who waits for *key*."""
+    return list(place._waiters.get(key, ())) if place._waiters else []
 
 
 def parked(place: Place, key: int) -> Iterable[Told]:

@@ -12,8 +12,9 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._names import is_a, place_of_caller
 from ...errors import ClosedError, ContainerError, FactoryError
+from ..state.awaited import HEARERS
 from ..state.frames import LEAVES, MAKES, Role
-from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, me, run_nowait, tell, until, until_nowait
+from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, hearers, me, run_nowait, tell, until, until_nowait
 from ..state.roots import RootTable
 from ..state.singletons import NOWHERE, ScopeState
 from ..state.slots import CLOSED, CLOSING, GONE, Gone, ThreadWaiters
@@ -460,3 +461,7 @@ LEAVES.add_methods(
 )
 # Whoever waits asks again and again, as part of the call that waits.
 LEAVES.add(until.__code__, until_nowait.__code__, ScopeExit._is_left_around.__code__, reader=lambda frame: None)
+# While finalizers run: before, it asks itself whether what it waits for waits for it, and those who wait for it ask, too.
+HEARERS[ScopeExit._tear_down.__code__] = lambda frame: (
+    hearers(frame.f_locals["self"], CLOSED_BY_OTHERS) if "finalizers" in frame.f_locals else ()
+)
