@@ -77,8 +77,8 @@ class Workers:
         """
         Ask them to stop as a supervisor does, and wait until they have.
 
-        On CPython 3.11 redis' client now and then swallows that taskiq cancels its fetching, as the answer comes that there
-        is nothing: it fetches on, and taskiq waits for it, until there is something.  So *task* is sent meanwhile.
+        Now and then (seen on CPython 3.11) redis' client fetches on although taskiq has cancelled that, and taskiq waits for
+        it until there is something to fetch.  So *task* is sent meanwhile.
         """
         self.process.send_signal(signal.SIGTERM)
         ended = asyncio.ensure_future(asyncio.to_thread(self.process.wait, LONG))
