@@ -219,6 +219,7 @@ def test_a_block_that_is_interrupted_at_its_edge_is_over(enter, edge):
 
 #: Loops whose way back an interrupt may take unseen by what is around them, and why.
 HARMLESS = {
+    "Registry.add_all": "what is guarded against is an entry that is wrong; an interrupt is not",
     "Cell._fetch_once": "nothing is claimed where it goes round",
     "build_missing": "runs in a loop, where an interrupt is a cancellation",
     "build_concurrent": "runs in a loop, where an interrupt is a cancellation",
