@@ -15,7 +15,6 @@ from helpers import fresh_app, outcome
 from asyncmeta import ClosedError, Container, Inject, injected
 from asyncmeta._compat import WALKS_THREADS
 from asyncmeta._names import frames_from
-from asyncmeta._run.compiled import in_flight
 from asyncmeta._run.teardown import unwinding
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -486,9 +485,8 @@ def let_end_when_waited_for(monkeypatch, done):
         done.set()
         await asyncio.sleep(seconds)
 
-    for room in (unwinding, in_flight):
-        monkeypatch.setattr(room, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
-        monkeypatch.setattr(room, "asyncio", Replaced(asyncio, sleep=asleep))
+    monkeypatch.setattr(unwinding, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    monkeypatch.setattr(unwinding, "asyncio", Replaced(asyncio, sleep=asleep))
 
 
 class Replaced:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 import time
@@ -216,19 +215,18 @@ async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
 
 async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True) -> list[BaseException]:
     raised: list[BaseException] = []
-    began, pause = time.monotonic(), 0.001
+    began, pause = time.monotonic(), unwinding.FIRST_PAUSE
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
-        if not ready or _go_on(ready, closers, began) or (waits and _unwinds(ready, closers, began)):
+        threads, of_tasks = {one.thread for one in ready}, [one for one in ready if one.thread is None]
+        held = [one.holder for one in of_tasks]
+        if not ready or unwinding.go_on(threads, closers, began) or (waits and held and unwinding.unwinding(held, closers, began)):
             if not waits and all(one.thread is None for one in there):
                 break  # nobody runs that loop while we wait
-            _fail_late(container, ready, closers)
-            try:
-                await asyncio.sleep(pause) if waits else time.sleep(pause)  # noqa: ASYNC251  # of a loop there is none
-            except asyncio.CancelledError as met:
-                raised.append(met)
-            pause = min(pause * 2, 0.02)
+            for one in of_tasks:  # what a thread does, which was not told to end, is whole
+                _fail(container, one, closers)
+            pause = await unwinding.paused(pause, raised, waits=waits)
             continue
         one = ready[-1]
         there.remove(one)
@@ -245,25 +243,6 @@ async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True
         finally:
             taken.end()
     return raised
-
-
-def _unwinds(ready: list[_InFlight], closers: Closers, began: float) -> bool:
-    """Tell whether one of a task's is on its way out, and closing, which began then, still waits for such."""
-    tasks = [one.holder for one in ready if one.thread is None]
-    return bool(tasks) and time.monotonic() - began < unwinding.PATIENCE and unwinding.unwinding(tasks, closers)
-
-
-def _go_on(ready: list[_InFlight], closers: Closers, began: float) -> bool:
-    """Tell whether one is another thread's, and closing still waits for such."""
-    threads = {one.thread for one in ready}
-    return time.monotonic() - began < unwinding.PATIENCE_WITH_THREADS and unwinding.go_on(threads, closers)
-
-
-def _fail_late(container: ScopeExit, ready: list[_InFlight], closers: Closers) -> None:
-    """Let those of tasks fail that end well from here on; a thread was not told to end, and what it does is whole."""
-    for one in ready:
-        if one.thread is None:
-            _fail(container, one, closers)
 
 
 def end_in_flight_nowait(container: ScopeExit, closers: Closers) -> list[BaseException]:

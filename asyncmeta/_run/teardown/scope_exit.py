@@ -336,14 +336,9 @@ class ScopeExit(ScopeState):
         for kid in self._open_children():
             kid._be_looked_at()
         if self._open_children():
-            from .unwinding import let_unwind, let_unwind_nowait  # lazy import
+            from .unwinding import let_unwind  # lazy import
 
-            if waits:
-                cancelled = await let_unwind(self._open_children, closers)
-                if cancelled is not None:
-                    raised.append(cancelled)
-            else:
-                let_unwind_nowait(self._open_children, closers)
+            raised += await let_unwind(self._open_children, closers, waits=waits)
         while kids := list(self._children):  # threads open others, and leave those that are here
             for kid in kids:
                 if kid._in_flight < CLOSING:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -26,7 +26,7 @@ from typing import Any, Final
 from ..state.awaited import links_of, threads_waiting_for
 from ..state.singletons import ScopeState
 
-__all__ = ["PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "let_unwind_nowait", "unwinding"]
+__all__ = ["FIRST_PAUSE", "PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "paused", "unwinding"]
 
 #: How many seconds closing waits, at most, for tasks that are on their way out.
 PATIENCE: Final = 3.0
@@ -45,61 +45,63 @@ _FAR: Final = 4_000  #: so many objects are looked at for one task
 
 
 async def let_unwind(
-    still_open: Callable[[], Collection[ScopeState]], closers: Collection[object]
-) -> asyncio.CancelledError | None:
+    still_open: Callable[[], Collection[ScopeState]], closers: Collection[object], *, waits: bool
+) -> list[BaseException]:
     """
     Wait, for a while, where what is still open is used by tasks that are on their way out, or by other threads.
 
     Args:
         still_open: What nobody has closed yet.
         closers: Tasks and threads that wait for this.
+        waits: By awaiting; else by blocking the thread, in which no task goes on meanwhile.
 
     Returns:
-        The cancellation that came meanwhile.
+        The last cancellation that came meanwhile, if any did.
     """
-    began, pause, cancelled = time.monotonic(), 0.001, None
-    # Looked at again and again: that somebody is on the way out, and is no more, is told to nobody.
-    while there := still_open():
-        passed = time.monotonic() - began
-        if not (passed < PATIENCE_WITH_THREADS and _used(there, closers)) and not (passed < PATIENCE and unwinding(there, closers)):
-            break
-        try:
-            await asyncio.sleep(pause)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        pause = min(pause * 2, 0.02)
-    return cancelled
+    began, pause = time.monotonic(), FIRST_PAUSE
+    cancelled: list[BaseException] = []
+    while (there := still_open()) and (
+        go_on({scope._thread for scope in there}, closers, began) or (waits and unwinding(there, closers, began))
+    ):
+        pause = await paused(pause, cancelled, waits=waits)
+    return cancelled[-1:]
 
 
-def let_unwind_nowait(still_open: Callable[[], Collection[ScopeState]], closers: Collection[object]) -> None:
-    """Wait, for a while, where what is still open is used by other threads, without a loop."""
-    end, pause = time.monotonic() + PATIENCE_WITH_THREADS, 0.001
-    while (there := still_open()) and time.monotonic() < end and _used(there, closers):
-        time.sleep(pause)
-        pause = min(pause * 2, 0.02)
+#: Seconds until it is looked again: that somebody is on the way out, and is no more, is told to nobody.
+FIRST_PAUSE: Final = 0.001
+_LAST_PAUSE: Final = 0.02
 
 
-def _used(scopes: Iterable[ScopeState], closers: Collection[object]) -> bool:
-    """Tell whether one of *scopes* is the block of a thread that goes on."""
-    return go_on({scope._thread for scope in scopes}, closers)
+async def paused(pause: float, cancelled: list[BaseException], *, waits: bool) -> float:
+    """Wait for *pause* seconds; return how many come next.  A cancellation is noted in *cancelled*."""
+    try:
+        await asyncio.sleep(pause) if waits else time.sleep(pause)  # noqa: ASYNC251  # of a loop there is none
+    except asyncio.CancelledError as error:
+        cancelled.append(error)
+    return min(pause * 2, _LAST_PAUSE)
 
 
-def go_on(threads: set[int | None], closers: Collection[object]) -> bool:
+def go_on(threads: set[int | None], closers: Collection[object], began: float) -> bool:
     """
-    Tell whether one of *threads* comes to the end of what it does: it lives, and does not wait for the running code.
+    Tell whether one of *threads* comes to the end of what it does, and closing, which *began* then, still waits for that.
 
-    Nobody can cancel a thread.  What it does with what it holds is not given up half done, as a task is.
+    It lives, and does not wait for the running code.  Nobody can cancel a thread.  What it does with what it holds is not
+    given up half done, as a task is.
     """
+    if time.monotonic() - began >= PATIENCE_WITH_THREADS:
+        return False
     others = (threads & sys._current_frames().keys()) - {threading.get_ident()}
     return bool(others and others - threads_waiting_for(closers))
 
 
-def unwinding(things: Collection[object], besides: Collection[object]) -> bool:
+def unwinding(things: Collection[object], besides: Collection[object], began: float) -> bool:
     """
-    Tell whether a task that holds one of *things* was cancelled, or is handling an exception.
+    Tell whether a task that holds one of *things* is on its way out, and closing, which *began* then, still waits for that.
 
-    A cancelled task counts for what no task is seen to hold, too.
+    It was cancelled, or is handling an exception.  A cancelled task counts for what no task is seen to hold, too.
     """
+    if time.monotonic() - began >= PATIENCE:
+        return False
     here = asyncio.current_task()
     others = [task for task in asyncio.all_tasks() if task is not here and task not in besides]
     leaving = [task for task in others if task.cancelling() or any(itertools.starmap(_handles, links_of(task.get_coro())))]
