@@ -17,12 +17,15 @@ from .printing import Clerk
 from .settings import Settings
 
 #: Streams: what a worker that died had not done is told to another one, after a minute.
+#: Without a timeout of the socket, for which redis' client uses a ``wait_for`` that may swallow a cancellation on
+#: CPython 3.11: the worker that is asked to stop there would fetch on, and never end.
 broker = RedisStreamBroker(
     Settings().redis_url or "redis://127.0.0.1:6379/0",
     queue_name="bookshop",
     idle_timeout=60_000,
     unacknowledged_lock_timeout=10,
     xread_block=500,
+    socket_timeout=None,
 )
 setup(broker, "examples.bookshop.app:Bookshop", jitter=0.5)
 

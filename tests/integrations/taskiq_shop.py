@@ -75,8 +75,15 @@ class Orders(AsyncServiceBase, lifetime="scoped"):
 
 url = os.environ["SHOP_REDIS"]
 #: A killed worker's messages are taken over after 1.5 s, and the lock for that, if it died with it, after 2.
+#: With a timeout of the socket a worker may miss that its fetching is cancelled, on CPython 3.11.
 broker = RedisStreamBroker(
-    url, queue_name="shop", idle_timeout=1500, unacknowledged_lock_timeout=2, xread_block=200, xread_count=10
+    url,
+    queue_name="shop",
+    idle_timeout=1500,
+    unacknowledged_lock_timeout=2,
+    xread_block=200,
+    xread_count=10,
+    socket_timeout=None,
 ).with_result_backend(RedisAsyncResultBackend(url))
 setup(broker, "integrations.taskiq_shop:Shop")
 

@@ -73,18 +73,10 @@ class Workers:
             assert time.monotonic() < end and self.process.poll() is None, self.log()
             await asyncio.sleep(0.01)
 
-    async def end(self, task):
-        """
-        Ask them to stop as a supervisor does, and wait until they have.
-
-        Now and then (seen on CPython 3.11) redis' client fetches on although taskiq has cancelled that, and taskiq waits for
-        it until there is something to fetch.  So *task* is sent meanwhile.
-        """
+    async def end(self):
+        """Ask them to stop as a supervisor does, and wait until they have."""
         self.process.send_signal(signal.SIGTERM)
-        ended = asyncio.ensure_future(asyncio.to_thread(self.process.wait, LONG))
-        while not (await asyncio.wait([ended], timeout=3.0))[0]:
-            await task.kiq(0)
-        return await ended
+        return await asyncio.to_thread(self.process.wait, LONG)
 
 
 @contextmanager
@@ -132,7 +124,7 @@ async def test_hundreds_of_tasks_in_two_processes(shop, tmp_path):
         slow = await sent(shop.place, *((number, 0.3) for number in range(1000, 1010)))
         ids = {one.task_id for one in slow}
         await workers.until(lambda lines: any(what == "begin" and task in ids for what, task, _ in lines))
-        code = await workers.end(shop.look)
+        code = await workers.end()
         await shop.broker.shutdown()
 
     of_places, of_looks, of_failures = answers
@@ -178,7 +170,7 @@ async def test_killed_worker_loses_no_task(shop, tmp_path):
             await sent(shop.place, (more,))
             more += 1
             assert more < 220, workers.log()
-        code = await workers.end(shop.look)
+        code = await workers.end()
         await shop.broker.shutdown()
 
     assert [one.error for one in waiting.result() if one.is_err] == []
