@@ -2,11 +2,14 @@
 
 import contextlib
 import gc
+import itertools
 import os
 import signal
 import threading
 
 import pytest
+
+gc.disable()  # until all tests are imported: nothing of that is garbage
 
 
 def pytest_configure(config):
@@ -30,8 +33,25 @@ def pytest_collection_finish(session):
     """
     with contextlib.suppress(ImportError):
         import hypothesis  # noqa: F401  # it looks for what refers to something, and would not see what is frozen
+    leave_to_itself()
+    gc.enable()
+
+
+def leave_to_itself():
+    """Let nobody look again, for garbage or for something else, at all that is there by now."""
     gc.collect()
     gc.freeze()
+
+
+#: After so many tests what they have imported is left to itself, too.
+OFTEN = 50
+done = itertools.count(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    if next(done) % OFTEN == 0:
+        leave_to_itself()
 
 
 #: Folders whose every test starts programs, servers or a browser, or looks for what nobody has thought of.
@@ -62,12 +82,17 @@ def postgresql():
 
 
 @pytest.fixture
-def exploring():
-    """`asyncmeta.testing.explore` lets everything be looked at again; by then it has collected what it made."""
-    yield
-    if not gc.get_freeze_count():
-        gc.collect(1)
-        gc.freeze()
+def exploring(monkeypatch):
+    """
+    `asyncmeta.testing.explore` lets everything be looked at again when it is over: not what was left to itself before.
+
+    Gives what a test patches back in that looks at that.
+    """
+    unfreeze = gc.unfreeze
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
+    yield unfreeze
+    if gc.unfreeze is unfreeze:
+        leave_to_itself()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import os
 import sys
+import zlib
 
+import amount
 import pytest
 from helpers import leaves
 
@@ -14,7 +15,8 @@ from asyncmeta import AsyncMetaError, FinalizationErrors
 from .stepping import SteppingLoop, Stuck, run
 from .worlds import PROGRAMS, Failed, World
 
-FUZZ = max(1, int(os.environ.get("ASYNCMETA_FUZZ", "1")))
+#: While one works, every fourth step of a program is tried, and others of the next program.
+STRIDE = 1 if amount.WHOLE else 4
 
 #: What is closed by force says so; that is looked at elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -73,15 +75,15 @@ class Run:
         return [f"{self.name} at {number}: {one}" for one in found]
 
 
-def everywhere(one):
-    """Collect what is wrong with ``one(number)`` for each number, until its fault comes too late."""
-    bad, number = [], 0
+def everywhere(name, one):
+    """Collect what is wrong with ``one(number)`` for each step of the program *name*, until its fault comes too late."""
+    bad, number = [], zlib.crc32(name.encode()) % STRIDE
     while True:
         ran, found = one(number)
         bad += ran.judged(number, found)
         if not ran.hit:
             return number, bad
-        number += 1
+        number += STRIDE
 
 
 def nothing(bad):
@@ -120,7 +122,7 @@ def cancelled(name, options, times=1, apart=1, failing=()):
             found.append(f"it was left alone, and ended with {ran.ended!r}")
         return ran, found
 
-    return everywhere(one)
+    return everywhere(name, one)
 
 
 def _is_failed(error):
@@ -145,7 +147,7 @@ def test_cancelled_twice(name):
     Who loses patience and cancels again changes nothing; the second one may come at the next step or at any later one.
     """
     bad = []
-    for apart in (1, 2, 5) if FUZZ == 1 else range(1, 30):
+    for apart in (1, 2, 5) if amount.FUZZ == 1 else range(1, 30):
         bad += cancelled(name, {}, times=2, apart=apart)[1]
 
     nothing(bad)
@@ -192,7 +194,7 @@ def test_main_returns_before_every_step(name, options):
             return ran, [str(stuck)]
         return ran, ran.world.wrong()
 
-    _, bad = everywhere(one)
+    _, bad = everywhere(name, one)
 
     nothing(bad)
 
@@ -224,7 +226,7 @@ def test_all_tasks_are_cancelled_before_every_step(name, options):
             found.append(f"it ended with {ran.ended!r}")
         return ran, found
 
-    _, bad = everywhere(one)
+    _, bad = everywhere(name, one)
 
     nothing(bad)
 
@@ -257,8 +259,8 @@ def test_all_tasks_are_cancelled_twice(name):
         return ran, found
 
     bad = []
-    for apart in (2, 3) if FUZZ == 1 else range(1, 30):
-        bad += everywhere(lambda number, apart=apart: one(number, apart))[1]
+    for apart in (2, 3) if amount.FUZZ == 1 else range(1, 30):
+        bad += everywhere(name, lambda number, apart=apart: one(number, apart))[1]
 
     nothing(bad)
 
@@ -289,6 +291,6 @@ def test_every_task_is_cancelled_before_its_first_step(name):
             found.append(f"it ended with {ran.ended!r}")
         return ran, found
 
-    _, bad = everywhere(one)
+    _, bad = everywhere(name, one)
 
     nothing(bad)

@@ -1,13 +1,12 @@
 """Every state that the model of the protocol can reach is a right one, and each mistake would be found."""
 
-import os
-
+import amount
 import pytest
 
 from .protocol import MISTAKES, Found, beginning, search
 
 SIZES = [(1, 1, 1), (2, 1, 1), (2, 2, 1)]
-if os.environ.get("ASYNCMETA_FUZZ"):
+if amount.FUZZ > 1:
     SIZES += [(3, 1, 1), (2, 2, 2)]
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import inspect
-import os
 import random
 
+import amount
 import pytest
 from helpers import fresh_app
 
@@ -13,7 +13,6 @@ from asyncmeta import ClosedError, Container
 
 from .protocol import Outcome, beginning, outcomes
 
-FUZZ = max(1, int(os.environ.get("ASYNCMETA_FUZZ", "1")))
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 #: How many turns of the loop pass between two things that the world does.
@@ -192,7 +191,7 @@ def test_histories_end_as_the_model_says():
     Random histories, at all paces, end in the real code in one of the ways in which they can end in the model.
     """
     dice, seen, wrong = random.Random(20261130), set(), []
-    for _ in range(60 * FUZZ):
+    for _ in range(amount.of(60, working=15)):
         callers, closers = dice.choice([(1, 1), (2, 1), (2, 2)])
         drawn = history(dice, callers, closers)
         possible = outcomes(beginning(callers, closers, kills=9), drawn)

@@ -1,11 +1,11 @@
 """Random graphs as plain data, and the code that registers one on a service class."""
 
 import itertools
-import os
 import types
 from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, NamedTuple
 
+import amount
 from hypothesis import HealthCheck, settings, strategies as st
 
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, Inject, Lazy, Token, inject_dependency
@@ -144,14 +144,9 @@ def graphs(draw, most=60, sync=False):
     return Graph(tuple(nodes), draw(st.booleans()))
 
 
-#: How much is tried: a third while working, all in the whole check, many times as much where somebody hunts.
-SHARE = {"": 1 / 3, "all": 1.0}.get(os.environ.get("ASYNCMETA_EXAMPLES", ""), 1.0)
-FUZZ = max(1, int(os.environ.get("ASYNCMETA_FUZZ", "1")))
-
-
 def examples(count):
-    """Return the settings for *count* examples; ASYNCMETA_EXAMPLES=all makes all of them, ASYNCMETA_FUZZ=10 ten times those."""
-    number = count * FUZZ if FUZZ > 1 else max(10, round(count * SHARE))
+    """Return the settings for *count* examples, of which a third is tried while working."""
+    number = amount.of(count, working=max(10, round(count / 3)))
     return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -8,15 +8,15 @@ register anew, fail, are cancelled, close and enter again.  Factories and finali
 import asyncio
 import contextlib
 import contextvars
-import os
 import warnings
 
+import amount
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from asyncmeta import AsyncDependencyDescriptor, AsyncServiceBase, ClosedError, Container
 
-from .graphs import FUZZ, Boom
+from .graphs import Boom
 from .turns import LoopByTurns
 
 PICKS = st.integers(0, 99)
@@ -502,11 +502,9 @@ class Traffic(RuleBasedStateMachine):
             self.loop.close()
 
 
-ALL = 2_000  #: examples of at most 50 steps each: more than 50,000 in all
-
 TestTraffic = Traffic.TestCase
 TestTraffic.settings = settings(
-    max_examples=ALL * FUZZ if FUZZ > 1 or os.environ.get("ASYNCMETA_EXAMPLES") == "all" else 25,
+    max_examples=amount.of(2_000, working=25),  # of at most 50 steps each: more than 50,000 in all
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

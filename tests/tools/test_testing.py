@@ -594,10 +594,11 @@ def test_locks_and_tasks_do_not_fail():
     assert explore(scenario).runs > 3
 
 
-def test_what_was_there_before_is_nobodys_business():
+def test_what_was_there_before_is_nobodys_business(exploring, monkeypatch):
     """
     Containers and garbage from before the exploration are left alone, and its loops leave nothing behind.
     """
+    monkeypatch.setattr(gc, "unfreeze", exploring)
     app = fresh_app()
 
     @inject_dependency("open", on=app)
