@@ -7,7 +7,16 @@ import os
 import signal
 import threading
 
+import amount
 import pytest
+
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    # The examples are the same at every run, so that a change is judged by itself; who hunts has new ones each time.
+    settings.register_profile("same", derandomize=True)
+    if amount.FUZZ == 1:
+        settings.load_profile("same")
 
 gc.disable()  # until all tests are imported: nothing of that is garbage
 
@@ -31,8 +40,6 @@ def pytest_collection_finish(session):
 
     What a test makes is collected as ever.
     """
-    with contextlib.suppress(ImportError):
-        import hypothesis  # noqa: F401  # it looks for what refers to something, and would not see what is frozen
     leave_to_itself()
     gc.enable()
 

@@ -30,7 +30,8 @@ def test_started_in_the_background_a_test_can_interrupt_its_programs(how, tmp_pa
     """
     folder = tmp_path / "a path with spaces"
     folder.mkdir()
-    (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("amount.py", "conftest.py"):
+        (folder / name).write_text((TESTS / name).read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "test_it.py").write_text(SUITE, encoding="utf-8")
 
     # Made deaf by a program of its own: to fork this process is left to chance, by what other tests have loaded into it.

@@ -8,6 +8,7 @@ register anew, fail, are cancelled, close and enter again.  Factories and finali
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import warnings
 
 import amount
@@ -161,8 +162,9 @@ def members(error):
 class Block:
     """An override, or a tenant, from when it is begun to when it is left."""
 
-    def __init__(self, worker, manager, keys, everywhere):
+    def __init__(self, worker, manager, keys, everywhere, number):
         self.worker, self.manager, self.keys, self.everywhere = worker, manager, keys, everywhere
+        self.number = self.since = number  #: of this block, and of the one since which its worker is in blocks of its own
         self.handle = None
         self.state = "entering"  #: then "in force", "leaving", "left"
 
@@ -204,7 +206,7 @@ class Traffic(RuleBasedStateMachine):
         self.container = Container(self.world.app)
         self.workers = [Worker() for _ in range(3)]
         self.acts, self.blocks, self.tenants, self.scopes = [], [], [], []
-        self.era, self.closing, self.changes = 0, False, 0
+        self.era, self.closing, self.changes, self.numbers = 0, False, 0, itertools.count()
         self.known = {}  #: by era, what is in force, scope and key: what was handed over
         self.held = None  #: the application's instance, and in which era
 
@@ -268,8 +270,8 @@ class Traffic(RuleBasedStateMachine):
         One is about to begin or to end; or one for everybody began while the worker was in a block of its own, which it keeps to.
         """
         seen = [block for block in self.blocks if block.everywhere or block.worker is worker]
-        own = [number for number, block in enumerate(seen) if block.worker is worker]
-        if own and any(block.worker is not worker for block in seen[own[0] :]):
+        since = min((block.since for block in seen if block.worker is worker), default=None)
+        if since is not None and any(block.worker is not worker and block.number > since for block in seen):
             return None
         return None if any(block.state != "in force" for block in seen) else tuple(seen)
 
@@ -348,10 +350,12 @@ class Traffic(RuleBasedStateMachine):
             return
         worker = self.workers[who % 3]
         fakes = {key: Value(key, fake=True) for key in keys}
+        number = next(self.numbers)
         if kind == "tenant":
-            block = Block(worker, self.container.overlay(fakes), fakes, False)
+            block = Block(worker, self.container.overlay(fakes), fakes, False, number)
         else:
-            block = Block(worker, self.container.override(fakes, everywhere=kind == "all"), fakes, kind == "all")
+            block = Block(worker, self.container.override(fakes, everywhere=kind == "all"), fakes, kind == "all", number)
+            block.since = min([number, *(one.since for one in self.blocks if one.worker is worker)])
         where = self.tenants if kind == "tenant" else self.blocks
         where.append(block)
 
