@@ -15,8 +15,8 @@ from asyncmeta import AsyncMetaError, FinalizationErrors
 from .stepping import SteppingLoop, Stuck, run
 from .worlds import PROGRAMS, Failed, World
 
-#: While one works, every fourth step of a program is tried, and others of the next program.
-STRIDE = 1 if amount.WHOLE else 4
+#: While one works, every sixth step of a program is tried, and others of the next program.
+STRIDE = 1 if amount.WHOLE else 6
 
 #: What is closed by force says so; that is looked at elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -24,7 +24,7 @@ def times_as_long(work, small, factor):
     return min(took(small * factor) for _ in range(2)) / max(min(took(small) for _ in range(3)), 1e-3)
 
 
-def bytes_kept_by(once, times=300):
+def bytes_kept_by(once, times=100):
     """Return the bytes that each call of *once* leaves: of three measurements the lowest, since what leaks shows in each."""
 
     def kept():

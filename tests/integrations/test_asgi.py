@@ -5,6 +5,7 @@ import contextlib
 import logging
 from typing import Annotated
 
+import amount
 import pytest
 from helpers import LIMIT, fresh_app, guarded, leaves, outcome, settled
 from hypothesis import given, settings, strategies as st
@@ -1493,7 +1494,7 @@ REQUESTS = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=amount.of(150, working=40), deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=4))
 def test_whatever_is_sent_scopes_end_once_and_messages_are_kept(requests):
     """

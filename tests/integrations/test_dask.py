@@ -144,11 +144,11 @@ def test_workers_that_come_later_or_again_have_theirs(client, running, shop, fol
 
 def test_map_of_small_tasks(client, shop):
     """
-    A thousand tasks that ask a container for what others have in a module; ``benchmarks/scale`` tells what that costs.
+    Hundreds of tasks that ask a container for what others have in a module; ``benchmarks/scale`` tells what that costs.
     """
-    ours, by_hand = client.map(shop.rated, range(1000)), client.map(shop.rated_by_hand, range(1000))
+    ours, by_hand = client.map(shop.rated, range(300)), client.map(shop.rated_by_hand, range(300))
 
-    assert client.gather(ours) == client.gather(by_hand) == [2 * number for number in range(1000)]
+    assert client.gather(ours) == client.gather(by_hand) == [2 * number for number in range(300)]
 
 
 def test_application_that_cannot_be_served_fails_the_registration(shop):

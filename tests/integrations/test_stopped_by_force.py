@@ -11,6 +11,7 @@ import pytest
 from helpers import LIMIT, guarded
 
 from asyncmeta import ClosedError, Container, From, injected
+from asyncmeta._run.teardown import unwinding
 
 from .asgi_server import Server
 from .shops import Session, shop, sync_shop
@@ -360,13 +361,14 @@ async def test_who_is_cut_off_and_goes_on_keeps_nothing(framework, turns, hot):
 
 
 @pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
-def test_a_view_in_a_thread_has_failed(hot):
+def test_a_view_in_a_thread_has_failed(monkeypatch, hot):
     """
     A view of Flask that is still in its thread when the container is closed: the session rolls back first.
     """
     flask = pytest.importorskip("flask")
     from asyncmeta.integrations.flask import setup
 
+    monkeypatch.setattr(unwinding, "PATIENCE_WITH_THREADS", 0.01)
     work, came, ends = Work(sync=True, hot=hot), threading.Event(), []
     app = flask.Flask("shop")
     setup(app, work.container)

@@ -1,6 +1,7 @@
 """The example of the bookshop, asked in this process, and the database that it leaves."""
 
 import asyncio
+import gc
 import os
 import re
 import sqlite3
@@ -122,19 +123,20 @@ def test_one_order_from_the_command_line():
     assert done.stdout.endswith(f": {STOCK - 1} left\n")
 
 
-def test_the_database_is_where_the_environment_says(database):
+def test_the_database_is_where_the_environment_says(monkeypatch, database):
     """
     DATABASE_URL names the file; a second order finds what the first one left.
     """
-    environment = os.environ | {"DATABASE_URL": f"sqlite:///{database}", "REDIS_URL": "", "RATES_URL": ""}
-    for _ in range(2):
-        command = [sys.executable, *STRICT, "-m", "examples.bookshop", "--once"]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
+    for setting, value in {"DATABASE_URL": f"sqlite:///{database}", "REDIS_URL": "", "RATES_URL": ""}.items():
+        monkeypatch.setenv(setting, value)
+    codes = [main(["--once"]) for _ in range(2)]
 
+    assert codes == [0, 0]
     assert rows(database, "SELECT code, stock FROM books WHERE stock < 20") == [("ALICE", STOCK - 2)]
     assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # of sqlite3, where there is no such folder
 @pytest.mark.parametrize(
     ("name", "url", "told"),
     [
@@ -145,18 +147,20 @@ def test_the_database_is_where_the_environment_says(database):
         ("REDIS_URL", "shop", "Redis URL"),
     ],
 )
-def test_a_setting_that_leads_nowhere_is_told_in_a_sentence(name, url, told):
+def test_a_setting_that_leads_nowhere_is_told_in_a_sentence(monkeypatch, capsys, name, url, told):
     """
     Where the start fails the program says why, without a traceback.
     """
-    environment = os.environ | {"DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": "", name: url}
+    for setting, value in {"DATABASE_URL": "", "REDIS_URL": "", "RATES_URL": "", name: url}.items():
+        monkeypatch.setenv(setting, value)
 
-    command = [sys.executable, "-m", "examples.bookshop", "--once"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
+    code = main(["--once"])
+    gc.collect()  # before other tests are warned of what is unclosed
 
-    assert done.returncode == 1
-    assert done.stderr.startswith("bookshop: ") and told in done.stderr
-    assert "Traceback" not in done.stderr
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.startswith("bookshop: ") and told in said
+    assert "Traceback" not in said
 
 
 async def test_nothing_is_left_to_order(container, capsys):

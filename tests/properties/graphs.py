@@ -145,8 +145,8 @@ def graphs(draw, most=60, sync=False):
 
 
 def examples(count):
-    """Return the settings for *count* examples, of which a third is tried while working."""
-    number = amount.of(count, working=max(10, round(count / 3)))
+    """Return the settings for *count* examples, of which a fifth is tried while working."""
+    number = amount.of(count, working=max(10, round(count / 5)))
     return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -14,6 +14,7 @@ import traceback
 import urllib.request
 from pathlib import Path
 
+import amount
 import pytest
 from helpers import LIMIT, Journal, fresh_app
 from servers import free_port
@@ -21,6 +22,7 @@ from servers import free_port
 from asyncmeta import AsyncServiceBase, ClosedError, Container, From, injected
 
 ROOT = Path(__file__).parents[2]
+CHILDREN = amount.of(25, working=8)  #: of a parent whose threads are busy
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -142,7 +144,6 @@ def test_child_closes_while_a_thread_of_the_parent_was_building():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_children_of_a_busy_parent_all_build():
     """
     However busy threads of the parent are with asking, opening scopes and closing, a child finds no lock held.
@@ -165,12 +166,11 @@ def test_children_of_a_busy_parent_all_build():
             return scope.get_nowait("session") is not None and len(container.get_nowait("two")) + len(shared.get_nowait("two"))
 
     with Busy(work):
-        answers = [in_child(child) for _ in range(25)]
+        answers = [in_child(child) for _ in range(CHILDREN)]
 
-    assert answers == ["2"] * 25
+    assert answers == ["2"] * CHILDREN
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_children_of_a_parent_that_registers_all_build():
     """
@@ -181,9 +181,9 @@ def test_children_of_a_parent_that_registers_all_build():
     container = Container(App)
 
     with Busy(lambda: App.register_value("other", 1)):
-        answers = [in_child(lambda: container.get_nowait("one") is not None) for _ in range(25)]
+        answers = [in_child(lambda: container.get_nowait("one") is not None) for _ in range(CHILDREN)]
 
-    assert answers == ["True"] * 25
+    assert answers == ["True"] * CHILDREN
 
 
 def test_who_holds_the_lock_too_long_does_not_keep_a_parent_from_forking(monkeypatch):
