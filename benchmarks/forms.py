@@ -43,32 +43,68 @@ class Block:
             pass
 
 
-@asynccontextmanager
-async def block(graph: Request) -> AsyncIterator[Batch]:
-    """W2 in an ``async with``, looked up by the handler's class."""
-    config, pool = graph.Config(), await graph.open_pool()
-    blocks: dict[type, Callable[[], Block]] = {graph.Handler: lambda: Block(graph, pool, config)}
-    Handler = graph.Handler
+class Looping(Block):
+    """The same, with a loop that ends where the generator does, in place of an exception that is caught."""
 
-    async def batch(times: int) -> Outcome:
-        handler = None
-        start = perf_counter()
-        for _ in repeat(None, times):
-            async with blocks[Handler]() as made:
-                handler = made
-        return perf_counter() - start, handler
+    __slots__ = ()
 
-    yield batch
+    async def __aexit__(self, *exception: object) -> None:
+        async for _ in self.sessions:
+            pass
 
 
-@asynccontextmanager
-async def function(graph: Request) -> AsyncIterator[Batch]:
-    """W2 by a function that is called for each request, which sets up, calls the one that is given the handler, and closes."""
+def one_for_all(graph: Request, pool: Any, config: Any) -> Callable[[], Any]:
+    """Nothing is made for a request but its values; two at a time would share them."""
+    block = Block(graph, pool, config)
+    return lambda: block
+
+
+def by_contextlib(graph: Request, pool: Any, config: Any) -> Callable[[], Any]:
+    """A generator, and the standard library's block around it."""
+
+    @asynccontextmanager
+    async def block() -> AsyncIterator[Any]:
+        sessions = graph.open_session(pool, config)
+        session = await sessions.__anext__()
+        try:
+            yield graph.Handler(graph.Service(graph.Users(session), graph.Orders(session)))
+        finally:
+            try:
+                await sessions.__anext__()
+            except StopAsyncIteration:
+                pass
+
+    return block
+
+
+def blocks_of(make: Callable[[Request, Any, Any], Callable[[], Any]]) -> Competitor:
+    """Return W2 in an ``async with`` of what *make* has made, looked up by the handler's class."""
+
+    @asynccontextmanager
+    async def competitor(graph: Request) -> AsyncIterator[Batch]:
+        config, pool = graph.Config(), await graph.open_pool()
+        blocks = {graph.Handler: make(graph, pool, config)}
+        Handler = graph.Handler
+
+        async def batch(times: int) -> Outcome:
+            handler = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                async with blocks[Handler]() as made:
+                    handler = made
+            return perf_counter() - start, handler
+
+        yield batch
+
+    return competitor
+
+
+Handle = Callable[[Any], Coroutine[Any, Any, Any]]
+
+
+def by_hand(graph: Request, pool: Any, config: Any, handle: Handle) -> Callable[[], Any]:
+    """A function that sets up, calls the one that is given the handler, and closes."""
     open_session, Users, Orders, Service, Handler = graph.open_session, graph.Users, graph.Orders, graph.Service, graph.Handler
-    config, pool = graph.Config(), await graph.open_pool()
-
-    async def handle(handler: Any) -> Any:
-        return handler
 
     async def filled() -> Any:
         sessions = open_session(pool, config)
@@ -81,14 +117,58 @@ async def function(graph: Request) -> AsyncIterator[Batch]:
             except StopAsyncIteration:
                 pass
 
-    async def batch(times: int) -> Outcome:
-        handler = None
-        start = perf_counter()
-        for _ in repeat(None, times):
-            handler = await filled()
-        return perf_counter() - start, handler
+    return filled
 
-    yield batch
+
+def by_loop(graph: Request, pool: Any, config: Any, handle: Handle) -> Callable[[], Any]:
+    """The same, with a loop that ends where the generator does; it would call twice for one that yields twice."""
+    open_session, Users, Orders, Service, Handler = graph.open_session, graph.Users, graph.Orders, graph.Service, graph.Handler
+
+    async def filled() -> Any:
+        answer = None
+        async for session in open_session(pool, config):
+            answer = await handle(Handler(Service(Users(session), Orders(session))))
+        return answer
+
+    return filled
+
+
+def handed_on(graph: Request, pool: Any, config: Any, handle: Handle) -> Callable[[], Any]:
+    """The same behind a function that is none of a coroutine, as where one chooses for each call what is done."""
+    choices = [by_hand(graph, pool, config, handle)]
+    return lambda: choices[0]()
+
+
+def in_a_block(graph: Request, pool: Any, config: Any, handle: Handle) -> Callable[[], Any]:
+    """The same by an ``async with`` of what can be entered without it, too."""
+
+    async def filled() -> Any:
+        async with Block(graph, pool, config) as handler:
+            return await handle(handler)
+
+    return filled
+
+
+def functions_of(make: Callable[[Request, Any, Any, Handle], Callable[[], Any]]) -> Competitor:
+    """Return W2 by what *make* has made around a function, called for each request."""
+
+    @asynccontextmanager
+    async def competitor(graph: Request) -> AsyncIterator[Batch]:
+        async def handle(handler: Any) -> Any:
+            return handler
+
+        filled = make(graph, await graph.open_pool(), graph.Config(), handle)
+
+        async def batch(times: int) -> Outcome:
+            handler = None
+            start = perf_counter()
+            for _ in repeat(None, times):
+                handler = await filled()
+            return perf_counter() - start, handler
+
+        yield batch
+
+    return competitor
 
 
 def calling(form: Callable[[Call, Any, Any], Callable[[int], Any]]) -> Competitor:
@@ -323,9 +403,29 @@ WORKS = (
             ("the same, by membership", getting(lambda key, value: ByMembership({key: value}))),
         ),
     ),
-    Work("a request", Request, (("by hand", floor.request), ("asyncmeta", ours.request_at_once), ("a block", block))),
     Work(
-        "an injected request", Request, (("by hand", floor.request), ("asyncmeta", ours.request_function), ("a function", function))
+        "a request",
+        Request,
+        (
+            ("by hand", floor.request),
+            ("asyncmeta", ours.request_at_once),
+            ("a block", blocks_of(lambda *given: lambda: Block(*given))),
+            ("the same, closed by a loop", blocks_of(lambda *given: lambda: Looping(*given))),
+            ("the same, one for all requests", blocks_of(one_for_all)),
+            ("the same, by contextlib", blocks_of(by_contextlib)),
+        ),
+    ),
+    Work(
+        "an injected request",
+        Request,
+        (
+            ("by hand", floor.request),
+            ("asyncmeta", ours.request_function),
+            ("a function", functions_of(by_hand)),
+            ("the same, closed by a loop", functions_of(by_loop)),
+            ("the same, by a block inside", functions_of(in_a_block)),
+            ("the same, chosen at each call", functions_of(handed_on)),
+        ),
     ),
     Work(
         "an injected call",
