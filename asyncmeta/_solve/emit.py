@@ -162,15 +162,16 @@ class _Emitter:
         elif node.kind == ASYNC:
             self.call(f"{target} = await {made}", node, builds)
             self.bind(node, target, scope)
-        elif node.kind == GENERATOR:
-            self.call(f"generator = {made}", node, builds)
-            self.call(f"{target} = next(generator)", node, builds)
-            self.push(scope, "generator")
-            self.bind(node, target, scope)
         else:
-            assert node.kind == ASYNC_GENERATOR
+            assert node.kind in (GENERATOR, ASYNC_GENERATOR)
+            loop, over = ("for", "StopIteration") if node.kind == GENERATOR else ("async for", "StopAsyncIteration")
             self.call(f"generator = {made}", node, builds)
-            self.call(f"{target} = await generator.__anext__()", node, builds)
+            # A loop that is left at once: the interpreter steps a generator without looking up how.
+            self.call(f"{loop} {target} in generator:", node, builds)
+            with self.w.indent():
+                self.w.line("break")
+            with self.w.indent("else:"):
+                self.call(f"raise {over}", node, builds)
             self.push(scope, "generator")
             self.bind(node, target, scope)
 

@@ -932,6 +932,33 @@ async def test_generators_that_do_not_yield_once_are_named(yields):
             assert any("careless" in str(one) and isinstance(one, FactoryError) for one in leaves(caught.value))
 
 
+@pytest.mark.parametrize("yields", [0, 2])
+def test_generators_that_do_not_yield_once_are_named_without_a_loop(yields):
+    """
+    So it is for a generator of a plain function.
+    """
+    app = fresh_app()
+    switch = {"yields": 1}
+
+    @inject_dependency("thing", on=app, lifetime="scoped")
+    def careless() -> Iterator[int]:
+        yield from range(switch["yields"])
+
+    with Container(app) as container:
+
+        @container.inject
+        def handler(thing: Annotated[int, Inject("thing")]):
+            return thing
+
+        for _ in CALLS:
+            switch["yields"] = 1
+            handler()
+            switch["yields"] = yields
+            with pytest.raises((FactoryError, FinalizationErrors)) as caught:
+                handler()
+            assert any("careless" in str(one) and isinstance(one, FactoryError) for one in leaves(caught.value))
+
+
 def test_the_check_tells_everything_at_once():
     """
     ``container.inject`` checks what the function asks for, all of it, and names the parameters.

@@ -536,7 +536,10 @@ async def root(scope):
         if s1 is UNSET:
             values[0] = FLIGHT
             generator = f1(a1)
-            s1 = await generator.__anext__()
+            async for s1 in generator:
+                break
+            else:
+                raise StopAsyncIteration
             if scope._finalizers is None:
                 scope._finalizers = generator
             else:

@@ -90,9 +90,10 @@ class QuickOneShot:
             return
         self._finalizers = None
         try:
-            await x.__anext__()
-        except StopAsyncIteration:
-            return
+            async for _ in x:
+                break
+            else:
+                return
         except BaseException as raised:
             settle_errors([raised], None)
         else:

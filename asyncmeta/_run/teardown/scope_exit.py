@@ -89,9 +89,10 @@ class ScopeExit(ScopeState):
         self._in_flight = CLOSING
         self._finalizers = None
         try:
-            await x.__anext__()
-        except StopAsyncIteration:
-            return
+            async for _ in x:
+                break
+            else:
+                return
         except BaseException as raised:
             settle_errors([raised], None)
         else:
