@@ -402,20 +402,30 @@ _CONSTANT = constant_root(None).__code__
 
 # --- getters -------------------------------------------------------------------------------------------
 
-# Two codes over one namespace.  Swapping ``__code__`` is one store, so that no caller sees a half.
 find: Any = None
 value: Any = None
 
 
-async def _cold() -> Any:
+def _new_getter() -> Any:
+    """Return a getter that knows nothing; called with a namespace of its own, which is that of the getter."""
+
+    async def getter() -> Any:
+        try:
+            return value
+        except NameError:  # not known yet, or no more: also where it was called before something changed, and is run after it
+            return await find()
+
+    return getter
+
+
+async def _asking() -> Any:
     return await find()
 
 
-async def _hot() -> Any:
-    try:
-        return value
-    except NameError:  # called before something changed, and run after it
-        return await find()
+# Swapping ``__code__`` is one store, so that no caller sees a half.  Only who has to ask each time is given the second
+# code: CPython 3.13 and later have a quick call only for functions whose code was never swapped.
+_QUICK = _new_getter().__code__
+_ASKING = _asking.__code__
 
 
 class Getters:
@@ -435,18 +445,20 @@ class Getters:
             fetch: Gives the value, and whether it stays the same until `cool` is called.
         """
         names: dict[str, Any] = {}
-        getter = types.FunctionType(_cold.__code__, names, "getter")
+        getter: types.FunctionType = types.FunctionType(_new_getter.__code__, names)()
         made = weakref.ref(getter)
 
         async def find() -> Any:
             cooled = self._cooled
             found, stays = await fetch()
             getter = made()
-            if stays and getter is not None:
+            if getter is not None and (stays or getter.__code__ is _QUICK):
                 with LOCK:
                     if cooled == self._cooled:
-                        names["value"] = found
-                        getter.__code__ = _hot.__code__
+                        if stays:
+                            names["value"] = found
+                        if stays is not (getter.__code__ is _QUICK):
+                            getter.__code__ = _QUICK if stays else _ASKING
             return found
 
         names["find"] = find
@@ -457,7 +469,6 @@ class Getters:
         """Let every getter look again."""
         self._cooled += 1
         for getter in snapshot(self._made):
-            getter.__code__ = _cold.__code__
             getter.__globals__.pop("value", None)
 
     set_aside = cool
