@@ -62,7 +62,7 @@ def pytest_runtest_teardown():
 
 
 #: Folders whose every test starts programs, servers or a browser, or looks for what nobody has thought of.
-SLOW = {"browser", "faults", "programs", "properties"}
+SLOW = {"browser", "faults", "model", "programs", "properties"}
 
 
 def pytest_itemcollected(item):

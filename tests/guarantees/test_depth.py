@@ -19,6 +19,8 @@ from asyncmeta import (
 )
 from asyncmeta.ascender import create_injector
 
+pytestmark = pytest.mark.slow  # thousands of each
+
 
 def needing(factory, *names):
     """Return *factory* with its parameters, in order, annotated to ask for *names*."""

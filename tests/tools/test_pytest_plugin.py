@@ -18,6 +18,7 @@ from asyncmeta import AsyncDependencyError, Container
 from asyncmeta.pytest_plugin import _done
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow  # each test runs tests
 
 ROOT = Path(__file__).parents[2]
 NAME = "asyncmeta.pytest_plugin"

@@ -9,6 +9,7 @@ import pytest
 from doc_pages import blocks
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow  # each test runs tests
 
 ROOT = Path(__file__).parents[2]
 NAME = "asyncmeta.pytest_plugin"
