@@ -32,8 +32,6 @@ _MANY = inspect.Parameter.VAR_POSITIONAL
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _MANY_BY_NAME = inspect.Parameter.VAR_KEYWORD
 
-# A generator that is torn down is gone through by a loop: one that ends costs less than an exception that is caught.
-
 
 class CallSource(Source):
     """Source of a wrapper; parameters are `p0`, `p1`, and `k2` where one is passed by name, until they get their own names."""
@@ -358,6 +356,7 @@ class _CallEmitter(_Emitter):
             with w.indent("if finalizer is not None:"):
                 with w.indent("if taken is not None:"):
                     w.line(undone)
+                # A loop that ends costs less than an exception that is caught.
                 w.line("again = False")
                 with w.indent("try:"), w.indent("async for _ in finalizer:" if is_async else "for _ in finalizer:"):
                     w.line("again = True")

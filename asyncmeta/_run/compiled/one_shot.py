@@ -90,7 +90,7 @@ class QuickOneShot:
             return
         self._finalizers = None
         try:
-            async for _ in x:
+            async for _ in x:  # a loop that ends costs less than an exception that is caught
                 break
             else:
                 return

@@ -89,7 +89,7 @@ class ScopeExit(ScopeState):
         self._in_flight = CLOSING
         self._finalizers = None
         try:
-            async for _ in x:
+            async for _ in x:  # a loop that ends costs less than an exception that is caught
                 break
             else:
                 return
