@@ -3,7 +3,8 @@ Which code blocks does a page have, and do they do what the page says?
 
     python tests/doc_pages.py PAGE.rst
 
-runs the Python blocks of one page, in order and in one namespace.  A comment before a text block says what it is:
+runs the Python blocks of one page, in order and in one namespace; with ``--told`` in place of a page, those that come in.
+A comment before a text block says what it is:
 
 - ``.. prints``: what the block before it prints; a block that prints has to show it,
 - ``.. prints, but for the times``: the same, but for numbers with a point and the bars before them,
@@ -32,6 +33,7 @@ import tempfile
 import textwrap
 import traceback
 import types
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,8 +178,37 @@ def run_lesson(page: Path) -> list[str]:
     return wrong
 
 
+#: What many pages import: for all of them once.
+SHARED = ("asyncmeta", "fastapi", "httpx", "pydantic", "sqlalchemy.ext.asyncio")
+
+
+def next_page() -> str:
+    """
+    Return, in a child of this process for each, the pages that it is told of: lines of page, folder, and file for the output.
+
+    This process answers each with the child's exit code, and ends where it is told no more.
+    """
+    for library in SHARED:
+        with contextlib.suppress(ImportError):
+            import_module(library)
+    gc.freeze()
+    for line in sys.stdin:
+        page, folder, output = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if child == 0:
+            written, nothing = os.open(output, os.O_WRONLY | os.O_CREAT), os.open(os.devnull, os.O_RDONLY)
+            for theirs, ours in ((nothing, 0), (written, 1), (written, 2)):
+                os.dup2(theirs, ours)
+            os.close(written)
+            os.close(nothing)
+            os.chdir(folder)
+            return page
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    sys.exit()
+
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1]).resolve()
+    path = Path(next_page() if sys.argv[1] == "--told" else sys.argv[1]).resolve()
     found = (run_lesson if LESSON.search(path.read_text(encoding="utf-8")) else run_page)(path)
     print("\n".join(found), end="")
     sys.exit(bool(found))

@@ -5,6 +5,8 @@ import importlib
 import inspect
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import tomllib
@@ -26,22 +28,54 @@ def titles(page: Path) -> list[str]:
     return re.findall(r"^(\S.*)\n([-=~])\2+$", page.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def in_a_process():
+    """
+    Run a page in a process of its own; return its exit code and what it has written.
+
+    They are children of one that has imported what most of them do.
+    """
+    command = [sys.executable, "-W", "error", str(ROOT / "tests" / "doc_pages.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if not hasattr(os, "fork"):
+
+        def alone(page, folder):
+            done = subprocess.run(
+                [*command, str(page)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+            )  # fmt: skip
+            return done.returncode, done.stdout + done.stderr
+
+        yield alone
+        return
+
+    with subprocess.Popen(
+        [*command, "--told"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+
+        def by_parent(page, folder):
+            output = folder / "output"
+            print(page, folder, output, sep="\t", file=parent.stdin, flush=True)
+            if not select.select([parent.stdout], [], [], 120)[0]:
+                os.killpg(parent.pid, signal.SIGKILL)
+            return int(parent.stdout.readline() or "-9"), output.read_text(encoding="utf-8")
+
+        yield by_parent
+        parent.stdin.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
+def test_the_code_of_a_page_runs_and_prints_what_is_shown(page, in_a_process, tmp_path):
     """
     The Python blocks of a page run in order as one program, with warnings as errors, and do what the page shows.
     """
     for library in re.findall(r"^\.\. needs: (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         pytest.importorskip(library, reason=f"{page.name} shows a program of {library}, which is not installed")
 
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "tests" / "doc_pages.py"), str(page)],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    code, written = in_a_process(page, tmp_path)
 
-    assert done.stdout + done.stderr == ""
-    assert done.returncode == 0
+    assert written == ""
+    assert code == 0
 
 
 def test_what_a_page_needs_is_there_where_all_is_checked():
