@@ -237,7 +237,7 @@ class Traffic(RuleBasedStateMachine):
             value, home, key = await ask()
             # What ends while it is asked may be what it was made by: then nothing is said of it.
             if before is not None and before == self.in_force(worker) and changes == self.changes and not self.closing:
-                self.compare(value, home, before, key)
+                self.compare(value, home, before, key, worker)
 
         self.acts.append(Act(what, worker.context.copy(), get(self.in_force(worker), self.changes), ends))
 
@@ -275,7 +275,13 @@ class Traffic(RuleBasedStateMachine):
             return None
         return None if any(block.state != "in force" for block in seen) else tuple(seen)
 
-    def compare(self, value, home, seen, key):
+    @staticmethod
+    def stands_on_what_was_left(worker, seen):
+        """Tell whether a block of *worker* has begun in one that it has left since: for that worker it is another one."""
+        own = [block for block in seen if block.worker is worker]
+        return bool(own) and min(block.since for block in own) not in [block.number for block in own]
+
+    def compare(self, value, home, seen, key, worker):
         tenant = home if isinstance(home, Block) else None if home is None else home.block
         if self.is_ending(home) if home is not None else False:
             return
@@ -289,7 +295,7 @@ class Traffic(RuleBasedStateMachine):
                     assert (one is fake) if fake is not None else not one.fake, f"{key} stands on {one}, and {fake} is in force"
         if key != "p" and (tenant is None or not self.blocks):
             label = home if isinstance(home, Opened) and key in SCOPED else None
-            mark = (self.era, tuple(seen), label, key)
+            mark = (self.era, tuple(seen), label, key, worker if self.stands_on_what_was_left(worker, seen) else None)
             known = self.known.setdefault(mark, value)
             assert known is value, f"{value} was handed over, and before {known}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 import warnings
 from collections.abc import Collection, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
@@ -215,13 +214,13 @@ async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
 
 async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True) -> list[BaseException]:
     raised: list[BaseException] = []
-    began, pause = time.monotonic(), unwinding.FIRST_PAUSE
+    spent, pause = unwinding.since_now(waits=waits), unwinding.FIRST_PAUSE
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
         threads, of_tasks = {one.thread for one in ready}, [one for one in ready if one.thread is None]
         held = [one.holder for one in of_tasks]
-        if not ready or unwinding.go_on(threads, closers, began) or (waits and held and unwinding.unwinding(held, closers, began)):
+        if not ready or unwinding.go_on(threads, closers, spent) or (waits and held and unwinding.unwinding(held, closers, spent)):
             if not waits and all(one.thread is None for one in there):
                 break  # nobody runs that loop while we wait
             for one in of_tasks:  # what a thread does, which was not told to end, is whole

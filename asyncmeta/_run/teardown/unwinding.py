@@ -23,10 +23,11 @@ from types import (
 )
 from typing import Any, Final
 
+from ..._compat import get_running_loop
 from ..state.awaited import links_of, threads_waiting_for
 from ..state.singletons import ScopeState
 
-__all__ = ["FIRST_PAUSE", "PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "paused", "unwinding"]
+__all__ = ["FIRST_PAUSE", "PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "paused", "since_now", "unwinding"]
 
 #: How many seconds closing waits, at most, for tasks that are on their way out.
 PATIENCE: Final = 3.0
@@ -58,10 +59,10 @@ async def let_unwind(
     Returns:
         The last cancellation that came meanwhile, if any did.
     """
-    began, pause = time.monotonic(), FIRST_PAUSE
+    waited, pause = since_now(waits=waits), FIRST_PAUSE
     cancelled: list[BaseException] = []
     while (there := still_open()) and (
-        go_on({scope._thread for scope in there}, closers, began) or (waits and unwinding(there, closers, began))
+        go_on({scope._thread for scope in there}, closers, waited) or (waits and unwinding(there, closers, waited))
     ):
         pause = await paused(pause, cancelled, waits=waits)
     return cancelled[-1:]
@@ -70,6 +71,14 @@ async def let_unwind(
 #: Seconds until it is looked again: that somebody is on the way out, and is no more, is told to nobody.
 FIRST_PAUSE: Final = 0.001
 _LAST_PAUSE: Final = 0.02
+
+
+def since_now(*, waits: bool) -> Callable[[], float]:
+    """Return what tells how many seconds have gone by since now, on the clock that `paused` waits by: a loop may have its own."""
+    loop = get_running_loop() if waits else None
+    now = time.monotonic if loop is None else loop.time
+    began = now()
+    return lambda: now() - began
 
 
 async def paused(pause: float, cancelled: list[BaseException], *, waits: bool) -> float:
@@ -81,26 +90,26 @@ async def paused(pause: float, cancelled: list[BaseException], *, waits: bool) -
     return min(pause * 2, _LAST_PAUSE)
 
 
-def go_on(threads: set[int | None], closers: Collection[object], began: float) -> bool:
+def go_on(threads: set[int | None], closers: Collection[object], waited: Callable[[], float]) -> bool:
     """
-    Tell whether one of *threads* comes to the end of what it does, and closing, which *began* then, still waits for that.
+    Tell whether one of *threads* comes to the end of what it does, and closing, which has *waited* so long, still waits for that.
 
     It lives, and does not wait for the running code.  Nobody can cancel a thread.  What it does with what it holds is not
     given up half done, as a task is.
     """
-    if time.monotonic() - began >= PATIENCE_WITH_THREADS:
+    if waited() >= PATIENCE_WITH_THREADS:
         return False
     others = (threads & sys._current_frames().keys()) - {threading.get_ident()}
     return bool(others and others - threads_waiting_for(closers))
 
 
-def unwinding(things: Collection[object], besides: Collection[object], began: float) -> bool:
+def unwinding(things: Collection[object], besides: Collection[object], waited: Callable[[], float]) -> bool:
     """
-    Tell whether a task that holds one of *things* is on its way out, and closing, which *began* then, still waits for that.
+    Tell whether a task that holds one of *things* is on its way out, and closing, which has *waited* so long, still waits for that.
 
     It was cancelled, or is handling an exception.  A cancelled task counts for what no task is seen to hold, too.
     """
-    if time.monotonic() - began >= PATIENCE:
+    if waited() >= PATIENCE:
         return False
     here = asyncio.current_task()
     others = [task for task in asyncio.all_tasks() if task is not here and task not in besides]
