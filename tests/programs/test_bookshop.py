@@ -48,7 +48,7 @@ from examples.bookshop.rates import Rates
 from examples.bookshop.settings import Settings
 from examples.bookshop.web import make_app
 
-from . import STRICT
+from . import STRICT, reads_the_word_list
 
 ROOT = Path(__file__).parents[2]
 WISH = {"book": "GEB", "quantity": "2", "customer": "ada@example.org"}
@@ -123,6 +123,7 @@ def test_one_order_from_the_command_line():
     assert done.stdout.endswith(f": {STOCK - 1} left\n")
 
 
+@reads_the_word_list
 def test_the_database_is_where_the_environment_says(monkeypatch, database):
     """
     DATABASE_URL names the file; a second order finds what the first one left.
@@ -136,6 +137,7 @@ def test_the_database_is_where_the_environment_says(monkeypatch, database):
     assert rows(database, "SELECT count(*) FROM orders") == [(2,)]
 
 
+@reads_the_word_list
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # of sqlite3, where there is no such folder
 @pytest.mark.parametrize(
     ("name", "url", "told"),
