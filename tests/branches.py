@@ -22,6 +22,9 @@ OF_INTEGRATIONS = ("test_hidden_marks.py", "test_pages.py")
 #: Counts the memory that is used, of which coverage.py uses some itself.
 COUNTS_MEMORY = "tests/guarantees/test_leaks.py"
 
+#: Of the slow ones those that take branches which the others do not.
+SLOW = ("tests/faults", "tests/workers", "tests/guarantees/test_depth.py", "tests/tools/test_pytest_plugin.py")
+
 
 def quick():
     """Return the quick tests as arguments of pytest."""
@@ -53,7 +56,7 @@ def main():
     wanted = float(settings["coverage:report"]["fail_under"])
     with tempfile.TemporaryDirectory() as name:
         folder, failed = Path(name), 0
-        for tests in (quick(), ["-m", "slow", "tests/faults", "tests/workers"]):
+        for tests in (quick(), ["-m", "slow", *SLOW]):
             failed = coverage(folder, "run", "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", *tests) or failed
         coverage(folder, "combine", "-q")
         coverage(folder, "json", "-q", "--fail-under=0", "-o", str(folder / "report.json"))
