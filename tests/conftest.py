@@ -18,9 +18,6 @@ with contextlib.suppress(ImportError):
     if amount.FUZZ == 1:
         settings.load_profile("same")
 
-gc.disable()  # until all tests are imported: nothing of that is garbage
-
-
 def pytest_configure(config):
     """
     Let the programs that tests start hear an interrupt.
@@ -34,14 +31,19 @@ def pytest_configure(config):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGALRM})
 
 
-def pytest_collection_finish(session):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
     """
-    Leave all that was imported to itself: many tests collect garbage, and need not go through it again and again.
+    Leave all that is imported to itself: many tests collect garbage, and need not go through it again and again.
 
     What a test makes is collected as ever.
     """
-    leave_to_itself()
-    gc.enable()
+    gc.disable()  # nothing of what is imported is garbage
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        leave_to_itself()
 
 
 def leave_to_itself():

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 
+import amount
 import pytest
 from distributed import Client, LocalCluster
 
@@ -21,6 +22,7 @@ pytestmark = [
 ]
 
 APP = "integrations.dask_shop:Shop"
+TASKS = amount.of(1000, working=300)
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +146,11 @@ def test_workers_that_come_later_or_again_have_theirs(client, running, shop, fol
 
 def test_map_of_small_tasks(client, shop):
     """
-    Hundreds of tasks that ask a container for what others have in a module; ``benchmarks/scale`` tells what that costs.
+    A thousand tasks, or 300, that ask a container for what others have in a module; ``benchmarks/scale`` tells what that costs.
     """
-    ours, by_hand = client.map(shop.rated, range(300)), client.map(shop.rated_by_hand, range(300))
+    ours, by_hand = client.map(shop.rated, range(TASKS)), client.map(shop.rated_by_hand, range(TASKS))
 
-    assert client.gather(ours) == client.gather(by_hand) == [2 * number for number in range(300)]
+    assert client.gather(ours) == client.gather(by_hand) == [2 * number for number in range(TASKS)]
 
 
 def test_application_that_cannot_be_served_fails_the_registration(shop):

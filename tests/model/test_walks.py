@@ -191,7 +191,7 @@ def test_histories_end_as_the_model_says():
     Random histories, at all paces, end in the real code in one of the ways in which they can end in the model.
     """
     dice, seen, wrong = random.Random(20261130), set(), []
-    for _ in range(amount.of(60, working=8)):
+    for _ in range(amount.of(60, working=12)):
         callers, closers = dice.choice([(1, 1), (2, 1), (2, 2)])
         drawn = history(dice, callers, closers)
         possible = outcomes(beginning(callers, closers, kills=9), drawn)
@@ -202,5 +202,5 @@ def test_histories_end_as_the_model_says():
             if met not in possible or walk.wrong:
                 wrong.append((drawn, pause, met, possible, walk.wrong))
 
-    assert len(seen) >= 10
+    assert len(seen) > 10
     assert not wrong, f"{len(wrong)} wrong, the first: {min(wrong, key=lambda one: len(one[0]))}"

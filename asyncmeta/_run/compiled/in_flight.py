@@ -214,13 +214,13 @@ async def retire_in_flight(container: ScopeExit) -> list[BaseException]:
 
 async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True) -> list[BaseException]:
     raised: list[BaseException] = []
-    spent, pause = unwinding.since_now(waits=waits), unwinding.FIRST_PAUSE
+    waited, pause = unwinding.since_now(waits=waits), unwinding.FIRST_PAUSE
     there = _found(container)
     while there := [one for one in there if one.state() is not _OVER]:
         ready = [one for one in there if one.state() is _RUNNING]
         threads, of_tasks = {one.thread for one in ready}, [one for one in ready if one.thread is None]
-        held = [one.holder for one in of_tasks]
-        if not ready or unwinding.go_on(threads, closers, spent) or (waits and held and unwinding.unwinding(held, closers, spent)):
+        held = [one.holder for one in of_tasks] if waits else []
+        if not ready or unwinding.go_on(threads, closers, waited) or (held and unwinding.unwinding(held, closers, waited)):
             if not waits and all(one.thread is None for one in there):
                 break  # nobody runs that loop while we wait
             for one in of_tasks:  # what a thread does, which was not told to end, is whole

@@ -451,14 +451,14 @@ class Getters:
         async def find() -> Any:
             cooled = self._cooled
             found, stays = await fetch()
-            getter = made()
-            if getter is not None and (stays or getter.__code__ is _QUICK):
+            getter, code = made(), _QUICK if stays else _ASKING
+            if getter is not None and (stays or getter.__code__ is not code):
                 with LOCK:
                     if cooled == self._cooled:
                         if stays:
                             names["value"] = found
-                        if stays is not (getter.__code__ is _QUICK):
-                            getter.__code__ = _QUICK if stays else _ASKING
+                        if getter.__code__ is not code:
+                            getter.__code__ = code
             return found
 
         names["find"] = find
