@@ -5,10 +5,16 @@ import gc
 import itertools
 import os
 import signal
+import sys
 import threading
 
 import amount
 import pytest
+
+# What is compiled is kept, also where the environment says otherwise: the tests start some hundreds of programs, and
+# each worker reads all modules of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 with contextlib.suppress(ImportError):
     from hypothesis import settings
@@ -43,7 +49,7 @@ def pytest_collection():
         return (yield)
     finally:
         gc.enable()
-        leave_to_itself()
+        gc.freeze()
 
 
 def leave_to_itself():
@@ -77,8 +83,8 @@ def pytest_itemcollected(item):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """``-n auto``: as many as there are processors that may be used."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """``-n auto``: one more than there are processors that may be used, since many a test waits for what it has started."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 @pytest.fixture(scope="session")
@@ -102,9 +108,3 @@ def exploring(monkeypatch):
     yield unfreeze
     if gc.unfreeze is unfreeze:
         leave_to_itself()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish():
-    """Let everything be looked at again."""
-    gc.unfreeze()
