@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from ._declare.keys import INJECTED, All, Factory, From, Inject, Lazy, Named, Token
 from ._declare.lifetimes import Lifetime
 from ._decorators import inject_dependency, injected
-from ._run.container.container import Container, Scope
 from ._service import AsyncMeta, AsyncServiceBase
 from .errors import (
     AmbiguousDependencyError,
@@ -34,6 +33,7 @@ from .errors import (
 if TYPE_CHECKING:  # loaded when they are asked for, see below
     from ._declare.providers import Overrides, Provider, ProviderGroup, Providers
     from ._descriptor import AsyncDependencyDescriptor
+    from ._run.container.container import Container, Scope
     from ._run.observe.cause import Build
     from ._run.observe.middleware import Middleware, Next
     from ._run.observe.watch import Event, Observation, Observer
@@ -90,10 +90,12 @@ __all__ = [  # in the plain order of text
     "injected",
 ]
 
-# Names of wings that many programs never enter; the wing is loaded when the name is first asked for.  See _run/__init__.
+# A module that declares needs nothing that holds, and many programs never enter some other wing: each is loaded when a name of
+# it is first asked for.  See _run/__init__.
 _LATE: Final = {
     "_declare.providers": ("Overrides", "Provider", "ProviderGroup", "Providers"),
     "_descriptor": ("AsyncDependencyDescriptor",),
+    "_run.container.container": ("Container", "Scope"),
     "_run.observe.cause": ("Build",),
     "_run.observe.middleware": ("Middleware", "Next"),
     "_run.observe.watch": ("Event", "Observation", "Observer"),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overlo
 
 from ._compat import TypeForm, TypeVar, annotations_of
 from ._declare.annotations import class_annotations
+from ._declare.home import TWIN, home_kept
 from ._declare.keys import Ask, ask_for, read, read_ask
 from ._declare.registry import Attribute, registry_of
 from ._declare.texts import evaluator_for, evaluator_of_class, names_around
 from ._declare.tokens import Lazy, Token, is_hashable
 from ._lock import LOCK
 from ._names import is_a, name_of, place_of_caller
-from ._run.build.attributes import TWIN, home_kept, put
+from ._run.build.attributes import put
 from ._run.build.cell import Cell
 from ._run.build.ready import fetched, fetched_nowait
 from ._run.build.unawaited import Unawaited

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from ._compat import ProtocolMeta, TypeVar, annotations_in_body
 from ._declare.constructors import BY_HAND, seen_around
 from ._declare.entries import BODY, Declaration, enter_body, registration_of, value_registration
+from ._declare.home import HOME, TWIN, hand_down, home_kept
 from ._declare.keys import token_key
 from ._declare.lifetimes import Lifetime
 from ._declare.makers import VALUE
@@ -18,14 +19,11 @@ from ._declare.registrations import Entry, Later, Registration
 from ._declare.registry import Attribute, Registry, attributes_of, checked_context, checked_scopes, layers_of, registry_of
 from ._declare.tokens import Lazy, Token
 from ._names import Place, close_to, is_a, name_of, place_of_caller
-from ._run.build.attributes import HOME, TWIN, home_kept
-from ._run.container.application import install
-from ._run.container.container import Container, Scope
-from ._solve.nodes import CONTAINER, SCOPE
 from .errors import DeclarationError, ScopeError
 
 if TYPE_CHECKING:
     from ._declare.providers import Providers
+    from ._run.container.container import Container
     from ._run.container.override import Override
 
 __all__ = ["AsyncMeta", "AsyncServiceBase"]
@@ -382,6 +380,8 @@ class AsyncServiceBase(_Service):
     async def __aenter__(self) -> Self:
         container = home_kept(self)
         if container is None or (container.closed and container.container is not container):
+            from ._run.container.container import Container  # lazy import
+
             container = Container(self)
         if container.container is not container or container._instance is not self:
             raise ScopeError(f"this {name_of(type(self))} belongs to {container._name}, which enters and leaves it")
@@ -420,7 +420,7 @@ def _without_fetched(state: Any, marks: dict[str, object]) -> Any:
     return kept | marks
 
 
-# What overrides need lies in a room above the container, which is loaded when the first of them is made.
+# What holds, and what overrides, lies in rooms that are loaded when the first of them is made.
 
 
 def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
@@ -429,9 +429,8 @@ def _overriding(container: Container, overrides: Any, **how: bool) -> Override:
     return Override(container, overrides, **how)
 
 
-install(
+hand_down(
     AsyncServiceBase,
     {"on_startup": AsyncServiceBase.on_startup, "on_shutdown": AsyncServiceBase.on_shutdown},
-    {Container: CONTAINER, Scope: SCOPE},
     _overriding,
 )

@@ -45,10 +45,11 @@ def counted(*, calls_only: bool) -> dict[str, float]:
     calls: dict[str, int] = json.loads(in_process("cold", "--json"))
     figures: dict[str, float] = {f"calls, {name}": number for name, number in calls.items()}
     weight: dict[str, int] = json.loads(in_process("imports"))
-    figures |= {f"import, {name}": number for name, number in weight.items()}
+    figures |= weight
     if calls_only:
         return figures
-    figures["import, million instructions"] = round(imports.instructions()["import"] / 1e6, 1)
+    took = imports.instructions()
+    figures |= {f"{name}: million instructions": round(took[name] / 1e6, 1) for name in imports.STATEMENTS}
     for name, by in instructions.count("benchmarks.check", "--inside").items():
         figures[f"instructions, {name}"] = round(by["asyncmeta"] / by["by hand"], 4)
     for name, number in registrations.counted().items():

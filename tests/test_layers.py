@@ -73,6 +73,7 @@ LAZY_IMPORTS = {
     "_run.container.health": "only health() asks",
     "_run.scope.answering": "overrides are for tests, tenants and experiments",
     "_run.scope.injection": "only where functions are filled",
+    "_run.container.container": "a module that declares needs nothing that holds",
     "_run.compiled.load": "code is made for what is asked for twice in a scope",
     "_run.observe.middleware": "only where something stands around builds",
     "_run.observe.watch": "only where builds are observed, wrapped or timed",
@@ -297,8 +298,34 @@ print(*sys.modules)
     done = subprocess.run([sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True)
 
     loaded = {name.removeprefix("asyncmeta.") for name in done.stdout.split() if name.startswith("asyncmeta.")}
-    assert "_run.container.container" in loaded
-    assert loaded & {*LAZY_IMPORTS, "report"} == needed
+    assert loaded & {*LAZY_IMPORTS, "report"} == needed | {"_run.container.container"}
+
+
+def test_a_module_that_declares_loads_nothing_that_holds():
+    """
+    To import the package, to make services and to register factories takes neither solving nor running.
+    """
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import asyncmeta
+
+@asyncmeta.inject_dependency("name")
+def name() -> str:
+    return "Ada"
+
+class App(asyncmeta.AsyncServiceBase):
+    def __init__(self, name: asyncmeta.Named[str]) -> None:
+        self.name = name
+
+App.register_dependency(int, lambda: 1)
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program, str(PACKAGE.parent)], capture_output=True, text=True, check=True)
+
+    wings = {name.split(".")[1] for name in done.stdout.split() if name.startswith("asyncmeta.")}
+    assert wings & {"_solve", "_run"} == set()
+    assert "_declare" in wings
 
 
 def test_integrations_see_only_the_front_door():

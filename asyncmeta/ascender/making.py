@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .. import Container, Scope
+from .. import Container
+from .._declare.home import hooks, shared_base
 from .._declare.makers import VALUE, value_maker
 from .._declare.providers import Providers, read_providers
 from .._declare.registrations import Registration
 from .._declare.registry import Registry, layers_of
 from .._declare.shapes import provider_shape
 from .._names import name_of, place_of_caller
-from .._run.container.application import hooks, shared_base
+from .._run.container.application import BUILTIN
 from .._run.container.child import UP, Child, Provided
 from .._solve.graph import Graph
 from .._solve.inherited import InheritedGraph
-from .._solve.nodes import CONTAINER, SCOPE, Node
+from .._solve.nodes import Node
 from ..errors import DeclarationError
 from .injector import Injector, door_of
 
@@ -68,8 +69,7 @@ def _graph_of(own: Registry, below: Registry | None, parent: Graph | None) -> Gr
     if parent is not None:
         return InheritedGraph(own, parent, app=Injector, up=UP)
     extra = (own,) if below is None else (own, below)
-    builtin: dict[Hashable, str] = {Container: CONTAINER, Scope: SCOPE}
-    return Graph(layers_of(shared_base()), builtin, app=shared_base(), hooks=hooks(), extra=extra)
+    return Graph(layers_of(shared_base()), BUILTIN, app=shared_base(), hooks=hooks(), extra=extra)
 
 
 def _made(providers: Any, parent: Container | None, below: Registry | None = None) -> Injector:

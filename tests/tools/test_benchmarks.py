@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks import check, cold, peers, safety
+from benchmarks import check, cold, imports, peers, safety
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def test_every_cold_path_is_counted(counted):
     """
     Each path that has a limit enters functions of the package, and an import loads so much, the same number at each time.
     """
-    assert set(counted) == {*(f"calls, {name}" for name in cold.LIMITS), "import, rooms", "import, bytecode"}
+    loaded = {f"{name}: {what}" for name in imports.STATEMENTS for what in ("rooms", "bytecode")}
+    assert set(counted) == {*(f"calls, {name}" for name in cold.LIMITS), *loaded}
     assert all(number > 10 for number in counted.values())
     assert check.counted(calls_only=True) == counted
 
@@ -64,7 +65,7 @@ def test_what_is_better_is_said(compare):
     code, said = compare(1.2)
 
     assert code == 0
-    assert said.count("better: --write keeps it so") == len(cold.LIMITS) + 2
+    assert said.count("better: --write keeps it so") == len(cold.LIMITS) + 4
 
 
 def test_figures_of_another_interpreter_are_not_compared(compare):

@@ -1,4 +1,4 @@
-"""What does a descriptor leave on its instance, and how does an instance know its scope?"""
+"""What does a descriptor leave on its instance?"""
 
 from __future__ import annotations
 
@@ -11,26 +11,11 @@ from ..state.singletons import ScopeState, Singletons
 if TYPE_CHECKING:
     from .ready import AttributeKey, Ready
 
-__all__ = ["HOME", "TWIN", "Attributes", "Await", "forget_fetched", "home_kept", "put", "refusing"]
+__all__ = ["Attributes", "Await", "forget_fetched", "put", "refusing"]
 
 
 #: How a fetched attribute is awaited.
 Await: TypeAlias = Callable[[Any], Generator[Any, None, Any]]
-
-#: Where an instance keeps the scope that made it.
-HOME = "_asyncmeta_scope"
-
-#: What a copy of an instance keeps that a container had made.
-TWIN = "_asyncmeta_twin"
-
-
-def home_kept(instance: object) -> Any:
-    """Return the scope that an instance keeps, or None; the instance's own ``__getattr__`` is not asked."""
-    try:
-        return object.__getattribute__(instance, HOME)
-    except AttributeError:
-        return None
-
 
 def put(instance: object, name: str, value: object) -> bool:
     """Keep *value* in an instance, whatever its own ``__setattr__`` says; False where it has no place for it."""

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..._compat import get_running_loop
+from ..._declare.home import HOME, home_kept
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, VALUE
 from ..._declare.registry import registry_of
@@ -25,7 +26,7 @@ from ..state.singletons import Push, ScopeState
 from ..state.slots import FLIGHT, UNSET
 from ..state.waiting import Wait, holdings
 from ..teardown.finalizers import exit_nowait, never_yields, push_locked
-from .attributes import HOME, home_kept, put
+from .attributes import put
 
 if TYPE_CHECKING:
     from ..._solve.emit import Lines

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from ..._declare.home import home_kept, hooks, shared_base
 from ..._declare.registry import Registry, layers_of, registry_of, snapshot
 from ..._names import name_of, place_of_caller
 from ..._solve.graph import Graph
 from ...errors import ContainerError, DeclarationError, ScopeError
-from ..build.attributes import home_kept
 
 if TYPE_CHECKING:
     from ..._declare.providers import Overrides, Providers
-    from ..scope.scope import Entered
 
-__all__ = ["Application", "install"]
-
-T = TypeVar("T")
+__all__ = ["BUILTIN", "Application"]
 
 
-class Installed:
-    """What the rooms above hand down: a lower one never imports them."""
-
-    __slots__ = ("base", "builtin", "hooks", "override")
-
-    def __init__(self, base: type, hooks: Mapping[str, Any], builtin: Mapping[Hashable, str], override: Callable[..., Any]) -> None:
-        self.base = base  #: of all services
-        self.hooks = hooks  #: what their life-cycle methods are called, with those that do nothing
-        self.builtin = builtin  #: what a parameter may ask for that nobody registers: the container, the scope
-        self.override = override  #: opens an overlay for a block
-
-
-_installed: list[Installed] = []
-
-
-def install(base: type, hooks: Mapping[str, Any], builtin: Mapping[Hashable, str], override: Callable[..., Any]) -> None:
-    """Hand over what stands above: called once, when the package is imported."""
-    _installed[:] = [Installed(base, hooks, builtin, override)]
-
-
-def shared_base() -> type:
-    """Return the base of all services, which is the shared layer."""
-    return _installed[0].base
-
-
-def hooks() -> Mapping[str, Any]:
-    """Return the life-cycle methods of services: each with the one that does nothing."""
-    return _installed[0].hooks
-
-
-def what_overrides(container: T, overrides: Overrides, *, in_force: bool, everywhere: bool, new: bool) -> Entered[T]:
-    """Return what opens an overlay of *container* for a block."""
-    found: Entered[T] = _installed[0].override(container, overrides, in_force=in_force, everywhere=everywhere, new=new)
-    return found
+#: What a parameter may ask for that nobody registers: the container, the scope.  Their room, which is above, says what they are.
+BUILTIN: dict[Hashable, str] = {}
 
 
 def class_of_layers(layers: Sequence[type]) -> type:
@@ -141,7 +106,7 @@ class Application:
         """Return the graph: that of the class, or one with *providers* and *overrides* above it."""
         given = self.instance is not None
         layers = layers_of(self.cls)
-        made = partial(Graph, layers, _installed[0].builtin, app=self.cls, hooks=hooks(), given=given)
+        made = partial(Graph, layers, BUILTIN, app=self.cls, hooks=hooks(), given=given)
         extra: tuple[Registry, ...] = ()
         if providers:
             from ..._declare.providers import read_listed  # lazy import

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from ..._declare.home import shared_base
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import maker_of
 from ..._declare.registrations import Registration
@@ -19,7 +20,7 @@ from ...errors import ContainerError
 from ..scope.scope import ScopeFace
 from ..state.singletons import OPEN, ScopeState
 from ..state.slots import Finalizer
-from .application import Application, shared_base
+from .application import Application
 from .container import Container
 
 __all__ = ["UP", "Child", "Provided"]

@@ -9,20 +9,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from ..._compat import TypeForm
+from ..._declare.home import home_kept, hooks, opens_overlay
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.registry import layers_of
 from ..._declare.tokens import Token
 from ..._lock import LOCK
 from ..._names import name_of
 from ..._solve.graph import Graph
+from ..._solve.nodes import CONTAINER, SCOPE
 from ...errors import ClosedError, ContainerError, ScopeError
-from ..build.attributes import Attributes, home_kept
+from ..build.attributes import Attributes
 from ..scope.scope import ScopeFace, T
 from ..state.context import Ambient
 from ..state.roots import Getters, RootTable
 from ..state.singletons import IS_CLOSED, IS_CLOSING, NOWHERE, OPEN, ScopeState, Singletons
 from ..state.slots import CLOSING
-from .application import Application, hooks, what_overrides
+from .application import BUILTIN, Application
 from .closing import Closing
 from .forks import know
 from .scopes import NOTHING, Opener, given_to
@@ -268,7 +270,7 @@ class Container(ContainerState, Scope):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return what_overrides(self, overrides, in_force=False, everywhere=False, new=new)
+        return self._opened(overrides, in_force=False, everywhere=False, new=new)
 
     def override(self, overrides: Overrides, /, *, everywhere: bool = False, new: bool = False) -> Entered[Container]:
         """
@@ -291,7 +293,11 @@ class Container(ContainerState, Scope):
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
         """
-        return what_overrides(self, overrides, in_force=True, everywhere=everywhere, new=new)
+        return self._opened(overrides, in_force=True, everywhere=everywhere, new=new)
+
+    def _opened(self, overrides: Overrides, **how: bool) -> Entered[Container]:
+        entered: Entered[Container] = opens_overlay()(self, overrides, **how)
+        return entered
 
     # --- asking ---
 
@@ -484,3 +490,6 @@ class Container(ContainerState, Scope):
         if self._singletons.tasks or self._in_flight & (CLOSING - 1):
             raise ContainerError(f"{self._title} has builds in flight: close it with `await container.aclose()`")
         super()._refuse_awaiting()
+
+
+BUILTIN.update({Container: CONTAINER, Scope: SCOPE})

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..._declare.home import hooks
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._solve.checks import check_whole, grouped, not_given
@@ -17,7 +18,6 @@ from ..state.context import Ambient
 from ..state.roots import RootTable
 from ..state.singletons import IS_CLOSING, OPEN, RootNowait, ScopeState, Singletons
 from ..teardown.scope_exit import ScopeExit
-from .application import hooks
 
 if TYPE_CHECKING:
     from ..observe.watch import Watch

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, overload
 
 from ..._compat import TypeForm, TypeVar, get_running_loop
+from ..._declare.home import home_kept
 from ..._declare.keys import token_key
 from ..._declare.lifetimes import CONTAINER_LEVEL, Lifetime
 from ..._declare.tokens import Token
@@ -18,7 +19,6 @@ from ..._solve.nodes import Node
 from ..._solve.plan import LARGEST, Plan
 from ..._solve.resolve import Root
 from ...errors import ContainerError
-from ..build.attributes import home_kept
 from ..build.driver import build_missing, build_missing_nowait, may_just_wait, wait_for
 from ..build.interpreter import bind, run_plan
 from ..build.nowait import check_nowait, refuse_itself
