@@ -7,18 +7,19 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import os
 import sys
 import threading
 import typing
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ForwardRef
 
 __all__ = [
     "WALKS_THREADS", "Protocol", "ProtocolMeta", "ReadOnly", "TypeForm", "TypeVar", "Unpack",
     "annotations_in_body", "annotations_of", "bound_places", "forget_half_imported", "get_running_loop", "is_alias",
-    "is_marked_async", "is_typeddict", "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference",
+    "is_marked_async", "is_typeddict", "keep_seat", "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference",
     "type_parameters_of",
 ]  # fmt: skip
 
@@ -253,3 +254,30 @@ def forget_half_imported() -> None:
             locks.pop(name, None)
             if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
                 del sys.modules[name]
+
+
+# Here, because any room may be loaded by a thread for the first time while another one forks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_half_imported)
+
+
+def keep_seat(name: str) -> None:
+    """
+    Give the rooms of a wing their places in ``sys.modules`` back, where somebody has taken them away and asks for them again.
+
+    ``mock.patch.dict(sys.modules)`` does that to all that was loaded in its block.  A second copy would have a lock, classes and
+    context variables of its own, and containers that are there would be half of one and half of the other.
+
+    Args:
+        name: Of the module that is executed, which stands for its wing: once more, if the package knows one by that name.
+    """
+    package, _, wing = name.partition(".")
+    former = vars(sys.modules[package]).get(wing)
+    if former is None or former is sys.modules[name]:
+        return
+    pending = [former]
+    while pending:
+        module = pending.pop()
+        sys.modules[module.__name__] = module  # what is imported is what stands there when a module has been executed
+        inside = f"{module.__name__}."
+        pending += [one for one in vars(module).values() if isinstance(one, ModuleType) and one.__name__.startswith(inside)]

@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, overload
 
-from ._compat import TypeForm, TypeVar, annotations_of
+from ._compat import TypeForm, TypeVar, annotations_of, keep_seat
 from ._declare.annotations import class_annotations
 from ._declare.home import TWIN, home_kept
 from ._declare.keys import Ask, ask_for, read, read_ask
@@ -29,6 +29,8 @@ __all__ = ["AsyncDependencyDescriptor", "Given"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True, default=Any)
+
+keep_seat(__name__)
 
 
 class AsyncDependencyDescriptor(Attribute, Generic[T_co]):

@@ -49,7 +49,7 @@ def pytest_collection():
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
+        leave_to_itself()
 
 
 def leave_to_itself():
@@ -108,3 +108,9 @@ def exploring(monkeypatch):
     yield unfreeze
     if gc.unfreeze is unfreeze:
         leave_to_itself()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    """Let everything be looked at again: pytest collects once more then, and reports what was left behind."""
+    gc.unfreeze()

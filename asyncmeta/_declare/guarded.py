@@ -16,6 +16,8 @@ from .tokens import MISSING
 
 __all__ = ["Guarded", "alias_text", "guarded_import", "guarded_line", "guarded_text", "guarded_value"]
 
+_FRONT_DOOR = __name__.partition(".")[0]
+
 #: So many modules may hand one name on to each other, each under TYPE_CHECKING.
 _LONGEST_WAY = 16
 
@@ -59,13 +61,14 @@ def guarded_value(module: str, name: str) -> Any:
     """
     Return what *name* means in *module* where it is imported for checkers only; MISSING where that is not loaded.
 
-    Nothing is imported for it, and no module's ``__getattr__`` is asked.
+    Nothing is imported for it but what our own front door loads late, and no other module's ``__getattr__`` is asked.
     """
     for _ in range(_LONGEST_WAY):
         source = _source_of(module)
         found = source.imports.get(name, ())
         if not found:
-            return next((vars(loaded)[name] for loaded in _loaded(source.stars) if name in vars(loaded)), MISSING)
+            starred = (_named(loaded, name) for loaded in _loaded(source.stars))
+            return next((value for value in starred if value is not MISSING), MISSING)
         value = next((value for value in map(_imported, found) if value is not MISSING), MISSING)
         if value is not MISSING:
             return value
@@ -81,8 +84,16 @@ def _imported(found: Guarded) -> Any:
     if not found.attribute:
         return sys.modules.get(found.module, MISSING)
     loaded = sys.modules.get(found.module)
-    value = MISSING if loaded is None else vars(loaded).get(found.attribute, MISSING)
+    value = MISSING if loaded is None else _named(loaded, found.attribute)
     return sys.modules.get(f"{found.module}.{found.attribute}", MISSING) if value is MISSING else value
+
+
+def _named(module: types.ModuleType, name: str) -> Any:
+    """Return what *name* is in *module*, MISSING where that is not loaded; our front door loads what it is asked for."""
+    value = vars(module).get(name, MISSING)
+    if value is MISSING and module is sys.modules.get(_FRONT_DOOR) and name in vars(module).get("__all__", ()):
+        return getattr(module, name, MISSING)
+    return value
 
 
 def guarded_line(module: str, name: str) -> int:

@@ -9,3 +9,7 @@ reason.  At the front door a name from such a room loads it (PEP 562).
 
 Some of these rooms are first needed while the lock is held, as most of solving is.  So none of them takes it in its body.
 """
+
+from .._compat import keep_seat
+
+keep_seat(__name__)

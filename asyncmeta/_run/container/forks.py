@@ -7,7 +7,6 @@ import threading
 import weakref
 from typing import Any, Final
 
-from ..._compat import forget_half_imported
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ...errors import ClosedError
@@ -64,7 +63,6 @@ def _in_child() -> None:
         LOCK._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does it; typeshed does not list it
     parent, _here = _here, os.getpid()
     forget_waits()
-    forget_half_imported()
     for container in sorted((one for one in _KNOWN if one._singletons.state != IS_CLOSED), key=_depth):
         _settle(container, parent)
     if held:
