@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ForwardRef
 __all__ = [
     "WALKS_THREADS", "Protocol", "ProtocolMeta", "ReadOnly", "TypeForm", "TypeVar", "Unpack",
     "annotations_in_body", "annotations_of", "bound_places", "forget_half_imported", "get_running_loop", "is_alias",
-    "is_marked_async", "is_typeddict", "keep_seat", "new_task", "parsed", "reentrant_lock", "referred", "signature_of", "text_of_reference",
-    "type_parameters_of",
+    "is_marked_async", "is_typeddict", "keep_seat", "new_task", "parsed", "reentrant_lock", "referred", "signature_of",
+    "text_of_reference", "type_parameters_of",
 ]  # fmt: skip
 
 # From `typing` where that has all that is used: a program that uses nothing of `typing_extensions` loads nothing of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import types
 from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from .. import FinalizationErrors, Scope
 
 __all__ = [
     "ERROR_STATUS", "LEFT_WELL", "WELL", "Cancellation", "ErrorResponse", "closed_with", "going_nowhere", "is_failure",
-    "leave_in", "leave_whole", "one_of", "running_context",
+    "leave_in", "leave_whole", "one_of", "running_context", "told_once",
 ]  # fmt: skip
 
 #: Seconds for which a cancellation waits for the end of what went well.
@@ -156,6 +157,25 @@ def running_context() -> contextvars.Context | None:
     return next((one for one in gc.get_referents(task) if type(one) is contextvars.Context), None)
 
 
+@contextmanager
+def told_once() -> Iterator[None]:
+    """
+    Keep from the block what a cancel scope of anyio would say again at every turn of the loop, for `PATIENCE` seconds.
+
+    A rollback would be cut at its first ``await``, and so would the answer that a commit stands for.  The task's own cancellation reaches the block as ever.
+    """
+    anyio = sys.modules.get("anyio")
+    if anyio is None:
+        yield
+        return
+    with anyio.CancelScope(shield=True) as kept:
+        later = asyncio.get_running_loop().call_later(PATIENCE, setattr, kept, "shield", False)
+        try:
+            yield
+        finally:
+            later.cancel()
+
+
 async def leave_in(context: contextvars.Context | None, scope: Scope, error: BaseException | None) -> None:
     """
     Leave *scope* with *error*, in *context*, where its values were made.
@@ -235,7 +255,7 @@ def _rest_of(
                 else:
                     now = True
             if now:
-                yield from _cancelled(ending, awaited)
+                yield from _cancelled(ending, awaited, met)
                 break
             awaited = ending.send(None)
     except StopIteration:
@@ -247,14 +267,21 @@ def _rest_of(
     return met if task.cancelling() > before else None
 
 
-def _cancelled(ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None) -> Generator[Any, Any, None]:
-    """Cancel what *ending* awaits, as a task does that is cancelled, and go on with it as if nobody were in between."""
+def _cancelled(
+    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None, met: asyncio.CancelledError | None
+) -> Generator[Any, Any, None]:
+    """
+    Cancel what *ending* awaits, as a task does that is cancelled, and go on with it as if nobody were in between.
+
+    It is said in the words of *met*: by these a cancel scope of anyio knows its own, and takes no other back.
+    """
+    words = () if met is None else met.args
     if awaited is not None:
         awaited._asyncio_future_blocking = True
-        awaited.cancel()
+        awaited.cancel(*words)
     try:
         if awaited is None:
-            awaited = ending.throw(asyncio.CancelledError())
+            awaited = ending.throw(asyncio.CancelledError(*words))
         while True:
             try:
                 yield awaited

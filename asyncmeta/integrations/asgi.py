@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
 
@@ -25,6 +26,7 @@ from ._endings import (
     leave_whole,
     one_of,
     running_context,
+    told_once,
 )  # fmt: skip
 from ._health import HealthEndpoint, answer_health, question_of, questions_below
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
@@ -362,20 +364,21 @@ class _Life:
             # What nearly every response is, in two parts: the same as below, and nothing is called for it.
             self._due = False
             cut = self._cancellation.swallowed
-            if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None or cut:
-                await self.end(None)
-            elif self.open:
-                self.open = False
-                try:
-                    self.cancelled = await leave_whole(None, self._scope)
-                except BaseException as error:
-                    self.held, self.raised = None, error
-                    raise
-            if self.held is not None:
-                self.held = None
-                self.began = True
-                await self._send(held)
-            await self._send(message)
+            with nullcontext() if cut else told_once():
+                if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None or cut:
+                    await self.end(None)
+                elif self.open:
+                    self.open = False
+                    try:
+                        self.cancelled = await leave_whole(None, self._scope)
+                    except BaseException as error:
+                        self.held, self.raised = None, error
+                        raise
+                if self.held is not None:
+                    self.held = None
+                    self.began = True
+                    await self._send(held)
+                await self._send(message)
             if self.cancelled is not None:
                 raise self.cancelled
             return
@@ -416,11 +419,10 @@ class _Life:
             if error is None and self._cancellation.swallowed:
                 await self._end_cancelled()
             elif error is None:
-                self.cancelled = await leave_whole(self.made_in, self._scope)
-            elif error is left:
-                await leave_in(self.made_in, self._scope, error)
+                with told_once():
+                    self.cancelled = await leave_whole(self.made_in, self._scope)
             else:
-                with going_nowhere(error):
+                with told_once(), nullcontext() if error is left else going_nowhere(error):
                     await leave_in(self.made_in, self._scope, error)
         except BaseException as raised:
             self.held = None  # a success that was none
@@ -438,7 +440,8 @@ class _Life:
         try:
             await self._cancellation.tell()
         except asyncio.CancelledError as error:
-            await leave_in(self.made_in, self._scope, error)
+            with told_once():
+                await leave_in(self.made_in, self._scope, error)
             raise
 
     def _fail(self, status: int | None) -> None:

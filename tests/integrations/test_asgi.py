@@ -1273,6 +1273,73 @@ async def test_a_finalizers_own_time_limit_is_kept(monkeypatch):
 
 
 @guarded
+@pytest.mark.parametrize("moment", ["in the commit", "in the handler"])
+async def test_a_cancel_scope_of_anyio_does_not_cut_the_end_of_a_scope(moment):
+    """
+    It says its word again at every turn; still a commit that it meets is kept and answered, and a rollback comes to its end.
+    """
+    anyio = pytest.importorskip("anyio")
+    journal = []
+    app = fresh_app()
+
+    async def session():
+        try:
+            yield "session"
+        except BaseException:
+            await settled(3)
+            journal.append("rolled back")
+            raise
+        limit.cancel()
+        await settled(3)
+        journal.append("kept")
+
+    app.register_dependency(Session, session, lifetime="scoped")
+
+    async def page(connection, receive, send):
+        await connection[KEY].get(Session)
+        if moment == "in the handler":
+            limit.cancel()
+            await settled()
+        await send(start(201))
+        await send(part(b"thanks"))
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(page, container)).http()
+        with anyio.CancelScope() as limit:
+            await exchange.run()
+
+    kept = moment == "in the commit"
+    assert journal == (["kept"] if kept else ["rolled back"])
+    assert exchange.got == ([start(201), part(b"thanks")] if kept else [])
+    assert limit.cancelled_caught or kept
+
+
+@guarded
+async def test_a_commit_that_hangs_is_cut_in_the_words_of_the_cancel_scope(monkeypatch):
+    """
+    When patience is over, the scope of anyio that cancelled knows its own word, and nothing else comes out of it.
+    """
+    anyio = pytest.importorskip("anyio")
+    monkeypatch.setattr(_endings, "PATIENCE", 0)
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        limit.cancel()
+        await asyncio.Event().wait()
+
+    app.register_dependency(Session, session, lifetime="scoped")
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(scripted(start(201), part(b"thanks")), container)).http()
+        with anyio.CancelScope() as limit:
+            await exchange.run()
+
+    assert limit.cancelled_caught
+    assert exchange.got == []
+
+
+@guarded
 async def test_a_client_that_goes_away():
     """
     An application that ends without a complete response, because the client has left, is a failed request.
