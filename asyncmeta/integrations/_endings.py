@@ -162,7 +162,8 @@ def told_once() -> Iterator[None]:
     """
     Keep from the block what a cancel scope of anyio would say again at every turn of the loop, for `PATIENCE` seconds.
 
-    A rollback would be cut at its first ``await``, and so would the answer that a commit stands for.  The task's own cancellation reaches the block as ever.
+    A rollback would be cut at its first ``await``, and so would the answer that a commit stands for.  The task's own
+    cancellation reaches the block as ever.
     """
     anyio = sys.modules.get("anyio")
     if anyio is None:
@@ -183,7 +184,8 @@ async def leave_in(context: contextvars.Context | None, scope: Scope, error: Bas
     There a finalizer can reset the tokens that its factory has; elsewhere, in the task of some middleware, it could not.
     """
     leaving = scope.__aexit__(None if error is None else type(error), error, None)
-    await (leaving if _is_here(context) else asyncio.get_running_loop().create_task(leaving, context=context))
+    with told_once():
+        await (leaving if _is_here(context) else asyncio.get_running_loop().create_task(leaving, context=context))
 
 
 def _is_here(context: contextvars.Context | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 from typing_extensions import get_type_hints, is_typeddict
 
 from .. import All, Inject, injected
+from ..workers import in_thread
 
 __all__ = ["asynchronous", "by_name", "collecting", "innermost", "marked", "marked_annotations", "marked_inside", "marks"]
 
@@ -93,13 +93,12 @@ def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
         inspect.isgeneratorfunction(below) or inspect.isasyncgenfunction(below)
     ):
         return handler
-    hidden = inspect.iscoroutinefunction(below)  # below a decorator that only hands on
+    if not inspect.iscoroutinefunction(below):
+        return in_thread(handler)
 
     @functools.wraps(handler)
-    async def run(*args: Any, **named: Any) -> Any:
-        if hidden:
-            return await handler(*args, **named)
-        return await asyncio.to_thread(handler, *args, **named)
+    async def run(*args: Any, **named: Any) -> Any:  # below a decorator that only hands on
+        return await handler(*args, **named)
 
     return run
 

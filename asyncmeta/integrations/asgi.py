@@ -421,8 +421,10 @@ class _Life:
             elif error is None:
                 with told_once():
                     self.cancelled = await leave_whole(self.made_in, self._scope)
+            elif error is left:
+                await leave_in(self.made_in, self._scope, error)
             else:
-                with told_once(), nullcontext() if error is left else going_nowhere(error):
+                with going_nowhere(error):
                     await leave_in(self.made_in, self._scope, error)
         except BaseException as raised:
             self.held = None  # a success that was none
@@ -431,17 +433,11 @@ class _Life:
             raise
 
     async def _end_cancelled(self) -> None:
-        """
-        End the scope of a connection whose task was cancelled, although it was answered as if nothing were.
-
-        Raises:
-            CancelledError: So nothing is answered.
-        """
+        """Raise the cancellation that was swallowed, and end the scope with it: nothing is answered."""
         try:
             await self._cancellation.tell()
         except asyncio.CancelledError as error:
-            with told_once():
-                await leave_in(self.made_in, self._scope, error)
+            await leave_in(self.made_in, self._scope, error)
             raise
 
     def _fail(self, status: int | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from celery import Celery, Task, signals
 from celery.app.task import Context
 
-from .. import injected
+from .. import ContainerError, injected
 from ..workers import Source, WorkerContainer, check, container_of
 from ._handlers import grouped, handler as _handler, unfilled
 
@@ -168,6 +168,11 @@ def _task_class(base: Any, worker: WorkerContainer, level: str | None) -> Any:
             if bound:
                 args = (task, *args)
             given.bind(*args, **named)
+            if worker.lives_here():
+                raise ContainerError(
+                    f"{task.name} is called, or sent where tasks are called at once, by an async task, which would wait for "
+                    "itself; send it from a thread: await asyncio.to_thread(task.delay, ...)"
+                )
             return worker.call(function, args, named, context=context, level=level)
 
         cls.request_stack = _Requests()

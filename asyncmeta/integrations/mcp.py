@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import checkpoint_if_cancelled
 from mcp.server import MCPServer, Server, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.mcpserver import Context
@@ -26,7 +27,7 @@ from mcp.server.session import ServerSession
 
 from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
-from ._endings import Cancellation, going_nowhere
+from ._endings import Cancellation, going_nowhere, told_once
 from ._handlers import Handler, handler as _handler
 from .commands import Source, container_from
 
@@ -169,8 +170,13 @@ def handlers_of(app: Any) -> Iterator[Handler]:
     """Yield the tools, resources and prompts of an ``MCPServer``; a low-level server has one function for all of them."""
     if not isinstance(app, MCPServer):
         return
+    resolvers: dict[Any, str] = {}
     for tool in app._tool_manager.list_tools():
         yield _handler(tool.fn, f"tool {tool.name}", reads=True)
+        for plan in tool.resolver_plans.values():  # what Resolve(...) calls; it is given arguments of the tool by name
+            resolvers.setdefault(plan.fn, tool.name)
+    for resolver, name in resolvers.items():
+        yield _handler(resolver, f"resolver of tool {name}")
     resources: list[Any] = [*app._resource_manager.list_resources(), *app._resource_manager.list_templates()]
     for resource in resources:
         function = getattr(resource, "fn", None)
@@ -358,6 +364,7 @@ class Life:
         try:
             with scope.ambient():
                 result = await handle()
+            await checkpoint_if_cancelled()  # anyio keeps a cancellation from who waits for a thread, and says it at the next turn
             await cancellation.tell()
             error = error_of(result)
         except Exception as left:
@@ -442,5 +449,5 @@ class Life:
 
 async def _end(scope: Scope, error: BaseException | None) -> None:
     """Close *scope* with what went wrong, and raise what finalizers raised."""
-    with going_nowhere(error):
+    with told_once(), going_nowhere(error):
         await scope.__aexit__(None if error is None else type(error), error, None)

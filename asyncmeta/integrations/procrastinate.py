@@ -6,7 +6,6 @@ Needs the extra ``procrastinate``.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from procrastinate import App, JobContext
 from procrastinate.jobs import Job
 
 from .. import injected
-from ..workers import Source, WorkerContainer, check
+from ..workers import Source, WorkerContainer, check, in_thread
 from ._endings import Cancellation
 
 __all__ = ["setup"]
@@ -63,13 +62,14 @@ def setup(
     .. versionadded:: 0.1.0
     """
     run_worker = app.run_worker_async
+    filling = _Filling(app)
 
     @functools.wraps(run_worker)
     async def run_worker_async(**options: Any) -> None:
         app.perform_import_paths()
         others = options.pop("worker_middleware", None) or app.worker_defaults.get("worker_middleware") or []
         worker = WorkerContainer(source, start=start, concurrency=concurrency, jitter=jitter)
-        with _filled(app) as given:
+        with filling.of_a_worker() as given:
             async with worker:
                 check(worker.container, given)
                 await run_worker(**options, worker_middleware=[_giving_scopes(worker, given, level), *others])
@@ -78,34 +78,37 @@ def setup(
     vars(app)["run_worker_async"] = run_worker_async
 
 
-@contextmanager
-def _filled(app: App) -> Iterator[list[Callable[..., Any]]]:
-    """Let the functions of all tasks be filled while a worker runs; give those that are."""
-    former: dict[Any, Callable[..., Any]] = {}
-    for task in app.tasks.values():
-        if _marked(task.func):
-            former[task] = task.func
-    try:
-        for task, function in former.items():
-            task.func = injected(function if inspect.iscoroutinefunction(function) else _in_thread(function))
-        yield list(former.values())
-    finally:
-        for task, function in former.items():
-            task.func = function
+class _Filling:
+    """Lets the functions of all tasks of an application be filled while workers run; these may be several side by side."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._former: dict[Any, Callable[..., Any]] = {}
+        self._workers = 0
+
+    @contextmanager
+    def of_a_worker(self) -> Iterator[list[Callable[..., Any]]]:
+        """Give the functions that are filled, as they were; the last worker that ends gives them back."""
+        self._workers += 1
+        try:
+            for task in self._app.tasks.values():
+                function = task.func
+                if task not in self._former and _marked(function):
+                    self._former[task] = function
+                    task.func = injected(function if inspect.iscoroutinefunction(function) else in_thread(function))
+            yield list(self._former.values())
+        finally:
+            self._workers -= 1
+            if not self._workers:
+                for task, function in self._former.items():
+                    task.func = function
+                self._former.clear()
 
 
 def _marked(function: Callable[..., Any]) -> list[str]:
     """Return the marked parameters of a function."""
     left = inspect.signature(injected(function)).parameters
     return [name for name in inspect.signature(function).parameters if name not in left]
-
-
-def _in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def run(*args: Any, **named: Any) -> Any:
-        return await asyncio.to_thread(function, *args, **named)
-
-    return run
 
 
 def _giving_scopes(worker: WorkerContainer, given: list[Callable[..., Any]], level: str | None) -> Callable[..., Any]:

@@ -111,6 +111,7 @@ def setup(
 
     async def end(state: TaskiqState) -> None:
         state.pop(KEY, None)
+        state.pop(_SERVING, None)
         await worker.aclose()
 
     # First in, last out: what else begins with the worker may use it.
@@ -147,7 +148,7 @@ class _Life:
         self.failure: BaseException | None = None
         self.values: dict[str, Any] | None = None  #: of the marked parameters; None where taskiq was not asked to prepare them
         self.called = False  #: its function was
-        self._open = True
+        self.open = True
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -160,8 +161,8 @@ class _Life:
 
     async def close(self) -> None:
         """End the scope, with what failed."""
-        if self._open:
-            self._open = False
+        if self.open:
+            self.open = False
             error = self.failure
             # A time limit of the task's would cut every step of it.
             with anyio.CancelScope(shield=True):
@@ -379,6 +380,8 @@ class _Scoped:
             else:
                 given = marks.arguments(args, named, life.values)
                 value = self._function(*given.args, **given.kwargs)
+        if not life.open:  # its time is over, and nobody awaits what this returns
+            return value
         return _closing(life, value)  # taskiq awaits it in the loop, in the task that opened the scope
 
 

@@ -7,6 +7,7 @@ An engine sends names and arguments from process to process, never containers: e
 from __future__ import annotations
 
 from .container import WorkerContainer
+from .runs import in_thread
 from .sources import Source, check, container_of
 
-__all__ = ["Source", "WorkerContainer", "check", "container_of"]
+__all__ = ["Source", "WorkerContainer", "check", "container_of", "in_thread"]

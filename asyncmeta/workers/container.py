@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from .. import ClosedError, Container, HealthReport, Token
+from .._compat import get_running_loop
 from .._declare.registry import snapshot
 from .life import Life
 from .runs import Here, Run, as_it_is, filled, in_scope, in_thread
@@ -256,6 +257,15 @@ class WorkerContainer:
 
     def _close_at_exit(self) -> None:
         self.close()
+
+    def lives_here(self) -> bool:
+        """
+        Tell whether it lives on the running loop, where waiting for it without ``await`` would be waiting for oneself.
+
+        .. versionadded:: 0.1.0
+        """
+        life, here = self._life, get_running_loop()
+        return life is not None and here is not None and here is life.loop
 
     # --- using ---
 

@@ -241,13 +241,36 @@ def handed_over(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an async function that looks like *function* and runs it in a thread."""
+    """
+    Return an async function that looks like *function* and runs it in a thread, with the caller's context variables.
+
+    Cancelled, it waits until the thread has ended all the same, since that uses what the end of its scope closes: it then
+    raises what *function* raised, or else the cancellation.
+
+    .. versionadded:: 0.1.0
+    """
 
     @functools.wraps(function)
     async def run(*args: Any, **named: Any) -> Any:
-        return await _whole(await asyncio.to_thread(function, *args, **named))
+        return await _whole(await _to_its_end(function, *args, **named))
 
     return run
+
+
+async def _to_its_end(function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+    """Call *function* in a thread, and return when it has ended: see `in_thread`."""
+    call = functools.partial(contextvars.copy_context().run, function, *args, **named)
+    running = asyncio.get_running_loop().run_in_executor(None, call)  # no task: the end of a loop cancels those
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as met:
+            cancelled = met
+    value = running.result()
+    if cancelled is not None:
+        raise cancelled
+    return value
 
 
 async def _whole(value: Any) -> Any:

@@ -22,7 +22,7 @@ from celery.app.task import Context
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 from helpers import Journal
 
-from asyncmeta import AsyncServiceBase, FinalizationErrors, From, GraphErrors, Inject, Scope, injected
+from asyncmeta import AsyncServiceBase, ContainerError, FinalizationErrors, From, GraphErrors, Inject, Scope, injected
 from asyncmeta.integrations.celery import setup
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +87,28 @@ def make_app():
 @pytest.fixture
 def app(make_app):
     return make_app()
+
+
+def test_async_task_that_sends_another_one_where_that_is_called_at_once(app):
+    """
+    It would wait for itself: the error says what to do, and that can be done.
+    """
+
+    @app.task
+    async def mail(name: str, session: From[Session]) -> str:
+        return f"mailed {name}"
+
+    @app.task
+    async def order(session: From[Session]) -> str:
+        return mail.delay("tea").get(disable_sync_subtasks=False)
+
+    @app.task
+    async def order_from_a_thread(session: From[Session]) -> str:
+        return (await asyncio.to_thread(mail.delay, "tea")).get(disable_sync_subtasks=False)
+
+    with pytest.raises(ContainerError, match=r"send it from a thread: await asyncio\.to_thread\(task\.delay, \.\.\.\)"):
+        order.delay().get()
+    assert order_from_a_thread.delay().get() == "mailed tea"
 
 
 class Starting:

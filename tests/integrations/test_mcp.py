@@ -8,18 +8,21 @@ import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import pytest
-from helpers import LIMIT, Journal, fresh_app
+from helpers import LIMIT, Journal, fresh_app, leaves
 
-from asyncmeta import Container, From, Scope, inject_dependency
+from asyncmeta import Container, From, Inject, Scope, inject_dependency
 
 pytest.importorskip("mcp.server.mcpserver", reason="needs mcp 2")
-import uvicorn  # comes with mcp
+import anyio  # comes with mcp, as this does
+import uvicorn
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.server import MCPServer, ServerRequestContext
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Resolve
 from mcp.shared.exceptions import MCPError
 
 from asyncmeta.integrations.mcp import KEY, ContainerLifespan, ErrorResult, inject
@@ -267,6 +270,97 @@ async def test_a_cancelled_call_is_finalized_once(mode):
         assert text(await client.call_tool("ping", {})) == "pong"
 
     assert journal == ["+pool", "begin", "rollback CancelledError", "-pool"]
+
+
+@MODES
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+async def test_a_call_that_is_cancelled_while_its_thread_works_rolls_back(mode, plain):
+    """
+    anyio keeps a cancellation from who waits for a thread; what was given up has failed all the same.
+    """
+    app, journal = shop()
+    server = server_of(app)
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work_on():
+        loop.call_soon_threadsafe(began.set)
+        go.wait(LIMIT)
+
+    if plain:
+
+        @server.tool()
+        @inject
+        def wait(work: From[Work]) -> str:
+            work_on()
+            return "done"
+    else:
+
+        @server.tool()
+        @inject
+        async def wait(work: From[Work]) -> str:
+            await anyio.to_thread.run_sync(work_on)
+            return "done"
+
+    async with asyncio.timeout(LIMIT), Client(server, mode=mode) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "wait", {})
+            await began.wait()
+            group.cancel_scope.cancel()
+            loop.call_later(0, go.set)
+
+    assert journal == ["+pool", "begin", "rollback CancelledError", "-pool"]
+
+
+async def test_a_commit_that_a_cancelled_call_meets_is_kept():
+    """
+    A cancel scope says its word again at every turn, and cuts no commit by that.
+    """
+    app, journal = shop()
+    server, began = server_of(app), asyncio.Event()
+
+    @inject_dependency("ledger", on=app, lifetime="scoped")
+    async def ledger() -> AsyncIterator[str]:
+        yield "ledger"
+        began.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        journal.append("kept")
+
+    @server.tool()
+    @inject
+    async def book(ledger: Annotated[str, Inject("ledger")]) -> str:
+        return ledger
+
+    async with asyncio.timeout(LIMIT), Client(server) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "book", {})
+            await began.wait()
+            group.cancel_scope.cancel()
+
+    assert journal == ["+pool", "kept", "-pool"]
+
+
+async def test_a_resolver_that_nobody_fills_is_refused():
+    """
+    The SDK gives a resolver arguments of the tool by their names: a mark there would be filled by the client.
+    """
+    app, _ = shop()
+    server = server_of(app)
+
+    async def may(work: From[Work]) -> bool:
+        return True
+
+    @server.tool()
+    async def order(work: str, allowed: Annotated[bool, Resolve(may)]) -> str:
+        return "ordered"
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with Client(server):
+            raise AssertionError
+
+    assert "nobody fills work of" in "".join(map(str, leaves(caught.value)))
+    assert "resolver of tool order" in "".join(map(str, leaves(caught.value)))
 
 
 async def test_a_client_that_leaves_cancels_its_calls():

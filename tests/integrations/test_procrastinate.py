@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
@@ -234,6 +235,55 @@ async def test_middleware_of_the_applications_own_lies_inside_of_the_scope(journ
 
 
 # --- with PostgreSQL --------------------------------------------------------------------------------------------
+
+
+async def test_plain_job_that_is_aborted_has_its_session_until_its_thread_ends(app):
+    """
+    A worker that is stopped by force cancels the job, and waits for its thread before it closes what that uses.
+    """
+    seen = []
+    began, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    @app.task
+    def work(session: From[Session]):
+        loop.call_soon_threadsafe(began.set)
+        go.wait(LONG)
+        seen.append(session.end)
+
+    async with app.open_async():
+        await work.defer_async()
+        worker = asyncio.create_task(app.run_worker_async(shutdown_graceful_timeout=0))
+        await began.wait()
+        worker.cancel()
+        loop.call_later(0.01, go.set)
+        await asyncio.wait([worker])
+
+    assert seen == ["open"]
+    assert JOURNAL == ["+pool", "rolled back: CancelledError", "-pool"]
+
+
+async def test_worker_that_ends_leaves_another_one_its_functions(app):
+    """
+    Several workers of one application may run in a process; each fills the functions as long as it runs.
+    """
+    seen = asyncio.Queue()
+
+    @app.task
+    async def work(session: From[Session]):
+        seen.put_nowait(session.end)
+
+    async with app.open_async():
+        first = asyncio.create_task(app.run_worker_async(wait=False, queues=["mail"]))
+        second = asyncio.create_task(app.run_worker_async(fetch_job_polling_interval=0.01))
+        await first
+        await work.defer_async()
+        assert await asyncio.wait_for(seen.get(), LONG) == "open"
+        second.cancel()
+        await asyncio.wait([second])
+
+    with pytest.raises(TypeError, match="session"):
+        await work()
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import multiprocessing
 import os
+import threading
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -379,6 +381,46 @@ async def test_time_limit_reaches_finalizers_and_does_not_cut_them(run, journal)
 
     assert isinstance(result.error, TimeoutError)
     assert journal[-1].startswith("rolled back: ")
+
+
+async def test_time_limit_of_a_plain_task_is_told_and_nothing_else(run, journal):
+    """
+    Its thread cannot be stopped; what it returns when its time is over is nobody's, and nothing is left that is not awaited.
+    """
+    go, done = threading.Event(), threading.Event()
+
+    def work(session: From[Session]):
+        go.wait(LIMIT)
+        done.set()
+
+    result = await run(lambda broker: broker.task(work, timeout=0.01))
+    go.set()
+    await asyncio.to_thread(done.wait, LIMIT)
+    gc.collect()
+
+    assert isinstance(result.error, TimeoutError)
+    assert journal[-1].startswith("rolled back: ")
+
+
+async def test_task_after_the_end_of_its_worker_is_told_what_comes_first(run):
+    """
+    Nobody opens a container there but a worker that starts.
+    """
+    broker = InMemoryBroker(await_inplace=True)
+
+    async def work(session: From[Session]): ...
+
+    tasks = []
+
+    def declare(broker):
+        tasks.append(broker.task(work))
+        return tasks[0]
+
+    await run(declare, broker=broker)
+    await broker.shutdown()
+    result = await (await tasks[0].kiq()).wait_result(timeout=LIMIT)
+
+    assert "no container is open here" in str(result.error)
 
 
 async def test_time_limit_that_a_task_swallows_is_one_all_the_same(run, journal):

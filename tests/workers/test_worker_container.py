@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import functools
 import gc
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -29,7 +30,7 @@ from asyncmeta import (
     Inject,
     injected,
 )
-from asyncmeta.workers import WorkerContainer, check, container_of
+from asyncmeta.workers import WorkerContainer, check, container_of, in_thread
 from asyncmeta.workers.life import Life
 from asyncmeta.workers.runs import Here
 
@@ -360,6 +361,56 @@ async def test_coroutine_of_another_loop_waits_for_the_containers(worker):
         await task
     assert JOURNAL[-1] == "rolled back: CancelledError"
     assert (await worker.arun(where)).said == "committed"
+
+
+async def test_plain_function_that_is_cancelled_keeps_its_scope_to_its_end(worker):
+    """
+    Whoever waits is cancelled when the thread has ended: until then it uses what its scope holds.
+    """
+    begun, go, seen = threading.Event(), threading.Event(), []
+
+    def slow(session: From[Session]):
+        begun.set()
+        go.wait(LIMIT)
+        seen.append(session.said)
+
+    task = asyncio.create_task(worker.arun(slow))
+    await asyncio.to_thread(begun.wait, LIMIT)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.01, go.set)
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["open"]
+    assert JOURNAL[-1] == "rolled back: CancelledError"
+
+
+async def test_what_a_cancelled_thread_raises_is_raised():
+    """
+    `in_thread` prefers what its function has raised to the cancellation, which it knows of, too.
+    """
+    begun, go = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        begun.set()
+        go.wait(LIMIT)
+        return 1 // number
+
+    run = in_thread(work)
+    assert inspect.signature(run) == inspect.signature(work)
+    go.set()
+    assert await run(1) == 1
+    go.clear()
+    begun.clear()
+    task = asyncio.create_task(run(0))
+    await asyncio.to_thread(begun.wait, LIMIT)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    go.set()
+
+    with pytest.raises(ZeroDivisionError):
+        await task
 
 
 async def test_tasks_that_open_it_at_once_open_it_once(journal):
