@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._declare.entries import methods_of
-from .._declare.keys import MISSING, Factory, From, Inject, Lazy, Named, plain_of
+from .._declare.keys import MISSING, ByName, Factory, From, Inject, Lazy, Named, plain_of
 from .._declare.registry import Registry, is_token, registry_of, snapshot
 from .._names import is_a, name_of, origin_of
 from .generics import names_of, variables_of
@@ -30,6 +30,8 @@ _LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc
 
 def hint_for(graph: Lookup, key: Hashable) -> str:
     """Return a sentence about why nothing provides *key*, where there is more to say than near misses."""
+    if type(key) is ByName:
+        key = key.name  # as it was written, in a provider list
     hint = getattr(type(key), "__asyncmeta_hint__", None)
     if hint is not None:
         return hint(key)  # type: ignore[no-any-return]  # a decorator's

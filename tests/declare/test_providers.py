@@ -615,3 +615,22 @@ def test_any_hashable_is_a_token():
 
     for _ in range(2):
         assert [injector.get(token) for token in tokens] == [repr(token) for token in tokens]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"provide": "x", "use_factory": lambda a: a, "deps": ["cach"]}, {"provide": "x", "use_existing": "cach"}],
+    ids=["deps", "existing"],
+)
+def test_a_string_that_is_misspelled_is_told_as_it_was_written(entry):
+    """
+    A string of a list that nothing provides has its near miss, and no word of how we keep it.
+    """
+    App = fresh_app(providers=[{"provide": "cache", "value": 1}, entry])
+
+    with pytest.raises(GraphErrors) as caught:
+        Container(App)
+
+    assert 'nothing provides "cach"' in str(caught.value)
+    assert 'Did you mean "cache"?' in str(caught.value)
+    assert "ByName" not in str(caught.value)

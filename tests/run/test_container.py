@@ -455,6 +455,29 @@ async def test_a_circle_at_run_time_across_tasks_is_told():
     assert all(isinstance(result, BaseException) for result in results)
 
 
+async def test_a_circle_of_a_handle_is_told_what_helps():
+    """
+    Who awaits a ``Lazy`` while it is being made needs no other handle, but to await it later.
+    """
+
+    class Books: ...
+
+    class Authors:
+        def __init__(self, books: Books): ...
+
+    async def books(authors: Lazy[Authors]) -> Books:
+        await authors
+        return Books()
+
+    App = fresh_app(providers=[Authors, books])
+
+    async with Container(App) as container:
+        with pytest.raises(CircularDependencyError, match="ask later, in a method") as caught:
+            await asyncio.wait_for(container.get(Books), 5)
+
+    assert "annotate the parameter" not in str(caught.value)
+
+
 async def test_a_circle_at_run_time_names_its_members():
     """
     A circle that only an on_startup closes is told with everything on its way.

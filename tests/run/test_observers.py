@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -310,6 +311,22 @@ async def test_overrides_are_told_by_their_keys():
         ("override_begin", 'Database, "x"', None),
         ("override_end", 'Database, "x"', 0.5),
     ]
+
+
+async def test_the_end_of_an_override_tells_how_long_it_was():
+    """
+    It has the seconds since its begin, and no more than have gone by.
+    """
+    hearing = Hearing()
+    async with Container(shop()) as container:
+        container.observe(hearing)
+        before = time.perf_counter()
+        async with container.override({Database: "fake"}):
+            pass
+        gone = time.perf_counter() - before
+
+    (ended,) = [event for word, event in hearing.heard if word == "override_end"]
+    assert 0 < ended.seconds <= gone
 
 
 async def test_no_event_holds_a_value():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,9 @@ __all__ = ["Override"]
 class Override:
     """``container.override(...)`` and ``container.overlay(...)``: what opens an overlay for a block."""
 
-    __slots__ = ("_container", "_ending", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running")
+    __slots__ = (
+        "_began", "_container", "_ending", "_everywhere", "_forces", "_in_force", "_new", "_overlay", "_overrides", "_running",
+    )  # fmt: skip
 
     def __init__(self, container: Container, overrides: Any, *, in_force: bool, everywhere: bool, new: bool) -> None:
         # A container that is closed may be entered while the override is in force; what is closing will not be.
@@ -33,6 +36,7 @@ class Override:
         self._forces: list[InForce] = []
         self._ending: list[Overlay] = []  #: what is closed with the block
         self._running = False
+        self._began = 0.0  #: when it came into force
 
     def _begin(self) -> Overlay:
         if self._overlay is not None:
@@ -61,6 +65,7 @@ class Override:
                     self._lay(here, target, registry, everywhere=False)
             overlay: Overlay = self._forces[-1].top
             self._overlay = overlay
+            self._began = time.perf_counter()
             override_began(overlay._origin, registry.entries)
             self._running = True
         except BaseException:  # refused, or interrupted: there is no block that would end it
@@ -108,7 +113,7 @@ class Override:
             self._ending = [overlay]
             return self._ending
         self._lift()
-        override_ended(overlay._origin, overlay._graph.over[0].entries)
+        override_ended(overlay._origin, overlay._graph.over[0].entries, time.perf_counter() - self._began)
         for force in self._forces:
             for one in force.held:
                 heir = _heir_of(one)

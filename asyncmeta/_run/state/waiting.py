@@ -17,6 +17,9 @@ __all__ = ["CHAIN", "Wait", "forget_waits", "holdings"]
 CHAIN: contextvars.ContextVar[tuple[Flight, ...]] = contextvars.ContextVar("asyncmeta_chain", default=())
 
 
+# The check refuses what parameters alone close: here somebody awaits a handle, or asks, while it is being made.
+_LATER = "Somebody on the way asks while it is being made (a Lazy, an attribute, get): ask later, in a method"
+
 # --- who waits for whom ----------------------------------------------------------------------------
 #
 # A thing that is being built is a Build, or (scope, slot) of a scoped value.  Only waits from inside of a build are
@@ -42,7 +45,7 @@ class Wait:
         with LOCK:
             path = _way(target, (*way, name), self.held)
             if path is not None:
-                raise CircularDependencyError(path[0], path)
+                raise CircularDependencyError(path[0], path, "", _LATER)
             self.targets[target] = name
             for thing in self.held:
                 _WAITS.setdefault(thing, {})[self] = None
