@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, overload
 from ._compat import TypeForm, TypeVar
 from ._declare.entries import BODY, Declaration, enter, is_function
 from ._declare.keys import Token
-from ._declare.lifetimes import Lifetime
 from ._declare.registry import registry_of
 from ._names import Place, name_of, name_of_callable
-from ._service import AsyncServiceBase
+from ._service import AsyncServiceBase, _Lifetime
 from .errors import DeclarationError
 
 __all__ = ["inject_dependency", "injected"]
@@ -23,8 +22,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-_Lifetime = Literal["singleton", "scoped", "transient"] | Lifetime
 
 
 if TYPE_CHECKING:

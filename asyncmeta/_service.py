@@ -168,7 +168,12 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
         return None
 
     def register_value(cls, token: Hashable, value: object) -> None:
-        """Register a value that is there already; it is handed over as it is, and never closed."""
+        """
+        Register a value that is there already; it is handed over as it is, and never closed.
+
+        Raises:
+            DeclarationError: The token cannot be hashed, or *value* is a class where an instance of it is meant.
+        """
         _registry(cls).add(value_registration(token, value, place_of_caller()), replace=True)
 
     def register_providers(cls, providers: Providers, *, lifetime: _Lifetime | None = None) -> None:
@@ -177,6 +182,9 @@ class AsyncMeta(ProtocolMeta):  # type: ignore[misc]  # chosen at run time
 
         Args:
             lifetime: Of the plain classes and functions in the list.
+
+        Raises:
+            DeclarationError: An entry is nothing that can be registered or asked for.
         """
         _registry(cls).add_all(_read_listed(providers, place_of_caller(), lifetime), layers_of(cls))
 

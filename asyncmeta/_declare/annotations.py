@@ -194,7 +194,7 @@ def _writer_of_key(cls: Any, name: str) -> Any:
     return cls
 
 
-def plain_classes(function: Any, skip: int, owner: type | None = None) -> list[type] | None:
+def plain_classes(function: Any, skip: int, owner: type | None) -> list[type] | None:
     """
     Return what *function* takes where that is nothing but classes, by position; None where it is any less plain.
 
@@ -335,7 +335,7 @@ def parameter_of_new_type(kind: typing.NewType) -> Parameter:
     return _parameter("x", POSITIONAL, {"x": kind.__supertype__}, MISSING, evaluator_of_module(str(kind.__module__)), kind, None)
 
 
-def class_annotations(cls: type, seen: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any, Evaluate]]:
+def class_annotations(cls: type, seen: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, Evaluate]]:
     """Give each annotation of *cls*'s own body, as written, with the function that reads it; *seen* is as above."""
     written = annotations_of(cls)
     if not written:

@@ -120,7 +120,7 @@ def registration_of(
         if given:
             options = checked_options(maker, lives, given)
             if given.get("into", ()) != ():
-                from .members import members_of
+                from .members import members_of  # lazy import
 
                 names = into_names(given["into"], (key, *also), multi, any_token=any_token)
                 members = members_of(names, key, maker, place, written.module)

@@ -16,7 +16,7 @@ from .constructors import constructor_of, is_generated, writer_of
 from .keys import INJECTED, MISSING, Inject, ask_for, is_mark, is_marked, read, read_leniently, unwrapped_from
 from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .texts import Evaluator, evaluator_for, evaluator_of_class
-from .within import kind_of_callable
+from .within import innermost, kind_of_callable
 
 __all__ = ["Form", "Taken", "form_of"]
 
@@ -126,16 +126,10 @@ def form_of(function: Any) -> Form:
         found = _FORMS.get(function)
         if found is not None:
             return found
-    form = Form(_kind(function), tuple(_taken(function)), name_of_callable(_innermost(function)), _place(function))
+    form = Form(_kind(function), tuple(_taken(function)), name_of_callable(innermost(function)), _place(function))
     if kept:
         _FORMS[function] = form
     return form
-
-
-def _innermost(function: Any) -> Any:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 def _call_method(thing: Any) -> Any:
@@ -144,7 +138,7 @@ def _call_method(thing: Any) -> Any:
 
 
 def _kind(function: Any) -> str:
-    inner = _innermost(function)
+    inner = innermost(function)
     if isinstance(inner, type):
         return SYNC
     call = inner if isinstance(inner, (types.FunctionType, types.MethodType)) else _call_method(inner)
@@ -216,7 +210,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 def _evaluator(function: Any, name: str) -> Any:
     """Return what evaluates the text of the annotation *name*, in the module that wrote it."""
     below = _below(function)
-    inner = _innermost(function)
+    inner = innermost(function)
     owner = inner if isinstance(inner, type) else type(inner.__self__) if isinstance(inner, types.MethodType) else None
     if isinstance(inner, type) and (below is None or is_generated(below)):
         # A generated __init__ (dataclass, attrs) repeats texts that base classes of other modules wrote.
@@ -278,7 +272,7 @@ def _check_marks(function: Any, name: str, form: Any) -> None:
         try:
             ask_for(form)
         except DeclarationError as error:
-            called = name_of_callable(_innermost(function))
+            called = name_of_callable(innermost(function))
             raise DeclarationError(f"parameter {name} of {called}: {error.message}", str(_place(function) or "")) from None
 
 
@@ -286,7 +280,7 @@ def _refuse(function: Any, name: str, annotation: Any, meant: str) -> Declaratio
     """Return the error of a parameter whose default says what its annotation has to."""
     said = "..." if annotation is MISSING else annotation if isinstance(annotation, str) else name_of(annotation)
     return DeclarationError(
-        f"parameter {name} of {name_of_callable(_innermost(function))} has a mark as its default, which marks nothing: "
+        f"parameter {name} of {name_of_callable(innermost(function))} has a mark as its default, which marks nothing: "
         f"write {name}: {meant.format(said)}",
         str(_place(function) or ""),
     )

@@ -235,13 +235,13 @@ def read_listed(providers: Any, place: Place | None = None, lifetime: Any = None
     return _read(providers, place, given, injector=False, listed=True)
 
 
-def read_providers(providers: Any, place: Place | None = None, *, injector: bool = False) -> list[Registration]:
+def read_providers(providers: Any, place: Place, *, injector: bool = False) -> list[Registration]:
     """
     Return the registrations that *providers* stand for, where every entry registers; the list is not changed.
 
     Args:
         providers: Classes, functions, dictionaries, and lists and tuples of them nested to any depth.
-        place: Where it was written; by default the caller's line.
+        place: Where it was written.
         injector: The list is an injector's.  Elsewhere a class that stands in the list as it is keeps the common rule for
             parameters without annotation, which are looked up by their names.
 
@@ -252,12 +252,11 @@ def read_providers(providers: Any, place: Place | None = None, *, injector: bool
 
 
 def _read(
-    providers: Any, place: Place | None, lifetime: str | None = None, *, injector: bool, listed: bool
+    providers: Any, place: Place, lifetime: str | None = None, *, injector: bool, listed: bool
 ) -> list[Registration | Entry | Later]:
     if not isinstance(providers, Sequence) or isinstance(providers, str | bytes):
         meant = f": write [{name_of(providers) if isinstance(providers, type) else '{...}'}]" if _is_provider(providers) else ""
-        raise DeclarationError(f"providers is a list, not {called(providers)}{meant}", str(place or place_of_caller()))
-    place = place or place_of_caller()
+        raise DeclarationError(f"providers is a list, not {called(providers)}{meant}", str(place))
     found: list[Registration | Entry | Later] = []
     first: dict[Hashable, tuple[bool, str]] = {}
     named: dict[Hashable, str | None] = {}  # of the classes that are only named, their lifetimes
@@ -422,14 +421,14 @@ def _with_variables_of(key: Hashable, thing: Any) -> Any:
 
 def _with_options(registration: Particular, also: Any, into: Any, cls: Any, chosen: Mapping[str, Any]) -> Particular:
     """Return *registration* with the options of a dictionary, which mean what those of the decorator mean."""
-    registration.also = also_keys(also, registration.key, cls)
     one = registration
+    one.also = also_keys(also, one.key, cls)
     if into != ():
         multi: Hashable = one.named[0] if one.named else one.multi
         one.members = members_of(into_names(into, one.keys, multi), one.key, one.maker, one.written_at, None)
     if chosen:
-        registration.options = checked_options(registration.maker, registration.lifetime, chosen)
-    return registration
+        one.options = checked_options(one.maker, one.lifetime, chosen)
+    return one
 
 
 def _class_registration(

@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 from .._names import Place, is_a, name_of, origin_of
 from ..errors import DeclarationError
 from .keys import MISSING, Lazy, Token, is_hashable, token_key
-from .makers import ASYNC_GENERATOR, GENERATOR, VALUE, Maker
+from .makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC, VALUE, Maker
 from .registrations import PLAIN, Entry, Later, Options, Particular, Registration
 
 T = TypeVar("T")
 
 __all__ = [
-    "PLAIN",
     "Attribute",
-    "Entry",
-    "Later",
-    "Options",
-    "Registration",
+    "NotYet",
     "Registry",
+    "attributes_of",
+    "checked_context",
+    "checked_options",
+    "checked_scopes",
     "has_attributes",
+    "inferred_token",
+    "is_token",
     "layers_of",
     "registry_of",
     "snapshot",
@@ -72,14 +74,14 @@ def checked_options(maker: Maker, lifetime: Any, given: Mapping[str, Any]) -> Op
         return PLAIN
     if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0):
         raise DeclarationError("timeout is a number of seconds above 0, or None to wait for ever")
-    for name, given in (("in_thread", in_thread), ("concurrent", concurrent)):
-        if not isinstance(given, bool):
-            raise DeclarationError(f"{name} is True or False, not {_described(given)}")
-    if in_thread and (maker.kind == ASYNC_GENERATOR or maker.kind == "async"):
+    for name, said in (("in_thread", in_thread), ("concurrent", concurrent)):
+        if not isinstance(said, bool):
+            raise DeclarationError(f"{name} is True or False, not {_described(said)}")
+    if in_thread and maker.kind in (ASYNC, ASYNC_GENERATOR):
         raise DeclarationError(f"in_thread=True is for synchronous factories; {maker.name} is {maker.kind}")
     if maker.kind == VALUE and (timeout is not None or in_thread):
         raise DeclarationError("a value is there already: timeout and in_thread have nothing to do")
-    if timeout is not None and not in_thread and maker.kind in ("sync", GENERATOR) and not _starts(maker.cls):
+    if timeout is not None and not in_thread and maker.kind in (SYNC, GENERATOR) and not _starts(maker.cls):
         raise DeclarationError(
             f"timeout= cannot stop {maker.name}, which is synchronous and runs in place; add in_thread=True or make it async"
         )
@@ -155,10 +157,6 @@ class Registry:
         entry = self.entries.get(registration.key)
         there = entry if isinstance(entry, list) else () if entry is None else (entry,)
         return any(one.maker.written is maker.written for one in there)
-
-    def own(self, key: Hashable) -> Registration | list[Registration] | None:
-        """Return what this layer registers under *key*."""
-        return self.entries.get(key)
 
     def add(self, registration: Registration, *, replace: bool) -> None:
         """
@@ -453,29 +451,33 @@ _SAYS_NOTHING = frozenset(
 )
 
 
-def inferred_token(maker: Maker, owner: type | None, evaluate_error: Callable[[str], DeclarationError]) -> Hashable:
+def inferred_token(maker: Maker, owner: type | None, wrong: Callable[[str], DeclarationError]) -> Hashable:
     """
     Return the token that a factory's return annotation names.
 
+    Args:
+        wrong: Makes the error of a text that says what is wrong with it.
+
     Raises:
         DeclarationError: It names none, or one that says nothing.
+        NotYet: It names something that is not defined yet.
     """
     try:
         token = maker.returns(owner)
     except DeclarationError as error:
-        raise evaluate_error(error.message) from None
+        raise wrong(error.message) from None
     except Exception as error:
-        raise (NotYet if isinstance(error, NameError) else evaluate_error)(
+        raise (NotYet if isinstance(error, NameError) else wrong)(
             f"the return annotation of {maker.name} cannot be read ({type(error).__name__}: {error}); "
             f"give the token: @inject_dependency(...)"
         ) from None
     if token is MISSING:
-        raise evaluate_error(
+        raise wrong(
             f"{maker.name} does not say what it makes; annotate what it returns, or give the token: @inject_dependency(...)"
         )
     origin = origin_of(token)
     if (is_hashable(token) and token in _SAYS_NOTHING) or origin is Lazy or is_a(token, str):
-        raise evaluate_error(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
+        raise wrong(f"{name_of(token)} does not say what {maker.name} is for; give the token: @inject_dependency(...)")
     return token  # type: ignore[no-any-return]
 
 

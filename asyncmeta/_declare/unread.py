@@ -106,7 +106,7 @@ def read_leniently(text: str, evaluate: Callable[[str], Any]) -> Any:
     return eval(text, {}, _Lenient(evaluate))
 
 
-def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str = "") -> str:
+def why_unreadable(error: BaseException, names: Mapping[str, Any], inside: str) -> str:
     """Return why a text cannot be read, and the ways out, as one sentence or two."""
     said = f"{type(error).__name__}: {error}"
     name = getattr(error, "name", None)

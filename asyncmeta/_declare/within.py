@@ -34,6 +34,7 @@ def is_manager(call: Any) -> bool:
 
 
 def innermost(call: Any) -> Any:
+    """Return what is called below all partials."""
     while isinstance(call, functools.partial):
         call = call.func
     return call
@@ -128,6 +129,7 @@ def _is_signed(call: Any) -> bool:
 
 
 def kind_of_callable(call: Any, code: types.CodeType) -> str:
+    """Return the kind of *call*, whose code is *code*."""
     flags = code.co_flags
     if flags & _ASYNC_GENERATOR:
         return ASYNC_GENERATOR

@@ -210,7 +210,7 @@ def check_nodes(graph: Graph, starts: Iterable[Node], *, plainly: bool | None) -
 
         errors.extend(map(circle_error, circles))
     if graph.sound or {node.level for node in reached} != _LASTING:  # something shorter was reached, now or before
-        errors.extend(_captives(graph, reached, parents))
+        errors.extend(_captives(graph, reached))
         if not circles:
             errors.extend(_ladders(reached))
     if not errors:
@@ -312,7 +312,7 @@ def _circles(reached: list[Node], sound: Set[Node]) -> list[list[Node]]:
 # --- captives -------------------------------------------------------------------------------------
 
 
-def _captives(graph: Graph, reached: list[Node], parents: Parents) -> list[GraphError]:
+def _captives(graph: Graph, reached: list[Node]) -> list[GraphError]:
     """Find what would keep a value beyond its life, also through transient values and late edges."""
     needs = graph.needs
     errors: list[GraphError] = []

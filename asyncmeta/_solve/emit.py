@@ -12,7 +12,7 @@ from .nodes import START, Node, Site
 from .plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from .writer import SourceWriter
 
-__all__ = ["Source", "emit_opening", "emit_root", "wants_scope"]
+__all__ = ["Emitter", "Source", "emit_opening", "emit_root", "wants_scope"]
 
 
 class Lines(dict[int, tuple[Node, Node | None]]):
@@ -47,7 +47,7 @@ class Source:
         self.lines = Lines()
 
 
-class _Emitter:
+class Emitter:
     """Writes one function."""
 
     def __init__(self, plan: Plan, level: int, *, private: bool = False) -> None:
@@ -85,12 +85,8 @@ class _Emitter:
         return "values" if level == self.level else f"values{level}"
 
     def constant(self, value: Any) -> str:
-        key = ("c", id(value))
-        found = self.named.get(key)
-        if found is None:
-            found = self.named[key] = self.fresh("c")
-            self.source.constants[found] = value  # keeps it alive, so that its id stays its own
-        return found
+        """Return the text for *value*; the table keeps it alive, so that its id stays its own."""
+        return "None" if value is None else self.name("c", value, self.source.constants)
 
     def expression(self, ref: Ref, unit: Unit, level: int) -> str:
         """Return the text for a reference, in a unit that belongs to *level*."""
@@ -98,7 +94,7 @@ class _Emitter:
         if how == TEMP:
             return self.temps[unit, ref.what]
         if how == CONST:
-            return "None" if ref.what is None else self.constant(ref.what)
+            return self.constant(ref.what)
         if how == THE_SCOPE:
             return self.scope(level)
         if how == THE_CONTAINER:
@@ -120,8 +116,8 @@ class _Emitter:
         assert node is not None
         if how == PERHAPS:
             held = self.name("s", node)
-            fallback = "None" if ref.what is None else self.constant(ref.what)
-            return f"({held} if ({held} := {self.values(node.level)}[{node.slot}]) is not UNSET else {fallback})"
+            value = f"{self.values(node.level)}[{node.slot}]"
+            return f"({held} if ({held} := {value}) is not UNSET else {self.constant(ref.what)})"
         assert how == VALUE_OF
         if node.level == CONTAINER_LEVEL:
             return self.name("a", node, self.source.singletons)
@@ -326,12 +322,12 @@ def emit_root(plan: Plan, level: int) -> Source:
     Not of a container value alone: nothing has to be done for one that is built.
     """
     assert plan.units or plan.unit.ops or plan.unit.result.how != VALUE_OF
-    return _Emitter(plan, level).root()
+    return Emitter(plan, level).root()
 
 
 def emit_opening(plan: Plan, level: int) -> Source:
     """Return the source of ``async def enter(scope)``, for a scope that is opened for this one value."""
-    return _Emitter(plan, level, private=True).opening()
+    return Emitter(plan, level, private=True).opening()
 
 
 def wants_scope(plan: Plan) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .._declare.lifetimes import CONTAINER_LEVEL
 from .._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, SYNC
 from .._declare.marked import Form
-from .emit import Source, _Emitter
+from .emit import Emitter, Source
 from .nodes import Node
 from .plan import TEMP, THE_CONTAINER, VALUE_OF, Plan, Ref, Unit
 
@@ -71,7 +72,7 @@ def is_held(plan: Plan) -> bool:
     return not plan.units and not plan.unit.ops and plan.unit.result.how == VALUE_OF and plan.unit.result.node in plan.singletons
 
 
-class _CallEmitter(_Emitter):
+class _CallEmitter(Emitter):
     """Writes one wrapper."""
 
     def __init__(self, form: Form, *, ambient: bool = False) -> None:
@@ -227,10 +228,7 @@ class _CallEmitter(_Emitter):
                     blocks.append((own, []))
                 blocks[-1][1].append(None)
             for condition, parts in blocks:
-                if condition:
-                    with self.w.indent(f"if {condition}:"):
-                        self.parts(parts, fill)
-                else:
+                with self.under(condition):
                     self.parts(parts, fill)
 
     def name_directly(self, fills: Sequence[Fill], users: dict[int, list[int]]) -> None:
@@ -261,7 +259,12 @@ class _CallEmitter(_Emitter):
             return True
         return False
 
+    def under(self, condition: str) -> AbstractContextManager[None]:
+        """Return the block of an ``if``; of no condition the place as it is."""
+        return self.w.indent(f"if {condition}:") if condition else nullcontext()
+
     def condition(self, numbers: list[int]) -> str:
+        """Return what is true where one of these parameters was not passed by hand; "" where none can be."""
         if any(self.form.taken[number].shown is None for number in numbers):
             return ""  # nobody can have passed it
         return " or ".join(f"p{number} is UNFILLED" for number in numbers)
@@ -278,8 +281,7 @@ class _CallEmitter(_Emitter):
         """Write what a parameter's root makes for itself."""
         target = f"p{fill.number}"
         if fill.plan is None:
-            value = "None" if fill.constant is None else self.constant(fill.constant)
-            self.w.line(f"{target} = {value}")
+            self.w.line(f"{target} = {self.constant(fill.constant)}")
             return
         unit = fill.plan.unit
         last = len(unit.ops) - 1
@@ -383,15 +385,12 @@ class _CallEmitter(_Emitter):
                 for fill in fills:
                     if self.by_default(fill):
                         continue
-                    condition = self.condition([fill.number])
-                    if condition:
-                        w.line(f"if {condition}:")
-                    margin = "    " if condition else ""
                     if fill.plan is None:
-                        text = "None" if fill.constant is None else self.constant(fill.constant)
+                        text = self.constant(fill.constant)
                     else:
                         text = f"{'await scope.get' if waits else 'scope.get_nowait'}({self.constant(fill.asked)})"
-                    w.line(f"{margin}p{fill.number} = {text}")
+                    with self.under(self.condition([fill.number])):
+                        w.line(f"p{fill.number} = {text}")
                 self.call_it(last=True)
         return self.done()
 

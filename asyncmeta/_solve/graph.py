@@ -59,7 +59,7 @@ def _note_unread(node: Node, parameter: Parameter) -> None:
 
 class Graph(Lookup):
     """
-    What an application class and the layers below it declare, related.
+    The registrations of an application class and the layers below it, and the edges between them.
 
     Grows as it is asked; belongs to the application class and is shared by its containers.
     """
@@ -280,7 +280,7 @@ class Graph(Lookup):
         ask = site.ask
         if ask.kind == "lazy":
             assert ask.inner is not None
-            served, inner = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
+            served, inner = self._serve_later(site.asking(ask.inner))
             return Target(DEFERRED, nodes=served.each(), site=inner)
         if ask.kind == "all":
             if is_a(ask.keys[0], typing.TypeVar):
@@ -299,7 +299,7 @@ class Graph(Lookup):
             raise Absent(f"no {name_of(key)} goes by {name_of(name)} here")
         if ask.kind == "factory":
             assert ask.inner is not None
-            served, _ = self._serve_later(Site(ask.inner, site.view, site.name, site.place, site.user, site.level))
+            served, _ = self._serve_later(site.asking(ask.inner))
             if served.node is not None and (is_given(served.node) or served.node.kind in (CONTAINER, SCOPE)):
                 raise Absent(f"a Factory calls what makes a value, and {served.node.name} is made by nothing that was registered")
             if served.node is not None:
@@ -356,7 +356,7 @@ class Graph(Lookup):
         assert site.ask.inner is not None
         for key in site.ask.inner.keys:
             nodes = tuple([node for node in self._members(site, key) if node.registration.named])
-            asked = Site(site.ask, site.view, site.name, site.place, site.user, site.level)
+            asked = site.asking(site.ask)
             for node in nodes:
                 (name,) = node.registration.named
                 one = f"{site.name}[{name!r}]" if site.name else ""

@@ -135,10 +135,11 @@ class InheritedGraph(LayeredGraph):
 
     def settle(self, node: Node) -> None:
         if node.kept is not None:
-            return None
+            return
         origin = self._origins.get(node)
         if origin is None:
-            return super().settle(node)
+            super().settle(node)
+            return
         edges = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in self.below.expand(origin)])
         node.deferred = tuple([Edge(edge.name, edge.kind, self._mapped(edge.target)) for edge in origin.deferred])
         node.needs = tuple([
@@ -147,7 +148,6 @@ class InheritedGraph(LayeredGraph):
         node.problems = origin.problems
         node.kept = edges
         self.expansions += 1
-        return None
 
 
 def _by_level(graph: Graph) -> Mapping[str, tuple[Hashable, ...]]:

@@ -39,7 +39,10 @@ class LayeredGraph(Graph):
         return self.expansions + self.below.known()
 
     def settle(self, node: Node) -> None:
-        return super().settle(node) if node in self._own else self.below.settle(node)
+        if node in self._own:
+            super().settle(node)
+        else:
+            self.below.settle(node)
 
     def _new_node(self, registration: Registration, view: type | None, rank: int, binding: Binding | None) -> Node:
         node = super()._new_node(registration, view, rank, binding)

@@ -26,9 +26,9 @@ __all__ = ["Lookup"]
 
 class Lookup:
     """
-    What an application class and the layers below it declare, related.
+    What an application class and the layers below it declare, found by key; `Graph`, which derives from it, relates it.
 
-    Grows as it is asked; belongs to the application class and is shared by its containers.
+    A key that was found is found at once until something is registered that changes what serves it.
     """
 
     def __init__(
@@ -312,6 +312,7 @@ class Lookup:
         return self.node(self.implicit_registration(registry), None, -1)
 
     def implicit_registration(self, registry: Registry) -> Registration:
+        """Return the registration of a service class that is asked for under its own type and that nobody registered."""
         if registry.implicit is None:
             assert registry.cls is not None
             maker = maker_of(registry.cls)

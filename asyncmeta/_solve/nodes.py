@@ -50,6 +50,10 @@ class Site:
         self.level = level  #: of the scope that is asked, where no node asks
         self.members: dict[Hashable, Site] = {}  #: of a named collection: by name the place that asks for the one
 
+    def asking(self, ask: Ask) -> Site:
+        """Return the same place, asking for something else."""
+        return Site(ask, self.view, self.name, self.place, self.user, self.level)
+
 
 class Target:
     """What serves an edge, or a call of ``get``."""
@@ -244,6 +248,7 @@ def nameless(key: Hashable) -> str:
 
 
 def several_hint(key: Hashable) -> str:
+    """Return what to say where one value is asked for of a key that has several."""
     return f"{name_of(key)} is registered with multi=True: ask for {all_of(key)}"
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._declare.keys import plain_of
 from .._declare.makers import Maker
-from .._declare.registry import Registration, Registry, registry_of, snapshot
+from .._declare.registrations import Registration
+from .._declare.registry import Registry, registry_of, snapshot
 from .._names import name_of
 from .bindings import is_case_of, match_all, most_specific, refusal, substitution
 from .generics import DEEPEST, Binding, Opened, depth_of, is_open, names_of, open_key_of, quoted_in, variables_of

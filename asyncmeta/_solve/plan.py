@@ -125,6 +125,11 @@ class Unit:
         self.async_generators = stays  #: something in it has to be left in the task that entered it
         self.shared = tuple(shared)  #: shared nodes whose values it takes, in order of need
 
+    @property
+    def first_awaited(self) -> Node:
+        """The first of what it makes that has to be awaited; asked only where something has."""
+        return next(op.node for op in self.ops if op.special or op.node.kind not in (SYNC, VALUE, GENERATOR))
+
 
 def _collect(refs: tuple[Ref, ...], shared: dict[Node, None]) -> None:
     for ref in refs:
@@ -165,7 +170,7 @@ class Plan:
         unit = next(one for one in (*self.units, self.unit) if one.awaits)
         if unit.node is not None:
             return unit.node
-        return next(op.node for op in unit.ops if op.special or op.node.kind not in (SYNC, VALUE, GENERATOR))
+        return unit.first_awaited
 
 
 def unit_of(graph: Graph, node: Node) -> Unit:

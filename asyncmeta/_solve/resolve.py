@@ -8,7 +8,7 @@ from typing import Any, ForwardRef
 from .._declare.keys import ask_for
 from .._declare.registry import Attribute
 from .._names import is_a, name_of
-from ..errors import AmbiguousDependencyError, DeclarationError, GraphError, MissingDependencyError, ScopeError
+from ..errors import AmbiguousDependencyError, DeclarationError, MissingDependencyError, ScopeError
 from .checks import check_nodes
 from .graph import Graph
 from .nodes import (
@@ -70,8 +70,8 @@ def root_of(graph: Graph, level: int, token: Any) -> Root:
     target = _served(graph, site)
     nodes = target.each()
     errors = check_nodes(graph, nodes, plainly=not target.makes)
-    for error in errors:
-        raise error
+    if errors:
+        raise errors[0]
     if target.how == MAYBE and target.node is not None and target.node.level > level:
         target = Target(CONSTANT, value=target.value)
         nodes = ()
@@ -105,7 +105,7 @@ def _served(graph: Graph, site: Site) -> Target:
             error = MissingDependencyError(error.key, error.path, error.where, (), str(met))
         raise error from None
     except Ambiguous as met:
-        raise _found_at(graph, ambiguity(met.registration), site) from None
+        raise _ambiguous(ambiguity(met.registration), site) from None
     except Several:
         key = site.ask.key
         raise MissingDependencyError(
@@ -113,7 +113,8 @@ def _served(graph: Graph, site: Site) -> Target:
         ) from None
 
 
-def _found_at(graph: Graph, problem: Any, site: Site) -> GraphError:
+def _ambiguous(problem: Any, site: Site) -> AmbiguousDependencyError:
+    """Return the error of *problem*, for what asks at *site*."""
     name = name_of(problem.key)
     path = (site.name, name) if site.name else (name,)
     return AmbiguousDependencyError(name, path, str(site.place or ""), problem.places, how=problem.hint)

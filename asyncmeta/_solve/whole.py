@@ -20,8 +20,15 @@ from .plan import unit_of
 from .wording import problem_error
 
 __all__ = [
-    "Findings", "answers", "findings", "is_half_of_service", "dependencies_of", "names_apart", "nodes_to_ask",
-    "nodes_to_start", "users_of",
+    "Findings",
+    "answers",
+    "dependencies_of",
+    "findings",
+    "is_half_of_service",
+    "names_apart",
+    "nodes_to_ask",
+    "nodes_to_start",
+    "users_of",
 ]  # fmt: skip
 
 
@@ -62,8 +69,8 @@ def nodes_to_start(graph: Graph) -> list[Node]:
         GraphError: One of them does not fit.
     """
     nodes, problems = declared_nodes(graph)
-    for error in problems:
-        raise error
+    if problems:
+        raise problems[0]
     # A member with a name is built where somebody chooses it, or takes them all.
     reached = built_with(graph, [node for node in nodes if not node.registration.named and answers(graph, node)])
     for node in reached:
@@ -155,9 +162,7 @@ def _replaced(graph: Graph, used: set[Registration]) -> list[str]:
     above: dict[Any, Any] = {}
     for layer in graph.layers:
         for key, entry in snapshot(layer.entries.items()):
-            if isinstance(entry, list):
-                continue
-            if entry.bare:
+            if isinstance(entry, list) or entry.bare:
                 continue
             over = above.setdefault(key, entry)
             if over is not entry:

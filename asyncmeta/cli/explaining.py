@@ -79,7 +79,7 @@ def _shadowed(graph: Graph, item: Item) -> list[str]:
     for layer in layers[len(layers) - below :]:
         name = "the shared layer" if layer is graph.shared else layer.name
         for key in own.keys:
-            entry = layer.own(key)
+            entry = layer.entries.get(key)
             if isinstance(entry, Registration):
                 found[id(entry)] = f"{entry.maker.name} in {name} ({entry.place})"
     return list(found.values())

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Attributes", "Await", "forget_fetched", "put", "refusing"]
 
-
 #: How a fetched attribute is awaited.
 Await: TypeAlias = Callable[[Any], Generator[Any, None, Any]]
+
 
 def put(instance: object, name: str, value: object) -> bool:
     """Keep *value* in an instance, whatever its own ``__setattr__`` says; False where it has no place for it."""

@@ -73,14 +73,12 @@ class ConcurrentTask(OwnerTask):
         That is what the task that opened it does, which is cancelled as well; where it does not, whoever finds that leads.
         """
         scope = self.owner
-        turns = 0
-        while not scope.closed:
-            if turns == TURNS:
+        for _ in range(TURNS):
+            if scope.closed:
                 break
-            turns += 1
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
-        else:
+        if scope.closed:
             return  # who closes it commands
         failed = ClosedError(f"{scope._name} was still open when its event loop ended")
         await scope._close(failed)
@@ -119,10 +117,10 @@ async def _there(needed: Sequence[ConcurrentTask], all_of_them: Iterable[Concurr
         for beside in all_of_them:
             if beside.done.done():
                 beside.done.result()
-        waiting = [beside.done for beside in all_of_them if not beside.done.done()]
         if all(beside.done.done() for beside in needed):
             return
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        going = [beside.done for beside in all_of_them if not beside.done.done()]
+        await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _begin_ready(waiting: list[Unit], tasks: dict[Node, ConcurrentTask], scope: ScopeState) -> bool:
@@ -167,8 +165,7 @@ async def _settle(besides: Iterable[ConcurrentTask]) -> None:
 def _made_for(frame: FrameType) -> ScopeState | None:
     """Return the scope that a task makes its value for; None where that is there, and the task is only kept to leave it."""
     task: ConcurrentTask = frame.f_locals["self"]
-    owner: ScopeState = task.owner
-    return None if task.done.done() else owner
+    return None if task.done.done() else task.owner
 
 
 MAKES.add(ConcurrentTask.live.__code__, reader=_made_for)

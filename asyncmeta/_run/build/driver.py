@@ -139,14 +139,18 @@ class Driver:
 
     def join(self, flight: Flight) -> None:
         """Wait for a build of somebody, or of one's own.  The lock is held."""
+        self.record(flight)
+        flight.waiters[self] = None
+        self.joined[flight] = None
+
+    def record(self, flight: Flight) -> None:
+        """Record the wait for *flight* where the running code is part of building something.  The lock is held."""
         if self.wait is None:
             held = holdings()
             if held:
                 self.wait = Wait(held)
         if self.wait is not None:
             self.wait.begin(flight, flight.node.name, self.way_of(flight.node))
-        flight.waiters[self] = None
-        self.joined[flight] = None
 
     def way_of(self, node: Node) -> tuple[str, ...]:
         """Return what led from the caller to *node*, by name."""
@@ -157,6 +161,18 @@ class Driver:
             users = self.needed_by.get(users[0])
         way.reverse()
         return tuple(way)
+
+    def build_in_place(self, flight: Flight, unit: Unit) -> None:
+        """Build a value of one's own that needs no awaiting, and go on with what it was missing for."""
+        watch = flight.owner.watch
+        if watch is None:
+            in_place(flight, unit)
+        else:
+            with self.asking(watch):
+                in_place(flight, unit)
+        self.came(flight.node)
+        if self.on_built is not None:
+            self.on_built(flight)
 
     def asking(self, watch: Watcher) -> AbstractContextManager[None]:
         """Return the context manager in which values are built, where somebody watches."""
@@ -244,14 +260,7 @@ async def build_missing(
                 if unit.awaits or ((watch := flight.owner.watch) is not None and watch.awaits_for(unit)):
                     _begin(flight, unit, loop, driver)
                 else:
-                    if watch is None:
-                        in_place(flight, unit)
-                    else:
-                        with driver.asking(watch):
-                            in_place(flight, unit)
-                    driver.came(node)
-                    if on_built is not None:
-                        on_built(flight)
+                    driver.build_in_place(flight, unit)
             if not driver.joined and not driver.ended and not driver.ready:
                 return
             with LOCK:
@@ -266,7 +275,7 @@ async def build_missing(
 def build_missing_nowait(
     singletons: Singletons,
     nodes: Iterable[Node],
-    asked: Causes | None = None,
+    asked: Causes | None,
     on_built: Callable[[Flight], object] | None = None,
 ) -> None:
     """
@@ -282,26 +291,18 @@ def build_missing_nowait(
         if unit.awaits and not (unit.threaded and driver.loop is None):
             raise AsyncDependencyError(node.name, (*driver.way_of(node), node.name), str(node.place))
     try:
-        _build_nowait(driver, on_built)
+        _build_nowait(driver)
     finally:
         driver.leave()
 
 
-def _build_nowait(driver: Driver, on_built: Callable[[Flight], object] | None) -> None:
+def _build_nowait(driver: Driver) -> None:
     while True:
         while driver.ready:
             node = driver.ready.popleft()
             flight = driver.claim(node)
-            if flight is None:
-                continue
-            if (watch := flight.owner.watch) is None:
-                in_place(flight, driver.units[node])
-            else:
-                with driver.asking(watch):
-                    in_place(flight, driver.units[node])
-            driver.came(node)
-            if on_built is not None:
-                on_built(flight)
+            if flight is not None:
+                driver.build_in_place(flight, driver.units[node])
         if not driver.joined and not driver.ended:
             return
         for flight in driver.joined:
@@ -418,12 +419,7 @@ def _begin(flight: Flight, unit: Unit, loop: asyncio.AbstractEventLoop, driver: 
         # Its own starter waits for it like everybody else; a circle cannot begin here.
         flight.waiters[driver] = None
         driver.joined[flight] = None
-        if driver.wait is None:
-            held = holdings()
-            if held:
-                driver.wait = Wait(held)
-        if driver.wait is not None:
-            driver.wait.begin(flight, flight.node.name)
+        driver.record(flight)
     task.add_done_callback(holder.over)
 
 

@@ -15,7 +15,7 @@ from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._declare.makers import ASYNC, ASYNC_GENERATOR, GENERATOR, GIVEN, SYNC, VALUE
 from ..._declare.registry import registry_of
 from ..._lock import LOCK
-from ..._names import Place, arrow, is_a
+from ..._names import arrow, is_a
 from ..._solve.nodes import START, Node, keeps_nothing, place_of
 from ..._solve.plan import CONST, HANDLE, MAKER, MANY, PERHAPS, TEMP, THE_CONTAINER, THE_SCOPE, VALUE_OF, Op, Plan, Ref, Unit
 from ...errors import AsyncDependencyError, CircularDependencyError, DeclarationError, FactoryError, ScopeError
@@ -25,7 +25,7 @@ from ..state.parking import Outcome, leave, park, parked, traceback_of
 from ..state.singletons import Push, ScopeState
 from ..state.slots import FLIGHT, UNSET
 from ..state.waiting import Wait, holdings
-from ..teardown.finalizers import exit_nowait, never_yields, push_locked
+from ..teardown.finalizers import exit_nowait, misyields, never_yields, push_locked
 from .attributes import put
 
 if TYPE_CHECKING:
@@ -151,10 +151,7 @@ def made_nowait(unit: Unit, scope: ScopeState, push: Push) -> Any:
         except Exception as error:
             noted(error, node, scope)
             raise
-        if node.maker.cls is not None and binds(node):
-            bind(value, scope)
-        elif adopts(node):
-            adopt_made(value, scope)
+        bind_made(node, value, scope)
         return value
     work = carry_out(unit, scope, push)
     try:
@@ -173,10 +170,7 @@ async def perform(op: Op, args: list[Any], named: dict[str, Any], scope: ScopeSt
         return await special(node, function_of(node), args, named, scope, push)
     if kind == SYNC:
         value = function_of(node)(*args, **named)
-        if binds(node):
-            bind(value, scope)
-        elif adopts(node):
-            adopt_made(value, scope)
+        bind_made(node, value, scope)
         return value
     if kind == VALUE:
         return node.maker.call if node.maker.call is not GIVEN else scope._singletons.value(node)
@@ -413,7 +407,8 @@ def noted(error: BaseException, node: Node, scope: ScopeState, plans: tuple[Plan
 
 
 def step(node: Node) -> str:
-    place: Place = place_of(node)
+    """Return a node on the way to another one, by name and place."""
+    place = place_of(node)
     return f"{node.name} ({place})" if str(place) else node.name
 
 
@@ -425,11 +420,7 @@ def undone(scope: ScopeState, error: BaseException, lines: Lines) -> tuple[BaseE
     if node is None:
         return error, None
     if issubclass(type(error), StopIteration | StopAsyncIteration) and traceback.tb_next is None:
-        code = node.maker.function.__code__
-        return FactoryError(
-            f"{node.maker.name} ({Place(code.co_filename, code.co_firstlineno)}) never yields; "
-            "a factory yields its value once, and what follows is its finalizer"
-        ), builds
+        return FactoryError(misyields(node.maker.name, node.maker.function.__code__, "never yields")), builds
     if is_a(error, Exception) and traceback.tb_next is not None:
         noted(error, node, scope, lines.plans)
     return error, builds

@@ -26,7 +26,7 @@ def check_nowait(scope: ScopeState, plan: Plan) -> None:
         there = node is not None and scope._home(node)._values[node.slot] is not UNSET
         builds = builds or not (there or node is None)
         if unit.awaits and not (unit.threaded and get_running_loop() is None) and not there:
-            awaited = next(op.node for op in unit.ops if op.special or op.node.kind not in ("sync", "value", "generator"))
+            awaited = unit.first_awaited
             if scope._by_threads:
                 why, advice = "has to be awaited, and the scope was entered with a plain `with`", "Enter it with `async with`"
                 raise AsyncDependencyError(awaited.name, (), str(awaited.place), why, advice)

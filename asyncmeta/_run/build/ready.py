@@ -118,8 +118,7 @@ class Renewal(Cell):
         return fetched_nowait(self._ready._scope, self._ready._key)
 
     def _label(self) -> str:
-        cls, attribute = self._ready._key
-        return f"{name_of(cls)}.{attribute.name}"
+        return self._ready._label()
 
     def _written(self) -> str:
         return self._ready._written()

@@ -14,10 +14,10 @@ from ...errors import AsyncDependencyError, ClosedError
 from ..state.parking import Closers, run_nowait
 from ..state.slots import Finalizer
 from ..teardown import unwinding
-from ..teardown.finalizers import as_list, needs_await, unwind
+from ..teardown.finalizers import as_list, first_to_await, unwind
 from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Leaving, Taken, Undone
-from .injected import Bound, bounds_of, refusing
+from .injected import Bound, bound_in, bounds_of, refusing
 from .one_shot import OneShot, QuickOneShot, in_use, quick_classes_of
 
 __all__ = ["end_in_flight", "end_in_flight_nowait", "retire_in_flight"]
@@ -127,10 +127,6 @@ def _code_of(holder: _Suspended) -> CodeType:
     return holder.ag_code if isinstance(holder, AsyncGeneratorType) else holder.gi_code
 
 
-def _bound_in(code: CodeType) -> Bound | None:
-    return next((one for one in code.co_consts if type(one) is Bound), None)
-
-
 def _in_threads() -> Iterator[tuple[int, FrameType]]:
     """Give the frames that threads are in."""
     for thread, top in sys._current_frames().items():
@@ -163,11 +159,11 @@ def _found(container: ScopeExit) -> list[_InFlight]:
     if bounds:
         for holder in gc.get_objects():
             if type(holder) in (CoroutineType, AsyncGeneratorType, GeneratorType):
-                bound = _bound_in(_code_of(holder))
+                bound = bound_in(_code_of(holder))
                 if bound is not None and id(bound) in bounds:
                     found.append(_Call(bound, holder))
         for thread, frame in _in_threads():
-            bound = None if frame.f_code.co_flags & _A_GENERATOR else _bound_in(frame.f_code)
+            bound = None if frame.f_code.co_flags & _A_GENERATOR else bound_in(frame.f_code)
             if bound is not None and id(bound) in bounds:
                 found.append(_Call(bound, frame, thread))
     classes = in_use(quick_classes_of(container))
@@ -233,7 +229,7 @@ async def _end_all(container: ScopeExit, closers: Closers, *, waits: bool = True
         taken = _fail(container, one, closers)
         finalizers = taken.taken_from()
         try:
-            if waits or needs_await(finalizers) is None:
+            if waits or first_to_await(finalizers) is None:
                 raised += await unwind(finalizers, taken.error, waits=waits)
             else:
                 raised.append(

@@ -26,9 +26,9 @@ from ..build.interpreter import undone
 from ..state.context import AMBIENT
 from ..state.frames import LEAVES, MAKES
 from ..state.slots import Finalizer, Held
-from ..teardown.finalizers import as_list, settle_errors, unwind, unwind_nowait, yields_twice
+from ..teardown.finalizers import as_list, end_twice, settle_errors, unwind, unwind_nowait, yields_twice
 from ..teardown.scope_exit import ScopeExit
-from .load import Loaded, loaded
+from .load import Loaded
 
 __all__ = ["UNFILLED", "InjectedFunction"]
 
@@ -169,7 +169,7 @@ def _cold_code(form: Form) -> CodeType:
     shape = signature_shape(form)
     code = _COLD.get(shape)
     if code is None:
-        code = _COLD[shape] = _keep(loaded(emit_cold(form)))
+        code = _COLD[shape] = _keep(Loaded(emit_cold(form)))
     return _renamed(code, form)
 
 
@@ -178,7 +178,7 @@ def _code_in_scope(form: Form) -> CodeType:
     shape = (signature_shape(form), form.marked)
     code = _COLD.get(shape)
     if code is None:
-        code = _COLD[shape] = _keep(loaded(emit_in_scope(form)))
+        code = _COLD[shape] = _keep(Loaded(emit_in_scope(form)))
     return _renamed(code, form)
 
 
@@ -322,7 +322,7 @@ class InjectedFunction:
             or (not waits and any(plan.awaits for plan in plans))
         )
         source = emit_call(self.form, fills, scoped=scoped, ambient=ambient)
-        made = loaded(source)
+        made = Loaded(source)
         nodes = dict.fromkeys(node for plan in plans for node in plan.singletons)
         needed = tuple(nodes) if not scoped else (*source.singletons.values(), *source.held_at.values())
         written = CompiledForm(graph.roots, _renamed(made.code, self.form), made, source, needed)
@@ -346,19 +346,20 @@ class InjectedFunction:
 
 def _makes_for(frame: FrameType) -> Any:
     """Return the container for which a frame of an injected function is making something, before the function itself runs."""
-    bound = _bound_of(frame)
+    bound = bound_in(frame.f_code)
     return bound.container if bound is not None and frame.f_lineno in bound.source.lines else None
 
 
 def _leaves_for(frame: FrameType) -> Any:
     """Return the container for which a frame of an injected function is tearing down what was made for it."""
-    bound = _bound_of(frame)
+    bound = bound_in(frame.f_code)
     begin = None if bound is None else bound.source.leaves_from
     return bound.container if bound is not None and begin is not None and frame.f_lineno >= begin else None
 
 
-def _bound_of(frame: FrameType) -> Bound | None:
-    return next((one for one in frame.f_code.co_consts if type(one) is Bound), None)
+def bound_in(code: CodeType) -> Bound | None:
+    """Return what a container has bound for the function whose code this is, None where it is none of ours."""
+    return next((one for one in code.co_consts if type(one) is Bound), None)
 
 
 def _failed(bound: Bound, error: BaseException) -> None:
@@ -424,15 +425,8 @@ def _told_nowait(bound: Bound, finalizer: Finalizer, error: BaseException | None
         settle_errors([error], None)
 
 
-async def _twice(generator: Any) -> None:
-    """A generator has yielded a second time."""
-    try:
-        await generator.aclose()
-    finally:
-        settle_errors([FactoryError(yields_twice(generator))], None)
-
-
 def _twice_nowait(generator: Any) -> None:
+    """End a generator that has yielded a second time; see `end_twice`."""
     try:
         generator.close()
     finally:
@@ -451,6 +445,6 @@ _HELPERS: dict[str, Any] = {
     "leave_all_nowait": _leave_all_nowait,
     "told": _told,
     "told_nowait": _told_nowait,
-    "twice": _twice,
+    "twice": end_twice,
     "twice_nowait": _twice_nowait,
 }

@@ -22,7 +22,7 @@ from ..state.slots import CLOSED, CLOSING, FLIGHT, UNSET
 from ..teardown.finalizers import push
 from ..teardown.scope_exit import landed, live
 
-__all__ = ["Loaded", "bound", "legend", "loaded", "root_function"]
+__all__ = ["Loaded", "bound", "legend", "root_function"]
 
 _NUMBERS = itertools.count(1)
 
@@ -78,11 +78,6 @@ def _makes_for(frame: FrameType) -> Any:
     return frame.f_locals.get("scope")
 
 
-def loaded(source: Source) -> Loaded:
-    """Compile *source*."""
-    return Loaded(source)
-
-
 def bound(code: Loaded, scope: ScopeState, more: Mapping[str, Any]) -> Any:
     """
     Return the function of *code* with a container's values in its namespace.
@@ -101,7 +96,7 @@ def bound(code: Loaded, scope: ScopeState, more: Mapping[str, Any]) -> Any:
 def root_function(plan: Plan, scope: ScopeState) -> RootFunction:
     """Return the generated function of *plan* for scopes like *scope*, compiled when the first container asks."""
     if plan.code is None:
-        plan.code = loaded(emit_root(plan, scope._level))
+        plan.code = Loaded(emit_root(plan, scope._level))
     children = scope.container._children
     counts_in = children.add if scope._level == 1 and children is not None else live
     singletons = scope._singletons

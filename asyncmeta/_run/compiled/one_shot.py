@@ -12,14 +12,13 @@ from ..._declare.registry import snapshot
 from ..._lock import LOCK
 from ..._solve.emit import emit_opening, wants_scope
 from ..._solve.plan import LARGEST, Plan
-from ...errors import FactoryError
 from ..build.interpreter import undone
 from ..state.frames import BUILDS, LEAVES
 from ..state.parking import traceback_of
-from ..teardown.finalizers import as_list, settle_errors, unwind, yields_twice
+from ..teardown.finalizers import as_list, end_twice, settle_errors, unwind
 from ..teardown.scope_exit import ScopeExit
 from ..teardown.undone import Taken
-from .load import bound, loaded
+from .load import Loaded, bound
 
 __all__ = ["OneShot", "QuickOneShot", "in_use", "quick_classes_of", "quick_enter"]
 
@@ -97,10 +96,7 @@ class QuickOneShot:
         except BaseException as raised:
             settle_errors([raised], None)
         else:
-            try:
-                await x.aclose()
-            finally:
-                settle_errors([FactoryError(yields_twice(x))], None)
+            await end_twice(x)
 
     async def close(self, error: BaseException | None) -> None:
         """Run the finalizers."""
@@ -133,7 +129,7 @@ def quick_enter(container: ScopeExit, token: object, plan: Plan) -> Any:
     if plan.entry is None:
         units = (*plan.units, plan.unit)
         fits = plan.size <= LARGEST and not plan.concurrent and not wants_scope(plan) and not any(unit.special for unit in units)
-        plan.entry = loaded(emit_opening(plan, 1)) if fits else False
+        plan.entry = Loaded(emit_opening(plan, 1)) if fits else False
     if plan.entry is False:
         return None
     enter = bound(plan.entry, container, {"undo_opening": _undo_opening, BUILDS.name: None})

@@ -115,6 +115,9 @@ class Scope(ScopeFace):
     def request(self, token: object, context: Mapping[Any, object] | None = None, /) -> Any:
         """
         Return a context manager that opens a scope, gives *token*'s value in it and closes it: one ``async with``.
+
+        Raises:
+            ClosedError: This container or scope is closed; what `get` raises is raised on entering.
         """
         self._check_open()
         return self.container._opener.for_one(self, token, context)
@@ -269,6 +272,7 @@ class Container(ContainerState, Scope):
         Raises:
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
+            ClosedError: This container is closed, or the block was entered before.
         """
         return self._opened(overrides, in_force=False, everywhere=False, new=new)
 
@@ -292,6 +296,7 @@ class Container(ContainerState, Scope):
         Raises:
             MissingDependencyError: Nothing provides a key, and *new* is not said.
             GraphErrors: What is affected does not fit together any more.
+            ClosedError: This container is closing, or the block was entered before.
         """
         return self._opened(overrides, in_force=True, everywhere=everywhere, new=new)
 

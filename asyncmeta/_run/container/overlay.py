@@ -21,7 +21,7 @@ from ..observe.cause import Causes
 from ..state.parking import Closers, run_nowait
 from ..state.singletons import IS_CLOSED, OPEN, ScopeState
 from ..state.slots import CLOSING, UNSET, Held
-from ..teardown.finalizers import as_list, holds, needs_await, push
+from ..teardown.finalizers import as_list, first_to_await, holds, push
 from ..teardown.scope_exit import landed
 from ..teardown.undone import Undone
 from .application import Application
@@ -234,7 +234,7 @@ class Overlay(Answering, Container):
     def _end_force(self) -> None:
         # Closed before its block has ended it is in force for nobody any more; with its container, until that opens again.
         force = self._force
-        if force is not None and force.is_answered_by(self) and not (force.outlives and self._origin.closed):
+        if force is not None and force.answers is self and not (force.outlives and self._origin.closed):
             force.ended = True
 
     def _leave(self) -> None:
@@ -363,7 +363,7 @@ class ViewEnd(Held):
         self.view = view
 
     def needs_await(self) -> bool:
-        return needs_await(as_list(self.view._finalizers)) is not None
+        return first_to_await(as_list(self.view._finalizers)) is not None
 
     def holds(self) -> bool:
         return holds(self.view._finalizers)
@@ -411,9 +411,6 @@ class InForce:
         """The container is entered again, in the block."""
         self.top._open_again()
 
-    def is_answered_by(self, overlay: Overlay) -> bool:
-        return self.answers is overlay
-
     def release(self) -> None:
         """
         Keep no overlay.
@@ -460,13 +457,13 @@ class Pinned:
 
     __slots__ = ("answers",)
 
+    def __init__(self, overlay: Overlay) -> None:
+        self.answers = overlay
+
     @property
     def ended(self) -> bool:
         """Closed, it is passed over."""
         return self.answers.closed
-
-    def __init__(self, overlay: Overlay) -> None:
-        self.answers = overlay
 
     @property
     def over(self) -> tuple[Container, ...]:

@@ -22,7 +22,7 @@ from ..._solve.plan import Op, Unit
 from ...errors import DeclarationError
 from ..state.singletons import Push, ScopeState
 from ..state.slots import Finalizer, Held
-from ..teardown.finalizers import ThreadGenerator, leave, leave_nowait, needs_await
+from ..teardown.finalizers import ThreadGenerator, first_to_await, leave, leave_nowait
 from .cause import Build, Causes, asking, builds_of
 from .middleware import is_async, linked
 from .slow import Clock
@@ -82,10 +82,10 @@ class Observer:
         """The container is closed, and all that it made."""
 
     def override_begin(self, event: Event, /) -> None:
-        """An override or overlay begins; the key names what it replaces."""
+        """An override comes into force; the key names what it replaces.  An overlay, which is not, is not told of."""
 
     def override_end(self, event: Event, /) -> None:
-        """An override or overlay has ended."""
+        """An override is in force no more."""
 
 
 _WORDS: Final[tuple[str, ...]] = tuple(name for name in vars(Observer) if not name.startswith("_"))
@@ -271,10 +271,9 @@ class Watch:
 
     async def _through(self, build: Build, op: Op, make: Make, push: Push) -> Any:
         """Run the middleware around the making of a value."""
-
         if not self.middleware:
             return await make(push)
-        at_once = get_running_loop() is None or not (op.special or op.node.kind not in (SYNC, GENERATOR))
+        at_once = get_running_loop() is None or (not op.special and op.node.kind in (SYNC, GENERATOR))
         return await linked(self.middleware, build, lambda: make(push), at_once)
 
     # --- tearing down ---
@@ -315,7 +314,7 @@ class Watched(Held):
         self.finalizer, self.name, self.watch = finalizer, name, watch
 
     def needs_await(self) -> bool:
-        return needs_await([self.finalizer]) is not None
+        return first_to_await([self.finalizer]) is not None
 
     async def leave(self, error: BaseException | None) -> None:
         with self._telling():
@@ -385,12 +384,12 @@ def observed_class(cls: Any) -> Any:
 
 
 def override_began(container: ScopeState, keys: Iterable[Any]) -> None:
-    """Tell that an override or overlay of *keys* begins."""
+    """Tell that an override of *keys* comes into force."""
     if container._singletons.watch is not None:
         container._singletons.watch.tell("override_begin", ", ".join(map(name_of, keys)))
 
 
 def override_ended(container: ScopeState, keys: Iterable[Any], seconds: float | None = None) -> None:
-    """Tell that an override or overlay of *keys* has ended, *seconds* after its begin."""
+    """Tell that an override of *keys* is in force no more, *seconds* after its begin."""
     if container._singletons.watch is not None:
         container._singletons.watch.tell("override_end", ", ".join(map(name_of, keys)), seconds)

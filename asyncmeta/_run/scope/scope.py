@@ -291,6 +291,11 @@ class ScopeFace(ScopeExit):
         Return a callable that gives what ``get(token)`` gives; it follows overrides, new registrations and closing.
 
         The quickest way to a value that is asked for often.
+
+        Raises:
+            MissingDependencyError: Nothing is registered for *token*.
+            ScopeError: *token* lives in a scope, and this is the container.
+            ClosedError: This container or scope is closed.
         """
         self._find(token)
         return self._getter(token)
@@ -481,6 +486,8 @@ class ScopeFace(ScopeExit):
 
         Raises:
             ContainerError: Another scope has it already.
+            ClosedError: This container or scope is closed.
+            DeclarationError: Its class has no place for what it fetches.
         """
         self._check_open()
         there = home_kept(service)

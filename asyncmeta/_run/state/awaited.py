@@ -25,13 +25,13 @@ from typing import Any, Final
 from ..._compat import WALKS_THREADS, get_running_loop
 from ..._names import frames_from
 
-__all__ = ["HEARERS", "frames_of_waiters", "links_of", "threads_waiting_for"]
+__all__ = ["HEARERS", "LINKS", "frames_of_waiters", "links_of", "threads_waiting_for"]
 
 # Nothing is noted on the way, which would cost every request: a future knows whom it calls when it is done, and what is
 # called (a task's own wake-up, what `gather`, `wait`, `shield`, task groups and time limits leave there) leads to who waits.
 # A thread that waits shows it by the frame that it is in.
 _LEADING: Final = (FunctionType, MethodType, BuiltinMethodType, CellType, functools.partial, tuple)
-_LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
+LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
 _FAR: Final = 1_000  #: so many objects are looked at
 #: Whose helpers are looked into: what a callback of theirs completes are futures that they keep.
 _LIBRARIES: Final = ("asyncio", "anyio")
@@ -126,7 +126,7 @@ def links_of(link: Any) -> Iterator[tuple[Any, FrameType | None]]:
         shown = next((names for names in _SHOWN_BY if hasattr(type(link), names[0])), None)
         if shown is None:  # what takes one step of an async generator does not show it by name
             yield link, None
-            link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), _LINKS)), None)
+            link = next((inner for inner in gc.get_referents(link) if issubclass(type(inner), LINKS)), None)
             continue
         frame, suspended, waits_for = shown
         yield link, getattr(link, frame)

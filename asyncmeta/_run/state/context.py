@@ -8,7 +8,9 @@ from typing import Any
 
 from ..._solve.plan import Plan
 
-__all__ = ["AMBIENT", "Ambient", "current"]
+__all__ = [
+    "AMBIENT", "EXITING", "GETTING", "IN_FORCE", "Ambient", "Seeing", "Shield", "current", "getting", "unshield",
+]  # fmt: skip
 
 AMBIENT: contextvars.ContextVar[Any] = contextvars.ContextVar("asyncmeta_ambient", default=None)
 

@@ -13,10 +13,11 @@ from ..._compat import get_running_loop
 from ..._lock import LOCK
 from ..._names import name_of
 from ...errors import AsyncDependencyError
-from .slots import Place
+from .slots import Waitable
 
 __all__ = [
-    "CLOSED_BY_OTHERS", "LANDED", "Told", "hearers", "leave", "park", "parked", "run_nowait", "tell", "until", "until_nowait",
+    "CLOSED_BY_OTHERS", "LANDED", "Closers", "Outcome", "Told", "cancel_task", "hearers", "leave", "me", "park", "parked",
+    "run_nowait", "set_traceback", "tell", "traceback_of", "until", "until_nowait", "wake",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -29,14 +30,14 @@ CLOSED_BY_OTHERS: Final = -1
 LANDED: Final = -2
 
 
-def park(place: Place, key: int, told: Told) -> None:
+def park(place: Waitable, key: int, told: Told) -> None:
     """Let *told* hear of *key*.  The lock is held, under which the caller has seen that it is not over."""
     if place._waiters is None:
         place._waiters = {}
     place._waiters.setdefault(key, []).append(told)
 
 
-def leave(place: Place, key: int, told: Told) -> None:
+def leave(place: Waitable, key: int, told: Told) -> None:
     """Let *told* hear nothing of *key* any more."""
     with LOCK:
         waiting = place._waiters.get(key) if place._waiters else None
@@ -44,17 +45,17 @@ def leave(place: Place, key: int, told: Told) -> None:
             waiting.remove(told)
 
 
-def hearers(place: Place, key: int) -> list[Told]:
+def hearers(place: Waitable, key: int) -> list[Told]:
     """Return who waits for *key*."""
     return list(place._waiters.get(key, ())) if place._waiters else []
 
 
-def parked(place: Place, key: int) -> Iterable[Told]:
+def parked(place: Waitable, key: int) -> Iterable[Told]:
     """Take and return who waits for *key*.  The lock is held; they are told when it is not."""
     return place._waiters.pop(key, ()) if place._waiters else ()
 
 
-def tell(place: Place, key: int) -> None:
+def tell(place: Waitable, key: int) -> None:
     """Tell who waits for *key* that it is over."""
     with LOCK:
         waiting = parked(place, key)
@@ -71,7 +72,7 @@ def _never() -> bool:
 
 
 async def until(
-    place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never, *, waits: bool = True
+    place: Waitable, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never, *, waits: bool = True
 ) -> bool:
     """
     Wait until *over*, also when cancelled meanwhile; the cancellation is raised afterwards.
@@ -112,7 +113,7 @@ async def until(
     return ended
 
 
-def until_nowait(place: Place, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never) -> bool:
+def until_nowait(place: Waitable, key: int, over: Callable[[], bool], inside: Callable[[], bool] = _never) -> bool:
     """The same in a thread."""
     pause, most = _PAUSES
     while not (ended := over()):

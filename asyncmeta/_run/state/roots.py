@@ -36,11 +36,8 @@ if TYPE_CHECKING:
         def cool(self) -> None:
             """Look everything up anew."""
 
-    class Subscriber(Protocol):
+    class Subscriber(Coolable, Protocol):
         """What holds on to what roots gave, and lets go of it when it may have changed."""
-
-        def cool(self) -> None:
-            """Look everything up anew."""
 
         def set_aside(self) -> None:
             """An override is in force somewhere: ask by the cold way."""
@@ -196,8 +193,9 @@ class RootTable:
             graph.refresh()
             self._catch_up()
             hashable = is_hashable(token)
-            if hashable and self.pins and token in self.pins:
-                return Root(plan_of(graph, self.pins[token].target), self.pins[token], (self.pins[token],))
+            pinned = self.pins.get(token) if hashable and self.pins else None
+            if pinned is not None:
+                return Root(plan_of(graph, pinned.target), pinned, (pinned,))
             root: Root | None = graph.roots.get((level, token)) if hashable else None
             if root is None:
                 root = root_of(graph, level, token)
@@ -402,6 +400,7 @@ _CONSTANT = constant_root(None).__code__
 
 # --- getters -------------------------------------------------------------------------------------------
 
+# For checkers: getters have these in a namespace of their own.
 find: Any = None
 value: Any = None
 

@@ -16,7 +16,7 @@ from ..._solve.plan import Op, Plan, Unit, unit_of
 from ...errors import ClosedError, WrongLoopError
 from .context import AMBIENT, EXITING, IN_FORCE, Seeing, Shield, unshield
 from .parking import Closers, Outcome, cancel_task, wake
-from .slots import CLOSED, Finalizer, Place, ThreadWaiters
+from .slots import CLOSED, Finalizer, ThreadWaiters, Waitable
 
 if TYPE_CHECKING:
     from ..._solve.resolve import Root
@@ -340,7 +340,7 @@ class Singletons:
         return context, self.clean_context(context)
 
 
-class ScopeState(Place):
+class ScopeState(Waitable):
     """
     What a scope, or a container, holds.
 

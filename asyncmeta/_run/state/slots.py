@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from ...errors import ClosedError
 
-__all__ = ["CLOSED", "CLOSING", "FLIGHT", "GONE", "UNSET", "Finalizer", "Gone", "Held", "Place", "ThreadWaiters"]
+__all__ = ["CLOSED", "CLOSING", "FLIGHT", "GONE", "UNSET", "Finalizer", "Gone", "Held", "ThreadWaiters", "Waitable"]
 
 
 class _Mark:
@@ -94,7 +94,7 @@ class ThreadWaiters(dict[int, list[Callable[[Any], None]]]):
         self.thread = threading.get_ident()  #: which has entered it
 
 
-class Place:
+class Waitable:
     """Something at which tasks and threads wait until something is over, see `parking`."""
 
     __slots__ = ("_waiters",)

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import AsyncGeneratorType, GeneratorType, MethodType
+from types import AsyncGeneratorType, CodeType, GeneratorType, MethodType
 from typing import Any, Final
 
 from ..._lock import LOCK
@@ -18,8 +18,9 @@ from ..state.singletons import ScopeState
 from ..state.slots import Finalizer, Held
 
 __all__ = [
-    "EXITING", "Held", "exit_async", "leave", "leave_nowait", "needs_await", "push", "push_locked", "settle_errors", "unwind",
-    "unwind_nowait", "withdraw",
+    "ThreadGenerator", "as_list", "end_twice", "exit_async", "exit_nowait", "first_to_await", "holds", "leave", "leave_nowait",
+    "misyields", "never_yields", "push", "push_locked", "raise_first", "refuse_async", "settle_errors", "unwind",
+    "unwind_nowait", "withdraw", "yields_twice",
 ]  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def holds(finalizers: Finalizer | list[Finalizer] | None) -> bool:
     return any(not isinstance(one, Held) or one.holds() for one in as_list(finalizers))
 
 
-def needs_await(finalizers: list[Finalizer]) -> Finalizer | None:
+def first_to_await(finalizers: list[Finalizer]) -> Finalizer | None:
     """Return a finalizer that cannot run without a loop, or None."""
     for finalizer in finalizers:
         if type(finalizer) is not GeneratorType and not (isinstance(finalizer, Held) and not finalizer.needs_await()):
@@ -148,19 +149,38 @@ def _is_wrapped(raised: BaseException, error: BaseException) -> bool:
     return stops and is_a(raised, RuntimeError) and raised.__cause__ is error
 
 
+async def end_twice(generator: AsyncGeneratorType[Any, Any]) -> None:
+    """
+    End a generator factory that has yielded a second time as its scope, or call, ended.
+
+    Raises:
+        FinalizationErrors: Always: it yields twice.
+    """
+    try:
+        await generator.aclose()
+    finally:
+        settle_errors([FactoryError(yields_twice(generator))], None)
+
+
 def yields_twice(generator: Any) -> str:
-    return _misyields(generator, "yields twice")
+    """Return the text for a generator factory that goes on after its value."""
+    return misyields(name_of_callable(generator), _code_of(generator), "yields twice")
 
 
 def never_yields(generator: Any) -> str:
     """Return the text for a generator factory that ends before it yields."""
-    return _misyields(generator, "never yields")
+    return misyields(name_of_callable(generator), _code_of(generator), "never yields")
 
 
-def _misyields(generator: Any, how: str) -> str:
-    code = getattr(generator, "ag_code", None) or generator.gi_code
+def _code_of(generator: Any) -> CodeType:
+    code: CodeType = getattr(generator, "ag_code", None) or generator.gi_code
+    return code
+
+
+def misyields(name: str, code: CodeType, how: str) -> str:
+    """Return the text for a generator factory that does not yield once."""
     place = Place(code.co_filename, code.co_firstlineno)
-    return f"{name_of_callable(generator)} ({place}) {how}; a factory yields its value once, and what follows is its finalizer"
+    return f"{name} ({place}) {how}; a factory yields its value once, and what follows is its finalizer"
 
 
 async def leave(finalizer: Finalizer, error: BaseException | None) -> None:
@@ -227,7 +247,7 @@ def refuse_async(finalizers: list[Finalizer], what: str) -> None:
     Raises:
         AsyncDependencyError: A finalizer has to be awaited.
     """
-    waiting = needs_await(finalizers)
+    waiting = first_to_await(finalizers)
     if waiting is not None:
         name = getattr(waiting, "__qualname__", None) or getattr(waiting, "name", type(waiting).__name__)
         raise AsyncDependencyError(
@@ -339,11 +359,11 @@ class ThreadGenerator(Held):
 
     __slots__ = ("context", "generator")
 
-    def needs_await(self) -> bool:
-        return False
-
     def __init__(self, generator: GeneratorType[Any, Any, Any], context: contextvars.Context) -> None:
         self.generator, self.context = generator, context
+
+    def needs_await(self) -> bool:
+        return False
 
     async def leave(self, error: BaseException | None) -> None:
         exiting = EXITING.get()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..state.context import EXITING
 from ..state.frames import LEAVES
+from ..state.singletons import ScopeState
 from ..state.slots import Finalizer, Held
 from .finalizers import leave, push_locked, raise_first, withdraw
 
@@ -18,7 +19,7 @@ class OwnerTask:
 
     __slots__ = ("command", "name", "owner", "parts", "poke", "stays", "task")
 
-    def __init__(self, owner: Any, name: str, *, stays: bool) -> None:
+    def __init__(self, owner: ScopeState, name: str, *, stays: bool) -> None:
         self.owner = owner  #: the container or scope whose finalizers these are
         self.name = name  #: what is built
         self.stays = stays
@@ -27,7 +28,7 @@ class OwnerTask:
         self.poke: asyncio.Future[None] | None = None
         self.task: asyncio.Task[Any] | None = None
 
-    def push(self, owner: Any, finalizer: Finalizer) -> None:
+    def push(self, owner: ScopeState, finalizer: Finalizer) -> None:
         """Take a finalizer: its turn comes by the order of completion, whoever runs it."""
         if self.stays and not (isinstance(finalizer, Held) and finalizer.anywhere):
             part = Part(self, finalizer)
@@ -72,7 +73,7 @@ class OwnerTask:
 
 
 class Part(Held):
-    """Something that was entered in a keeper's task and is left there."""
+    """Something that was entered in an owner task and is left there."""
 
     __slots__ = ("error", "finalizer", "left", "owner_task", "raised")
 
@@ -89,7 +90,7 @@ class Part(Held):
         return self.owner_task.name
 
     async def run(self, error: BaseException | None = None) -> None:
-        """Leave it, in the keeper's task."""
+        """Leave it, in the owner task."""
         self.owner_task.parts.remove(self)
         try:
             await leave(self.finalizer, error if error is not None else self.error)
@@ -99,7 +100,7 @@ class Part(Held):
             self.left.set_result(None)
 
     async def leave(self, error: BaseException | None) -> None:
-        """Let the keeper's task leave it, and raise what that raised."""
+        """Let the owner task leave it, and raise what that raised."""
         owner_task = self.owner_task
         if self not in owner_task.parts:
             return

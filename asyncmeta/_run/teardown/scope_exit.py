@@ -11,14 +11,14 @@ from ..._compat import get_running_loop
 from ..._declare.lifetimes import CONTAINER_LEVEL
 from ..._lock import LOCK
 from ..._names import is_a, place_of_caller
-from ...errors import ClosedError, ContainerError, FactoryError
+from ...errors import ClosedError, ContainerError
 from ..state.awaited import HEARERS
 from ..state.frames import LEAVES, MAKES, Role
 from ..state.parking import CLOSED_BY_OTHERS, LANDED, Closers, hearers, me, run_nowait, tell, until, until_nowait
 from ..state.roots import RootTable
 from ..state.singletons import NOWHERE, ScopeState
 from ..state.slots import CLOSED, CLOSING, GONE, Gone, ThreadWaiters
-from .finalizers import as_list, holds, refuse_async, settle_errors, unwind, yields_twice
+from .finalizers import as_list, end_twice, holds, refuse_async, settle_errors, unwind
 
 if TYPE_CHECKING:
     from .undone import Undone
@@ -96,10 +96,7 @@ class ScopeExit(ScopeState):
         except BaseException as raised:
             settle_errors([raised], None)
         else:
-            try:
-                await x.aclose()
-            finally:
-                settle_errors([FactoryError(yields_twice(x))], None)
+            await end_twice(x)
         finally:
             self._values = GONE
             around = self._parent._children

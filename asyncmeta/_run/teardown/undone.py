@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import ClosedError
 from ..state.parking import CLOSED_BY_OTHERS, Closers, me, run_nowait, tell, until
 from ..state.singletons import ScopeState
-from ..state.slots import Finalizer, Gone, Held, Place
+from ..state.slots import Finalizer, Gone, Held, Waitable
 from .finalizers import settle_errors, unwind
 
 __all__ = ["Leaving", "Taken", "Undone", "failed"]
@@ -39,7 +39,7 @@ def failed(scope: ScopeState) -> ClosedError:
     return ClosedError(f"{scope._name} was still open when {scope._parent._title} closed: what was begun in it has failed")
 
 
-class Taken(Held, Place):
+class Taken(Held, Waitable):
     """Stands where a call or block had its finalizers: its container has closed in its place what it had begun."""
 
     __slots__ = ("_undone", "name", "over")

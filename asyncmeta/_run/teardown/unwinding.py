@@ -11,20 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from types import (
-    AsyncGeneratorType,
     BuiltinFunctionType,
     CodeType,
-    CoroutineType,
     FrameType,
     FunctionType,
-    GeneratorType,
     MethodType,
     ModuleType,
 )
 from typing import Any, Final
 
 from ..._compat import get_running_loop
-from ..state.awaited import links_of, threads_waiting_for
+from ..state.awaited import LINKS, links_of, threads_waiting_for
 from ..state.singletons import ScopeState
 
 __all__ = ["FIRST_PAUSE", "PATIENCE", "PATIENCE_WITH_THREADS", "go_on", "let_unwind", "paused", "since_now", "unwinding"]
@@ -38,7 +35,6 @@ PATIENCE_WITH_THREADS: Final = 1.0
 # end wants to know.  A suspended coroutine shows the garbage collector what it holds, what waits on its stack to be left
 # (the block of a scope) included, and the exception that it is handling.
 
-_LINKS: Final = (CoroutineType, AsyncGeneratorType, GeneratorType)
 _CONTAINERS: Final = (tuple, list, dict, set, deque)
 _OPAQUE: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, FrameType, asyncio.Future, str, bytes, int)
 _LARGE: Final = 64  #: a collection of more is no block's
@@ -155,7 +151,7 @@ def _held(task: asyncio.Task[Any], wanted: set[int]) -> set[int]:
             seen.add(id(inner))
             if id(inner) in wanted:
                 found.add(id(inner))
-            elif issubclass(kind, (*_LINKS, MethodType)):
+            elif issubclass(kind, (*LINKS, MethodType)):
                 pending.append((inner, True))
             elif kind in _CONTAINERS:
                 if len(inner) <= _LARGE:
