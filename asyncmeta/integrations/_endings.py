@@ -162,8 +162,8 @@ def told_once() -> Iterator[None]:
     """
     Keep from the block what a cancel scope of anyio would say again at every turn of the loop, for `PATIENCE` seconds.
 
-    A rollback would be cut at its first ``await``, and so would the answer that a commit stands for.  The task's own
-    cancellation reaches the block as ever.
+    A rollback would be cut at its first ``await``, and so would the answer to what is kept.  The task's own cancellation
+    reaches the block as ever.  Costs too much where nothing is cancelled, so what goes well is kept by `_rest_of` alone.
     """
     anyio = sys.modules.get("anyio")
     if anyio is None:
@@ -254,9 +254,13 @@ def _rest_of(
                     met, until = error, loop.time() + PATIENCE
                     if awaited is not None:
                         continue
+                elif _again(error, met) and loop.time() < until:
+                    if awaited is not None and not awaited.done():
+                        continue
                 else:
                     now = True
             if now:
+                assert met is not None  # only then is there an end to the wait
                 yield from _cancelled(ending, awaited, met)
                 break
             awaited = ending.send(None)
@@ -269,15 +273,20 @@ def _rest_of(
     return met if task.cancelling() > before else None
 
 
+def _again(error: asyncio.CancelledError, met: asyncio.CancelledError) -> bool:
+    """Tell whether *error* is *met* once more: a cancel scope of anyio says its own words at every turn of the loop."""
+    return bool(error.args) and error.args == met.args and str(error).startswith("Cancelled ")
+
+
 def _cancelled(
-    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None, met: asyncio.CancelledError | None
+    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None, met: asyncio.CancelledError
 ) -> Generator[Any, Any, None]:
     """
     Cancel what *ending* awaits, as a task does that is cancelled, and go on with it as if nobody were in between.
 
     It is said in the words of *met*: by these a cancel scope of anyio knows its own, and takes no other back.
     """
-    words = () if met is None else met.args
+    words = met.args
     if awaited is not None:
         awaited._asyncio_future_blocking = True
         awaited.cancel(*words)

@@ -309,6 +309,9 @@ def source_of(app: ContainerMiddleware) -> Any:
     return app._source if inner is None else inner
 
 
+_AS_IT_IS: Final = nullcontext()
+
+
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
@@ -364,16 +367,16 @@ class _Life:
             # What nearly every response is, in two parts: the same as below, and nothing is called for it.
             self._due = False
             cut = self._cancellation.swallowed
-            with nullcontext() if cut else told_once():
-                if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None or cut:
-                    await self.end(None)
-                elif self.open:
-                    self.open = False
-                    try:
-                        self.cancelled = await leave_whole(None, self._scope)
-                    except BaseException as error:
-                        self.held, self.raised = None, error
-                        raise
+            if self.failure is not None or held["status"] >= self.error_status or self.made_in is not None or cut:
+                await self.end(None)
+            elif self.open:
+                self.open = False
+                try:
+                    self.cancelled = await leave_whole(None, self._scope)
+                except BaseException as error:
+                    self.held, self.raised = None, error
+                    raise
+            with _AS_IT_IS if self.cancelled is None else told_once():
                 if self.held is not None:
                     self.held = None
                     self.began = True
@@ -419,8 +422,7 @@ class _Life:
             if error is None and self._cancellation.swallowed:
                 await self._end_cancelled()
             elif error is None:
-                with told_once():
-                    self.cancelled = await leave_whole(self.made_in, self._scope)
+                self.cancelled = await leave_whole(self.made_in, self._scope)
             elif error is left:
                 await leave_in(self.made_in, self._scope, error)
             else:
