@@ -139,7 +139,8 @@ class Maker:
         try:
             signature.bind(*first, *deps)
         except TypeError as error:
-            return f"deps of {self.name} are {len(deps)} arguments, in order, and do not fit: {error}"
+            many = "1 argument" if len(deps) == 1 else f"{len(deps)} arguments"
+            return f"deps of {self.name} are {many}, in order, and do not fit: {error}"
         return ""
 
     def returns(self, owner: type | None = None) -> Any:

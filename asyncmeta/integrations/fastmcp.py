@@ -6,18 +6,20 @@ For ``FastMCP`` 4 (extra ``fastmcp``), which is built on the ``mcp`` SDK: what i
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from fastmcp import Context, FastMCP
+from fastmcp import Context, FastMCP, dependencies
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import LocalProvider
 
 from .. import Container, From, ScopeError
 from ._applications import check_application
 from ._handlers import Handler, handler as _handler
+from ._marks import innermost
 from .commands import Source, container_from
 from .mcp import KEY, ErrorResult, Life, around, inject
 
@@ -76,7 +78,24 @@ def handlers_of(app: FastMCP[Any]) -> Iterator[Handler]:
             for one in provider._components.values():
                 function = getattr(one, "fn", None)
                 if function is not None:
-                    yield _handler(function, f"{type(one).__name__} {one.name}", reads=True)
+                    named = f"{type(one).__name__} {one.name}"
+                    yield _handler(function, named, reads=True)
+                    for needed in _needed_by(function, set()):
+                        yield _handler(needed, f"dependency of {named}")
+
+
+def _needed_by(function: Any, seen: set[int]) -> Iterator[Any]:
+    """Give what ``Depends(...)`` calls for *function*, as the defaults of its parameters say, and for one another."""
+    try:
+        parameters = inspect.signature(innermost(function)).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return
+    for parameter in parameters:
+        needed = getattr(parameter.default, "factory", None)
+        if isinstance(parameter.default, dependencies.Dependency) and needed is not None and id(needed) not in seen:
+            seen.add(id(needed))
+            yield needed
+            yield from _needed_by(needed, seen)
 
 
 class ContainerLifespan:

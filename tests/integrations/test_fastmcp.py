@@ -6,12 +6,13 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from helpers import LIMIT, Journal, fresh_app
+from helpers import LIMIT, Journal, fresh_app, leaves
 
 from asyncmeta import Container, From, Scope, inject_dependency
 
 pytest.importorskip("fastmcp.server.middleware", reason="needs fastmcp")
 from fastmcp import Client, Context, FastMCP
+from fastmcp.dependencies import Depends
 from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
 from mcp.shared.exceptions import MCPError
@@ -348,3 +349,33 @@ async def test_a_tool_can_be_called_without_a_client(by_class):
         assert (await server.call_tool("order", {})).structured_content == {"result": False}
 
     assert journal == ["+pool", "begin", "commit", "-pool"]
+
+
+@pytest.mark.parametrize("filled", [False, True])
+async def test_a_mark_of_a_dependency_is_checked(filled):
+    """
+    What ``Depends(...)`` calls, also for another dependency, is filled by ``@inject``; a mark that nobody fills is refused.
+    """
+    app, _ = shop()
+    server = FastMCP("shop", lifespan=ContainerLifespan(Container(app)))
+
+    async def worker(work: From[Work] = None) -> str:
+        return type(work).__name__
+
+    async def named(name: str = Depends(inject(worker) if filled else worker)) -> str:
+        return f"of {name}"
+
+    @server.tool
+    async def ask(what: str, name: str = Depends(named)) -> str:
+        return f"{what} {name}"
+
+    if filled:
+        async with Client(server) as client:
+            assert (await client.call_tool("ask", {"what": "tea"})).data == "tea of Work"
+        return
+    with pytest.raises(BaseException) as caught:
+        async with Client(server):
+            raise AssertionError
+    said = "".join(map(str, leaves(caught.value)))
+    assert "nobody fills work of" in said
+    assert "dependency of FunctionTool ask" in said
