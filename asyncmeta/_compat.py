@@ -1,4 +1,4 @@
-"""Which Python is this?  The only room that asks."""
+"""Which Python is this, and what may happen to what it imports?  The only room that asks."""
 
 from __future__ import annotations
 
