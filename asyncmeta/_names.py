@@ -210,13 +210,19 @@ def _name_of_form(key: Any) -> str:
         return f"{type(key).__qualname__}.{key.name}" if is_a(key, Enum) else ""
     if type(marks) is tuple and marks:
         return f"Annotated[{name_of(key.__origin__)}, {', '.join([name_of(mark) for mark in marks])}]"
-    names = ["None" if arg is type(None) else "..." if arg is ... else name_of(arg) for arg in args]
+    names = [_name_of_argument(arg) for arg in args]
     origin = getattr(key, "__origin__", UnionType)
     if origin is UnionType or origin is Union:
         return " | ".join(names)
     if origin is Callable or not is_a(origin, type):
         return ""
     return f"{name_of(origin)}[{', '.join(names)}]"
+
+
+def _name_of_argument(arg: Any) -> str:
+    if type(arg) is tuple:  # what a ParamSpec stands for
+        return f"[{', '.join([_name_of_argument(one) for one in arg])}]"
+    return "None" if arg is type(None) else "..." if arg is ... else name_of(arg)
 
 
 def name_of_callable(call: Any) -> str:

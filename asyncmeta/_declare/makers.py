@@ -221,6 +221,11 @@ class Maker:
         if not inferred and any(form_of_token(token) == plain for token in tokens):
             return self
         if typing.get_origin(plain) in GENERATORS and self.kind in (SYNC, ASYNC) and any(map(_is_type, tokens)):
+            if kind_of_callable(self.function, self.function.__code__) in (GENERATOR, ASYNC_GENERATOR):
+                raise DeclarationError(
+                    f"{self.name} yields, and a decorator makes an async def of it, which is awaited and not entered: let what the "
+                    f"decorator returns be a generator itself, or a plain def that returns what {self.name} gives"
+                )
             raise DeclarationError(
                 f"{self.name} says that it yields, {name_of(plain)}, and has no yield: write yield in the place of return, or give "
                 f"{name_of(plain)} as the token"

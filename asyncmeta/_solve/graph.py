@@ -8,14 +8,14 @@ from typing import Any
 
 from .._declare.annotations import KEYWORD, NORMAL, OMITTED, Parameter, plain_classes
 from .._declare.constructors import constructor_of
-from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable
+from .._declare.keys import INJECTED, MISSING, Ask, ask_for, is_hashable, plain_of
 from .._declare.lifetimes import TRANSIENT_LEVEL
 from .._declare.makers import SYNC, VALUE
 from .._declare.registrations import Registration
 from .._declare.registry import Attribute, Registry, attributes_of, has_attributes, snapshot
 from .._names import close_to, is_a, name_of
 from .found import collected, default_of_others, is_given
-from .generics import is_open, open_key_of
+from .generics import is_open, open_key_of, quoted_in
 from .lookup import Lookup
 from .nodes import (
     ARGUMENT,
@@ -285,6 +285,8 @@ class Graph(Lookup):
         if ask.kind == "all":
             if is_a(ask.keys[0], typing.TypeVar):
                 raise Absent("All says of what: All[Settings]")
+            if quoted_in(plain_of(ask.keys[0])):
+                raise Absent(self.hint_for(ask.keys[0]))
             found = self.find(site.view, ask.keys[0], self._shadower(site, ask.keys[0]))
             return Target(LIST, nodes=found if isinstance(found, tuple) else () if found is None else (found,))
         if ask.kind == "named":

@@ -463,7 +463,7 @@ class Lookup:
             built.problems, built.binding = node.problems, node.binding
             self.nodes[node.registration, view, built] = built  # found through the node that starts it
             self._give_slot(built)
-            node.kind, node.constructed = START, built
+            node.kind, node.constructed, node.problems = START, built, ()  # told of the instance
         self.instances.setdefault(service, node)
 
     def _give_slot(self, node: Node) -> None:

@@ -140,6 +140,8 @@ def no_token(key: Hashable, layers: Sequence[Registry]) -> str:
     for other, entry in registered:
         if any(one.maker.written is key for one in (entry if isinstance(entry, list) else (entry,))):
             asked = all_of(other) if isinstance(entry, list) else name_of(other)
+            if is_a(other, str) and not isinstance(entry, list):
+                asked += f"; in an annotation that is Annotated[..., Inject({asked})]"
             return f"a factory is no token: ask for what it makes, {asked}"
     if any(other is type(key) for other, _ in registered):
         return f"a value is no token: ask for its class, {name_of(type(key))}"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         def node(self, registration: Registration, view: type | None, rank: int, key: Hashable, binding: Binding, /) -> Node: ...
 
 
-__all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "is_more_general", "node_of", "nodes_of"]
+__all__ = ["OpenKeys", "binding_for", "binding_within", "bound_entries", "hint_of_quoted", "is_more_general", "node_of", "nodes_of"]
 
 _Entry = Registration | list[Registration]
 
@@ -63,7 +63,7 @@ class OpenKeys:
         opened = open_key_of(key)
         quoted = quoted_in(plain_of(key)) if opened is None else ""
         if quoted:
-            return f"{quoted} in quotes is read in annotations only, where a module says what it names: write it without quotes"
+            return hint_of_quoted(quoted, layers)
         if opened is None:
             return ""
         if depth_of(key) > DEEPEST:
@@ -178,3 +178,10 @@ def node_of(lookup: Finder, opened: Opened, view: type | None, key: Hashable, be
         if binding is not None:
             return lookup.node(lookup.implicit_registration(service), None, -1, key, binding)
     return None
+
+
+def hint_of_quoted(quoted: str, layers: Sequence[Registry]) -> str:
+    """Return what to say of a name in quotes that is the argument of a form: a token that is a string is asked for by a mark."""
+    if any(quoted in layer.entries for layer in layers):
+        return f'"{quoted}" is a token that is a string, and no type: ask for Annotated[..., Inject("{quoted}")]'
+    return f"{quoted} in quotes is read in annotations only, where a module says what it names: write it without quotes"

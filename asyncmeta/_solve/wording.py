@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Set
+from typing import Final
 
 from .._declare.registry import attributes_of
 from .._names import arrow, is_a, name_of
@@ -99,11 +100,24 @@ def _also_called(node: Node) -> str:
     return f"of {maker.name}" if told else ""
 
 
+#: Of a circle of nothing but aliases.
+_NOBODY_MAKES_IT: Final = "Each is another name of the next: one of them has to say what makes it"
+
+
 def circle_error(circle: list[Node]) -> CircularDependencyError:
-    steps = []
+    """Return the error of nodes that need each other, in order."""
+    steps, hint = [], _NOBODY_MAKES_IT
     for node, following in zip(circle, (*circle[1:], circle[0]), strict=True):
         if node.kind != START:
             edge = next(edge for edge in node.edges if following in edge.target.each() and edge.target.how not in LATER)
             steps.append(f"{node.name}.{edge.name}")
+            if edge.name != "use_existing" and hint is _NOBODY_MAKES_IT:
+                hint = _late(following) if is_a(following.key, str) else ""
     first = next(node for node in circle if node.kind != START)
-    return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)))
+    return CircularDependencyError(first.name, (*steps, first.name), str(place_of(first)), hint)
+
+
+def _late(node: Node) -> str:
+    """Return how a token that is a string is taken late: in quotes it would be read as a type."""
+    late = f"Annotated[Lazy[Any], Inject({name_of(node.key)})]"
+    return f"Take one of them late: ask for {late}, or await an AsyncDependencyDescriptor"

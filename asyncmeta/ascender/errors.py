@@ -27,8 +27,10 @@ class CyclicDependency(CircularDependencyError):
     """Something needs itself, directly or through others."""
 
 
-def missing(graph: Graph, token: Any) -> NoneInjectorException:
+def missing(graph: Graph, token: Any, left_out: str = "") -> NoneInjectorException:
     name = name_of(token)
+    if left_out:
+        return NoneInjectorException(name, (name,), "", (), left_out)
     return NoneInjectorException(name, (name,), "", graph.names_near(token), graph.hint_for(token))
 
 

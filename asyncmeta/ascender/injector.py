@@ -10,6 +10,7 @@ from typing import Any, Final, Self, cast, overload
 from typing_extensions import TypedDict, TypeForm, TypeVar
 
 from .. import AsyncServiceBase, CheckReport, Container, Scope, Token
+from .._declare.hooks import misfit_hooks
 from .._declare.keys import MISSING, Ask, ask_for, is_hashable
 from .._declare.makers import maker_of
 from .._declare.registrations import Registration
@@ -179,9 +180,17 @@ class Injector:
             return injector, site
         if not_found_value is NOTHING:
             if not optional:
-                raise missing(self._graph(), token)
+                raise missing(self._graph(), token, self._left_out(token, only_self))
             not_found_value = None
         return None, not_found_value
+
+    def _left_out(self, token: Any, only_self: bool) -> str:
+        """Return what to say of *token* where only the options keep it from being found, else ""."""
+        if self._site(token, False) is None:
+            return ""
+        if only_self:
+            return "a parent provides it, and only_self leaves the parents out"
+        return "it is provided here, where skip_self does not look"
 
     def _graph(self) -> Graph:
         container = self._holder.container
@@ -287,6 +296,9 @@ class Injector:
             if isinstance(service, AsyncServiceBase) or any(service is one for one in started):
                 continue  # a service of ours has been started by the container
             started.append(service)
+            own = [name for name in ("on_startup", "on_shutdown") if hasattr(type(service), name)]
+            for why in misfit_hooks(type(service), own):
+                raise DeclarationError(why)
             start, stop = getattr(service, "on_startup", None), getattr(service, "on_shutdown", None)
             if start is not None:
                 await start()
