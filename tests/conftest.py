@@ -65,6 +65,9 @@ done = itertools.count(1)
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
+    # Libraries leave handlers of theirs behind; a forked child would inherit one, and could not be ended by its pool.
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if next(done) % OFTEN == 0:
         leave_to_itself()
 

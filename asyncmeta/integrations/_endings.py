@@ -15,7 +15,7 @@ from .. import FinalizationErrors, Scope
 
 __all__ = [
     "ERROR_STATUS", "LEFT_WELL", "WELL", "Cancellation", "ErrorResponse", "closed_with", "going_nowhere", "is_failure",
-    "leave_in", "leave_whole", "one_of", "running_context", "told_once",
+    "leave_in", "leave_whole", "one_of", "running_context",
 ]  # fmt: skip
 
 #: Seconds for which a cancellation waits for the end of what went well.
@@ -157,26 +157,6 @@ def running_context() -> contextvars.Context | None:
     return next((one for one in gc.get_referents(task) if type(one) is contextvars.Context), None)
 
 
-@contextmanager
-def told_once() -> Iterator[None]:
-    """
-    Keep from the block what a cancel scope of anyio would say again at every turn of the loop, for `PATIENCE` seconds.
-
-    A rollback would be cut at its first ``await``, and so would the answer to what is kept.  The task's own cancellation
-    reaches the block as ever.  Costs too much where nothing is cancelled, so what goes well is kept by `_rest_of` alone.
-    """
-    anyio = sys.modules.get("anyio")
-    if anyio is None:
-        yield
-        return
-    with anyio.CancelScope(shield=True) as kept:
-        later = asyncio.get_running_loop().call_later(PATIENCE, setattr, kept, "shield", False)
-        try:
-            yield
-        finally:
-            later.cancel()
-
-
 async def leave_in(context: contextvars.Context | None, scope: Scope, error: BaseException | None) -> None:
     """
     Leave *scope* with *error*, in *context*, where its values were made.
@@ -184,8 +164,7 @@ async def leave_in(context: contextvars.Context | None, scope: Scope, error: Bas
     There a finalizer can reset the tokens that its factory has; elsewhere, in the task of some middleware, it could not.
     """
     leaving = scope.__aexit__(None if error is None else type(error), error, None)
-    with told_once():
-        await (leaving if _is_here(context) else asyncio.get_running_loop().create_task(leaving, context=context))
+    await (leaving if _is_here(context) else asyncio.get_running_loop().create_task(leaving, context=context))
 
 
 def _is_here(context: contextvars.Context | None) -> bool:
@@ -197,6 +176,7 @@ def _is_here(context: contextvars.Context | None) -> bool:
 
 async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyncio.CancelledError | None:
     """Leave *scope*, in which all went well, as `leave_in` does; see `_rest_of`."""
+    outside = _innermost()
     if _is_here(context):
         ending: Coroutine[Any, Any, Any] = scope.__aexit__(None, None, None)
         elsewhere = None
@@ -208,7 +188,7 @@ async def leave_whole(context: contextvars.Context | None, scope: Scope) -> asyn
         awaited = ending.send(None)
     except StopIteration:
         return None
-    met = await _rest_of(ending, awaited)
+    met = await _rest_of(ending, awaited, outside)
     return met if met is not None or elsewhere is None else elsewhere.result()
 
 
@@ -218,7 +198,7 @@ async def _result_of(task: asyncio.Task[Any]) -> None:
 
 @types.coroutine
 def _rest_of(
-    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None
+    ending: Coroutine[Any, Any, None], awaited: asyncio.Future[Any] | None, outside: Any
 ) -> Generator[Any, Any, asyncio.CancelledError | None]:
     """
     Go on with *ending*, the end of a scope in which all went well, and keep a cancellation from it.
@@ -230,6 +210,7 @@ def _rest_of(
     Args:
         ending: A coroutine that has begun.
         awaited: What it awaits, as it was yielded; None for a turn of the loop.
+        outside: The cancel scope of anyio in which it began, if any.
 
     Returns:
         The cancellation that came meanwhile, to be raised when the answer is given; None if none came.
@@ -250,11 +231,17 @@ def _rest_of(
                     yield from asyncio.wait((awaited,), timeout=None if met is None else until - loop.time()).__await__()
                     now = not awaited.done()
             except asyncio.CancelledError as error:
+                if _is_of_anyio(error) and _is_own(error, outside):
+                    if awaited is not None and not awaited.done():
+                        awaited.cancel(*error.args)
+                    else:
+                        awaited = ending.throw(error)
+                    continue
                 if met is None:
                     met, until = error, loop.time() + PATIENCE
                     if awaited is not None:
                         continue
-                elif _again(error, met) and loop.time() < until:
+                elif _is_of_anyio(error) and _is_of_anyio(met) and loop.time() < until:  # it says its words again at every turn
                     if awaited is not None and not awaited.done():
                         continue
                 else:
@@ -273,9 +260,26 @@ def _rest_of(
     return met if task.cancelling() > before else None
 
 
-def _again(error: asyncio.CancelledError, met: asyncio.CancelledError) -> bool:
-    """Tell whether *error* is *met* once more: a cancel scope of anyio says its own words at every turn of the loop."""
-    return bool(error.args) and error.args == met.args and str(error).startswith("Cancelled ")
+def _is_of_anyio(error: asyncio.CancelledError) -> bool:
+    """Tell whether a cancel scope of anyio says it."""
+    return str(error).startswith("Cancelled ")
+
+
+def _is_own(error: asyncio.CancelledError, outside: Any) -> bool:
+    """Tell whether the scope of anyio that says it was entered inside of *outside*: a finalizer's own, whom it shall reach."""
+    scope = _innermost()
+    while scope is not None and scope is not outside:
+        if f"cancel scope {id(scope):x}" in str(error):
+            return True
+        scope = getattr(scope, "_parent_scope", None)
+    return False
+
+
+def _innermost() -> Any:
+    """Return the innermost cancel scope of anyio that the running task is in; None where that cannot be told."""
+    states = getattr(sys.modules.get("anyio._backends._asyncio"), "_task_states", None)  # there is no public way
+    state = None if states is None else states.get(asyncio.current_task())
+    return getattr(state, "cancel_scope", None)
 
 
 def _cancelled(

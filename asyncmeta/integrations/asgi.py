@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import nullcontext
 from contextvars import Context
 from typing import Any, ClassVar, Final, Literal
 
@@ -26,7 +25,6 @@ from ._endings import (
     leave_whole,
     one_of,
     running_context,
-    told_once,
 )  # fmt: skip
 from ._health import HealthEndpoint, answer_health, question_of, questions_below
 from ._lifespan import KEY, TESTED, Lifespan, begun_again, need_asyncio, tell_of_no_lifespan
@@ -309,9 +307,6 @@ def source_of(app: ContainerMiddleware) -> Any:
     return app._source if inner is None else inner
 
 
-_AS_IT_IS: Final = nullcontext()
-
-
 class _Life:
     """The end of a connection's scope: once, and as early as it may be."""
 
@@ -376,12 +371,11 @@ class _Life:
                 except BaseException as error:
                     self.held, self.raised = None, error
                     raise
-            with _AS_IT_IS if self.cancelled is None else told_once():
-                if self.held is not None:
-                    self.held = None
-                    self.began = True
-                    await self._send(held)
-                await self._send(message)
+            if self.held is not None:
+                self.held = None
+                self.began = True
+                await self._send(held)
+            await self._send(message)
             if self.cancelled is not None:
                 raise self.cancelled
             return

@@ -27,7 +27,7 @@ from mcp.server.session import ServerSession
 
 from .. import Container, From, Scope, ScopeError, injected
 from ._applications import check_application
-from ._endings import Cancellation, going_nowhere, told_once
+from ._endings import Cancellation, going_nowhere, leave_in, leave_whole
 from ._handlers import Handler, handler as _handler
 from .commands import Source, container_from
 
@@ -449,5 +449,10 @@ class Life:
 
 async def _end(scope: Scope, error: BaseException | None) -> None:
     """Close *scope* with what went wrong, and raise what finalizers raised."""
-    with told_once(), going_nowhere(error):
-        await scope.__aexit__(None if error is None else type(error), error, None)
+    if error is not None:
+        with going_nowhere(error):
+            await leave_in(None, scope, error)
+        return
+    cancelled = await leave_whole(None, scope)
+    if cancelled is not None:
+        raise cancelled

@@ -7,8 +7,9 @@ import concurrent.futures
 import contextvars
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
@@ -78,7 +79,8 @@ class Run:
         cancelled: asyncio.CancelledError | None = None
         while not ended.done():
             try:
-                await asyncio.wait([ended])
+                with _told_once(cancelled):
+                    await asyncio.wait([ended])
             except asyncio.CancelledError as met:
                 cancelled = met
                 self.cancel()
@@ -264,13 +266,20 @@ async def _to_its_end(function: Callable[..., Any], /, *args: Any, **named: Any)
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:
-            await asyncio.wait([running])
+            with _told_once(cancelled):
+                await asyncio.wait([running])
         except asyncio.CancelledError as met:
             cancelled = met
     value = running.result()
     if cancelled is not None:
         raise cancelled
     return value
+
+
+def _told_once(cancelled: asyncio.CancelledError | None) -> AbstractContextManager[Any]:
+    """Keep away what a cancel scope of anyio would say again at every turn of the loop, where it has *cancelled* already."""
+    anyio = sys.modules.get("anyio")
+    return nullcontext() if anyio is None or cancelled is None else anyio.CancelScope(shield=True)
 
 
 async def _whole(value: Any) -> Any:

@@ -1273,45 +1273,87 @@ async def test_a_finalizers_own_time_limit_is_kept(monkeypatch):
 
 
 @guarded
-@pytest.mark.parametrize("moment", ["in the commit", "in the handler"])
-async def test_a_cancel_scope_of_anyio_does_not_cut_the_end_of_a_scope(moment):
+@pytest.mark.parametrize("inner", [False, True], ids=["one", "one in another"])
+async def test_a_cancel_scope_of_anyio_does_not_cut_a_commit(inner):
     """
-    It says its word again at every turn; still a commit that it meets is kept and answered, and a rollback comes to its end.
+    It says its word again at every turn, and one around it may say another; what they meet is kept and answered.
     """
     anyio = pytest.importorskip("anyio")
-    journal = []
+    kept = []
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        limit.cancel()
+        await settled(3)
+        kept.append("kept")
+
+    app.register_dependency(Session, session, lifetime="scoped")
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(scripted(start(201), part(b"thanks")), container)).http()
+        with anyio.CancelScope() as limit:
+            if inner:
+                async with anyio.create_task_group():
+                    await exchange.run()
+            else:
+                await exchange.run()
+
+    assert kept == ["kept"]
+    assert exchange.got == [start(201), part(b"thanks")]
+
+
+@guarded
+async def test_a_finalizers_own_cancel_scope_reaches_it_at_once(monkeypatch):
+    """
+    A limit of its own in a commit is no cancellation from outside: it does not wait for patience to end.
+    """
+    anyio = pytest.importorskip("anyio")
+    monkeypatch.setattr(_endings, "PATIENCE", 1_000)
+    ended = []
+    app = fresh_app()
+
+    async def session():
+        yield "session"
+        with anyio.move_on_after(0.001) as limit:
+            await asyncio.Event().wait()
+        ended.append(limit.cancelled_caught)
+
+    app.register_dependency(Session, session, lifetime="scoped")
+
+    async with Container(app) as container:
+        exchange = Server(ContainerMiddleware(scripted(start(201), part(b"thanks")), container)).http()
+        await exchange.run()
+
+    assert ended == [True]
+    assert exchange.got == [start(201), part(b"thanks")]
+
+
+@guarded
+@pytest.mark.parametrize("status", [201, 404])
+async def test_a_value_may_hold_a_task_group_of_anyio(status):
+    """
+    A scoped value whose factory is inside of a group of anyio is left as it was entered, however the request ends.
+    """
+    anyio = pytest.importorskip("anyio")
+    left = []
     app = fresh_app()
 
     async def session():
         try:
-            yield "session"
-        except BaseException:
-            await settled(3)
-            journal.append("rolled back")
-            raise
-        limit.cancel()
-        await settled(3)
-        journal.append("kept")
+            async with anyio.create_task_group() as group:
+                yield group
+        finally:
+            left.append("left")
 
     app.register_dependency(Session, session, lifetime="scoped")
 
-    async def page(connection, receive, send):
-        await connection[KEY].get(Session)
-        if moment == "in the handler":
-            limit.cancel()
-            await settled()
-        await send(start(201))
-        await send(part(b"thanks"))
-
     async with Container(app) as container:
-        exchange = Server(ContainerMiddleware(page, container)).http()
-        with anyio.CancelScope() as limit:
-            await exchange.run()
+        exchange = Server(ContainerMiddleware(scripted(start(status), part(b"thanks")), container)).http()
+        await exchange.run()
 
-    kept = moment == "in the commit"
-    assert journal == (["kept"] if kept else ["rolled back"])
-    assert exchange.got == ([start(201), part(b"thanks")] if kept else [])
-    assert limit.cancelled_caught or kept
+    assert left == ["left"]
+    assert exchange.got == [start(status), part(b"thanks")]
 
 
 @guarded
