@@ -16,7 +16,7 @@ from typing import Annotated
 
 import psycopg
 import pytest
-from helpers import Journal
+from helpers import Journal, settled
 from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.jobs import Job
 from procrastinate.testing import InMemoryConnector
@@ -256,7 +256,8 @@ async def test_plain_job_that_is_aborted_has_its_session_until_its_thread_ends(a
         worker = asyncio.create_task(app.run_worker_async(shutdown_graceful_timeout=0))
         await began.wait()
         worker.cancel()
-        loop.call_later(0.01, go.set)
+        await settled(100)  # the job has heard of it
+        go.set()
         await asyncio.wait([worker])
 
     assert seen == ["open"]
