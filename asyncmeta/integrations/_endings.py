@@ -290,13 +290,12 @@ def _cancelled(
 
     It is said in the words of *met*: by these a cancel scope of anyio knows its own, and takes no other back.
     """
-    words = met.args
     if awaited is not None:
         awaited._asyncio_future_blocking = True
-        awaited.cancel(*words)
+        awaited.cancel(*met.args)
     try:
         if awaited is None:
-            awaited = ending.throw(asyncio.CancelledError(*words))
+            awaited = ending.throw(asyncio.CancelledError(*met.args))
         while True:
             try:
                 yield awaited

@@ -76,14 +76,7 @@ class Run:
     async def awaited(self) -> Any:
         """Return what it gave; cancelled, cancel it, and wait until it has ended."""
         ended = asyncio.ensure_future(asyncio.wrap_future(self.outcome))
-        cancelled: asyncio.CancelledError | None = None
-        while not ended.done():
-            try:
-                with _told_once(cancelled):
-                    await asyncio.wait([ended])
-            except asyncio.CancelledError as met:
-                cancelled = met
-                self.cancel()
+        cancelled = await _end_of(ended, self.cancel)
         if cancelled is not None:
             ended.exception()
             raise cancelled
@@ -263,6 +256,17 @@ async def _to_its_end(function: Callable[..., Any], /, *args: Any, **named: Any)
     """Call *function* in a thread, and return when it has ended: see `in_thread`."""
     call = functools.partial(contextvars.copy_context().run, function, *args, **named)
     running = asyncio.get_running_loop().run_in_executor(None, call)  # no task: the end of a loop cancels those
+    cancelled = await _end_of(running)
+    value = running.result()
+    if cancelled is not None:
+        raise cancelled
+    return value
+
+
+async def _end_of(
+    running: asyncio.Future[Any], cancel: Callable[[], object] = lambda: None
+) -> asyncio.CancelledError | None:
+    """Wait until *running* is done, also when cancelled, which calls *cancel*; return the last cancellation, if there was one."""
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:
@@ -270,10 +274,8 @@ async def _to_its_end(function: Callable[..., Any], /, *args: Any, **named: Any)
                 await asyncio.wait([running])
         except asyncio.CancelledError as met:
             cancelled = met
-    value = running.result()
-    if cancelled is not None:
-        raise cancelled
-    return value
+            cancel()
+    return cancelled
 
 
 def _told_once(cancelled: asyncio.CancelledError | None) -> AbstractContextManager[Any]:
